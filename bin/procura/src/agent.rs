@@ -1,0 +1,195 @@
+//! `agent`: non-human actors.
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::operator::{count, show_code};
+use crate::output::{self, Table};
+use clap::Subcommand;
+use procura_types::wire::{Agent, AgentCreate, AgentList};
+use procura_types::{ActorId, Label};
+use std::collections::HashSet;
+
+/// Make, list and revoke agents
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make an agent, and print a code with which its machine joins
+    #[command(
+        after_help = "Examples:\n  procura agent add scribe\n  procura agent add task-1 --parent scribe"
+    )]
+    Add {
+        /// Its name, unique in the namespace
+        label: Label,
+        /// The agent that it belongs to [default: you]
+        #[arg(long, value_name = "LABEL")]
+        parent: Option<Label>,
+        /// Print no code; `procura agent code` makes one later
+        #[arg(long)]
+        no_code: bool,
+    },
+    /// Print a code with which a machine joins as an agent
+    #[command(after_help = "Example:\n  procura agent code scribe")]
+    Code {
+        /// The agent
+        label: Label,
+    },
+    /// List the agents of the namespace
+    #[command(after_help = "Example:\n  procura agent list --revoked")]
+    List {
+        /// Those that were revoked too
+        #[arg(long)]
+        revoked: bool,
+    },
+    /// Show who belongs to whom
+    #[command(after_help = "Example:\n  procura agent tree")]
+    Tree,
+    /// Revoke an agent and all below it, for good
+    #[command(after_help = "Example:\n  procura agent revoke scribe")]
+    Revoke {
+        /// The agent
+        label: Label,
+    },
+}
+
+impl Command {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let namespace = &context.namespace;
+        match self {
+            Self::Add {
+                label,
+                parent,
+                no_code,
+            } => {
+                let server = context.operator().await?;
+                let create = AgentCreate { label, parent };
+                let agent = server.create_agent(namespace, &create).await?;
+                if context.json {
+                    return output::json(&agent);
+                }
+                output::say(format!("made the agent {} in {namespace}", agent.lineage));
+                if no_code {
+                    return Ok(());
+                }
+                let code = server.agent_code(namespace, &agent.label).await?;
+                show_code(context, &code, "procura join CODE")
+            }
+            Self::Code { label } => {
+                let code = context
+                    .operator()
+                    .await?
+                    .agent_code(namespace, &label)
+                    .await?;
+                show_code(context, &code, "procura join CODE")
+            }
+            Self::List { revoked } => {
+                let list = context.operator().await?.agents(namespace).await?;
+                if context.json {
+                    return output::json(&list);
+                }
+                print_list(&list, revoked)
+            }
+            Self::Tree => {
+                let list = context.operator().await?.agents(namespace).await?;
+                if context.json {
+                    return output::json(&list);
+                }
+                print_tree(&list)
+            }
+            Self::Revoke { label } => {
+                context.confirm(&format!(
+                    "Revoke the agent {label} in {namespace} and all below it? This cannot be undone."
+                ))?;
+                let revoked = context
+                    .operator()
+                    .await?
+                    .revoke_agent(namespace, &label)
+                    .await?;
+                if context.json {
+                    return output::json(&revoked);
+                }
+                output::say(format!(
+                    "revoked {label}, {} in all",
+                    count(revoked.revoked.len())
+                ));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn live_devices(agent: &Agent) -> usize {
+    agent
+        .devices
+        .iter()
+        .filter(|device| device.revoked.is_none())
+        .count()
+}
+
+fn state(agent: &Agent) -> String {
+    match agent.revoked {
+        Some(when) => format!("revoked {when}"),
+        None if live_devices(agent) == 0 => "waits for a machine to join".to_owned(),
+        None => "active".to_owned(),
+    }
+}
+
+fn print_list(list: &AgentList, revoked: bool) -> Result<(), Failure> {
+    let mut table = Table::new(["AGENT", "LINEAGE", "DEVICES", "STATE"]);
+    for agent in &list.agents {
+        if revoked || agent.revoked.is_none() {
+            table.row([
+                agent.label.to_string(),
+                agent.lineage.clone(),
+                live_devices(agent).to_string(),
+                state(agent),
+            ]);
+        }
+    }
+    table.print("no agents")
+}
+
+fn print_tree(list: &AgentList) -> Result<(), Failure> {
+    let live: Vec<&Agent> = list
+        .agents
+        .iter()
+        .filter(|agent| agent.revoked.is_none())
+        .collect();
+    let ids: HashSet<ActorId> = live.iter().map(|agent| agent.actor_id).collect();
+    let mut roots: Vec<(String, Vec<&Agent>)> = Vec::new();
+    for agent in live.iter().filter(|agent| !ids.contains(&agent.parent)) {
+        // The way up to an agent's parent is the lineage without its own label.
+        let above = agent
+            .lineage
+            .rsplit_once("//")
+            .map_or("?", |(above, _)| above)
+            .to_owned();
+        match roots.iter_mut().find(|(name, _)| *name == above) {
+            Some((_, children)) => children.push(agent),
+            None => roots.push((above, vec![agent])),
+        }
+    }
+    if roots.is_empty() {
+        output::say("no agents");
+    }
+    for (name, children) in roots {
+        output::line(output::plain(&name))?;
+        for child in children {
+            branch(child, &live, 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// Depth is bounded by the tree itself (`protocol.md` §2: eight), and here too,
+/// since the list comes from elsewhere.
+const DEEPEST: usize = 16;
+
+fn branch(agent: &Agent, all: &[&Agent], depth: usize) -> Result<(), Failure> {
+    if depth > DEEPEST {
+        return Ok(());
+    }
+    output::line(format!("{}{}", "  ".repeat(depth), agent.label))?;
+    for child in all.iter().filter(|child| child.parent == agent.actor_id) {
+        branch(child, all, depth + 1)?;
+    }
+    Ok(())
+}

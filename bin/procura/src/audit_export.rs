@@ -1,0 +1,83 @@
+//! `audit export`: the record as files that anybody can verify (C2SP
+//! tlog-tiles), fetched so that an interrupted export goes on where it stopped.
+
+use crate::checkpoint;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::{files, output};
+use clap::Args;
+use procura_ledger::layout;
+use serde::Serialize;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+/// Write the whole record to a directory, for `audit verify`
+///
+/// Entries are written in plain. Run it again to go on after an interruption,
+/// or to add what is new.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  procura audit export ./record")]
+pub(crate) struct Export {
+    /// The directory
+    dir: PathBuf,
+}
+
+/// What `audit export --json` prints.
+#[derive(Serialize)]
+struct Exported {
+    origin: String,
+    entries: u64,
+    fetched: u64,
+    kept: u64,
+}
+
+pub(crate) async fn run(export: Export, context: &Context) -> Result<(), Failure> {
+    let known = context.known()?;
+    let server = context.operator().await?;
+    let note = String::from_utf8(server.checkpoint().await?)
+        .map_err(|error| Failure::refused("the server's checkpoint is no text").because(error))?;
+    let head = checkpoint::accept(context, &known, &server, &note).await?;
+    files::private_dir(&export.dir)?;
+    let watched = std::io::stderr().is_terminal();
+    let (mut fetched, mut kept) = (0u64, 0u64);
+    for path in layout(head.size) {
+        let name = path.to_string();
+        let file = export.dir.join(&name);
+        // A name fixes its content for ever, and files appear whole.
+        if file.exists() {
+            kept += 1;
+            continue;
+        }
+        let bytes = server.tile(&name).await?;
+        if let Some(dir) = file.parent() {
+            files::private_dir(dir)?;
+        }
+        files::replace(&file, &bytes)?;
+        fetched += 1;
+        if watched && fetched.is_multiple_of(64) {
+            output::say(format!("{fetched} files fetched"));
+        }
+    }
+    // Last: a directory with a checkpoint has all that it signs.
+    files::replace(&export.dir.join("checkpoint"), note.as_bytes())?;
+    if context.json {
+        return output::json(&Exported {
+            origin: head.origin,
+            entries: head.size,
+            fetched,
+            kept,
+        });
+    }
+    output::say(format!(
+        "wrote {} entries of {} to {} ({fetched} files fetched, {kept} there already)",
+        head.size,
+        head.origin,
+        export.dir.display()
+    ));
+    output::say(format!(
+        "next: procura audit verify {} --key {}",
+        export.dir.display(),
+        known.ledger_vkey
+    ));
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! The highest checkpoint that this operator saw (`protocol.md` §5, rollback):
+//! whoever puts an older installation back in place is noticed here.
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::home::Known;
+use crate::{files, output};
+use procura_client::SessionClient;
+use procura_ledger::{Checkpoint, Hash, Vkey, verify_consistency};
+use procura_types::Duration;
+
+/// How long a check counts.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// The key that signs the record of the server that was joined.
+pub(crate) fn vkey(known: &Known) -> Result<Vkey, Failure> {
+    known
+        .ledger_vkey
+        .parse()
+        .map_err(|error| Failure::config("the ledger's key in server.json").because(error))
+}
+
+/// Compares the server's newest checkpoint with the remembered one, unless
+/// that was done within the last minute.
+pub(crate) async fn check_now_and_then(
+    context: &Context,
+    known: &Known,
+    client: &SessionClient,
+) -> Result<(), Failure> {
+    // The file's own time says when it was last looked at; a file system
+    // clock that disagrees only means one more question.
+    let file = context.home.checkpoint_file();
+    let age = file
+        .metadata()
+        .and_then(|metadata| metadata.modified())
+        .ok()
+        .and_then(|modified| modified.elapsed().ok());
+    if age.is_some_and(|age| age < FRESH) {
+        return Ok(());
+    }
+    let Some(note) = client.client().status().await?.checkpoint else {
+        // A sealed server has nothing to show, and nothing to give either.
+        return Ok(());
+    };
+    accept(context, known, client, &note).await.map(drop)
+}
+
+/// Takes a newer checkpoint as the highest seen; refuses one that does not
+/// continue what was seen.
+pub(crate) async fn accept(
+    context: &Context,
+    known: &Known,
+    client: &SessionClient,
+    note: &str,
+) -> Result<Checkpoint, Failure> {
+    let vkey = vkey(known)?;
+    let newest = Checkpoint::open(note, &vkey).map_err(|error| {
+        Failure::refused("the server's checkpoint is not one of the installation that was joined")
+            .because(error)
+    })?;
+    let file = context.home.checkpoint_file();
+    if let Some(bytes) = files::read(&file)? {
+        let unusable = |why: &dyn std::fmt::Display| {
+            Failure::config(format!("cannot use {}", file.display()))
+                .because(why)
+                .next("the command again with --danger-accept-rollback, if you know why")
+        };
+        let seen = std::str::from_utf8(&bytes)
+            .map_err(|error| unusable(&error))
+            .and_then(|text| Checkpoint::open(text, &vkey).map_err(|error| unusable(&error)))
+            .map(Some);
+        let seen = if context.danger_accept_rollback {
+            seen.unwrap_or(None)
+        } else {
+            seen?
+        };
+        if let Some(seen) = seen {
+            if let Err(failure) = continues(client, &seen, &newest).await {
+                if !context.danger_accept_rollback {
+                    return Err(failure);
+                }
+                output::say(
+                    "warning: accepting a server whose record does not continue the one seen before",
+                );
+            }
+        }
+    }
+    files::replace(&file, note.as_bytes())?;
+    Ok(newest)
+}
+
+/// Whether the log of `newest` begins with the log of `seen`.
+async fn continues(
+    client: &SessionClient,
+    seen: &Checkpoint,
+    newest: &Checkpoint,
+) -> Result<(), Failure> {
+    let rolled_back = |why: String| {
+        Failure::refused("the server is older than it was, or its record was rewritten")
+            .because(why)
+            .next("find out who restored it; if it was meant, the command again with --danger-accept-rollback")
+    };
+    if newest.size < seen.size {
+        return Err(rolled_back(format!(
+            "its record has {} entries, {} were seen",
+            newest.size, seen.size
+        )));
+    }
+    if newest.size == seen.size || seen.size == 0 {
+        return if seen.size == 0 || newest.root == seen.root {
+            Ok(())
+        } else {
+            Err(rolled_back(format!(
+                "its {} entries are other ones",
+                seen.size
+            )))
+        };
+    }
+    let proof = client.consistency(seen.size, newest.size).await?;
+    let path = proof
+        .path
+        .iter()
+        .map(|hash| hash.parse::<Hash>())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| rolled_back(error.to_string()))?;
+    verify_consistency(seen.size, &seen.root, newest.size, &newest.root, &path)
+        .map_err(|error| rolled_back(error.to_string()))
+}

@@ -1,0 +1,130 @@
+//! `device`: machines' keys.
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::operator::show_code;
+use crate::output::{self, Table};
+use crate::run::Socket;
+use clap::Subcommand;
+use procura_daemon::socket::client::DaemonClient;
+use procura_types::Thumbprint;
+use procura_types::wire::Device;
+
+/// List and revoke devices, the keys of single machines
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the devices of the agents in the namespace, and of operators
+    #[command(after_help = "Examples:\n  procura device list\n  procura device list --here")]
+    List {
+        /// The devices that this machine's daemon holds for you
+        #[arg(long)]
+        here: bool,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Print a code with which another machine of yours joins, with a key of its own
+    #[command(after_help = "Example:\n  procura device code")]
+    Code,
+    /// Make this machine's daemon accept a server that is older than it was
+    ///
+    /// For after an operator restored a backup and says so. The daemon forgets
+    /// the newest record that it saw.
+    #[command(after_help = "Example:\n  procura device trust-rollback --agent scribe")]
+    TrustRollback {
+        /// Which agent, when this machine is several
+        #[arg(long, value_name = "LABEL")]
+        agent: Option<String>,
+        #[command(flatten)]
+        socket: Socket,
+    },
+    /// Revoke one machine's key, for good
+    #[command(
+        after_help = "Example:\n  procura device revoke 4pKbMyPXWbNVqwj3d4ZUrB4KTaUYO0ArTVcsBPyCVH4"
+    )]
+    Revoke {
+        /// Its thumbprint, as listed
+        thumbprint: Thumbprint,
+    },
+}
+
+impl Command {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::List { here: false, .. } => list(context).await,
+            Self::List { here: true, socket } => here(context, &socket),
+            Self::TrustRollback { agent, socket } => {
+                context.confirm("Accept a server that may have been rolled back?")?;
+                DaemonClient::connect(&socket.path(context)?)?.danger_accept_rollback(agent)?;
+                output::say("the daemon accepts the record as the server has it now");
+                Ok(())
+            }
+            Self::Code => {
+                let name = context.known()?.name;
+                let code = context.operator().await?.operator_code(&name).await?;
+                show_code(context, &code, "procura operator join CODE")
+            }
+            Self::Revoke { thumbprint } => {
+                context.confirm(&format!(
+                    "Revoke the device {thumbprint}? This cannot be undone."
+                ))?;
+                context.operator().await?.revoke_device(&thumbprint).await?;
+                output::say(format!("revoked the device {thumbprint}"));
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn list(context: &Context) -> Result<(), Failure> {
+    let server = context.operator().await?;
+    let agents = server.agents(&context.namespace).await?;
+    // Only stewards may list people; for everyone else the agents are the list.
+    let operators = match server.operators().await {
+        Ok(list) => list.operators,
+        Err(error) if error.is_refusal("forbidden") || error.is_refusal("not_found") => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let named = agents
+        .agents
+        .iter()
+        .map(|agent| (agent.lineage.clone(), &agent.devices))
+        .chain(
+            operators
+                .iter()
+                .map(|operator| (operator.name.to_string(), &operator.devices)),
+        );
+    if context.json {
+        let devices: Vec<&Device> = named.flat_map(|(_, devices)| devices).collect();
+        return output::json(&devices);
+    }
+    let mut table = Table::new(["DEVICE", "ACTOR", "JOINED", "STATE"]);
+    for (name, devices) in named {
+        for device in devices {
+            table.row([
+                device.thumbprint.to_string(),
+                name.clone(),
+                device.created.to_string(),
+                device
+                    .revoked
+                    .map_or("active".to_owned(), |when| format!("revoked {when}")),
+            ]);
+        }
+    }
+    table.print("no devices")
+}
+
+/// What this machine's daemon holds for this user.
+fn here(context: &Context, socket: &Socket) -> Result<(), Failure> {
+    let status = DaemonClient::connect(&socket.path(context)?)?.status()?;
+    if context.json {
+        return output::json(&status);
+    }
+    if status.danger_same_uid {
+        output::say("danger: the daemon runs as this user, who can read its keys");
+    }
+    let mut table = Table::new(["DEVICE", "ACTOR", "SERVER"]);
+    for device in status.devices {
+        table.row([device.device.to_string(), device.lineage, device.url]);
+    }
+    table.print("no devices on this machine")
+}

@@ -1,0 +1,169 @@
+//! How a command fails: what happened, why, what to type next, and the exit
+//! code (`spec/exit-codes.md`).
+
+use procura_client::ClientError;
+use procura_daemon::DaemonError;
+use procura_server::StartError;
+use procura_types::{EntropyError, Malformed, exit};
+use std::fmt;
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: u8,
+    what: String,
+    why: Option<String>,
+    next: Option<String>,
+}
+
+impl Failure {
+    fn new(exit: u8, what: impl Into<String>) -> Self {
+        Self {
+            exit,
+            what: what.into(),
+            why: None,
+            next: None,
+        }
+    }
+
+    /// The command line asks for something that cannot be.
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::new(exit::USAGE, what)
+    }
+
+    /// The home, or a file in it, is not as it should be.
+    pub(crate) fn config(what: impl Into<String>) -> Self {
+        Self::new(exit::CONFIG, what)
+    }
+
+    /// Somebody said no.
+    pub(crate) fn refused(what: impl Into<String>) -> Self {
+        Self::new(exit::REFUSED, what)
+    }
+
+    /// Nobody answers.
+    pub(crate) fn unreachable(what: impl Into<String>) -> Self {
+        Self::new(exit::UNREACHABLE, what)
+    }
+
+    /// A file, socket or terminal failed.
+    pub(crate) fn storage(what: impl Into<String>, cause: &dyn fmt::Display) -> Self {
+        Self::new(exit::STORAGE, what).because(cause)
+    }
+
+    /// A signal ended a question at the terminal; shells count such an end as
+    /// 128 and the signal.
+    pub(crate) fn interrupted(signal: u8) -> Self {
+        Self::new(signal.saturating_add(128), "interrupted")
+    }
+
+    /// The server cannot start; each reason has its exit code.
+    pub(crate) fn start(error: &StartError) -> Self {
+        Self::new(error.exit_code(), "the server cannot start").because(error)
+    }
+
+    /// Stored data is not what it should be.
+    pub(crate) fn damaged(what: impl Into<String>) -> Self {
+        Self::new(exit::STORAGE, what)
+    }
+
+    /// Adds the reason.
+    pub(crate) fn because(mut self, why: impl fmt::Display) -> Self {
+        self.why = Some(why.to_string());
+        self
+    }
+
+    /// Adds what to type next.
+    pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+
+    pub(crate) const fn exit(&self) -> u8 {
+        self.exit
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "procura: {}", self.what)?;
+        if let Some(why) = &self.why {
+            write!(f, ": {why}")?;
+        }
+        if let Some(next) = &self.next {
+            write!(f, "\n  next: {next}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused(problem) => {
+                let word = problem.reason.as_deref().unwrap_or(&problem.code);
+                let code = match (problem.code.as_str(), problem.status) {
+                    ("sealed", _) => exit::REFUSED,
+                    ("not_initialised", _) => exit::CONFIG,
+                    (_, 400 | 413) => exit::USAGE,
+                    (_, 500 | 507) => exit::STORAGE,
+                    (_, 429 | 502..=504) => exit::UNREACHABLE,
+                    _ => exit::REFUSED,
+                };
+                let failure = Self::new(code, "the server refused")
+                    .because(format_args!("{} ({word}, request {})", problem.detail, problem.request_id));
+                match advice(word) {
+                    Some(next) => failure.next(next),
+                    None => failure,
+                }
+            }
+            ClientError::Unreachable { .. } => Self::unreachable(error.to_string())
+                .next("procura status, or start one with: procura server"),
+            ClientError::Impostor { .. } => Self::refused(error.to_string()).next(
+                "find out what listens there; if the server was set up anew, join it from a new --home",
+            ),
+            ClientError::Address(_) => Self::usage(error.to_string())
+                .next("--server http://127.0.0.1:7310, or PROCURA_SERVER"),
+            ClientError::Certificates(_) => Self::config(error.to_string()).next("--ca FILE"),
+            ClientError::Signer(_) => Self::refused(error.to_string()).next("procura login"),
+            ClientError::Malformed(malformed) => malformed.into(),
+            ClientError::NotUnderstood { .. } => Self::unreachable(error.to_string())
+                .next("compare `procura --version` with the server's in `procura status`"),
+            ClientError::Entropy(error) => error.into(),
+            ClientError::Memory(_) => {
+                Self::config("a key cannot be held").because(error).next("ulimit -l unlimited")
+            }
+        }
+    }
+}
+
+/// What helps against a refusal, where something typed does.
+fn advice(word: &str) -> Option<&'static str> {
+    match word {
+        "sealed" => Some("procura unseal, on the server's machine"),
+        "timestamp_out_of_window" => Some("procura doctor, which compares the clocks"),
+        "unknown_agent" => Some("procura operator join CODE, with a code from a steward"),
+        "not_initialised" => Some("procura init"),
+        "code_refused" => Some("ask for a new link code"),
+        _ => None,
+    }
+}
+
+impl From<DaemonError> for Failure {
+    /// Its text says what to do already, and so does its exit code.
+    fn from(error: DaemonError) -> Self {
+        Self::new(error.exit(), error.to_string())
+    }
+}
+
+impl From<Malformed> for Failure {
+    fn from(error: Malformed) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<EntropyError> for Failure {
+    fn from(error: EntropyError) -> Self {
+        Self::storage("cannot go on", &error)
+    }
+}

@@ -1,0 +1,58 @@
+//! `join`: this machine becomes one of an agent's.
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::operator::read_code;
+use crate::output;
+use crate::run::Socket;
+use clap::Args;
+use procura_daemon::socket::client::{DaemonClient, JoinOptions};
+use procura_types::Joins;
+
+/// Join this machine to an agent, by a link code
+///
+/// The daemon makes the device's key and keeps it. Operators join with
+/// `procura operator join`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  procura join pcj1_…\n  procura join < code.txt")]
+pub(crate) struct Join {
+    /// The link code; without it, it is asked for or read from a pipe
+    code: Option<String>,
+    /// The user who may use the device, by number; for root
+    #[arg(long, value_name = "UID")]
+    uid: Option<u32>,
+    #[command(flatten)]
+    socket: Socket,
+}
+
+impl Join {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let code = read_code(self.code).await?;
+        if !matches!(code.joins, Joins::Agent(_)) {
+            return Err(
+                Failure::usage("this code is for a person, not for an agent's machine")
+                    .next("procura operator join CODE"),
+            );
+        }
+        let ca_pem = context
+            .ca_pem()?
+            .map(String::from_utf8)
+            .transpose()
+            .map_err(|error| Failure::usage("--ca is not PEM").because(error))?;
+        let options = JoinOptions {
+            url: context.typed_server().map(str::to_owned),
+            ca_pem,
+            uid: self.uid,
+        };
+        let daemon = DaemonClient::connect(&self.socket.path(context)?)?;
+        let device = daemon.join(&code.encode(), options)?;
+        if context.json {
+            return output::json(&device);
+        }
+        output::say(output::plain(&format!(
+            "this machine is {} now",
+            device.lineage
+        )));
+        Ok(())
+    }
+}

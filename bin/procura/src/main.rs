@@ -1,0 +1,42 @@
+//! The command line of Procura: thin nouns over `procura-client`, and the
+//! server.
+
+mod agent;
+mod audit;
+mod audit_export;
+mod checkpoint;
+mod cli;
+mod clock;
+mod context;
+mod device;
+mod doctor;
+mod failure;
+mod files;
+mod grant;
+mod home;
+mod init;
+mod join;
+mod key_agent;
+mod listeners;
+mod login;
+mod namespace;
+mod operator;
+mod operator_key;
+mod output;
+mod passphrase;
+mod project;
+mod reference;
+mod request;
+mod run;
+mod seal;
+mod secret;
+mod secret_import;
+mod server;
+mod status;
+mod terminal;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

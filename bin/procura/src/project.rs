@@ -1,0 +1,171 @@
+//! `project`: named consumers of secrets.
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::{self, Table};
+use clap::{Args, Subcommand};
+use procura_types::wire::{Project, ProjectPut};
+use procura_types::{EnvName, Label, ProjectName, SecretPath};
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+/// Say which agents may ask for which secrets, under which names
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a project, or change one
+    Set(Set),
+    /// Show a project
+    #[command(after_help = "Example:\n  procura project show shop")]
+    Show {
+        /// The project
+        name: ProjectName,
+    },
+    /// List the projects of the namespace
+    #[command(after_help = "Example:\n  procura project list")]
+    List,
+}
+
+/// Make a project, or change one
+///
+/// What is not named stays as it is. Asking is not having: each agent still
+/// needs a grant.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  procura project set shop --agent scribe --env API_KEY=stripe/key\n  procura project set shop --remove-agent scribe --remove-env API_KEY"
+)]
+pub(crate) struct Set {
+    /// The project
+    name: ProjectName,
+    /// An agent that may ask for the project's secrets
+    #[arg(long = "agent", value_name = "LABEL")]
+    agents: Vec<Label>,
+    /// A name in the environment, and the secret behind it
+    #[arg(long = "env", value_name = "NAME=PATH")]
+    env: Vec<Mapping>,
+    /// An agent that may not ask any more
+    #[arg(long, value_name = "LABEL")]
+    remove_agent: Vec<Label>,
+    /// A name that is not mapped any more
+    #[arg(long, value_name = "NAME")]
+    remove_env: Vec<EnvName>,
+}
+
+/// `NAME=path`.
+#[derive(Debug, Clone)]
+struct Mapping {
+    name: EnvName,
+    path: SecretPath,
+}
+
+impl FromStr for Mapping {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, path) = text
+            .split_once('=')
+            .ok_or("is not NAME=PATH, such as API_KEY=stripe/key")?;
+        let name = name
+            .parse()
+            .map_err(|error: procura_types::Malformed| error.to_string())?;
+        let path = path
+            .parse()
+            .map_err(|error: procura_types::Malformed| error.to_string())?;
+        Ok(Self { name, path })
+    }
+}
+
+impl Command {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Set(set) => set.run(context).await,
+            Self::Show { name } => {
+                let project = context
+                    .operator()
+                    .await?
+                    .project(&context.namespace, &name)
+                    .await?;
+                show(context, &project)
+            }
+            Self::List => {
+                let list = context
+                    .operator()
+                    .await?
+                    .projects(&context.namespace)
+                    .await?;
+                if context.json {
+                    return output::json(&list);
+                }
+                let mut table = Table::new(["PROJECT", "AGENTS", "NAMES", "CHANGED"]);
+                for project in list.projects {
+                    table.row([
+                        project.name.to_string(),
+                        labels(&project),
+                        project.env.len().to_string(),
+                        project.updated.to_string(),
+                    ]);
+                }
+                table.print("no projects")
+            }
+        }
+    }
+}
+
+impl Set {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
+        let server = context.operator().await?;
+        let before = match server.project(&context.namespace, &self.name).await {
+            Ok(project) => Some(project),
+            Err(error) if error.is_refusal("not_found") => None,
+            Err(error) => return Err(error.into()),
+        };
+        let put = self.apply(before);
+        let project = server
+            .put_project(&context.namespace, &self.name, &put)
+            .await?;
+        show(context, &project)
+    }
+
+    /// The project after the change.
+    fn apply(&self, before: Option<Project>) -> ProjectPut {
+        let (agents, mut env) =
+            before.map_or_else(Default::default, |project| (project.agents, project.env));
+        let mut agents: BTreeSet<Label> = agents.into_iter().collect();
+        agents.extend(self.agents.iter().cloned());
+        agents.retain(|label| !self.remove_agent.contains(label));
+        env.extend(
+            self.env
+                .iter()
+                .map(|mapping| (mapping.name.clone(), mapping.path.clone())),
+        );
+        env.retain(|name, _| !self.remove_env.contains(name));
+        ProjectPut {
+            agents: agents.into_iter().collect(),
+            env,
+        }
+    }
+}
+
+fn labels(project: &Project) -> String {
+    let labels: Vec<_> = project.agents.iter().map(Label::as_str).collect();
+    if labels.is_empty() {
+        "none".to_owned()
+    } else {
+        labels.join(", ")
+    }
+}
+
+fn show(context: &Context, project: &Project) -> Result<(), Failure> {
+    if context.json {
+        return output::json(project);
+    }
+    output::say(format!(
+        "project {} in {}, agents: {}",
+        project.name,
+        context.namespace,
+        labels(project)
+    ));
+    let mut table = Table::new(["NAME", "SECRET"]);
+    for (name, path) in &project.env {
+        table.row([name.to_string(), path.to_string()]);
+    }
+    table.print("no names are mapped")
+}

@@ -1,0 +1,193 @@
+//! `secret import`: a `.env` file becomes secrets, after a preview that shows
+//! names only.
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::{self, Table};
+use crate::secret::read_file;
+use clap::Args;
+use procura_client::{Page, SessionClient};
+use procura_types::wire::{SecretPut, SecretWritten, ValueB64};
+use procura_types::{Dotenv, EnvName, Secret, SecretPath};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Write the values of a .env file as secrets
+///
+/// Each name becomes a secret at the prefix and the name in lower case, with the
+/// name as its environment name. All of the file must be in order, or nothing is
+/// written. Values are never shown.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  procura secret import .env --prefix shop/")]
+pub(crate) struct Import {
+    /// The file
+    file: PathBuf,
+    /// Begin each path with this
+    #[arg(long, value_name = "PREFIX", default_value = "")]
+    prefix: String,
+    /// Write new versions of secrets that exist
+    #[arg(long)]
+    replace: bool,
+    /// Only show what would be written
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// One secret to write.
+struct Planned {
+    name: EnvName,
+    path: SecretPath,
+    value: Secret<String>,
+}
+
+impl Import {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        // All of the file is judged before anybody is asked for anything.
+        let planned = self.plan()?;
+        if self.dry_run {
+            return preview(&planned, |_| "would be written".to_owned());
+        }
+        let server = context.operator().await?;
+        let existing = self.existing(context, &server).await?;
+        let taken: Vec<&str> = planned
+            .iter()
+            .filter(|secret| existing.contains_key(&secret.path))
+            .map(|secret| secret.path.as_str())
+            .collect();
+        if !taken.is_empty() && !self.replace {
+            return Err(Failure::usage(format!(
+                "nothing was written: these exist already: {}",
+                taken.join(", ")
+            ))
+            .next("--replace writes new versions of them; --prefix puts all elsewhere"));
+        }
+        if !context.json {
+            preview(&planned, |path| match existing.get(path) {
+                Some(version) => format!("version {} after {version}", version + 1),
+                None => "new".to_owned(),
+            })?;
+        }
+        context.agree(&format!(
+            "Write these {} secrets in {}?",
+            planned.len(),
+            context.namespace
+        ))?;
+        let mut written: Vec<SecretWritten> = Vec::new();
+        for secret in planned {
+            let put = SecretPut {
+                value_b64: ValueB64::encode(secret.value.expose().as_bytes()),
+                expect_version: Some(existing.get(&secret.path).copied().unwrap_or(0)),
+                env: Some(secret.name),
+                description: None,
+            };
+            match server
+                .put_secret(&context.namespace, &secret.path, &put)
+                .await
+            {
+                Ok(one) => written.push(one),
+                Err(error) => {
+                    let done: Vec<_> = written.iter().map(|one| one.path.as_str()).collect();
+                    output::say(format!(
+                        "stopped at {}; written before it: {}",
+                        secret.path,
+                        if done.is_empty() {
+                            "none".to_owned()
+                        } else {
+                            done.join(", ")
+                        }
+                    ));
+                    return Err(error.into());
+                }
+            }
+        }
+        if context.json {
+            return output::json(&written);
+        }
+        output::say(format!(
+            "wrote {} secrets in {}",
+            written.len(),
+            context.namespace
+        ));
+        Ok(())
+    }
+
+    /// What the file says, or everything that is wrong with it.
+    fn plan(&self) -> Result<Vec<Planned>, Failure> {
+        let file = self.file.display();
+        let bytes = read_file(&self.file)?;
+        let dotenv = Dotenv::parse(bytes.expose()).map_err(|error| {
+            Failure::usage(format!("nothing was written: {file}")).because(error)
+        })?;
+        let mut planned: Vec<Planned> = Vec::new();
+        let mut wrong: Vec<String> = Vec::new();
+        for entry in dotenv.into_entries() {
+            let line = entry.line;
+            let name: EnvName = match entry.name.parse() {
+                Ok(name) => name,
+                Err(error) => {
+                    wrong.push(format!("line {line}: {error}"));
+                    continue;
+                }
+            };
+            let Some(value) = entry.value else {
+                wrong.push(format!("line {line}: {name} has no value"));
+                continue;
+            };
+            let path = format!("{}{}", self.prefix, name.as_str().to_ascii_lowercase());
+            match path.parse::<SecretPath>() {
+                Err(error) => wrong.push(format!("line {line}: {name}: {error}")),
+                Ok(path) => match planned.iter().find(|other| other.path == path) {
+                    // API_KEY and api_key are two names and one path.
+                    Some(other) => wrong.push(format!(
+                        "line {line}: {name} and {} both become {path}",
+                        other.name
+                    )),
+                    None => planned.push(Planned { name, path, value }),
+                },
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(
+                Failure::usage(format!("nothing was written: {file} is not in order"))
+                    .because(format_args!("\n    {}", wrong.join("\n    "))),
+            );
+        }
+        if planned.is_empty() {
+            return Err(Failure::usage(format!(
+                "nothing was written: {file} has no values"
+            )));
+        }
+        Ok(planned)
+    }
+
+    /// The latest versions of what is there below the prefix.
+    async fn existing(
+        &self,
+        context: &Context,
+        server: &SessionClient,
+    ) -> Result<BTreeMap<SecretPath, u64>, Failure> {
+        let prefix = (!self.prefix.is_empty()).then_some(self.prefix.as_str());
+        let mut existing = BTreeMap::new();
+        let mut page = Page::first();
+        loop {
+            let part = server.secrets(&context.namespace, prefix, &page).await?;
+            existing.extend(part.secrets.into_iter().map(|row| (row.path, row.version)));
+            match part.next {
+                Some(next) => page = Page::after(next),
+                None => return Ok(existing),
+            }
+        }
+    }
+}
+
+fn preview(planned: &[Planned], state: impl Fn(&SecretPath) -> String) -> Result<(), Failure> {
+    let mut table = Table::new(["NAME", "SECRET", ""]);
+    for secret in planned {
+        table.row([
+            secret.name.to_string(),
+            secret.path.to_string(),
+            state(&secret.path),
+        ]);
+    }
+    table.print("nothing to write")
+}

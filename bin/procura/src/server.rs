@@ -1,0 +1,149 @@
+//! `server`: the server itself, in this process.
+
+use crate::cli::Global;
+use crate::clock::SystemClock;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::home::Home;
+use crate::output;
+use clap::Args;
+use procura_crypto::SystemEntropy;
+use procura_server::{Config, InitError};
+use procura_types::wire::{InitAnswer, InitRequest};
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tracing_subscriber::EnvFilter;
+
+/// Run the server on this home
+///
+/// Prints one line of JSON when it listens: {"event":"ready","api":URL,"health":URL,"sealed":BOOL}.
+/// Its log goes to stderr. It starts sealed; procura unseal opens it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  procura server\n  procura server --home /var/lib/procura --listen 127.0.0.1:0"
+)]
+pub(crate) struct Server {
+    #[command(flatten)]
+    flags: ServerFlags,
+    /// What to log, such as info or procura_server=debug
+    #[arg(
+        long,
+        env = "PROCURA_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    log: String,
+}
+
+/// Flags that win over procura.toml and the environment.
+#[derive(Debug, Args)]
+pub(crate) struct ServerFlags {
+    /// The configuration [default: procura.toml of the home]
+    #[arg(long, env = "PROCURA_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address of the API; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Address of health and metrics; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    health_listen: Option<SocketAddr>,
+}
+
+impl ServerFlags {
+    fn load(&self, home: &Home) -> Result<Config, Failure> {
+        let mut config = Config::load(
+            home.dir().to_owned(),
+            self.config.as_deref(),
+            std::env::vars(),
+        )
+        .map_err(|error| Failure::config("the server's configuration").because(error))?;
+        if let Some(listen) = self.listen {
+            config.listen = listen;
+        }
+        if let Some(listen) = self.health_listen {
+            config.health_listen = listen;
+        }
+        Ok(config)
+    }
+
+    /// Initialises the home in this process, and says where its server will be.
+    pub(crate) async fn init_home(
+        &self,
+        context: &Context,
+        request: InitRequest,
+    ) -> Result<(InitAnswer, String), Failure> {
+        let config = self.load(&context.home)?;
+        let url = context
+            .typed_server()
+            .map_or_else(|| url_of(&config), str::to_owned);
+        procura_server::init_home(
+            config,
+            Arc::new(SystemClock),
+            Arc::new(SystemEntropy),
+            request,
+        )
+        .await
+        .map(|answer| (answer, url))
+        .map_err(|error| match error {
+            InitError::Start(error) => Failure::start(&error),
+            InitError::Refused(failure) => {
+                Failure::refused("init was refused").because(failure.detail)
+            }
+        })
+    }
+}
+
+/// Where a server with this configuration answers.
+fn url_of(config: &Config) -> String {
+    match (&config.public_url, &config.tls_cert) {
+        (Some(url), _) => url.clone(),
+        (None, Some(_)) => format!("https://{}", config.listen),
+        (None, None) => format!("http://{}", config.listen),
+    }
+}
+
+impl Server {
+    pub(crate) fn run(self, global: &Global) -> ExitCode {
+        match self.serve(global) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                output::failure(&failure);
+                ExitCode::from(failure.exit())
+            }
+        }
+    }
+
+    fn serve(&self, global: &Global) -> Result<(), Failure> {
+        let filter = EnvFilter::try_new(&self.log)
+            .map_err(|error| Failure::usage("--log").because(error))?;
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr);
+        // People read lines, collectors read JSON.
+        if std::io::stderr().is_terminal() {
+            log.init();
+        } else {
+            log.json().init();
+        }
+        let config = self.flags.load(&Home::new(global.home.clone())?)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::storage("cannot start", &error))?;
+        let serving = procura_server::run(
+            config,
+            Arc::new(SystemClock),
+            Arc::new(SystemEntropy),
+            |ready| {
+                // Whoever started us may not be there to read it any more.
+                let _ = output::line(ready);
+            },
+        );
+        runtime
+            .block_on(serving)
+            .map_err(|error| Failure::start(&error))
+    }
+}

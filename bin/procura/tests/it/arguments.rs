@@ -1,0 +1,121 @@
+//! What is typed wrongly ends with 64 and says what is accepted.
+
+use crate::run;
+
+#[test]
+fn mistakes_end_with_64_and_name_the_rule() {
+    let home = tempfile::tempdir().unwrap();
+    for (args, message) in [
+        (&["frobnicate"][..], "unrecognized subcommand 'frobnicate'"),
+        (&["secret"], "Usage: procura secret"),
+        (&["secret", "get"], "<PATH>"),
+        (
+            &["secret", "get", "a//b"],
+            "path: must be at most 255 bytes of segments",
+        ),
+        (
+            &["secret", "get", "../b"],
+            "path: must be at most 255 bytes of segments",
+        ),
+        (
+            &["-n", "Not-A-Label", "agent", "list"],
+            "namespace: must be 1 to 32 of a-z",
+        ),
+        (&["agent", "add", "-x"], "unexpected argument '-x'"),
+        (&["agent", "add", "a_b"], "label: must be 1 to 32 of a-z"),
+        (
+            &["request", "approve", "17"],
+            "request: is not a UUID in lower case",
+        ),
+        (
+            &[
+                "request",
+                "approve",
+                "01997a3e-5a6c-7d21-9d0e-3f6f2f6f0a11",
+                "--for",
+                "1w",
+            ],
+            "is a number and s, m, h or d, such as 12h",
+        ),
+        (
+            &["operator", "invite", "bob", "--role", "approver"],
+            "approver is for a namespace: approver@NAMESPACE",
+        ),
+        (&["operator", "invite", "bob"], "--role <ROLE[@NS]>"),
+        (&["operator", "roles", "bob"], "--role <ROLE[@NS]>"),
+        (
+            &["project", "set", "shop", "--env", "API_KEY"],
+            "is not NAME=PATH, such as API_KEY=stripe/key",
+        ),
+        (
+            &["project", "set", "shop", "--env", "1A=b"],
+            "env: must be 1 to 128 of A-Z",
+        ),
+        (&["run", "--project", "shop"], "<COMMAND>"),
+        (&["run", "--", "true"], "--project <P>"),
+        (&["device", "revoke", "xyz"], "device: "),
+        (
+            &["audit", "list", "--since", "yesterday"],
+            "time: is not an RFC 3339 time",
+        ),
+        (
+            &["audit", "verify", "dir", "--key", "nonsense"],
+            "verifier key: is not <name>+<id>+<key>",
+        ),
+        (&["join", "hello"], "code: "),
+        (&["operator", "join", "hello"], "code: "),
+        (
+            &["--server", "http://10.0.0.1:7310", "status"],
+            "plain http:// is accepted for this machine only",
+        ),
+        (
+            &["--server", "127.0.0.1", "status"],
+            "must begin with https:// or http://",
+        ),
+        (
+            &["--ca", "/nowhere.pem", "status"],
+            "--ca /nowhere.pem: there is no such file",
+        ),
+        (&["login", "--for", "8d"], "--for is at most 7d"),
+    ] {
+        let ran = run(home.path(), args);
+        assert_eq!(ran.code, 64, "{args:?}: {}", ran.err);
+        assert!(ran.err.contains(message), "{args:?}: {}", ran.err);
+        assert!(ran.out.is_empty(), "{args:?}: {}", ran.out);
+    }
+}
+
+#[test]
+fn help_and_version_are_no_failures_and_each_command_has_an_example() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = run(home.path(), &["--version"]);
+    assert_eq!(ran.code, 0);
+    assert_eq!(ran.out, format!("procura {}\n", env!("CARGO_PKG_VERSION")));
+
+    let reference = run(home.path(), &["__reference", "cli"]).out;
+    let mut commands = 0;
+    for section in reference.split("\n## ").skip(2) {
+        // Only what can be typed has a usage; a noun alone has none.
+        let Some((name, rest)) = section.split_once('\n') else {
+            continue;
+        };
+        if !rest.contains("\n```\nprocura ") {
+            continue;
+        }
+        commands += 1;
+        assert!(rest.contains("\n```\nExample"), "{name} has no example");
+        let args: Vec<&str> = name.split(' ').skip(1).chain(["--help"]).collect();
+        let help = run(home.path(), &args);
+        assert_eq!(help.code, 0, "{name}");
+        assert!(help.out.contains("Example"), "{name}: {}", help.out);
+    }
+    assert!(commands > 40, "{commands} commands were found");
+}
+
+#[test]
+fn no_command_says_what_there_is() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = run(home.path(), &[]);
+    assert_eq!(ran.code, 64);
+    assert!(ran.err.contains("Usage: procura"), "{}", ran.err);
+}

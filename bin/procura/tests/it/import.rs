@@ -1,0 +1,96 @@
+//! `secret import`: names are shown, values never; all of the file is in order
+//! or nothing is written.
+
+use crate::run;
+use std::path::{Path, PathBuf};
+
+fn file(dir: &Path, text: &str) -> PathBuf {
+    let path = dir.join("some.env");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn the_preview_shows_names_and_no_values() {
+    let home = tempfile::tempdir().unwrap();
+    let path = file(
+        home.path(),
+        "# comment\nexport API_KEY='canary-one'\nDB_URL=\"canary-two\"\nAPI_KEY=canary-three\n",
+    );
+    let args = [
+        "secret",
+        "import",
+        path.to_str().unwrap(),
+        "--prefix",
+        "shop/",
+        "--dry-run",
+    ];
+    let ran = run(home.path(), &args);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(
+        ran.out,
+        "NAME     SECRET\n\
+         API_KEY  shop/api_key  would be written\n\
+         DB_URL   shop/db_url   would be written\n"
+    );
+    assert!(!ran.out.contains("canary") && !ran.err.contains("canary"));
+}
+
+#[test]
+fn a_file_that_is_not_in_order_is_refused_whole() {
+    let home = tempfile::tempdir().unwrap();
+    for (text, message) in [
+        ("A=1\nB='open", "line 2 begins a quote that is never closed"),
+        ("A=1\nsome words", "line 2 is not NAME=value"),
+        ("1A=1\n", "line 1: env: must be 1 to 128"),
+        ("A=1\na=2\n", "line 2: a and A both become a"),
+        ("export A\n", "line 1: A has no value"),
+        ("# nothing\n", "has no values"),
+        ("A=1\nB-C=2\n1D=3\n", "line 3: env: must be 1 to 128"),
+    ] {
+        let path = file(home.path(), text);
+        let ran = run(home.path(), &["secret", "import", path.to_str().unwrap()]);
+        assert_eq!(ran.code, 64, "{text}: {}", ran.err);
+        assert!(
+            ran.err.contains("nothing was written"),
+            "{text}: {}",
+            ran.err
+        );
+        assert!(ran.err.contains(message), "{text}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_prefix_must_make_valid_paths() {
+    let home = tempfile::tempdir().unwrap();
+    let path = file(home.path(), "A=1\n");
+    let ran = run(
+        home.path(),
+        &["secret", "import", path.to_str().unwrap(), "--prefix", "/"],
+    );
+    assert_eq!(ran.code, 64);
+    assert!(
+        ran.err
+            .contains("line 1: A: path: must be at most 255 bytes"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn values_beyond_the_limit_and_missing_files_are_refused_before_anything_is_asked() {
+    let home = tempfile::tempdir().unwrap();
+    let big = home.path().join("big.env");
+    std::fs::write(&big, vec![b'x'; 1024 * 1024 + 1]).unwrap();
+    let ran = run(home.path(), &["secret", "import", big.to_str().unwrap()]);
+    assert_eq!(ran.code, 64);
+    assert!(ran.err.contains("is larger than 1 MiB"), "{}", ran.err);
+
+    let ran = run(home.path(), &["secret", "import", "/nowhere.env"]);
+    assert_eq!(ran.code, 64);
+    assert!(
+        ran.err.contains("cannot read /nowhere.env: No such file"),
+        "{}",
+        ran.err
+    );
+}

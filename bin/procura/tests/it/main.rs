@@ -1,0 +1,64 @@
+//! The command line from outside: the built program, its exit codes and its
+//! words.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::as_conversions
+)]
+
+mod arguments;
+mod confirmation;
+mod import;
+mod key_agent;
+mod reference;
+mod unreachable;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// The program with a home of its own, away from the environment and the
+/// terminal of whoever runs the tests.
+fn procura(home: &Path) -> Command {
+    // A session of its own has no /dev/tty.
+    let mut command = Command::new("setsid");
+    command
+        .arg("--wait")
+        .arg(env!("CARGO_BIN_EXE_procura"))
+        .env_clear()
+        .env("PROCURA_HOME", home)
+        .stdin(Stdio::null());
+    command
+}
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn ran(output: Output) -> Ran {
+    Ran {
+        code: output.status.code().expect("an exit code"),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn run(home: &Path, args: &[&str]) -> Ran {
+    ran(procura(home).args(args).output().unwrap())
+}
+
+fn run_with_input(home: &Path, args: &[&str], input: &[u8]) -> Ran {
+    let mut child = procura(home)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    ran(child.wait_with_output().unwrap())
+}

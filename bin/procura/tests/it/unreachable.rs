@@ -1,0 +1,114 @@
+//! Nobody answers: 69, and the next command to type.
+
+use crate::{run, run_with_input};
+use std::net::TcpListener;
+
+/// An address on which nobody listens: taken, and given back.
+fn nobody() -> String {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", taken.local_addr().unwrap())
+}
+
+#[test]
+fn status_without_a_server() {
+    let home = tempfile::tempdir().unwrap();
+    let url = nobody();
+    let ran = run(home.path(), &["--server", &url, "status"]);
+    assert_eq!(ran.code, 69);
+    assert!(
+        ran.err
+            .starts_with(&format!("procura: cannot reach {url}: ")),
+        "{}",
+        ran.err
+    );
+    assert!(
+        ran.err
+            .contains("next: procura status, or start one with: procura server"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn unseal_without_a_server_takes_the_passphrase_from_the_descriptor_and_says_where_to_go() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = run_with_input(
+        home.path(),
+        &["unseal", "--passphrase-fd", "0"],
+        b"correct horse battery\n",
+    );
+    assert_eq!(ran.code, 69);
+    let socket = home.path().join("admin.sock");
+    assert!(
+        ran.err.starts_with(&format!(
+            "procura: no server answers at {}: ",
+            socket.display()
+        )),
+        "{}",
+        ran.err
+    );
+    assert!(!ran.err.contains("correct horse"));
+}
+
+#[test]
+fn passphrases_come_from_a_terminal_or_a_descriptor_only() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = run(home.path(), &["unseal"]);
+    assert_eq!(ran.code, 64);
+    assert_eq!(
+        ran.err,
+        "procura: there is no terminal to ask at\n  next: --passphrase-fd N for passphrases, a pipe or --file for values\n"
+    );
+    for (input, message) in [
+        (&b"\n"[..], "procura: the passphrase is empty\n"),
+        (b"\xff\n", "procura: the passphrase is not UTF-8\n"),
+        (
+            &[b'x'; 1025],
+            "procura: the passphrase is longer than 1024 bytes\n",
+        ),
+    ] {
+        let ran = run_with_input(home.path(), &["unseal", "--passphrase-fd", "0"], input);
+        assert_eq!((ran.code, ran.err.as_str()), (64, message));
+    }
+    let ran = run(home.path(), &["unseal", "--passphrase-fd", "99"]);
+    assert_eq!(ran.code, 74);
+    assert!(
+        ran.err.contains("cannot read file descriptor 99"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn a_short_new_passphrase_makes_no_key() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = run_with_input(home.path(), &["init", "--passphrase-fd", "0"], b"short\n");
+    assert_eq!(ran.code, 64);
+    assert_eq!(
+        ran.err,
+        "procura: a new passphrase has at least 12 characters\n"
+    );
+    assert!(!home.path().join("operator").exists());
+}
+
+#[test]
+fn commands_of_operators_need_a_home_that_knows_a_server() {
+    let home = tempfile::tempdir().unwrap();
+    for args in [
+        &["secret", "list"][..],
+        &["audit", "list"],
+        &["seal"],
+        &["login"],
+    ] {
+        let ran = run(home.path(), args);
+        assert_eq!(ran.code, 78, "{args:?}: {}", ran.err);
+        assert_eq!(
+            ran.err,
+            format!(
+                "procura: no server is known in {}\n  next: procura init for a new installation, procura operator join for an existing one\n",
+                home.path().display()
+            ),
+            "{args:?}"
+        );
+    }
+}

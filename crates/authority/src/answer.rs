@@ -1,0 +1,189 @@
+//! The answer of a person: a signed yes, or a no.
+
+use crate::error::AuthorityError;
+use crate::grant;
+use crate::request::{Answer, Answered, Pending, grant_id};
+use crate::{CLOCK_TOLERANCE, MAX_GRANT};
+use procura_directory::GrantRecord;
+use procura_ledger::{GrantTerms, grant_bytes, receipt_message};
+use procura_policy::{Action, Op, Resource};
+use procura_record::RecordedBatch;
+use procura_types::wire::{Grant, GrantItem, Receipt};
+use procura_types::{EnvName, InstallationId, Namespace, RequestId, Timestamp};
+
+/// Says yes, signed.
+pub struct RequestApprove {
+    /// Where.
+    pub namespace: Namespace,
+    /// Which request.
+    pub id: RequestId,
+    /// The names granted; all that were asked for when there is nothing here.
+    pub names: Option<Vec<EnvName>>,
+    /// From when.
+    pub from: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+    /// By the approver's own device over the exact grant.
+    pub signature: Vec<u8>,
+}
+
+impl Op for RequestApprove {
+    const ACTION: Action = Action::RequestApprove;
+    fn resource(&self) -> Resource {
+        Resource::Request(self.namespace.clone(), self.id)
+    }
+}
+
+impl RequestApprove {
+    /// Turns the request of the permit into a grant. The server builds the grant
+    /// from what it stored and from the approver's terms; the signature has to be
+    /// over exactly that, by the key of the device that calls.
+    pub fn run(
+        batch: &mut RecordedBatch<'_, Self>,
+        installation: &InstallationId,
+        now: Timestamp,
+    ) -> Result<Grant, AuthorityError> {
+        let op = batch.op();
+        let pending = Pending::load(batch.store(), &op.namespace, op.id, now)?;
+        let items = approved_items(&pending.row.items, op.names.as_deref())?;
+        check_term(op.from, op.until, now)?;
+        let agent = pending.row.agent;
+        if !batch.directory().is_active(&agent) {
+            return Err(AuthorityError::AgentRevoked);
+        }
+        let terms = GrantTerms {
+            installation: *installation,
+            grant: grant_id(op.id),
+            namespace: op.namespace.clone(),
+            agent,
+            project: pending.row.project.clone(),
+            delivery: pending.row.delivery,
+            from: op.from,
+            until: op.until,
+            items,
+        };
+        let receipt = receipt(batch, &terms, now)?;
+        let answered = Answered {
+            answer: Answer::Approved,
+            by: receipt.approver,
+            time: now,
+        };
+        let store = batch.store();
+        pending.answer(store, batch.rows(), answered)?;
+        let record = GrantRecord {
+            id: terms.grant,
+            namespace: terms.namespace,
+            agent: terms.agent,
+            project: terms.project,
+            delivery: terms.delivery,
+            items: terms.items,
+            from: terms.from,
+            until: terms.until,
+            withdrawn: None,
+            receipt,
+        };
+        batch.put_grant(&record);
+        batch.details().grant = Some(record.id);
+        batch.details().approval = Some(record.receipt.clone());
+        Ok(grant::render(batch.directory(), &record))
+    }
+}
+
+/// The approver's receipt, if the signature is theirs over these terms.
+fn receipt(
+    batch: &RecordedBatch<'_, RequestApprove>,
+    terms: &GrantTerms,
+    now: Timestamp,
+) -> Result<Receipt, AuthorityError> {
+    let caller = batch.permit().caller();
+    let device = caller
+        .device()
+        .and_then(|thumbprint| batch.directory().device(thumbprint))
+        .filter(|device| device.actor == *caller.actor() && device.revoked.is_none())
+        .ok_or(AuthorityError::BadSignature)?;
+    let bytes = grant_bytes(terms);
+    let signature = &batch.op().signature;
+    if !device.key.verify(&receipt_message(&bytes), signature) {
+        return Err(AuthorityError::BadSignature);
+    }
+    Ok(Receipt {
+        grant: bytes,
+        approver: *caller.actor(),
+        device: device.thumbprint,
+        key: device.key.to_jwk(),
+        time: now,
+        signature: signature.clone(),
+    })
+}
+
+/// The items of the names, sorted; all of `asked` when no names are given.
+fn approved_items(
+    asked: &[GrantItem],
+    names: Option<&[EnvName]>,
+) -> Result<Vec<GrantItem>, AuthorityError> {
+    let Some(names) = names else {
+        return Ok(asked.to_vec());
+    };
+    if names.is_empty() {
+        return Err(AuthorityError::NothingApproved);
+    }
+    let mut items = names
+        .iter()
+        .map(|name| {
+            asked
+                .iter()
+                .find(|item| item.name == *name)
+                .cloned()
+                .ok_or_else(|| AuthorityError::NotAsked(name.clone()))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    items.sort();
+    items.dedup();
+    Ok(items)
+}
+
+fn check_term(from: Timestamp, until: Timestamp, now: Timestamp) -> Result<(), AuthorityError> {
+    if from.since(now).max(now.since(from)) > CLOCK_TOLERANCE {
+        return Err(AuthorityError::BadStart);
+    }
+    if until <= from || until <= now || until.since(from) > MAX_GRANT {
+        return Err(AuthorityError::BadEnd);
+    }
+    Ok(())
+}
+
+/// Says no.
+pub struct RequestDeny {
+    /// Where.
+    pub namespace: Namespace,
+    /// Which request.
+    pub id: RequestId,
+}
+
+impl Op for RequestDeny {
+    const ACTION: Action = Action::RequestDeny;
+    fn resource(&self) -> Resource {
+        Resource::Request(self.namespace.clone(), self.id)
+    }
+}
+
+impl RequestDeny {
+    /// Denies the request of the permit; the agent may ask again.
+    pub fn run(batch: &mut RecordedBatch<'_, Self>, now: Timestamp) -> Result<(), AuthorityError> {
+        let op = batch.op();
+        let pending = Pending::load(batch.store(), &op.namespace, op.id, now)?;
+        let by = *batch.permit().caller().actor();
+        let store = batch.store();
+        pending.answer(
+            store,
+            batch.rows(),
+            Answered {
+                answer: Answer::Denied,
+                by,
+                time: now,
+            },
+        )?;
+        batch.details().grant = Some(grant_id(op.id));
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! Authority: what an agent may have, because a person said yes.
+//!
+//! A run asks for names. [`Matched`] finds the secrets behind them; a grant that
+//! covers them opens [`RunDeliver`]; without one, [`RequestCreate`] asks a person,
+//! whose signed [`RequestApprove`] becomes the grant. [`GrantWithdraw`] ends it.
+
+mod answer;
+mod error;
+mod grant;
+mod matching;
+mod project;
+mod report;
+mod request;
+mod run;
+
+pub use answer::{RequestApprove, RequestDeny};
+pub use error::AuthorityError;
+pub use grant::{GrantListing, GrantRead, GrantWithdraw, running_children};
+pub use matching::{Matched, RunQuery};
+pub use project::{ProjectListing, ProjectRead, ProjectWrite};
+pub use request::{REQUEST_LIFE, RequestCreate, RequestListing, RequestRead};
+pub use run::{RunDeliver, RunEnd};
+
+use procura_types::Duration;
+use procura_types::wire::GrantItem;
+use procura_types::{EnvName, SecretPath};
+
+/// Most names of one run, one project and so of one grant.
+pub const MAX_NAMES: usize = 256;
+/// Most bytes of names and paths together in one project or run: a grant and its
+/// receipt have to fit into one row and one ledger entry, of 64 KiB each.
+pub const MAX_TERMS: usize = 20_000;
+/// Most agents of one project.
+pub const MAX_AGENTS: usize = 256;
+/// Most requests of one agent that wait for an answer.
+pub const MAX_PENDING: usize = 100;
+/// Longest life of a grant.
+pub const MAX_GRANT: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// How far the beginning of a grant may be from the server's clock.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+
+/// Most rows of one page.
+const MAX_PAGE: usize = 1000;
+/// Rows of a page when the caller does not say.
+const PAGE: usize = 100;
+
+fn page(limit: Option<usize>) -> usize {
+    limit.unwrap_or(PAGE).clamp(1, MAX_PAGE)
+}
+
+/// Whether names and paths fit into one grant.
+fn fits<'a>(items: impl Iterator<Item = (&'a EnvName, &'a SecretPath)>) -> bool {
+    let (mut count, mut bytes) = (0usize, 0usize);
+    for (name, path) in items {
+        count += 1;
+        bytes += name.as_str().len() + path.as_str().len();
+    }
+    count <= MAX_NAMES && bytes <= MAX_TERMS
+}
+
+fn pair(item: &GrantItem) -> (&EnvName, &SecretPath) {
+    (&item.name, &item.path)
+}

@@ -1,0 +1,205 @@
+//! From names to secrets (`protocol.md` §9): the project's own mapping first, else
+//! the one secret in the namespace that declares the name.
+
+use crate::error::AuthorityError;
+use crate::project::PROJECTS;
+use crate::report::cleaned;
+use crate::request::RequestCreate;
+use crate::run::RunDeliver;
+use crate::{MAX_NAMES, fits, pair};
+use procura_directory::Snapshot;
+use procura_types::wire::{CallerReport, GrantItem, Unmatched, UnmatchedReason};
+use procura_types::{
+    ActorId, Delivery, EnvName, Namespace, ProjectName, RunId, SecretPath, Timestamp,
+};
+use procura_vault::{Vault, Wanted, candidates_for_env};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a run asks for.
+#[derive(Debug, Clone)]
+pub struct RunQuery {
+    /// Where.
+    pub namespace: Namespace,
+    /// For which project.
+    pub project: ProjectName,
+    /// Names as found, at most [`MAX_NAMES`]; none asks for the whole mapping.
+    pub names: Vec<String>,
+    /// How the values will be delivered.
+    pub delivery: Delivery,
+    /// What the daemon says of the process.
+    pub report: Option<CallerReport>,
+}
+
+/// The secrets behind the names of a run. The only way to [`RunDeliver`] and
+/// [`RequestCreate`], so both are about what the project and the vault say.
+#[derive(Debug, Clone)]
+pub struct Matched {
+    namespace: Namespace,
+    project: ProjectName,
+    delivery: Delivery,
+    report: Option<CallerReport>,
+    agent: ActorId,
+    members: Vec<ActorId>,
+    items: Vec<GrantItem>,
+    unmatched: Vec<Unmatched>,
+}
+
+impl Matched {
+    /// Looks the names up. Whoever the project does not name, and who has no
+    /// grant for it either, is told that there is none.
+    pub fn resolve(
+        vault: &Vault,
+        snapshot: &Snapshot,
+        agent: &ActorId,
+        query: RunQuery,
+        now: Timestamp,
+    ) -> Result<Self, AuthorityError> {
+        let RunQuery {
+            namespace,
+            project,
+            names,
+            delivery,
+            report,
+        } = query;
+        let row = PROJECTS
+            .get(vault.store(), &(namespace.clone(), project.clone()))?
+            .map(|row| row.value)
+            .filter(|row| {
+                row.agents.contains(agent)
+                    || snapshot.grants_of(agent).any(|grant| {
+                        grant.namespace == namespace && grant.project == project && grant.holds(now)
+                    })
+            })
+            .ok_or_else(|| AuthorityError::NoProject(project.clone()))?;
+        if names.len() > MAX_NAMES {
+            return Err(AuthorityError::TooManyNames);
+        }
+        let (items, unmatched) = look_up(vault, &namespace, &row.env, names)?;
+        if items.is_empty() {
+            return Err(AuthorityError::NothingToDeliver(unmatched));
+        }
+        if !fits(items.iter().map(pair)) {
+            return Err(AuthorityError::TooLong);
+        }
+        Ok(Self {
+            namespace,
+            project,
+            delivery,
+            report: report.map(cleaned),
+            agent: *agent,
+            members: row.agents,
+            items,
+            unmatched,
+        })
+    }
+
+    /// What was found, sorted by name.
+    #[must_use]
+    pub fn items(&self) -> &[GrantItem] {
+        &self.items
+    }
+
+    /// Names that found nothing, sorted.
+    #[must_use]
+    pub fn unmatched(&self) -> &[Unmatched] {
+        &self.unmatched
+    }
+
+    /// What the daemon said, fit to be recorded.
+    #[must_use]
+    pub const fn report(&self) -> Option<&CallerReport> {
+        self.report.as_ref()
+    }
+
+    /// The hand-over of all that was found.
+    #[must_use]
+    pub fn deliver(&self, run: RunId) -> RunDeliver {
+        RunDeliver {
+            namespace: self.namespace.clone(),
+            project: self.project.clone(),
+            delivery: self.delivery,
+            items: self.items.clone(),
+            run,
+            agent: self.agent,
+            report: self.report.clone(),
+        }
+    }
+
+    /// The question to a person, when no grant covers all that was found.
+    #[must_use]
+    pub fn ask(self) -> RequestCreate {
+        RequestCreate {
+            namespace: self.namespace,
+            project: self.project,
+            delivery: self.delivery,
+            items: self.items,
+            members: self.members,
+            agent: self.agent,
+            report: self.report,
+        }
+    }
+}
+
+type Found = (Vec<GrantItem>, Vec<Unmatched>);
+
+fn look_up(
+    vault: &Vault,
+    namespace: &Namespace,
+    mapping: &BTreeMap<EnvName, SecretPath>,
+    names: Vec<String>,
+) -> Result<Found, AuthorityError> {
+    let mut items = Vec::new();
+    let mut unmatched = Vec::new();
+    let mut ambiguous = Vec::new();
+    let mapped = |name: &EnvName, path: &SecretPath| {
+        if vault.is_readable(Wanted {
+            namespace,
+            path,
+            version: None,
+        })? {
+            Ok(GrantItem {
+                name: name.clone(),
+                path: path.clone(),
+            })
+        } else {
+            Err(AuthorityError::MissingSecret(name.clone()))
+        }
+    };
+    if names.is_empty() {
+        for (name, path) in mapping {
+            items.push(mapped(name, path)?);
+        }
+    }
+    // The set sorts and takes duplicates out.
+    for text in names.into_iter().collect::<BTreeSet<String>>() {
+        let reason = match text.parse::<EnvName>() {
+            Err(_) => UnmatchedReason::InvalidName,
+            Ok(name) => match mapping.get(&name) {
+                Some(path) => {
+                    items.push(mapped(&name, path)?);
+                    continue;
+                }
+                None => match candidates_for_env(vault.store(), namespace, &name)?.as_slice() {
+                    [] => UnmatchedReason::NoMatch,
+                    [path] => {
+                        items.push(GrantItem {
+                            name,
+                            path: path.clone(),
+                        });
+                        continue;
+                    }
+                    _ => {
+                        ambiguous.push(text);
+                        continue;
+                    }
+                },
+            },
+        };
+        unmatched.push(Unmatched { name: text, reason });
+    }
+    if !ambiguous.is_empty() {
+        return Err(AuthorityError::Ambiguous(ambiguous));
+    }
+    items.sort();
+    Ok((items, unmatched))
+}

@@ -1,0 +1,392 @@
+//! Requests: an agent's asking for authority that it does not have yet.
+
+use crate::error::AuthorityError;
+use crate::project::PROJECTS;
+use crate::{MAX_PENDING, page};
+use procura_crypto::sha256;
+use procura_directory::Snapshot;
+use procura_policy::{Action, Concerned, Op, Permit, Resource};
+use procura_record::RecordedBatch;
+use procura_store::{Batch, Expected, KeyPrefix, Kind, Row, Seq, Store, StoreError, Table};
+use procura_types::wire::{AccessRequest, CallerReport, GrantItem, RequestList, RequestState};
+use procura_types::{
+    ActorId, Delivery, Duration, Entropy, EnvName, FieldTuple, GrantId, Namespace, ProjectName,
+    RequestId, Timestamp, encoding,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// How long a request waits for an answer.
+pub const REQUEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// (namespace, id) → request.
+const REQUESTS: Table<(Namespace, RequestId), RequestRow> = Table::new("request", Kind::Ordinary);
+/// (namespace, agent) → its requests that wait, at most [`MAX_PENDING`]. One row,
+/// so that the bound holds however many ask at once.
+const PENDING: Table<(Namespace, ActorId), Vec<Waiting>> =
+    Table::new("request-pending", Kind::Ordinary);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RequestRow {
+    pub(crate) agent: ActorId,
+    pub(crate) project: ProjectName,
+    pub(crate) delivery: Delivery,
+    pub(crate) items: Vec<GrantItem>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    caller: Option<CallerReport>,
+    created: Timestamp,
+    expires: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answer: Option<Answered>,
+}
+
+/// The answer, once there is one; never changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Answered {
+    pub(crate) answer: Answer,
+    pub(crate) by: ActorId,
+    pub(crate) time: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Answer {
+    Approved,
+    Denied,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Waiting {
+    id: RequestId,
+    /// Hash of what is asked for, base64url.
+    question: String,
+    expires: Timestamp,
+}
+
+impl RequestRow {
+    fn state(&self, now: Timestamp) -> RequestState {
+        match self.answer {
+            Some(Answered {
+                answer: Answer::Approved,
+                ..
+            }) => RequestState::Approved,
+            Some(Answered {
+                answer: Answer::Denied,
+                ..
+            }) => RequestState::Denied,
+            None if now >= self.expires => RequestState::Expired,
+            None => RequestState::Pending,
+        }
+    }
+}
+
+/// Asks for authority. Made by [`crate::Matched::ask`].
+pub struct RequestCreate {
+    pub(crate) namespace: Namespace,
+    pub(crate) project: ProjectName,
+    pub(crate) delivery: Delivery,
+    pub(crate) items: Vec<GrantItem>,
+    pub(crate) members: Vec<ActorId>,
+    pub(crate) agent: ActorId,
+    pub(crate) report: Option<CallerReport>,
+}
+
+impl Op for RequestCreate {
+    const ACTION: Action = Action::RequestCreate;
+    fn resource(&self) -> Resource {
+        Resource::Project(self.namespace.clone(), self.project.clone())
+    }
+    fn concerned(&self) -> Concerned<'_> {
+        Concerned {
+            members: &self.members,
+            ..Concerned::default()
+        }
+    }
+}
+
+impl RequestCreate {
+    /// What is asked for, sorted by name.
+    #[must_use]
+    pub fn items(&self) -> &[GrantItem] {
+        &self.items
+    }
+
+    /// The request that asks the same and waits already; then there is nothing to
+    /// change, and asking again and again leaves no trail of entries.
+    pub fn waiting(
+        permit: &Permit<Self>,
+        store: &Store,
+        now: Timestamp,
+    ) -> Result<Option<RequestId>, AuthorityError> {
+        let op = permit.op();
+        if permit.caller().actor() != &op.agent {
+            return Ok(None);
+        }
+        let waiting = PENDING.get(store, &op.pending_key())?;
+        Ok(waiting.and_then(|row| op.same_question(&row.value, now)))
+    }
+
+    /// Puts the request of the permit, or finds the one that waits already.
+    pub fn run(
+        batch: &mut RecordedBatch<'_, Self>,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<RequestId, AuthorityError> {
+        let op = batch.op();
+        let project_key = (op.namespace.clone(), op.project.clone());
+        let project = PROJECTS
+            .get(batch.store(), &project_key)?
+            .ok_or_else(|| AuthorityError::NoProject(op.project.clone()))?;
+        if !project.value.agents.contains(&op.agent) || batch.permit().caller().actor() != &op.agent
+        {
+            return Err(AuthorityError::NotMember);
+        }
+        PROJECTS.expect(batch.rows(), &project_key, Expected::At(project.version));
+
+        let pending_key = op.pending_key();
+        let before = PENDING.get(batch.store(), &pending_key)?;
+        PENDING.expect(batch.rows(), &pending_key, expected(before.as_ref()));
+        let mut waiting = before.map_or_else(Vec::new, |row| row.value);
+        if let Some(id) = op.same_question(&waiting, now) {
+            batch.details().grant = Some(grant_id(id));
+            return Ok(id);
+        }
+        waiting.retain(|request| now < request.expires);
+        if waiting.len() >= MAX_PENDING {
+            return Err(AuthorityError::TooManyPending);
+        }
+        let id = RequestId::generate(now, entropy)?;
+        let expires = now.plus(REQUEST_LIFE);
+        waiting.push(Waiting {
+            id,
+            question: op.question(),
+            expires,
+        });
+        let row = RequestRow {
+            agent: op.agent,
+            project: op.project.clone(),
+            delivery: op.delivery,
+            items: op.items.clone(),
+            caller: op.report.clone(),
+            created: now,
+            expires,
+            answer: None,
+        };
+        let key = (op.namespace.clone(), id);
+        REQUESTS.expect(batch.rows(), &key, Expected::Absent);
+        REQUESTS.put(batch.rows(), &key, &row);
+        PENDING.put(batch.rows(), &pending_key, &waiting);
+        // The grant that answers will bear this id, so one word finds the
+        // question, the answer and all that follows.
+        batch.details().grant = Some(grant_id(id));
+        Ok(id)
+    }
+
+    fn pending_key(&self) -> (Namespace, ActorId) {
+        (self.namespace.clone(), self.agent)
+    }
+
+    fn question(&self) -> String {
+        let head = FieldTuple::new("procura.question.v1")
+            .text(self.project.as_str())
+            .text(self.delivery.as_str());
+        let tuple = self.items.iter().fold(head, |tuple, item| {
+            tuple.text(item.name.as_str()).text(item.path.as_str())
+        });
+        encoding::b64url(&sha256(tuple.as_bytes()))
+    }
+
+    fn same_question(&self, waiting: &[Waiting], now: Timestamp) -> Option<RequestId> {
+        let question = self.question();
+        waiting
+            .iter()
+            .find(|request| request.question == question && now < request.expires)
+            .map(|request| request.id)
+    }
+}
+
+/// The id of the grant that answers a request: the same (`protocol.md` §9).
+pub(crate) const fn grant_id(id: RequestId) -> GrantId {
+    GrantId::from_bytes(*id.as_bytes())
+}
+
+fn expected<V>(row: Option<&Row<V>>) -> Expected {
+    row.map_or(Expected::Absent, |row| Expected::At(row.version))
+}
+
+/// A request that waits for its answer. Answering consumes it.
+pub(crate) struct Pending {
+    namespace: Namespace,
+    id: RequestId,
+    pub(crate) row: RequestRow,
+    version: Seq,
+}
+
+impl Pending {
+    /// The request, if it still waits.
+    pub(crate) fn load(
+        store: &Store,
+        namespace: &Namespace,
+        id: RequestId,
+        now: Timestamp,
+    ) -> Result<Self, AuthorityError> {
+        let row = REQUESTS
+            .get(store, &(namespace.clone(), id))?
+            .ok_or(AuthorityError::NoRequest)?;
+        match row.value.state(now) {
+            RequestState::Pending => {}
+            RequestState::Approved => return Err(AuthorityError::AlreadyApproved),
+            RequestState::Denied => return Err(AuthorityError::AlreadyDenied),
+            RequestState::Expired => return Err(AuthorityError::RequestExpired),
+        }
+        Ok(Self {
+            namespace: namespace.clone(),
+            id,
+            row: row.value,
+            version: row.version,
+        })
+    }
+
+    /// Puts the answer; of two at once the second finds the row changed.
+    pub(crate) fn answer(
+        self,
+        store: &Store,
+        rows: &mut Batch,
+        answered: Answered,
+    ) -> Result<(), StoreError> {
+        let agent_key = (self.namespace.clone(), self.row.agent);
+        if let Some(before) = PENDING.get(store, &agent_key)? {
+            let left: Vec<Waiting> = before
+                .value
+                .into_iter()
+                .filter(|request| request.id != self.id && answered.time < request.expires)
+                .collect();
+            PENDING.expect(rows, &agent_key, Expected::At(before.version));
+            if left.is_empty() {
+                PENDING.delete(rows, &agent_key);
+            } else {
+                PENDING.put(rows, &agent_key, &left);
+            }
+        }
+        let key = (self.namespace, self.id);
+        REQUESTS.expect(rows, &key, Expected::At(self.version));
+        REQUESTS.put(
+            rows,
+            &key,
+            &RequestRow {
+                answer: Some(answered),
+                ..self.row
+            },
+        );
+        Ok(())
+    }
+}
+
+/// Reads one request.
+pub struct RequestRead {
+    /// Where.
+    pub namespace: Namespace,
+    /// Which.
+    pub id: RequestId,
+}
+
+impl Op for RequestRead {
+    const ACTION: Action = Action::RequestRead;
+    fn resource(&self) -> Resource {
+        Resource::Request(self.namespace.clone(), self.id)
+    }
+}
+
+impl RequestRead {
+    /// The request of the permit.
+    pub fn run(
+        permit: &Permit<Self>,
+        snapshot: &Snapshot,
+        store: &Store,
+        now: Timestamp,
+    ) -> Result<AccessRequest, AuthorityError> {
+        let op = permit.op();
+        let row = REQUESTS
+            .get(store, &(op.namespace.clone(), op.id))?
+            .ok_or(AuthorityError::NoRequest)?;
+        Ok(render(snapshot, &op.namespace, op.id, row.value, now))
+    }
+}
+
+/// Lists the requests of a namespace.
+pub struct RequestListing {
+    /// Where.
+    pub namespace: Namespace,
+    /// Only requests after this one.
+    pub after: Option<RequestId>,
+    /// At most so many, 1 to 1000; 100 by default.
+    pub limit: Option<usize>,
+}
+
+impl Op for RequestListing {
+    const ACTION: Action = Action::RequestRead;
+    fn resource(&self) -> Resource {
+        Resource::Namespace(self.namespace.clone())
+    }
+}
+
+impl RequestListing {
+    /// The requests by id, that is by time, answered ones too.
+    pub fn run(
+        permit: &Permit<Self>,
+        snapshot: &Snapshot,
+        store: &Store,
+        now: Timestamp,
+    ) -> Result<RequestList, AuthorityError> {
+        let op = permit.op();
+        let limit = page(op.limit);
+        let prefix = KeyPrefix::all().part(&op.namespace);
+        let after = op.after.map(|id| (op.namespace.clone(), id));
+        let mut rows = REQUESTS.scan(&store.snapshot()?, &prefix, after.as_ref(), limit + 1)?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = if more {
+            rows.last().map(|((_, id), _)| *id)
+        } else {
+            None
+        };
+        let requests = rows
+            .into_iter()
+            .map(|((namespace, id), row)| render(snapshot, &namespace, id, row.value, now))
+            .collect();
+        Ok(RequestList { requests, next })
+    }
+}
+
+fn render(
+    snapshot: &Snapshot,
+    namespace: &Namespace,
+    id: RequestId,
+    row: RequestRow,
+    now: Timestamp,
+) -> AccessRequest {
+    let already: BTreeSet<EnvName> = snapshot
+        .grants_of(&row.agent)
+        .filter(|grant| {
+            grant.namespace == *namespace
+                && grant.project == row.project
+                && grant.delivery == row.delivery
+                && grant.holds(now)
+        })
+        .flat_map(|grant| grant.items.iter().map(|item| item.name.clone()))
+        .collect();
+    AccessRequest {
+        id,
+        namespace: namespace.clone(),
+        agent: row.agent,
+        lineage: snapshot.lineage(&row.agent),
+        state: row.state(now),
+        project: row.project,
+        delivery: row.delivery,
+        items: row.items,
+        already: already.into_iter().collect(),
+        caller: row.caller,
+        created: row.created,
+        expires: row.expires,
+    }
+}

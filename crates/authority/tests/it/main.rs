@@ -1,0 +1,16 @@
+//! Authority against a real vault, with every refusal by its exact reason.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::as_conversions
+)]
+
+mod approvals;
+mod matching;
+mod model;
+mod projects;
+mod requests;
+mod runs;
+mod world;

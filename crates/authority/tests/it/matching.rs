@@ -1,0 +1,146 @@
+use crate::world::{World, bank, item, shop};
+use procura_authority::{AuthorityError, MAX_NAMES};
+use procura_types::wire::UnmatchedReason;
+
+#[tokio::test]
+async fn no_names_ask_for_the_whole_mapping() {
+    let (world, scribe) = World::new().await;
+    let matched = world.resolve(&scribe, "web", &[]).unwrap();
+    assert_eq!(
+        matched.items(),
+        [
+            item("API_KEY", "api/key"),
+            item("DB_PASSWORD", "db/password")
+        ]
+    );
+    assert!(matched.unmatched().is_empty());
+}
+
+#[tokio::test]
+async fn the_mapping_comes_before_what_secrets_declare() {
+    let (world, scribe) = World::new().await;
+    world.put(&shop(), "other/api", "x", Some("API_KEY")).await;
+    world.put(&shop(), "mail/key", "x", Some("MAIL_KEY")).await;
+    let matched = world
+        .resolve(
+            &scribe,
+            "web",
+            &["MAIL_KEY", "API_KEY", "API_KEY", "HOME", "1X", "HOME"],
+        )
+        .unwrap();
+    assert_eq!(
+        matched.items(),
+        [item("API_KEY", "api/key"), item("MAIL_KEY", "mail/key")]
+    );
+    let unmatched: Vec<_> = matched
+        .unmatched()
+        .iter()
+        .map(|un| (un.name.as_str(), un.reason))
+        .collect();
+    assert_eq!(
+        unmatched,
+        [
+            ("1X", UnmatchedReason::InvalidName),
+            ("HOME", UnmatchedReason::NoMatch)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_several_secrets_declare_fails_the_run() {
+    let (world, scribe) = World::new().await;
+    for path in ["a", "b"] {
+        world.put(&shop(), path, "x", Some("TWICE")).await;
+    }
+    let error = world
+        .resolve(&scribe, "web", &["API_KEY", "TWICE"])
+        .unwrap_err();
+    assert!(matches!(&error, AuthorityError::Ambiguous(names) if names == &["TWICE"]));
+    world.delete("a").await;
+    let matched = world.resolve(&scribe, "web", &["TWICE"]).unwrap();
+    assert_eq!(matched.items(), [item("TWICE", "b")]);
+}
+
+#[tokio::test]
+async fn a_mapped_secret_that_is_not_there_fails_the_run() {
+    let (world, scribe) = World::new().await;
+    world.delete("api/key").await;
+    for names in [&[][..], &["API_KEY"]] {
+        let error = world.resolve(&scribe, "web", names).unwrap_err();
+        assert!(
+            matches!(&error, AuthorityError::MissingSecret(name) if name.as_str() == "API_KEY")
+        );
+    }
+    world.resolve(&scribe, "web", &["DB_PASSWORD"]).unwrap();
+    world
+        .project("web", &["scribe"], &[("NEVER", "never/written")])
+        .await
+        .unwrap();
+    let error = world.resolve(&scribe, "web", &[]).unwrap_err();
+    assert!(matches!(&error, AuthorityError::MissingSecret(name) if name.as_str() == "NEVER"));
+}
+
+#[tokio::test]
+async fn nothing_to_deliver_is_an_error_with_the_reasons() {
+    let (world, scribe) = World::new().await;
+    let error = world.resolve(&scribe, "web", &["HOME"]).unwrap_err();
+    assert!(matches!(&error, AuthorityError::NothingToDeliver(unmatched)
+        if unmatched.len() == 1 && unmatched[0].reason == UnmatchedReason::NoMatch));
+    world.project("web", &["scribe"], &[]).await.unwrap();
+    let error = world.resolve(&scribe, "web", &[]).unwrap_err();
+    assert!(matches!(&error, AuthorityError::NothingToDeliver(unmatched) if unmatched.is_empty()));
+}
+
+#[tokio::test]
+async fn names_are_bounded() {
+    let (world, scribe) = World::new().await;
+    let names = vec!["API_KEY"; MAX_NAMES + 1];
+    assert!(matches!(
+        world.resolve(&scribe, "web", &names).unwrap_err(),
+        AuthorityError::TooManyNames
+    ));
+    world.resolve(&scribe, "web", &names[1..]).unwrap();
+}
+
+#[tokio::test]
+async fn strangers_learn_nothing_of_a_project() {
+    let (world, _) = World::new().await;
+    let other = world.agent("other", None).await;
+    let child = world.agent("child", Some("scribe")).await;
+    let teller = world.agent_in(&bank(), "teller", None).await;
+    for stranger in [&other, &child, &teller, &world.alice] {
+        for names in [&[][..], &["TWICE"], &["HOME"]] {
+            let error = world.resolve(stranger, "web", names).unwrap_err();
+            assert!(matches!(error, AuthorityError::NoProject(_)), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_another_namespace_declares_does_not_match() {
+    let (world, scribe) = World::new().await;
+    world.put(&bank(), "vault/pin", "x", Some("PIN")).await;
+    let matched = world.resolve(&scribe, "web", &["PIN", "API_KEY"]).unwrap();
+    assert_eq!(matched.unmatched().len(), 1);
+    assert_eq!(matched.items(), [item("API_KEY", "api/key")]);
+}
+
+#[tokio::test]
+async fn a_grant_opens_its_own_project_after_membership_ended_and_no_longer_than_it_holds() {
+    let (world, scribe) = World::new().await;
+    let id = world.run(&scribe, "web", &[]).await.unwrap().pending();
+    let terms = world.terms();
+    let grant = world.approve(&world.alice, id, &terms).await.unwrap();
+    let env = [("API_KEY", "api/key"), ("DB_PASSWORD", "db/password")];
+    world.project("hidden", &[], &env).await.unwrap();
+    let hidden = |project| {
+        let error = world.resolve(&scribe, project, &[]).unwrap_err();
+        assert!(matches!(error, AuthorityError::NoProject(_)), "{error}");
+    };
+    hidden("hidden");
+    // Asking ends with membership; what was granted is ended by withdrawal.
+    world.project("web", &[], &env).await.unwrap();
+    world.run(&scribe, "web", &[]).await.unwrap().values();
+    world.withdraw(grant.id).await.unwrap();
+    hidden("web");
+}

@@ -1,0 +1,688 @@
+//! An installation in a directory of its own, with time that stands still.
+
+use procura_authority::{
+    AuthorityError, Matched, ProjectWrite, RequestApprove, RequestCreate, RequestDeny, RequestRead,
+    RunDeliver, RunQuery,
+};
+use procura_crypto::{SigningKey, SystemEntropy};
+use procura_directory::Snapshot;
+use procura_identity::{
+    AgentCreate, AgentLink, DeviceJoin, InstallationInit, Join, OperatorInvite, OperatorJoin,
+};
+use procura_ledger::{GrantTerms, grant_bytes, receipt_message};
+use procura_policy::{DenyReason, Op, Permit, RoleDecider, authorize};
+use procura_proof::{Caller, Profile, join_message, verify_join};
+use procura_record::{ChangeError, Directory, Origin, RecordError, RecordedBatch, Recorder};
+use procura_store::{Batch, SqliteOptions, Store};
+use procura_types::wire::{
+    AccessRequest, CallerReport, Grant, GrantItem, JoinRequest, Joins, RoleAssignment,
+};
+use procura_types::{
+    ActorId, Clock, Delivery, Duration, Entropy, GrantId, InstallationId, Label, Namespace,
+    ProjectName, RequestId, Role, RunId, Secret, Thumbprint, Timestamp, TraceId,
+};
+use procura_vault::{NamespaceCreate, SecretDelete, SecretWrite, Vault};
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+struct TestClock(AtomicU64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Why something did not happen.
+#[derive(Debug)]
+pub(crate) enum Failure<E = AuthorityError> {
+    Denied(DenyReason),
+    Domain(E),
+}
+
+impl<E: Debug> Failure<E> {
+    pub(crate) fn domain(self) -> E {
+        match self {
+            Self::Domain(error) => error,
+            Self::Denied(reason) => panic!("denied: {reason}"),
+        }
+    }
+    pub(crate) fn denied(self) -> DenyReason {
+        match self {
+            Self::Denied(reason) => reason,
+            Self::Domain(error) => panic!("another failure: {error:?}"),
+        }
+    }
+}
+
+/// Who acts: an actor with one device.
+pub(crate) struct Actor {
+    pub(crate) id: ActorId,
+    pub(crate) key: SigningKey,
+}
+
+impl Actor {
+    pub(crate) fn device(&self) -> Thumbprint {
+        self.key.public().thumbprint()
+    }
+}
+
+/// What came of a run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ran {
+    /// Names with their values.
+    Values {
+        run: RunId,
+        grant: GrantId,
+        values: Vec<(String, String)>,
+    },
+    Pending(RequestId),
+}
+
+impl Ran {
+    pub(crate) fn pending(self) -> RequestId {
+        match self {
+            Self::Pending(id) => id,
+            Self::Values { .. } => panic!("not pending"),
+        }
+    }
+    pub(crate) fn values(self) -> Vec<(String, String)> {
+        match self {
+            Self::Values { values, .. } => values,
+            Self::Pending(_) => panic!("pending"),
+        }
+    }
+    pub(crate) fn run(&self) -> RunId {
+        match self {
+            Self::Values { run, .. } => *run,
+            Self::Pending(_) => panic!("pending"),
+        }
+    }
+}
+
+/// The terms that an approver chooses.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    pub(crate) names: Option<Vec<&'static str>>,
+    pub(crate) from: Timestamp,
+    pub(crate) until: Timestamp,
+}
+
+pub(crate) struct World {
+    pub(crate) recorder: Recorder,
+    pub(crate) vault: Vault,
+    pub(crate) installation: InstallationId,
+    /// Steward, with every role in the namespaces `shop` and `bank`.
+    pub(crate) alice: Actor,
+    clock: Arc<TestClock>,
+    _home: tempfile::TempDir,
+}
+
+pub(crate) fn label(text: &str) -> Label {
+    text.parse().unwrap()
+}
+pub(crate) fn shop() -> Namespace {
+    "shop".parse().unwrap()
+}
+pub(crate) fn bank() -> Namespace {
+    "bank".parse().unwrap()
+}
+pub(crate) fn project(text: &str) -> ProjectName {
+    text.parse().unwrap()
+}
+pub(crate) fn item(name: &str, path: &str) -> GrantItem {
+    GrantItem {
+        name: name.parse().unwrap(),
+        path: path.parse().unwrap(),
+    }
+}
+
+fn origin() -> Origin {
+    Origin::new(TraceId::from_bytes([9; 16]))
+}
+
+impl World {
+    /// Secrets `db/password`, `api/key` and `mail/key` in `shop`, project `web` that
+    /// maps the first two and names the agent `scribe`.
+    pub(crate) async fn new() -> (Self, Actor) {
+        let world = Self::empty().await;
+        let scribe = world.agent("scribe", None).await;
+        for path in ["db/password", "api/key", "mail/key"] {
+            world
+                .put(&shop(), path, &format!("value of {path}"), None)
+                .await;
+        }
+        world
+            .project(
+                "web",
+                &["scribe"],
+                &[("DB_PASSWORD", "db/password"), ("API_KEY", "api/key")],
+            )
+            .await
+            .unwrap();
+        (world, scribe)
+    }
+
+    async fn empty() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let test_clock = Arc::new(TestClock(AtomicU64::new(1_795_000_000_000)));
+        let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(&test_clock);
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let installation = InstallationId::from_bytes([7; 16]);
+        let store = Store::create(
+            &home.path().join("db"),
+            &installation,
+            &SqliteOptions::default(),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+        )
+        .unwrap();
+        let passphrase = Secret::new("correct horse battery".to_owned());
+        let (vault, founding) = Vault::found(
+            home.path(),
+            store.clone(),
+            installation,
+            &passphrase,
+            clock.as_ref(),
+            Arc::clone(&entropy),
+        )
+        .unwrap();
+        let directory = Directory::load(&store).unwrap();
+        let recorder = Recorder::new(store, directory, Arc::new(RoleDecider), clock, entropy);
+        let key = SigningKey::generate_p256(&SystemEntropy).unwrap();
+        let init = InstallationInit {
+            owner: label("alice"),
+            root_key: key.public().clone(),
+        };
+        let caller = Caller::admin_socket(1000, 1000, test_clock.now()).unwrap();
+        let owner = perform(&recorder, caller, init, |batch| {
+            vault.put_founding(batch, &founding).unwrap();
+            InstallationInit::run(batch, test_clock.now())
+        })
+        .await
+        .unwrap();
+        let alice = Actor {
+            id: owner.actor_id,
+            key,
+        };
+        let world = Self {
+            recorder,
+            vault,
+            installation,
+            alice,
+            clock: test_clock,
+            _home: home,
+        };
+        for name in [shop(), bank()] {
+            world
+                .act(&world.alice, NamespaceCreate { name }, |batch| {
+                    NamespaceCreate::run(&world.vault, batch, world.now())
+                })
+                .await
+                .unwrap();
+        }
+        world
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.clock
+            .0
+            .fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.recorder.directory().snapshot()
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        self.recorder.store()
+    }
+
+    pub(crate) fn caller(&self, actor: &Actor) -> Caller {
+        let snapshot = self.snapshot();
+        let owner = snapshot.actor(&actor.id).unwrap().owner;
+        Caller::fake(
+            Profile::Native,
+            actor.id,
+            owner,
+            Some(actor.device()),
+            snapshot.seq(),
+        )
+    }
+
+    pub(crate) async fn act<O: Op, T, E: Debug>(
+        &self,
+        actor: &Actor,
+        op: O,
+        build: impl Fn(&mut RecordedBatch<'_, O>) -> Result<T, E>,
+    ) -> Result<T, Failure<E>> {
+        perform(&self.recorder, self.caller(actor), op, build).await
+    }
+
+    pub(crate) fn permit<O: Op>(&self, actor: &Actor, op: O) -> Result<Permit<O>, DenyReason> {
+        let snapshot = self.snapshot();
+        authorize(
+            self.recorder.decider(),
+            &snapshot,
+            self.caller(actor),
+            op,
+            self.now(),
+        )
+        .map_err(|refused| refused.0.reason)
+    }
+
+    pub(crate) async fn agent(&self, name: &str, parent: Option<&str>) -> Actor {
+        self.agent_in(&shop(), name, parent).await
+    }
+
+    pub(crate) async fn agent_in(
+        &self,
+        namespace: &Namespace,
+        name: &str,
+        parent: Option<&str>,
+    ) -> Actor {
+        let op = AgentCreate {
+            namespace: namespace.clone(),
+            label: label(name),
+            parent: parent.map(label),
+        };
+        let agent = self
+            .act(&self.alice, op, |batch| AgentCreate::run(batch, self.now()))
+            .await
+            .unwrap();
+        let link = AgentLink {
+            namespace: namespace.clone(),
+            label: label(name),
+        };
+        let code = self
+            .act(&self.alice, link, |batch| {
+                AgentLink::run(batch, self.now(), &SystemEntropy)
+            })
+            .await
+            .unwrap();
+        let key = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
+        self.join(code.code.expose(), agent.actor_id, &key).await;
+        Actor {
+            id: agent.actor_id,
+            key,
+        }
+    }
+
+    pub(crate) async fn operator(&self, name: &str, roles: &[(Role, &Namespace)]) -> Actor {
+        let roles = roles
+            .iter()
+            .map(|(role, namespace)| RoleAssignment {
+                role: *role,
+                namespace: Some((*namespace).clone()),
+            })
+            .collect();
+        let op = OperatorInvite {
+            name: label(name),
+            roles,
+        };
+        let code = self
+            .act(&self.alice, op, |batch| {
+                OperatorInvite::run(batch, self.now(), &SystemEntropy)
+            })
+            .await
+            .unwrap();
+        assert_eq!(code.joins, Joins::NewOperator);
+        let key = SigningKey::generate_p256(&SystemEntropy).unwrap();
+        let id = procura_crypto::owner_id(procura_types::Alg::P256, key.public().as_bytes());
+        self.join(code.code.expose(), id, &key).await;
+        Actor { id, key }
+    }
+
+    async fn join(&self, code: &[u8; 16], actor: ActorId, key: &SigningKey) {
+        let snapshot = self.snapshot();
+        let server = Thumbprint::from_bytes([3; 32]);
+        let code_sha256 = procura_crypto::sha256(code);
+        let message = join_message(&server, &code_sha256, &actor, &key.public().thumbprint());
+        let request = JoinRequest {
+            code_sha256: code_sha256.to_vec(),
+            actor_id: actor,
+            device_key: key.public().to_jwk(),
+            signature: key.sign(&message).unwrap(),
+        };
+        let peer = [127, 0, 0, 1].into();
+        let (joining, caller) =
+            verify_join(&request, &server, &snapshot, self.now(), peer).unwrap();
+        match Join::resolve(self.store(), &snapshot, &joining, self.now()).unwrap() {
+            Join::Device(op) => {
+                perform(&self.recorder, caller, op, |batch| {
+                    DeviceJoin::run(batch, self.now())
+                })
+                .await
+                .unwrap();
+            }
+            Join::Operator(op) => {
+                perform(&self.recorder, caller, op, |batch| {
+                    OperatorJoin::run(batch, self.now())
+                })
+                .await
+                .unwrap();
+            }
+        }
+    }
+
+    pub(crate) async fn put(
+        &self,
+        namespace: &Namespace,
+        path: &str,
+        value: &str,
+        env: Option<&str>,
+    ) {
+        let op = SecretWrite {
+            namespace: namespace.clone(),
+            path: path.parse().unwrap(),
+            value: Secret::new(value.as_bytes().to_vec()),
+            expect_version: None,
+            env: env.map(|name| name.parse().unwrap()),
+            description: None,
+        };
+        self.act(&self.alice, op, |batch| {
+            SecretWrite::run(&self.vault, batch, self.now())
+        })
+        .await
+        .unwrap();
+    }
+
+    pub(crate) async fn delete(&self, path: &str) {
+        let op = SecretDelete {
+            namespace: shop(),
+            path: path.parse().unwrap(),
+            version: None,
+        };
+        self.act(&self.alice, op, SecretDelete::run).await.unwrap();
+    }
+
+    pub(crate) async fn project(
+        &self,
+        name: &str,
+        agents: &[&str],
+        env: &[(&str, &str)],
+    ) -> Result<procura_types::wire::Project, Failure> {
+        let op = ProjectWrite {
+            namespace: shop(),
+            name: project(name),
+            agents: agents.iter().map(|name| label(name)).collect(),
+            env: env
+                .iter()
+                .map(|(name, path)| (name.parse().unwrap(), path.parse().unwrap()))
+                .collect(),
+        };
+        self.act(&self.alice, op, |batch| {
+            ProjectWrite::run(batch, self.now())
+        })
+        .await
+    }
+
+    pub(crate) fn resolve(
+        &self,
+        agent: &Actor,
+        name: &str,
+        names: &[&str],
+    ) -> Result<Matched, AuthorityError> {
+        self.resolve_with(agent, name, names, None)
+    }
+
+    fn resolve_with(
+        &self,
+        agent: &Actor,
+        name: &str,
+        names: &[&str],
+        report: Option<CallerReport>,
+    ) -> Result<Matched, AuthorityError> {
+        let query = RunQuery {
+            namespace: shop(),
+            project: project(name),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            delivery: Delivery::Env,
+            report,
+        };
+        Matched::resolve(&self.vault, &self.snapshot(), &agent.id, query, self.now())
+    }
+
+    /// The whole way of a run, as the server goes it.
+    pub(crate) async fn run(
+        &self,
+        agent: &Actor,
+        name: &str,
+        names: &[&str],
+    ) -> Result<Ran, Failure> {
+        self.go(
+            agent,
+            self.resolve(agent, name, names).map_err(Failure::Domain)?,
+        )
+        .await
+    }
+
+    /// A run for the whole mapping with the longest report that there can be.
+    pub(crate) async fn run_from_everywhere(
+        &self,
+        agent: &Actor,
+        name: &str,
+    ) -> Result<Ran, Failure> {
+        let text = Some("\"".repeat(10_000));
+        let report = CallerReport {
+            pid: Some(u32::MAX),
+            exe_sha256: text.clone(),
+            argv_sha256: text.clone(),
+            cwd: text.clone(),
+            git: text.clone(),
+            host: text.clone(),
+            os: text,
+            traced: Some(true),
+            danger_same_uid: Some(true),
+        };
+        self.go(
+            agent,
+            self.resolve_with(agent, name, &[], Some(report))
+                .map_err(Failure::Domain)?,
+        )
+        .await
+    }
+
+    async fn go(&self, agent: &Actor, matched: Matched) -> Result<Ran, Failure> {
+        let origin = Origin {
+            report: matched.report().cloned(),
+            ..origin()
+        };
+        let run = RunId::generate(self.now(), &SystemEntropy).unwrap();
+        match self.permit(agent, matched.deliver(run)) {
+            Ok(permit) => self.deliver_from(permit, origin).await,
+            Err(DenyReason::NoGrant) => {
+                let permit = self.permit(agent, matched.ask()).map_err(Failure::Denied)?;
+                if let Some(id) = RequestCreate::waiting(&permit, self.store(), self.now()).unwrap()
+                {
+                    return Ok(Ran::Pending(id));
+                }
+                self.ask(permit).await.map(Ran::Pending)
+            }
+            Err(reason) => Err(Failure::Denied(reason)),
+        }
+    }
+
+    pub(crate) async fn ask(&self, permit: Permit<RequestCreate>) -> Result<RequestId, Failure> {
+        change(&self.recorder, permit, |batch| {
+            RequestCreate::run(batch, self.now(), &SystemEntropy)
+        })
+        .await
+    }
+
+    pub(crate) async fn deliver(&self, permit: Permit<RunDeliver>) -> Result<Ran, Failure> {
+        self.deliver_from(permit, origin()).await
+    }
+
+    async fn deliver_from(
+        &self,
+        permit: Permit<RunDeliver>,
+        origin: Origin,
+    ) -> Result<Ran, Failure> {
+        let details = permit.op().details();
+        let put = |permit: &Permit<RunDeliver>, rows: &mut Batch| {
+            permit
+                .op()
+                .put(permit.basis(), permit.caller().device(), rows, self.now())
+        };
+        let recorded = match self
+            .recorder
+            .record_with(permit, origin, details, put)
+            .await
+        {
+            Ok(recorded) => recorded,
+            Err(ChangeError::Domain(error)) => return Err(Failure::Domain(error)),
+            Err(ChangeError::Record(RecordError::Denied(denied))) => {
+                return Err(Failure::Denied(denied.reason));
+            }
+            Err(ChangeError::Record(error)) => panic!("not recorded: {error}"),
+        };
+        let released = self.vault.release(&recorded).unwrap();
+        let values = recorded
+            .op()
+            .items()
+            .iter()
+            .zip(released)
+            .map(|(item, released)| {
+                let value = String::from_utf8(released.value.expose().clone()).unwrap();
+                (item.name.to_string(), value)
+            })
+            .collect();
+        let grant = RunDeliver::grant(recorded.permit().basis()).unwrap();
+        Ok(Ran::Values {
+            run: recorded.op().run(),
+            grant,
+            values,
+        })
+    }
+
+    pub(crate) fn request(&self, id: RequestId) -> AccessRequest {
+        let op = RequestRead {
+            namespace: shop(),
+            id,
+        };
+        let permit = self.permit(&self.alice, op).ok().unwrap();
+        RequestRead::run(&permit, &self.snapshot(), self.store(), self.now()).unwrap()
+    }
+
+    /// All that was asked for, for a day from now.
+    pub(crate) fn terms(&self) -> Terms {
+        let from = self.now();
+        Terms {
+            names: None,
+            from,
+            until: from.plus(Duration::from_secs(24 * 60 * 60)),
+        }
+    }
+
+    /// The message that an approver signs for these terms of a request.
+    pub(crate) fn message(&self, id: RequestId, terms: &Terms) -> Vec<u8> {
+        let request = self.request(id);
+        let items = request
+            .items
+            .into_iter()
+            .filter(|item| {
+                terms
+                    .names
+                    .as_ref()
+                    .is_none_or(|names| names.contains(&item.name.as_str()))
+            })
+            .collect();
+        receipt_message(&grant_bytes(&GrantTerms {
+            installation: self.installation,
+            grant: GrantId::from_bytes(*id.as_bytes()),
+            namespace: request.namespace,
+            agent: request.agent,
+            project: request.project,
+            delivery: request.delivery,
+            from: terms.from,
+            until: terms.until,
+            items,
+        }))
+    }
+
+    pub(crate) async fn approve(
+        &self,
+        approver: &Actor,
+        id: RequestId,
+        terms: &Terms,
+    ) -> Result<Grant, Failure> {
+        let signature = approver.key.sign(&self.message(id, terms)).unwrap();
+        self.approve_signed(approver, id, terms, signature).await
+    }
+
+    pub(crate) async fn approve_signed(
+        &self,
+        approver: &Actor,
+        id: RequestId,
+        terms: &Terms,
+        signature: Vec<u8>,
+    ) -> Result<Grant, Failure> {
+        let names = terms.names.as_ref();
+        let op = RequestApprove {
+            namespace: shop(),
+            id,
+            names: names.map(|names| names.iter().map(|name| name.parse().unwrap()).collect()),
+            from: terms.from,
+            until: terms.until,
+            signature,
+        };
+        self.act(approver, op, |batch| {
+            RequestApprove::run(batch, &self.installation, self.now())
+        })
+        .await
+    }
+
+    pub(crate) async fn deny(&self, approver: &Actor, id: RequestId) -> Result<(), Failure> {
+        let op = RequestDeny {
+            namespace: shop(),
+            id,
+        };
+        self.act(approver, op, |batch| RequestDeny::run(batch, self.now()))
+            .await
+    }
+
+    pub(crate) async fn withdraw(&self, id: GrantId) -> Result<Grant, Failure> {
+        let op = procura_authority::GrantWithdraw {
+            namespace: shop(),
+            id,
+        };
+        self.act(&self.alice, op, |batch| {
+            procura_authority::GrantWithdraw::run(batch, self.now())
+        })
+        .await
+    }
+}
+
+async fn perform<O: Op, T, E: Debug>(
+    recorder: &Recorder,
+    caller: Caller,
+    op: O,
+    build: impl Fn(&mut RecordedBatch<'_, O>) -> Result<T, E>,
+) -> Result<T, Failure<E>> {
+    let snapshot = recorder.directory().snapshot();
+    let now = recorder.clock().now();
+    let permit = authorize(recorder.decider(), &snapshot, caller, op, now)
+        .map_err(|refused| Failure::Denied(refused.0.reason))?;
+    change(recorder, permit, build).await
+}
+
+async fn change<O: Op, T, E>(
+    recorder: &Recorder,
+    permit: Permit<O>,
+    build: impl Fn(&mut RecordedBatch<'_, O>) -> Result<T, E>,
+) -> Result<T, Failure<E>> {
+    recorder
+        .change(permit, &origin(), build)
+        .await
+        .map_err(|error| match error {
+            ChangeError::Domain(error) => Failure::Domain(error),
+            ChangeError::Record(RecordError::Denied(denied)) => Failure::Denied(denied.reason),
+            ChangeError::Record(error) => panic!("not recorded: {error}"),
+        })
+}

@@ -1,0 +1,48 @@
+//! Agents.
+
+use crate::{ClientError, Query, SessionClient};
+use http::Method;
+use procura_types::wire::{Agent, AgentCreate, AgentList, LinkCode, RevokedActors};
+use procura_types::{Label, Namespace};
+
+impl SessionClient {
+    /// The agents of a namespace, revoked ones too.
+    pub async fn agents(&self, namespace: &Namespace) -> Result<AgentList, ClientError> {
+        let path = format!("/v1/namespaces/{namespace}/agents");
+        self.call(Method::GET, &path, &Query::new(), None::<&()>)
+            .await
+    }
+
+    /// Makes an agent; it has no device until one joins.
+    pub async fn create_agent(
+        &self,
+        namespace: &Namespace,
+        agent: &AgentCreate,
+    ) -> Result<Agent, ClientError> {
+        let path = format!("/v1/namespaces/{namespace}/agents");
+        self.call(Method::POST, &path, &Query::new(), Some(agent))
+            .await
+    }
+
+    /// A code by which a device joins as this agent.
+    pub async fn agent_code(
+        &self,
+        namespace: &Namespace,
+        label: &Label,
+    ) -> Result<LinkCode, ClientError> {
+        let path = format!("/v1/namespaces/{namespace}/agents/{label}/link-code");
+        self.call(Method::POST, &path, &Query::new(), None::<&()>)
+            .await
+    }
+
+    /// Revokes an agent and all below it; never undone.
+    pub async fn revoke_agent(
+        &self,
+        namespace: &Namespace,
+        label: &Label,
+    ) -> Result<RevokedActors, ClientError> {
+        let path = format!("/v1/namespaces/{namespace}/agents/{label}");
+        self.call(Method::DELETE, &path, &Query::new(), None::<&()>)
+            .await
+    }
+}

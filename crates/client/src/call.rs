@@ -1,0 +1,241 @@
+//! One call: a request built, proven, sent, and its answer read into a type.
+
+use crate::client::Client;
+use crate::proving::{self, Proof};
+use crate::transport::{self, Answer, Transport};
+use crate::{ClientError, Query};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::Full;
+use procura_proof::RequestView;
+use procura_types::wire::Problem;
+use procura_types::{Secret, SecretBytes};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The media type of every body that we send.
+const JSON: &str = "application/json";
+/// RFC 9457.
+const PROBLEM: &str = "application/problem+json";
+
+/// What is asked, before it is known how it will be proven.
+pub(crate) struct Ask<'a, Req: ?Sized> {
+    pub(crate) method: Method,
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a Query,
+    pub(crate) body: Option<&'a Req>,
+}
+
+impl<'a, Req: ?Sized> Ask<'a, Req> {
+    pub(crate) const fn new(
+        method: Method,
+        path: &'a str,
+        query: &'a Query,
+        body: Option<&'a Req>,
+    ) -> Self {
+        Self {
+            method,
+            path,
+            query,
+            body,
+        }
+    }
+}
+
+impl Client {
+    /// Makes a call that needs no proof.
+    pub(crate) async fn open<Req, Ans>(&self, ask: Ask<'_, Req>) -> Result<Ans, ClientError>
+    where
+        Req: Serialize + ?Sized,
+        Ans: DeserializeOwned,
+    {
+        let (answer, _) = self.exchange(&ask, Proof::None).await?;
+        read(&self.inner.transport, &answer)
+    }
+
+    /// Makes a call with a proof; also returns the nonce that it went out
+    /// with, which the server's own signatures refer to.
+    pub(crate) async fn exchange<Req>(
+        &self,
+        ask: &Ask<'_, Req>,
+        proof: Proof<'_>,
+    ) -> Result<(Answer, Option<String>), ClientError>
+    where
+        Req: Serialize + ?Sized,
+    {
+        let (request, nonce) = self.prepare(ask, &proof)?;
+        let answer = self.inner.transport.send(request).await?;
+        refuse(&self.inner.transport, &answer)?;
+        Ok((answer, nonce))
+    }
+
+    /// Writes a request and proves it.
+    fn prepare<Req>(
+        &self,
+        ask: &Ask<'_, Req>,
+        proof: &Proof<'_>,
+    ) -> Result<(Request<Full<bytes::Bytes>>, Option<String>), ClientError>
+    where
+        Req: Serialize + ?Sized,
+    {
+        let authority = self.inner.address.authority();
+        let body = encode(ask.body)?;
+        let content_type: &[(&str, &str)] = &[("content-type", JSON)];
+        let fields = body
+            .as_ref()
+            .map_or_else(Vec::new, |_| content_type.to_vec());
+        let view = RequestView {
+            method: ask.method.as_str(),
+            authority,
+            scheme: None,
+            path: ask.path,
+            query: ask.query.as_str(),
+            headers: &fields,
+            body: body
+                .as_ref()
+                .map_or(&[][..], |body| body.expose().as_slice()),
+        };
+        let now = self.inner.clock.now();
+        let signed = proving::prove(proof, &view, now, self.inner.entropy.as_ref())?;
+        let (headers, nonce) = match signed {
+            Some(signed) => (signed.headers, Some(signed.nonce)),
+            None => (Vec::new(), None),
+        };
+        let uri = format!(
+            "{}{}",
+            self.inner.address.url(),
+            path_and_query(ask.path, ask.query)
+        );
+        let request = build(
+            &self.inner.transport,
+            &ask.method,
+            &uri,
+            authority,
+            headers,
+            body,
+        )?;
+        Ok((request, nonce))
+    }
+}
+
+/// Makes a call without proof over any transport: the administration socket.
+pub(crate) async fn plain<Req, Ans>(
+    transport: &Transport,
+    ask: Ask<'_, Req>,
+) -> Result<Ans, ClientError>
+where
+    Req: Serialize + ?Sized,
+    Ans: DeserializeOwned,
+{
+    let uri = path_and_query(ask.path, ask.query);
+    let body = encode(ask.body)?;
+    let request = build(transport, &ask.method, &uri, "localhost", Vec::new(), body)?;
+    let answer = transport.send(request).await?;
+    refuse(transport, &answer)?;
+    read(transport, &answer)
+}
+
+fn path_and_query(path: &str, query: &Query) -> String {
+    match query.as_str() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    }
+}
+
+fn encode<Req: Serialize + ?Sized>(body: Option<&Req>) -> Result<Option<SecretBytes>, ClientError> {
+    body.map(|body| {
+        // Measured first, so that the text of a secret is written once and not
+        // left behind in memory that was grown out of.
+        let mut size = Length(0);
+        let unwritable = || ClientError::Address("a request could not be written as JSON");
+        serde_json::to_writer(&mut size, body).map_err(|_| unwritable())?;
+        let mut bytes = Secret::new(Vec::with_capacity(size.0));
+        serde_json::to_writer(bytes.expose_mut(), body).map_err(|_| unwritable())?;
+        Ok(bytes)
+    })
+    .transpose()
+}
+
+struct Length(usize);
+
+impl std::io::Write for Length {
+    fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.saturating_add(part.len());
+        Ok(part.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn build(
+    transport: &Transport,
+    method: &Method,
+    uri: &str,
+    authority: &str,
+    headers: Vec<(&'static str, String)>,
+    body: Option<SecretBytes>,
+) -> Result<Request<Full<bytes::Bytes>>, ClientError> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(uri)
+        .header(header::HOST, authority)
+        .header(
+            header::ACCEPT,
+            "application/json, application/problem+json, */*;q=0.1",
+        )
+        .header(
+            header::USER_AGENT,
+            concat!("procura/", env!("CARGO_PKG_VERSION")),
+        );
+    if body.is_some() {
+        request = request.header(header::CONTENT_TYPE, JSON);
+    }
+    for (name, value) in headers {
+        let value = HeaderValue::from_str(&value)
+            .map_err(|_| transport.not_understood("a header of ours cannot be sent"))?;
+        request = request.header(HeaderName::from_static(name), value);
+    }
+    request
+        .body(body.map_or_else(Full::default, |body| Full::new(transport::body(body))))
+        .map_err(|_| ClientError::Address("the path of a request could not be written"))
+}
+
+/// Makes an error of an answer that is one.
+fn refuse(transport: &Transport, answer: &Answer) -> Result<(), ClientError> {
+    if answer.status.is_success() {
+        return Ok(());
+    }
+    if answer.content_type == PROBLEM {
+        let problem: Problem = serde_json::from_slice(answer.body.expose())
+            .map_err(|error| transport.not_understood(&error.to_string()))?;
+        return Err(ClientError::Refused(Box::new(problem)));
+    }
+    // Redirects are among these: a proof is for one server and is not carried on.
+    Err(transport.not_understood(&format!(
+        "status {} without a problem",
+        answer.status.as_u16()
+    )))
+}
+
+/// Reads an answer into its type; an empty one reads as `()`.
+pub(crate) fn read<Ans: DeserializeOwned>(
+    transport: &Transport,
+    answer: &Answer,
+) -> Result<Ans, ClientError> {
+    let body = answer.body.expose().as_slice();
+    let text = if answer.status == StatusCode::NO_CONTENT || body.is_empty() {
+        b"null"
+    } else if answer.content_type == JSON {
+        body
+    } else {
+        return Err(transport.not_understood("it is not JSON"));
+    };
+    // The place of a mistake, not its words: those may quote the body.
+    serde_json::from_slice(text).map_err(|error| {
+        transport.not_understood(&format!(
+            "its JSON does not fit at line {} column {}",
+            error.line(),
+            error.column()
+        ))
+    })
+}

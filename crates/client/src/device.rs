@@ -1,0 +1,14 @@
+//! Devices.
+
+use crate::{ClientError, Query, SessionClient};
+use http::Method;
+use procura_types::Thumbprint;
+
+impl SessionClient {
+    /// Revokes one device; never undone.
+    pub async fn revoke_device(&self, device: &Thumbprint) -> Result<(), ClientError> {
+        let path = format!("/v1/devices/{device}/revoke");
+        self.call(Method::POST, &path, &Query::new(), None::<&()>)
+            .await
+    }
+}

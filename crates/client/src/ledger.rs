@@ -1,0 +1,52 @@
+//! The record: checkpoints, tiles, entries and proofs, as the server gives
+//! them. Nothing here is believed; `procura-ledger` checks it.
+
+use crate::{ClientError, Query, SessionClient};
+use http::Method;
+use procura_types::EntryId;
+use procura_types::wire::{ConsistencyAnswer, EntryList, EntryQuery, ProofAnswer};
+
+impl SessionClient {
+    /// The newest signed checkpoint (C2SP tlog-checkpoint).
+    pub async fn checkpoint(&self) -> Result<Vec<u8>, ClientError> {
+        self.fetch("/v1/ledger/checkpoint", &Query::new()).await
+    }
+
+    /// A tile or entry bundle by its C2SP tlog-tiles path, such as
+    /// `tile/0/x001/234` or `tile/entries/000.p/17`.
+    pub async fn tile(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        self.fetch(&format!("/v1/ledger/{path}"), &Query::new())
+            .await
+    }
+
+    /// Entries that pass the filters, newest first: of the namespace that they
+    /// name, or of the whole installation.
+    pub async fn entries(&self, filter: &EntryQuery) -> Result<EntryList, ClientError> {
+        let query = Query::new()
+            .with_some("namespace", filter.namespace.as_ref())
+            .with_some("actor", filter.actor)
+            .with_some("owner", filter.owner)
+            .with_some("grant", filter.grant)
+            .with_some("action", filter.action.as_ref())
+            .with_some("since", filter.since)
+            .with_some("until", filter.until)
+            .with_some("before", filter.before)
+            .with_some("limit", filter.limit);
+        self.call(Method::GET, "/v1/ledger/entries", &query, None::<&()>)
+            .await
+    }
+
+    /// An entry with its proof of inclusion.
+    pub async fn inclusion(&self, id: EntryId) -> Result<ProofAnswer, ClientError> {
+        let path = format!("/v1/ledger/proof/{id}");
+        self.call(Method::GET, &path, &Query::new(), None::<&()>)
+            .await
+    }
+
+    /// That the log of size `from` is a beginning of the log of size `to`.
+    pub async fn consistency(&self, from: u64, to: u64) -> Result<ConsistencyAnswer, ClientError> {
+        let query = Query::new().with("from", from).with("to", to);
+        self.call(Method::GET, "/v1/ledger/consistency", &query, None::<&()>)
+            .await
+    }
+}

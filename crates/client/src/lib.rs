@@ -1,0 +1,44 @@
+//! A typed HTTP client for Procura's native API (`protocol.md` §9) that signs
+//! what it sends.
+//!
+//! [`Client`] knows one server: its address, how to reach it, and the key that
+//! it must prove to hold. It makes the calls that need no proof. [`SessionClient`]
+//! adds a device's key ([`RequestSigner`]) and makes all the others, each signed
+//! with a session that is started and renewed when needed, or with the key
+//! itself. [`AdminClient`] talks to the administration socket of a server on
+//! this machine.
+//!
+//! Before anything is sent under a session, the server has signed that session
+//! with its own key: a process that merely listens on the server's port is
+//! refused as an [`ClientError::Impostor`] and learns nothing.
+
+mod address;
+mod admin;
+mod agent;
+mod call;
+mod client;
+mod device;
+mod error;
+mod grant;
+mod join;
+mod ledger;
+mod namespace;
+mod operator;
+mod project;
+mod proving;
+mod query;
+mod request;
+mod run;
+mod secret;
+mod session;
+mod signer;
+mod status;
+mod tls;
+mod transport;
+
+pub use admin::AdminClient;
+pub use client::{Client, ClientOptions};
+pub use error::ClientError;
+pub use query::{Page, Query};
+pub use session::SessionClient;
+pub use signer::{RequestSigner, SignerError};

@@ -1,0 +1,68 @@
+//! Which certificates are trusted when the server is reached over TLS.
+
+use crate::ClientError;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use std::sync::Arc;
+
+/// Where distributions keep the certificates that the machine trusts.
+const SYSTEM_BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// TLS that trusts the authorities in `ca_pem`, or those of the machine.
+pub(crate) fn config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, ClientError> {
+    let pem = match ca_pem {
+        Some(pem) => pem.to_vec(),
+        None => system_bundle()?,
+    };
+    let mut roots = RootCertStore::empty();
+    let mut found = 0usize;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate =
+            certificate.map_err(|error| ClientError::Certificates(error.to_string()))?;
+        let added = roots.add(certificate);
+        // A system's bundle may hold one that rustls does not take; what the
+        // caller named must all count.
+        if ca_pem.is_some() {
+            added.map_err(|error| ClientError::Certificates(error.to_string()))?;
+        }
+        found += 1;
+    }
+    if found == 0 || roots.is_empty() {
+        return Err(ClientError::Certificates(
+            "none found in the PEM text".to_owned(),
+        ));
+    }
+    over(roots)
+}
+
+fn system_bundle() -> Result<Vec<u8>, ClientError> {
+    SYSTEM_BUNDLES
+        .iter()
+        .find_map(|path| std::fs::read(path).ok())
+        .ok_or_else(|| {
+            ClientError::Certificates(
+                "this machine has no bundle of certificate authorities; name the server's own with --ca".to_owned(),
+            )
+        })
+}
+
+/// TLS that trusts nobody, for connections that will not use it.
+pub(crate) fn untrusting() -> Result<ClientConfig, ClientError> {
+    over(RootCertStore::empty())
+}
+
+fn over(roots: RootCertStore) -> Result<ClientConfig, ClientError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ClientError::Certificates(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}

@@ -1,0 +1,47 @@
+//! Every cryptographic primitive that Procura uses, on byte arrays.
+//!
+//! No other crate names a cryptographic library (TLS aside). One provider,
+//! aws-lc, does everything but Argon2id. What is here:
+//!
+//! - [`LockedKey`]: 32-byte keys in memory that is locked, left out of core
+//!   dumps and wiped on drop; all long-lived keys below live in it.
+//! - [`seal`] and [`open`]: envelopes, the form of everything at rest
+//!   (`protocol.md` §5). A [`Binding`] says what and where a value is; an
+//!   envelope opens only under the binding that it was sealed under.
+//! - [`PublicKey`] and [`SigningKey`]: Ed25519 and ECDSA P-256, with strict
+//!   parsing, so that no key has two spellings.
+//! - [`MacKey`], [`hkdf_sha256`], [`derive_passphrase_key`], [`sha256`].
+//! - [`owner_id`] and [`agent_id`]: the ids of actors (`protocol.md` §2).
+//!
+//! This crate does no I/O. Randomness is passed in as
+//! [`procura_types::Entropy`], with [`SystemEntropy`] for the programs; the one
+//! exception is the blinding of ECDSA, which the library draws itself.
+
+mod actor;
+mod aead;
+mod binding;
+mod curve25519;
+mod entropy;
+mod envelope;
+mod error;
+mod hash;
+mod locked;
+mod mac;
+mod passphrase;
+mod public_key;
+mod signing_key;
+mod xaes;
+
+pub use actor::{agent_id, owner_id};
+pub use aead::{Dek, open_once, seal_once};
+pub use binding::{Binding, Holder, Purpose};
+pub use entropy::SystemEntropy;
+pub use envelope::{envelope_epoch, open, open_with_dek, seal, seal_with_dek};
+pub use error::{KdfError, KeyError, LockError, OpenError, SealError};
+pub use hash::{Sha256, sha256};
+pub use locked::{LockedKey, lock_policy};
+pub use mac::{MacKey, hkdf_sha256};
+pub use passphrase::{Argon2Params, derive_passphrase_key};
+pub use public_key::{PublicKey, SignatureAlgorithm};
+pub use signing_key::SigningKey;
+pub use xaes::XaesKey;

@@ -1,0 +1,22 @@
+//! Vectors, properties and refusals of the cryptography.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::as_conversions
+)]
+
+mod actor;
+mod aes_gcm;
+mod ecdsa_p256;
+mod ed25519;
+mod envelope;
+mod hkdf;
+mod hmac;
+mod jose;
+mod locked_memory;
+mod passphrase;
+mod signing_key;
+mod vectors;

@@ -1,0 +1,92 @@
+//! The daemon as a program: started, serving, stopped.
+
+use crate::{
+    Connect, DaemonError, DeviceStore, Listener, Places, Service, ServiceOptions, SocketOptions,
+};
+use procura_types::{Clock, Entropy};
+use rustix::fs::Mode;
+use std::io::Write;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How the daemon is started.
+#[derive(Debug, Clone, Default)]
+pub struct DaemonOptions {
+    /// Where its files and its socket are.
+    pub places: Places,
+    /// A group whose members may connect (a number, see [`crate::group_id`]).
+    pub group: Option<u32>,
+    /// Users who may connect, beside the daemon's own and root.
+    pub users: Vec<u32>,
+}
+
+/// Runs the daemon until SIGTERM or SIGINT. The process must be protected
+/// ([`crate::protect_daemon`]) before this.
+///
+/// `out` gets one JSON line when it listens, `err` warnings for people.
+///
+/// # Errors
+/// Why it cannot start. Once it listens it ends well.
+pub fn run(
+    options: &DaemonOptions,
+    connect: Arc<dyn Connect>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<(), DaemonError> {
+    // Whatever is made from here on is nobody else's.
+    rustix::process::umask(Mode::from_raw_mode(0o077));
+    let own_uid = rustix::process::geteuid().as_raw();
+    let store = DeviceStore::open(&options.places.daemon_dir()?)?;
+    let service = Service::new(
+        store,
+        connect,
+        clock,
+        entropy,
+        ServiceOptions {
+            own_uid,
+            users: options.users.clone(),
+            socket_group: options.group.is_some(),
+        },
+    )?;
+    let socket = SocketOptions {
+        path: options.places.listen_socket()?,
+        group: options.group,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| DaemonError::io("start the runtime", source))?;
+    let tasks = tokio::task::LocalSet::new();
+    tasks.block_on(&runtime, async {
+        let listener = Listener::bind(&socket)?;
+        let stop = |source| DaemonError::io("listen for signals", source);
+        let mut terminate = signal(SignalKind::terminate()).map_err(stop)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(stop)?;
+        if options.group.is_none() && options.users.is_empty() {
+            say(
+                err,
+                "warning: danger_same_uid: the daemon runs as the user whose agents it serves, so that they can read its device keys; install it under a user of its own (--group)",
+            );
+        }
+        let ready = serde_json::json!({
+            "event": "ready",
+            "socket": listener.path(),
+            "devices": service.device_count(),
+        });
+        say(out, &ready.to_string());
+        tokio::select! {
+            () = Arc::new(service).serve(&listener) => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    })
+}
+
+/// Nobody may be reading; that is no reason to stop.
+fn say(to: &mut dyn Write, line: &str) {
+    let _ = writeln!(to, "{line}");
+    let _ = to.flush();
+}

@@ -1,0 +1,250 @@
+//! Values for one process: asked for, waited for, handed over.
+
+use crate::children::Run;
+use crate::service::{Connection, Member};
+use crate::socket::{ExecAsk, Pending, Reply};
+use crate::{DaemonError, EnvValues, Peer, Service, caller, values};
+use procura_client::ClientError;
+use procura_types::wire::{RequestState, RunAnswer, RunPending, RunRequest, RunValues};
+use procura_types::{Delivery, Namespace, ProjectName, RequestId};
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a server that does not answer is asked again: a restart takes less.
+const PATIENCE: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How often a request that waits is looked at.
+const FIRST_LOOK: Duration = Duration::from_millis(500);
+const RAREST_LOOK: Duration = Duration::from_secs(5);
+/// What the API takes at once.
+const NAMES_LIMIT: usize = 256;
+
+impl Service {
+    /// Fetches what `ask` wants and hands it to `peer`, or says why not. Values
+    /// go over all together or not at all.
+    pub(crate) async fn deliver(
+        &self,
+        peer: Peer,
+        ask: &ExecAsk,
+        connection: &Connection,
+    ) -> Result<(), DaemonError> {
+        if ask.names.len() > NAMES_LIMIT {
+            return Err(DaemonError::Usage(format!(
+                "{} names are asked for; at most {NAMES_LIMIT} can be",
+                ask.names.len()
+            )));
+        }
+        let member = self.choose(peer.uid(), ask.agent.as_deref())?;
+        let report = caller::report(&peer, ask, self.is_same_uid(&peer)).await;
+        let run = RunRequest {
+            names: ask.names.clone(),
+            delivery: Delivery::Env,
+            caller: Some(report),
+        };
+        let call = Call {
+            service: self,
+            member: &member,
+            project: &ask.project,
+            run: &run,
+        };
+        match call.start().await? {
+            RunAnswer::Values(values) => call.hand_over(values, peer, connection).await,
+            RunAnswer::Pending(pending) if !ask.wait => {
+                call.say_pending(pending, false, connection).await
+            }
+            RunAnswer::Pending(pending) => {
+                let request = pending.request;
+                call.say_pending(pending, true, connection).await?;
+                tokio::select! {
+                    decided = call.decided(request) => decided?,
+                    // Ctrl-C: nobody is left to receive anything.
+                    () = connection.gone() => return Ok(()),
+                }
+                match call.start().await? {
+                    RunAnswer::Values(values) => call.hand_over(values, peer, connection).await,
+                    // Approved in part: the whole is asked for anew, and does
+                    // not wait again by itself.
+                    RunAnswer::Pending(pending) => {
+                        call.say_pending(pending, false, connection).await
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Call<'a> {
+    service: &'a Service,
+    member: &'a Arc<Member>,
+    project: &'a ProjectName,
+    run: &'a RunRequest,
+}
+
+impl Call<'_> {
+    fn namespace(&self) -> &Namespace {
+        &self.member.membership.namespace
+    }
+
+    /// Asks the server, again while it cannot be reached, within one patience.
+    async fn start(&self) -> Result<RunAnswer, DaemonError> {
+        let began = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match self.start_once().await {
+                Err(DaemonError::Server(error)) if is_passing(&error) => error,
+                other => return other,
+            };
+            if began.elapsed() + pause > PATIENCE {
+                return Err(error.into());
+            }
+            tracing::debug!(%error, "the server does not answer; trying again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn start_once(&self) -> Result<RunAnswer, DaemonError> {
+        self.service.check_record(self.member).await?;
+        let answer = self
+            .member
+            .server
+            .start_run(self.namespace(), self.project, self.run)
+            .await?;
+        Ok(answer)
+    }
+
+    /// Ends well when the request was approved. While the server cannot be
+    /// reached it goes on: only a person, or Ctrl-C, ends the waiting.
+    async fn decided(&self, request: RequestId) -> Result<(), DaemonError> {
+        let mut pause = FIRST_LOOK;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(RAREST_LOOK);
+            let state = match self
+                .member
+                .server
+                .request_state(self.namespace(), request)
+                .await
+            {
+                Ok(state) => state,
+                Err(error @ ClientError::Refused(_))
+                    if !is_passing(&error) && exits_refused(&error) =>
+                {
+                    return Err(error.into());
+                }
+                Err(error @ ClientError::Impostor { .. }) => return Err(error.into()),
+                Err(error) => {
+                    tracing::debug!(%error, "cannot look at a request that waits");
+                    continue;
+                }
+            };
+            match state {
+                RequestState::Pending => {}
+                RequestState::Approved => return Ok(()),
+                RequestState::Denied => {
+                    return Err(DaemonError::refused(
+                        "denied",
+                        format!("request {request} was denied"),
+                    ));
+                }
+                RequestState::Expired => {
+                    return Err(DaemonError::refused(
+                        "expired",
+                        format!("request {request} expired unanswered; run again to ask again"),
+                    ));
+                }
+            }
+        }
+    }
+
+    async fn say_pending(
+        &self,
+        pending: RunPending,
+        waiting: bool,
+        connection: &Connection,
+    ) -> Result<(), DaemonError> {
+        let reply = Reply::Pending(Pending {
+            request: pending.request,
+            namespace: self.namespace().clone(),
+            agent: self.member.membership.lineage.clone(),
+            asked: pending.asked,
+            unmatched: pending.unmatched,
+            waiting,
+        });
+        connection
+            .say(&reply, None)
+            .await
+            .map_err(|source| DaemonError::io("answer the client", source))
+    }
+
+    async fn hand_over(
+        &self,
+        answer: RunValues,
+        peer: Peer,
+        connection: &Connection,
+    ) -> Result<(), DaemonError> {
+        let run = Run {
+            server: Arc::clone(&self.member.server),
+            namespace: self.namespace().clone(),
+            project: self.project.clone(),
+            run: answer.run,
+        };
+        match self.send(&answer, &peer, connection).await {
+            Ok(()) => {
+                self.service.children.watch(Some(peer.into_pidfd()), run);
+                Ok(())
+            }
+            Err(error) => {
+                // Recorded as delivered, and it was not: say so at once.
+                self.service.children.watch(None, run);
+                Err(error)
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        answer: &RunValues,
+        peer: &Peer,
+        connection: &Connection,
+    ) -> Result<(), DaemonError> {
+        let cannot = |error: String| DaemonError::refused("undeliverable", error);
+        let mut values = EnvValues::with_capacity(answer.values.len());
+        for (name, value) in &answer.values {
+            let opened = value
+                .value_b64
+                .decode()
+                .map_err(|_| cannot(format!("the value of {name} cannot be read")))?;
+            values.push((name.clone(), opened));
+        }
+        let file = values::sealed_file(&values).map_err(|error| cannot(error.to_string()))?;
+        if !peer.is_alive() {
+            return Err(DaemonError::refused(
+                "unknown_peer",
+                "the process has ended",
+            ));
+        }
+        let reply = Reply::Values {
+            run: answer.run,
+            grant: answer.grant,
+        };
+        connection
+            .say(&reply, Some(file.as_fd()))
+            .await
+            .map_err(|source| DaemonError::io("hand over the values", source))
+    }
+}
+
+/// Whether the same call may pass in a moment: nobody answered, or the server
+/// has just started and cannot tell replays yet (`protocol.md` §3.3).
+fn is_passing(error: &ClientError) -> bool {
+    matches!(error, ClientError::Unreachable { .. }) || error.is_refusal("verifier_unavailable")
+}
+
+fn exits_refused(error: &ClientError) -> bool {
+    error
+        .problem()
+        .is_some_and(|problem| problem.status < 500 && problem.status != 429)
+}

@@ -1,0 +1,52 @@
+//! The daemon on the host of an agent: it holds device keys, talks to the
+//! server, and hands values to exactly one process.
+//!
+//! ```text
+//! procura run ── ticket ──▶ daemon            (socket::client, service, ticket)
+//!   │ exec in place, same pid
+//! procurad exec ── ticket ─▶ daemon ─▶ server (stub, delivery, server)
+//!   ◀── sealed memory file ──┘                (values)
+//!   │ exec in place, same pid
+//! the command
+//! ```
+//!
+//! What is absent: keys never leave the daemon's process; values never enter
+//! the image of `procura`, a file on disk, an argument or a log; nothing here
+//! decides what an agent may have, which is the server's alone.
+
+mod accounts;
+mod caller;
+mod children;
+mod daemon;
+mod delivery;
+mod device;
+mod error;
+mod home;
+mod inherited;
+mod join;
+mod listen;
+mod peer;
+mod protect;
+mod remote;
+mod rollback;
+mod server;
+mod service;
+pub mod socket;
+pub mod stub;
+mod ticket;
+mod values;
+
+pub use accounts::{group_id, user_id};
+pub use daemon::{DaemonOptions, run};
+pub use device::{Device, DeviceStore, Membership, Seen};
+pub use error::DaemonError;
+pub use home::Places;
+pub use join::DeviceSummary;
+pub use listen::{Listener, SocketOptions};
+pub use peer::{Peer, PeerError};
+pub use protect::protect_daemon;
+pub use remote::HttpConnect;
+pub use server::{Answer, Connect, Server};
+pub use service::{Service, ServiceOptions};
+pub use ticket::{TICKET_LIFE, TicketError, Tickets};
+pub use values::{EnvValues, ValuesError, receive_values, sealed_file};

@@ -1,0 +1,101 @@
+//! What a process does first, so that its memory stays its own.
+
+use crate::DaemonError;
+use procura_crypto::lock_policy;
+use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, dumpable_behavior, getrlimit, set_dumpable_behavior,
+    setrlimit,
+};
+use rustix::thread::{CapabilitySet, capabilities};
+
+/// Makes this process unreadable to others of its own user: not dumpable
+/// (prctl(2) `PR_SET_DUMPABLE`: no ptrace, no `/proc/PID/mem`, no core file),
+/// core files of size 0, key pages locked.
+///
+/// `danger_unlocked_memory` goes on without locked memory.
+///
+/// # Errors
+/// [`DaemonError::Config`] with what to do; the process must then stop.
+pub fn protect_daemon(danger_unlocked_memory: bool) -> Result<(), DaemonError> {
+    not_dumpable()?;
+    setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    )
+    .map_err(|error| {
+        DaemonError::Config(format!(
+            "cannot set the size of core files to 0 ({error}); start procurad with `ulimit -c 0`"
+        ))
+    })?;
+    lock_policy(danger_unlocked_memory).map_err(|error| {
+        DaemonError::Config(format!(
+            "{error}; raise the limit on locked memory (`ulimit -l`, LimitMEMLOCK=), or accept that keys may reach swap with --danger-unlocked-memory"
+        ))
+    })?;
+    lock_everything();
+    Ok(())
+}
+
+/// Key pages are locked by now; the rest follows if the kernel lets us. Only
+/// without a limit: under one, each later allocation could fail.
+fn lock_everything() {
+    let unlimited = getrlimit(Resource::Memlock).current.is_none();
+    let exempt =
+        capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
+    if unlimited || exempt {
+        let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+        if let Err(error) = mlockall(flags) {
+            tracing::info!(%error, "only key pages are locked");
+        }
+    }
+}
+
+/// The limits that the stub changed for itself, to be given back before the
+/// command starts: its limits are its own.
+pub(crate) struct StubProtection {
+    core: Rlimit,
+}
+
+/// The stub's part of [`protect_daemon`]: it holds values for a moment and no
+/// keys.
+pub(crate) fn protect_stub() -> Result<StubProtection, DaemonError> {
+    not_dumpable()?;
+    let core = getrlimit(Resource::Core);
+    setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: core.maximum,
+        },
+    )
+    .map_err(|error| {
+        DaemonError::Config(format!("cannot set the size of core files to 0: {error}"))
+    })?;
+    Ok(StubProtection { core })
+}
+
+impl StubProtection {
+    /// Gives the limits back. The process stays not dumpable until it execs.
+    pub(crate) fn restore(&self) -> Result<(), DaemonError> {
+        setrlimit(Resource::Core, self.core.clone())
+            .map_err(|error| DaemonError::io("restore the limit on core files", error))
+    }
+}
+
+fn not_dumpable() -> Result<(), DaemonError> {
+    let set =
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).and_then(|()| dumpable_behavior());
+    match set {
+        Ok(DumpableBehavior::NotDumpable) => Ok(()),
+        Ok(_) => Err(DaemonError::Config(
+            "the kernel ignored PR_SET_DUMPABLE; procurad needs Linux with prctl".to_owned(),
+        )),
+        Err(error) => Err(DaemonError::Config(format!(
+            "cannot make this process unreadable to others ({error}); a sandbox that forbids prctl must allow PR_SET_DUMPABLE"
+        ))),
+    }
+}

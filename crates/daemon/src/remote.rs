@@ -1,0 +1,103 @@
+//! Servers over HTTP, by `procura-client`.
+
+use crate::{Answer, Connect, Device, Server};
+use procura_client::{Client, ClientError, ClientOptions, SessionClient};
+use procura_crypto::PublicKey;
+use procura_types::wire::{ConsistencyAnswer, JoinAnswer, RequestState, RunAnswer, RunRequest};
+use procura_types::{
+    Clock, Duration, Entropy, LinkCodeText, Namespace, ProjectName, RequestId, RunId,
+};
+use std::sync::Arc;
+
+/// The longest that one call may take; a run may make several.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Finds servers over HTTP, with TLS unless they are on this machine.
+pub struct HttpConnect {
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl HttpConnect {
+    /// Proofs are made with this time and these random bytes.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { clock, entropy }
+    }
+
+    fn client(&self, device: &Device, pinned: Option<PublicKey>) -> Result<Client, ClientError> {
+        let options = ClientOptions {
+            ca_pem: device.ca_pem.as_ref().map(|pem| pem.clone().into_bytes()),
+            pinned_server_key: pinned,
+            timeout: CALL_TIMEOUT,
+        };
+        Client::new(
+            &device.url,
+            options,
+            Arc::clone(&self.clock),
+            Arc::clone(&self.entropy),
+        )
+    }
+}
+
+impl Connect for HttpConnect {
+    fn join<'a>(&'a self, code: &'a LinkCodeText, device: &'a Device) -> Answer<'a, JoinAnswer> {
+        Box::pin(async move {
+            self.client(device, None)?
+                .join(code, &device.actor, device.key.as_ref())
+                .await
+        })
+    }
+
+    fn server(&self, device: &Device) -> Result<Arc<dyn Server>, ClientError> {
+        let pinned = device
+            .membership()
+            .map(|membership| PublicKey::from_jwk(&membership.server_key))
+            .transpose()
+            .map_err(|_| ClientError::Impostor {
+                address: device.url.clone(),
+                evidence: "the pinned key in the device's file cannot be read",
+            })?;
+        let client = self.client(device, pinned)?;
+        let key = Arc::clone(&device.key);
+        Ok(Arc::new(HttpServer(SessionClient::new(client, key))))
+    }
+}
+
+struct HttpServer(SessionClient);
+
+impl Server for HttpServer {
+    fn start_run<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        project: &'a ProjectName,
+        run: &'a RunRequest,
+    ) -> Answer<'a, RunAnswer> {
+        Box::pin(self.0.start_run(namespace, project, run))
+    }
+
+    fn end_run<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        project: &'a ProjectName,
+        run: RunId,
+    ) -> Answer<'a, ()> {
+        Box::pin(self.0.end_run(namespace, project, run))
+    }
+
+    fn request_state<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        request: RequestId,
+    ) -> Answer<'a, RequestState> {
+        Box::pin(async move { Ok(self.0.request(namespace, request).await?.state) })
+    }
+
+    fn checkpoint(&self) -> Answer<'_, Vec<u8>> {
+        Box::pin(self.0.checkpoint())
+    }
+
+    fn consistency(&self, from: u64, to: u64) -> Answer<'_, ConsistencyAnswer> {
+        Box::pin(self.0.consistency(from, to))
+    }
+}

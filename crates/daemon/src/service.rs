@@ -1,0 +1,440 @@
+//! The daemon's side of the socket: who may ask, and what is answered.
+
+use crate::children::Children;
+use crate::device::DeviceState;
+use crate::socket::{Ask, Failure, Greeting, Op, Reply, Status, TicketReply, VERSION, packet};
+use crate::{
+    Connect, DaemonError, Device, DeviceStore, DeviceSummary, Listener, Membership, Peer, Seen,
+    Server, Tickets, rollback,
+};
+use procura_types::wire::ValueB64;
+use procura_types::{ActorId, Clock, Entropy, encoding};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
+
+/// How many connections are served at once; others wait to be accepted.
+const CONNECTIONS: usize = 256;
+/// How long a client may take to ask.
+const ASK_TIME: Duration = Duration::from_secs(10);
+/// How old a look at the record may be.
+const CHECK_EVERY: Duration = Duration::from_secs(60);
+
+/// Whom the daemon serves.
+#[derive(Debug, Clone)]
+pub struct ServiceOptions {
+    /// The daemon's own user.
+    pub own_uid: u32,
+    /// Users who may connect, beside the daemon's own and root.
+    pub users: Vec<u32>,
+    /// Everybody whom the kernel lets connect may: the socket's group decides.
+    pub socket_group: bool,
+}
+
+/// What the daemon knows and does.
+pub struct Service {
+    pub(crate) store: DeviceStore,
+    pub(crate) connect: Arc<dyn Connect>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) children: Children,
+    pub(crate) joining: tokio::sync::Mutex<()>,
+    options: ServiceOptions,
+    members: Mutex<Vec<Arc<Member>>>,
+    pending: Mutex<Vec<Device>>,
+    tickets: Mutex<Tickets>,
+}
+
+/// A device that has joined, and the way to its server.
+pub(crate) struct Member {
+    pub(crate) device: Device,
+    pub(crate) membership: Membership,
+    pub(crate) server: Arc<dyn Server>,
+    record: tokio::sync::Mutex<Record>,
+}
+
+/// What this host knows of the record.
+struct Record {
+    seen: Option<Seen>,
+    checked: Option<Instant>,
+}
+
+impl Member {
+    /// Finds the way to the server of a device that has joined.
+    pub(crate) fn new(device: Device, connect: &dyn Connect) -> Result<Self, DaemonError> {
+        let DeviceState::Joined(membership) = device.state.clone() else {
+            return Err(DaemonError::Config("the device has not joined".to_owned()));
+        };
+        let server = connect.server(&device)?;
+        let record = tokio::sync::Mutex::new(Record {
+            seen: membership.seen,
+            checked: None,
+        });
+        Ok(Self {
+            device,
+            membership: *membership,
+            server,
+            record,
+        })
+    }
+
+    /// `namespace/label`, for people who have to choose.
+    fn long_label(&self) -> String {
+        format!("{}/{}", self.membership.namespace, self.membership.label)
+    }
+
+    fn is_called(&self, agent: &str) -> bool {
+        agent == self.membership.label.as_str()
+            || agent == self.long_label()
+            || agent == self.device.thumbprint().to_string()
+    }
+
+    fn with_seen(&self, seen: Option<Seen>) -> Device {
+        let membership = Membership {
+            seen,
+            ..self.membership.clone()
+        };
+        Device {
+            state: DeviceState::Joined(Box::new(membership)),
+            ..self.device.clone()
+        }
+    }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while one was held has left a list as it was.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Service {
+    /// Loads the devices and is ready to serve.
+    ///
+    /// # Errors
+    /// [`DaemonError`] for a device file that cannot be used.
+    pub fn new(
+        store: DeviceStore,
+        connect: Arc<dyn Connect>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        options: ServiceOptions,
+    ) -> Result<Self, DaemonError> {
+        let mut members = Vec::new();
+        let mut pending = Vec::new();
+        for device in store.load(clock.now())? {
+            match device.state {
+                DeviceState::Joined(_) => {
+                    members.push(Arc::new(Member::new(device, connect.as_ref())?));
+                }
+                DeviceState::Pending { .. } => pending.push(device),
+            }
+        }
+        Ok(Self {
+            store,
+            connect,
+            clock,
+            entropy,
+            children: Children::new(),
+            joining: tokio::sync::Mutex::new(()),
+            options,
+            members: Mutex::new(members),
+            pending: Mutex::new(pending),
+            tickets: Mutex::new(Tickets::default()),
+        })
+    }
+
+    /// How many devices have joined.
+    #[must_use]
+    pub fn device_count(&self) -> usize {
+        held(&self.members).len()
+    }
+
+    /// Serves connections for as long as it is polled, within a
+    /// [`tokio::task::LocalSet`].
+    pub async fn serve(self: Arc<Self>, listener: &Listener) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        loop {
+            // Never closed, so this always brings a place.
+            let place = Arc::clone(&places).acquire_owned().await;
+            match listener.accept().await {
+                Ok(stream) => {
+                    let service = Arc::clone(&self);
+                    tokio::task::spawn_local(async move {
+                        if let Err(error) = service.converse(&Connection { stream }).await {
+                            tracing::debug!(%error, "a connection broke");
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    // Out of descriptors, mostly: they come back.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    async fn converse(&self, connection: &Connection) -> io::Result<()> {
+        let answer = match self.listen_to(connection).await {
+            Ok((peer, op)) => self.answer(peer, op, connection).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(Some(reply)) => connection.say(&reply, None).await,
+            Ok(None) => Ok(()),
+            Err(error) => connection.say(&Reply::Failed(failure(&error)), None).await,
+        }
+    }
+
+    /// Makes sure who is there, and hears the question.
+    async fn listen_to(&self, connection: &Connection) -> Result<(Peer, Op), DaemonError> {
+        let unknown =
+            |error: crate::PeerError| DaemonError::refused("unknown_peer", error.to_string());
+        let broken = |source| DaemonError::io("talk to a client", source);
+        let peer = Peer::of(&connection.stream).map_err(unknown)?;
+        if !self.may_connect(peer.uid()) {
+            return Err(DaemonError::refused(
+                "user_not_allowed",
+                format!(
+                    "user {} may not use this daemon; it serves others with --group or --user",
+                    peer.uid()
+                ),
+            ));
+        }
+        connection.stamp_senders().map_err(broken)?;
+        let mut challenge = [0; 16];
+        self.entropy
+            .fill(&mut challenge)
+            .map_err(|error| DaemonError::Config(error.to_string()))?;
+        let challenge = encoding::b64url(&challenge);
+        let greeting = Greeting {
+            version: VERSION,
+            challenge: challenge.clone(),
+        };
+        connection
+            .say(&Reply::Greeting(greeting), None)
+            .await
+            .map_err(broken)?;
+        let heard = tokio::time::timeout(ASK_TIME, connection.hear())
+            .await
+            .map_err(|_| broken(io::ErrorKind::TimedOut.into()))?
+            .map_err(broken)?;
+        let ask: Ask =
+            packet::decode(&heard).map_err(|error| DaemonError::Usage(error.to_string()))?;
+        let (uid, pid) = heard.sender.unwrap_or((u32::MAX, 0));
+        if ask.challenge != challenge {
+            return Err(unknown(crate::PeerError::NotTheSame));
+        }
+        peer.confirm(uid, pid).map_err(unknown)?;
+        Ok((peer, ask.op))
+    }
+
+    async fn answer(
+        &self,
+        peer: Peer,
+        op: Op,
+        connection: &Connection,
+    ) -> Result<Option<Reply>, DaemonError> {
+        match op {
+            Op::Status {} => Ok(Some(Reply::Status(self.status(&peer)))),
+            Op::Join(ask) => self.join(&peer, ask).await.map(Reply::Joined).map(Some),
+            Op::Ticket {} => {
+                let ticket = held(&self.tickets)
+                    .issue(peer, Instant::now(), self.entropy.as_ref())
+                    .map_err(|error| DaemonError::refused("ticket_refused", error.to_string()))?;
+                Ok(Some(Reply::Ticket(TicketReply {
+                    ticket: ValueB64::encode(ticket.expose()),
+                })))
+            }
+            Op::Exec(ask) => {
+                let ticket = ask.ticket.decode()?;
+                held(&self.tickets)
+                    .redeem(ticket.expose(), &peer, Instant::now())
+                    .map_err(|error| DaemonError::refused("ticket_refused", error.to_string()))?;
+                self.deliver(peer, &ask, connection).await?;
+                Ok(None)
+            }
+            Op::DangerAcceptRollback { agent } => {
+                self.danger_accept_rollback(&peer, agent.as_deref()).await?;
+                Ok(Some(Reply::Done {}))
+            }
+        }
+    }
+
+    fn may_connect(&self, uid: u32) -> bool {
+        uid == self.options.own_uid
+            || uid == 0
+            || self.options.socket_group
+            || self.options.users.contains(&uid)
+    }
+
+    /// Whether `peer`'s user is the daemon's, and can read its keys.
+    pub(crate) fn is_same_uid(&self, peer: &Peer) -> bool {
+        peer.uid() == self.options.own_uid
+    }
+
+    fn status(&self, peer: &Peer) -> Status {
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            danger_same_uid: self.is_same_uid(peer),
+            devices: held(&self.members)
+                .iter()
+                .filter(|member| peer.uid() == 0 || member.device.uid == peer.uid())
+                .map(|member| DeviceSummary::of(&member.device, &member.membership))
+                .collect(),
+        }
+    }
+
+    /// The device that `uid` means. Another user's devices do not exist for it.
+    pub(crate) fn choose(&self, uid: u32, agent: Option<&str>) -> Result<Arc<Member>, DaemonError> {
+        let mut found: Vec<Arc<Member>> = held(&self.members)
+            .iter()
+            .filter(|member| member.device.uid == uid)
+            .filter(|member| agent.is_none_or(|agent| member.is_called(agent)))
+            .cloned()
+            .collect();
+        // Of an agent that joined more than once, the newest device counts.
+        let actors: std::collections::BTreeSet<ActorId> =
+            found.iter().map(|member| member.device.actor).collect();
+        match (found.pop(), actors.len()) {
+            (Some(newest), 1) => Ok(newest),
+            (None, _) => Err(match agent {
+                Some(agent) => DaemonError::Config(format!(
+                    "no device of agent {agent} has joined here for user {uid}; run `procura join CODE`"
+                )),
+                None => DaemonError::Config(format!(
+                    "no device has joined here for user {uid}; ask an admin for a link code and run `procura join CODE`"
+                )),
+            }),
+            (Some(_), _) => {
+                let mut labels: Vec<String> = held(&self.members)
+                    .iter()
+                    .filter(|member| actors.contains(&member.device.actor))
+                    .map(|member| member.long_label())
+                    .collect();
+                labels.sort();
+                labels.dedup();
+                Err(DaemonError::Usage(format!(
+                    "several agents have joined here; choose one with --agent: {}",
+                    labels.join(", ")
+                )))
+            }
+        }
+    }
+
+    pub(crate) fn admit(&self, member: Arc<Member>) {
+        let thumbprint = member.device.thumbprint();
+        held(&self.pending).retain(|device| device.thumbprint() != thumbprint);
+        held(&self.members).push(member);
+    }
+
+    pub(crate) fn remember_pending(&self, device: &Device) {
+        let thumbprint = device.thumbprint();
+        let mut pending = held(&self.pending);
+        pending.retain(|other| other.thumbprint() != thumbprint);
+        pending.push(device.clone());
+    }
+
+    pub(crate) fn pending_for(
+        &self,
+        code_sha256: &str,
+        actor: &ActorId,
+        uid: u32,
+    ) -> Option<Device> {
+        held(&self.pending)
+            .iter()
+            .find(|device| {
+                let same_code = matches!(
+                    &device.state,
+                    DeviceState::Pending { code_sha256: known } if known == code_sha256
+                );
+                same_code && device.actor == *actor && device.uid == uid
+            })
+            .cloned()
+    }
+
+    /// Refuses a server whose record lacks what was seen of it before. Looked
+    /// at when the daemon starts to use a device, and once a minute.
+    pub(crate) async fn check_record(&self, member: &Member) -> Result<(), DaemonError> {
+        let mut record = member.record.lock().await;
+        if record
+            .checked
+            .is_some_and(|checked| checked.elapsed() < CHECK_EVERY)
+        {
+            return Ok(());
+        }
+        let vkey = &member.membership.ledger_vkey;
+        let seen = rollback::check(member.server.as_ref(), vkey, record.seen).await?;
+        if record.seen != Some(seen) {
+            self.store.save(&member.with_seen(Some(seen)))?;
+            record.seen = Some(seen);
+        }
+        record.checked = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn danger_accept_rollback(
+        &self,
+        peer: &Peer,
+        agent: Option<&str>,
+    ) -> Result<(), DaemonError> {
+        let member = self.choose(peer.uid(), agent)?;
+        let mut record = member.record.lock().await;
+        self.store.save(&member.with_seen(None))?;
+        tracing::warn!(agent = %member.membership.lineage, "danger_accept_rollback: what was seen of the record is forgotten");
+        *record = Record {
+            seen: None,
+            checked: None,
+        };
+        Ok(())
+    }
+}
+
+fn failure(error: &DaemonError) -> Failure {
+    Failure {
+        exit: error.exit(),
+        code: error.code().to_owned(),
+        message: error.to_string(),
+    }
+}
+
+/// One client.
+pub(crate) struct Connection {
+    stream: UnixStream,
+}
+
+impl Connection {
+    /// From now on the kernel stamps each message with its sender.
+    fn stamp_senders(&self) -> io::Result<()> {
+        Ok(rustix::net::sockopt::set_socket_passcred(
+            &self.stream,
+            true,
+        )?)
+    }
+
+    pub(crate) async fn say(&self, reply: &Reply, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let bytes = packet::encode(reply)?;
+        self.stream
+            .async_io(Interest::WRITABLE, || {
+                packet::send(&self.stream, bytes.expose(), file)
+            })
+            .await
+    }
+
+    async fn hear(&self) -> io::Result<packet::Packet> {
+        self.stream
+            .async_io(Interest::READABLE, || packet::receive(&self.stream))
+            .await?
+            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Ends when the client has gone. It has asked its one question: whatever
+    /// else it says ends the conversation as well.
+    pub(crate) async fn gone(&self) {
+        let _ = self.hear().await;
+    }
+}

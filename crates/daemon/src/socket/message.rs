@@ -1,0 +1,164 @@
+//! What is said on the socket.
+
+use crate::DeviceSummary;
+use procura_types::wire::{GrantItem, Unmatched, ValueB64};
+use procura_types::{GrantId, Namespace, ProjectName, RequestId, RunId};
+use serde::{Deserialize, Serialize};
+
+/// The version of these messages.
+pub const VERSION: u32 = 1;
+
+/// The daemon's first message.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Greeting {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Random text, to be said back: it shows that the question was sent after
+    /// the daemon took hold of the process that connected.
+    pub challenge: String,
+}
+
+/// The client's one message.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    /// From the greeting.
+    pub challenge: String,
+    /// What is asked.
+    pub op: Op,
+}
+
+/// What can be asked.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Op {
+    /// What the daemon holds for this user.
+    Status {},
+    /// Make a device key and join by a link code.
+    Join(JoinAsk),
+    /// A ticket for the process that asks.
+    Ticket {},
+    /// Values for the process that asks.
+    Exec(ExecAsk),
+    /// Forget the highest checkpoint seen by a device: from now on the record
+    /// as the server has it counts.
+    DangerAcceptRollback {
+        /// The agent, as in [`ExecAsk::agent`].
+        agent: Option<String>,
+    },
+}
+
+/// Joining.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinAsk {
+    /// The text of the link code.
+    pub code: ValueB64,
+    /// Where the server answers, if not where the code says.
+    pub url: Option<String>,
+    /// Certificate authorities to trust for it, PEM.
+    pub ca_pem: Option<String>,
+    /// The user who may use the device, if not the one who asks; for root.
+    pub uid: Option<u32>,
+}
+
+/// A ticket.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TicketReply {
+    /// 32 bytes.
+    pub ticket: ValueB64,
+}
+
+/// Values for one process. What it says of itself is advisory.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExecAsk {
+    /// The ticket that this process was given.
+    pub ticket: ValueB64,
+    /// Which agent: its label, `namespace/label`, or a device's thumbprint.
+    /// Needed when this user has several.
+    pub agent: Option<String>,
+    /// The project.
+    pub project: ProjectName,
+    /// Names wanted, as found; empty asks for all that the project maps.
+    pub names: Vec<String>,
+    /// SHA-256 over `T("procura.argv.v1", arguments…)`, hexadecimal.
+    pub argv_sha256: String,
+    /// Working directory.
+    pub cwd: Option<String>,
+    /// Git commit of the working directory.
+    pub git: Option<String>,
+    /// Go on asking until a person has answered.
+    pub wait: bool,
+}
+
+/// What the daemon answers.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Reply {
+    /// The first message.
+    Greeting(Greeting),
+    /// To `status`.
+    Status(Status),
+    /// To `join`.
+    Joined(DeviceSummary),
+    /// To `ticket`.
+    Ticket(TicketReply),
+    /// To `exec`: the values come in the sealed memory file beside this.
+    Values {
+        /// The hand-over, in the ledger.
+        run: RunId,
+        /// The grant that allowed it.
+        grant: GrantId,
+    },
+    /// To `exec`: a person has to say yes first.
+    Pending(Pending),
+    /// Done, nothing to say.
+    Done {},
+    /// It did not happen.
+    Failed(Failure),
+}
+
+/// What the daemon holds for this user.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// The daemon runs as this user, who can therefore read its keys.
+    pub danger_same_uid: bool,
+    /// Devices that this user may use; root sees all.
+    pub devices: Vec<DeviceSummary>,
+}
+
+/// A request that waits for a person.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pending {
+    /// Its id.
+    pub request: RequestId,
+    /// Where.
+    pub namespace: Namespace,
+    /// Who asks: the agent's way from its owner.
+    pub agent: String,
+    /// What is asked for.
+    pub asked: Vec<GrantItem>,
+    /// Names that matched nothing.
+    pub unmatched: Vec<Unmatched>,
+    /// Another answer follows when a person has decided.
+    pub waiting: bool,
+}
+
+/// It did not happen.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// The exit code (`spec/exit-codes.md`).
+    pub exit: u8,
+    /// One word for programs.
+    pub code: String,
+    /// What happened, why, and what to do.
+    pub message: String,
+}

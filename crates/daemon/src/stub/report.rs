@@ -1,0 +1,100 @@
+//! What people and programs are told when the command did not start.
+
+use crate::DaemonError;
+use crate::socket::Pending;
+use procura_types::wire::UnmatchedReason;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
+
+pub(super) struct Report<'a> {
+    pub(super) json: bool,
+    pub(super) out: &'a mut dyn Write,
+    pub(super) err: &'a mut dyn Write,
+}
+
+impl Report<'_> {
+    /// A person has to say yes first.
+    pub(super) fn pending(&mut self, pending: &Pending) {
+        let approve = format!("procura request approve {}", pending.request);
+        if self.json {
+            self.line(&serde_json::json!({
+                "event": "pending",
+                "request": pending.request,
+                "namespace": pending.namespace,
+                "agent": pending.agent,
+                "asked": pending.asked,
+                "unmatched": pending.unmatched,
+                "approve": approve,
+                "waiting": pending.waiting,
+            }));
+        } else {
+            // Nobody may be reading.
+            let _ = self.pending_prose(pending, &approve);
+        }
+    }
+
+    fn pending_prose(&mut self, pending: &Pending, approve: &str) -> io::Result<()> {
+        let err = &mut *self.err;
+        writeln!(
+            err,
+            "procura: a person has to approve this first. Request {} of {} in {}:",
+            pending.request, pending.agent, pending.namespace
+        )?;
+        for item in &pending.asked {
+            writeln!(err, "  {} \u{2190} {}", item.name, item.path)?;
+        }
+        for name in &pending.unmatched {
+            let why = match name.reason {
+                UnmatchedReason::NoMatch => "neither the project nor any secret names it",
+                UnmatchedReason::Ambiguous => {
+                    "more than one secret declares it; map it in the project"
+                }
+                UnmatchedReason::InvalidName => "is no name of an environment variable",
+            };
+            // Names come from a file and may hold anything.
+            writeln!(err, "  {} not asked for: {why}", name.name.escape_default())?;
+        }
+        writeln!(err, "An approver types:\n  {approve}")?;
+        if pending.waiting {
+            writeln!(err, "Waiting for the answer; Ctrl-C ends the waiting.")?;
+        } else {
+            writeln!(err, "Then run this again.")?;
+        }
+        err.flush()
+    }
+
+    /// Something failed or was refused, and nothing was started.
+    pub(super) fn failed(&mut self, error: &DaemonError) {
+        if self.json {
+            self.line(&serde_json::json!({
+                "event": "refused",
+                "code": error.code(),
+                "message": error.to_string(),
+                "exit": error.exit(),
+            }));
+        } else {
+            let _ = writeln!(self.err, "procura: {error}");
+        }
+    }
+
+    /// The command could not be executed; said as a shell would.
+    pub(super) fn not_started(&mut self, program: Option<&OsString>, exit: u8, why: &io::Error) {
+        let program = program.map_or(Path::new(""), Path::new).display();
+        if self.json {
+            self.line(&serde_json::json!({
+                "event": "refused",
+                "code": "not_started",
+                "message": format!("{program}: {why}"),
+                "exit": exit,
+            }));
+        } else {
+            let _ = writeln!(self.err, "procura: {program}: {why}");
+        }
+    }
+
+    fn line(&mut self, value: &serde_json::Value) {
+        let _ = writeln!(self.out, "{value}");
+        let _ = self.out.flush();
+    }
+}

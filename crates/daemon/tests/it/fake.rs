@@ -1,0 +1,263 @@
+//! A server whose answers the tests write.
+
+use procura_client::ClientError;
+use procura_crypto::{SigningKey, SystemEntropy, sha256};
+use procura_daemon::{Answer, Connect, Device, Server};
+use procura_ledger::{
+    Checkpoint, Frontier, Hash, HashTiles, LedgerError, NoteSigner, consistency_proof, leaf_hash,
+    origin,
+};
+use procura_types::wire::{
+    ConsistencyAnswer, GrantItem, JoinAnswer, Problem, RequestState, RunAnswer, RunPending,
+    RunRequest, RunValue, RunValues, Unmatched, ValueB64,
+};
+use procura_types::{
+    ActorId, GrantId, InstallationId, Joins, LinkCodeText, Namespace, ProjectName, RequestId,
+    RunId, Secret, Thumbprint,
+};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+pub(crate) const INSTALLATION: InstallationId = InstallationId::from_bytes([2; 16]);
+pub(crate) const RUN: RunId = RunId::from_bytes([7; 16]);
+pub(crate) const REQUEST: RequestId = RequestId::from_bytes([8; 16]);
+pub(crate) const URL: &str = "http://127.0.0.1:1";
+
+/// What the server does, in order; the last answer to a run is repeated.
+pub(crate) struct Script {
+    pub(crate) runs: VecDeque<Scripted>,
+    pub(crate) states: VecDeque<RequestState>,
+    pub(crate) join_fails: VecDeque<ClientError>,
+    pub(crate) entries: u64,
+    pub(crate) fork: bool,
+    pub(crate) asked: Vec<RunRequest>,
+    pub(crate) ended: Vec<RunId>,
+    pub(crate) joined: Vec<Thumbprint>,
+    pub(crate) checkpoints: usize,
+}
+
+pub(crate) enum Scripted {
+    Values(Vec<(&'static str, Vec<u8>)>),
+    Pending,
+    Refused(u16, &'static str),
+    Unreachable,
+}
+
+#[derive(Clone)]
+pub(crate) struct Fake {
+    script: Arc<Mutex<Script>>,
+    ledger: Arc<NoteSigner>,
+}
+
+impl Fake {
+    pub(crate) fn new() -> Self {
+        let key = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
+        Self {
+            script: Arc::new(Mutex::new(Script {
+                runs: VecDeque::new(),
+                states: VecDeque::new(),
+                join_fails: VecDeque::new(),
+                entries: 5,
+                fork: false,
+                asked: Vec::new(),
+                ended: Vec::new(),
+                joined: Vec::new(),
+                checkpoints: 0,
+            })),
+            ledger: Arc::new(NoteSigner::new(&origin(&INSTALLATION), key).unwrap()),
+        }
+    }
+
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap()
+    }
+
+    /// A link code for the agent of this number.
+    pub(crate) fn code(actor: u8) -> Secret<String> {
+        LinkCodeText {
+            code: Secret::new([actor; 16]),
+            server: Thumbprint::from_bytes([9; 32]),
+            installation: INSTALLATION,
+            joins: Joins::Agent(ActorId::from_bytes([actor; 32])),
+            url: URL.to_owned(),
+        }
+        .encode()
+    }
+}
+
+pub(crate) fn refused(status: u16, code: &str) -> ClientError {
+    ClientError::Refused(Box::new(Problem {
+        kind: format!("urn:procura:error:{code}"),
+        title: code.to_owned(),
+        status,
+        detail: format!("the server says {code}"),
+        code: code.to_owned(),
+        reason: None,
+        field: None,
+        request_id: "r".to_owned(),
+    }))
+}
+
+pub(crate) fn unreachable() -> ClientError {
+    ClientError::Unreachable {
+        address: URL.to_owned(),
+        cause: "nobody is there".to_owned(),
+    }
+}
+
+impl Connect for Fake {
+    fn join<'a>(&'a self, code: &'a LinkCodeText, device: &'a Device) -> Answer<'a, JoinAnswer> {
+        Box::pin(async move {
+            let mut script = self.script();
+            script.joined.push(device.thumbprint());
+            if let Some(error) = script.join_fails.pop_front() {
+                return Err(error);
+            }
+            let number = device.actor.as_bytes()[0];
+            assert_eq!(code.joins, Joins::Agent(device.actor));
+            Ok(JoinAnswer {
+                actor: device.actor,
+                name: format!("alice//agent-{number}"),
+                label: format!("agent-{number}").parse().unwrap(),
+                device: device.thumbprint(),
+                owner: ActorId::from_bytes([3; 32]),
+                server_key: device.key.public().to_jwk(),
+                namespace: Some("main".parse().unwrap()),
+                ledger_vkey: self.ledger.vkey().to_string(),
+                server_signature: Vec::new(),
+            })
+        })
+    }
+
+    fn server(&self, _: &Device) -> Result<Arc<dyn Server>, ClientError> {
+        Ok(Arc::new(self.clone()))
+    }
+}
+
+impl Server for Fake {
+    fn start_run<'a>(
+        &'a self,
+        _: &'a Namespace,
+        _: &'a ProjectName,
+        run: &'a RunRequest,
+    ) -> Answer<'a, RunAnswer> {
+        Box::pin(async move {
+            let mut script = self.script();
+            script.asked.push(run.clone());
+            if script.runs.len() > 1 {
+                let next = script.runs.pop_front().unwrap();
+                return answer(&next);
+            }
+            answer(script.runs.front().expect("a scripted run"))
+        })
+    }
+
+    fn end_run<'a>(&'a self, _: &'a Namespace, _: &'a ProjectName, run: RunId) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.script().ended.push(run);
+            Ok(())
+        })
+    }
+
+    fn request_state<'a>(
+        &'a self,
+        _: &'a Namespace,
+        request: RequestId,
+    ) -> Answer<'a, RequestState> {
+        Box::pin(async move {
+            assert_eq!(request, REQUEST);
+            let mut script = self.script();
+            Ok(script.states.pop_front().unwrap_or(RequestState::Pending))
+        })
+    }
+
+    fn checkpoint(&self) -> Answer<'_, Vec<u8>> {
+        Box::pin(async move {
+            let mut script = self.script();
+            script.checkpoints += 1;
+            let (frontier, _) = tree(script.entries, script.fork);
+            let checkpoint = Checkpoint {
+                origin: origin(&INSTALLATION),
+                size: script.entries,
+                root: frontier.root(),
+                seq: None,
+                set: None,
+                extensions: Vec::new(),
+            };
+            Ok(checkpoint.sign(&self.ledger).unwrap().into_bytes())
+        })
+    }
+
+    fn consistency(&self, from: u64, to: u64) -> Answer<'_, ConsistencyAnswer> {
+        Box::pin(async move {
+            let fork = self.script().fork;
+            let (_, leaves) = tree(to, fork);
+            let path = consistency_proof(&leaves, from, to).unwrap();
+            Ok(ConsistencyAnswer {
+                from,
+                to,
+                path: path.iter().map(ToString::to_string).collect(),
+            })
+        })
+    }
+}
+
+fn answer(scripted: &Scripted) -> Result<RunAnswer, ClientError> {
+    let item = GrantItem {
+        name: "A".parse().unwrap(),
+        path: "db/a".parse().unwrap(),
+    };
+    let unmatched = vec![Unmatched {
+        name: "X-Y".to_owned(),
+        reason: procura_types::wire::UnmatchedReason::InvalidName,
+    }];
+    match scripted {
+        Scripted::Values(values) => Ok(RunAnswer::Values(RunValues {
+            run: RUN,
+            grant: GrantId::from_bytes([6; 16]),
+            values: values
+                .iter()
+                .map(|(name, value)| {
+                    let value = RunValue {
+                        path: "db/a".parse().unwrap(),
+                        version: 1,
+                        value_b64: ValueB64::encode(value),
+                    };
+                    (name.parse().unwrap(), value)
+                })
+                .collect(),
+            unmatched,
+        })),
+        Scripted::Pending => Ok(RunAnswer::Pending(RunPending {
+            request: REQUEST,
+            asked: vec![item],
+            unmatched,
+        })),
+        Scripted::Refused(status, code) => Err(refused(*status, code)),
+        Scripted::Unreachable => Err(unreachable()),
+    }
+}
+
+struct Leaves(Vec<Hash>);
+
+impl HashTiles for Leaves {
+    type Error = LedgerError;
+
+    fn hash_tile(&self, level: u8, index: u64, width: u16) -> Result<Vec<Hash>, LedgerError> {
+        assert_eq!((level, index), (0, 0), "small trees have one tile");
+        Ok(self.0[..usize::from(width)].to_vec())
+    }
+}
+
+/// A tree of that many entries; a forked one differs from its third entry on.
+fn tree(size: u64, fork: bool) -> (Frontier, Leaves) {
+    let mut frontier = Frontier::new();
+    let mut leaves = Vec::new();
+    for index in 0..size {
+        let entry = format!("{index} {}", fork && index > 1);
+        let leaf = leaf_hash(&sha256(entry.as_bytes()));
+        frontier.push(leaf);
+        leaves.push(leaf);
+    }
+    (frontier, Leaves(leaves))
+}

@@ -1,0 +1,82 @@
+//! The highest checkpoint seen, and servers that fall behind it.
+
+use crate::client::ask_exec;
+use crate::fake::Scripted;
+use crate::host::Host;
+use procura_daemon::socket::Reply;
+use procura_types::exit;
+
+fn host() -> Host {
+    let host = Host::new();
+    host.join(1).unwrap();
+    host.fake.script().runs.push_back(Scripted::Pending);
+    passes(&host);
+    host
+}
+
+fn passes(host: &Host) {
+    match ask_exec(&host.socket(), |_| {}).hear().unwrap().0 {
+        Reply::Pending(_) => {}
+        Reply::Failed(failure) => panic!("{}", failure.message),
+        _ => panic!("not pending"),
+    }
+}
+
+fn refused(host: &Host, why: &str) {
+    let asked = host.fake.script().asked.len();
+    let failure = ask_exec(&host.socket(), |_| {}).failure();
+    assert_eq!(
+        (failure.exit, failure.code.as_str()),
+        (exit::REFUSED, "rolled_back")
+    );
+    assert!(failure.message.contains(why), "{}", failure.message);
+    // It was not even asked.
+    assert_eq!(host.fake.script().asked.len(), asked);
+}
+
+#[test]
+fn the_record_is_looked_at_once_a_minute() {
+    let mut host = host();
+    passes(&host);
+    assert_eq!(host.fake.script().checkpoints, 1);
+    host.restart();
+    passes(&host);
+    assert_eq!(host.fake.script().checkpoints, 2);
+}
+
+#[test]
+fn a_record_that_grew_passes() {
+    let mut host = host();
+    for entries in [6, 100, 101, 256] {
+        host.fake.script().entries = entries;
+        host.restart();
+        passes(&host);
+    }
+    host.fake.script().entries = 255;
+    host.restart();
+    refused(
+        &host,
+        "its record has 255 entries, and 256 were seen before",
+    );
+}
+
+#[test]
+fn an_older_or_forked_record_is_refused_until_it_is_accepted() {
+    let mut host = host();
+    host.fake.script().entries = 4;
+    host.restart();
+    refused(&host, "its record has 4 entries, and 5 were seen before");
+    host.fake.script().entries = 5;
+    passes(&host);
+
+    host.fake.script().fork = true;
+    host.restart();
+    refused(&host, "its record differs from the one seen before");
+    host.fake.script().entries = 9;
+    refused(&host, "its record does not contain the one seen before");
+
+    host.connect().danger_accept_rollback(None).unwrap();
+    passes(&host);
+    host.restart();
+    passes(&host);
+}

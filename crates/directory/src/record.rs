@@ -1,0 +1,180 @@
+//! The records, as they are stored and as they are decided on.
+
+use procura_crypto::PublicKey;
+use procura_types::wire::{GrantItem, Receipt, RoleAssignment};
+use procura_types::{
+    ActorId, Alg, Delivery, GrantId, Label, Namespace, ProjectName, Role, Thumbprint, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// What kind of node an actor is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActorKind {
+    /// A person: the root of a tree.
+    Owner {
+        /// Unique among owners of this installation.
+        name: Label,
+        /// Algorithm of the root key.
+        alg: Alg,
+        /// The root key; the actor's id is derived from it.
+        root_key: PublicKey,
+    },
+    /// A non-human actor.
+    Agent {
+        /// An owner or an agent.
+        parent: ActorId,
+        /// Where it belongs, its children too.
+        namespace: Namespace,
+        /// Its name below the parent.
+        label: Label,
+        /// 1, and one more each time a revoked label comes back.
+        incarnation: u32,
+    },
+}
+
+/// An owner or an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorRecord {
+    /// Derived, see `protocol.md` §2.
+    pub id: ActorId,
+    /// Owner or agent.
+    pub kind: ActorKind,
+    /// The owner at the root; of an owner, itself.
+    pub owner: ActorId,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was revoked; never undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Timestamp>,
+}
+
+impl ActorRecord {
+    /// The namespace of an agent; owners have none.
+    #[must_use]
+    pub const fn namespace(&self) -> Option<&Namespace> {
+        match &self.kind {
+            ActorKind::Owner { .. } => None,
+            ActorKind::Agent { namespace, .. } => Some(namespace),
+        }
+    }
+
+    /// The parent of an agent; owners have none.
+    #[must_use]
+    pub const fn parent(&self) -> Option<&ActorId> {
+        match &self.kind {
+            ActorKind::Owner { .. } => None,
+            ActorKind::Agent { parent, .. } => Some(parent),
+        }
+    }
+
+    /// The name of an owner or the label of an agent.
+    #[must_use]
+    pub const fn label(&self) -> &Label {
+        match &self.kind {
+            ActorKind::Owner { name, .. } => name,
+            ActorKind::Agent { label, .. } => label,
+        }
+    }
+}
+
+/// One machine's key, bound to one actor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRecord {
+    /// RFC 7638 thumbprint of the key.
+    pub thumbprint: Thumbprint,
+    /// The one actor it speaks for.
+    pub actor: ActorId,
+    /// The public key.
+    pub key: PublicKey,
+    /// When it joined.
+    pub created: Timestamp,
+    /// When it was revoked; never undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Timestamp>,
+}
+
+/// The roles of one operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolesRecord {
+    /// The owner who holds them.
+    pub actor: ActorId,
+    /// Sorted, without duplicates.
+    pub roles: Vec<RoleAssignment>,
+}
+
+impl RolesRecord {
+    /// Whether `role` is held: in `namespace`, or for the installation.
+    #[must_use]
+    pub fn has(&self, role: Role, namespace: Option<&Namespace>) -> bool {
+        self.roles
+            .iter()
+            .any(|held| held.role == role && held.namespace.as_ref() == namespace)
+    }
+}
+
+/// A namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceRecord {
+    /// Its name.
+    pub name: Namespace,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// The decision that an agent may have certain values for a project.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GrantRecord {
+    /// Equal to the id of the request that it answers.
+    pub id: GrantId,
+    /// Where.
+    pub namespace: Namespace,
+    /// The agent and no other actor, not even a child.
+    pub agent: ActorId,
+    /// For which project.
+    pub project: ProjectName,
+    /// Delivered how.
+    pub delivery: Delivery,
+    /// Sorted by name, without duplicates.
+    pub items: Vec<GrantItem>,
+    /// From when.
+    pub from: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+    /// When it was withdrawn; never undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<Timestamp>,
+    /// The approver's signed yes.
+    pub receipt: Receipt,
+}
+
+impl GrantRecord {
+    /// Whether it holds at `now`.
+    #[must_use]
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.withdrawn.is_none() && self.from <= now && now < self.until
+    }
+
+    /// Whether it covers every one of `items` (a subset passes by itself).
+    #[must_use]
+    pub fn covers(&self, items: &[GrantItem]) -> bool {
+        items
+            .iter()
+            .all(|item| self.items.binary_search(item).is_ok())
+    }
+}
+
+/// One step of the directory: a record put in place of the one of the same key.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// An actor made or revoked.
+    Actor(ActorRecord),
+    /// A device joined or revoked.
+    Device(DeviceRecord),
+    /// The roles of an operator.
+    Roles(RolesRecord),
+    /// A namespace made.
+    Namespace(NamespaceRecord),
+    /// A grant made or withdrawn.
+    Grant(GrantRecord),
+}

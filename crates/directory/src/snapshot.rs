@@ -1,0 +1,279 @@
+//! All records at one moment.
+
+use crate::record::{
+    ActorKind, ActorRecord, Change, DeviceRecord, GrantRecord, NamespaceRecord, RolesRecord,
+};
+use crate::shard::ShardMap;
+use procura_types::wire::GrantItem;
+use procura_types::{
+    ActorId, Delivery, GrantId, Label, Namespace, ProjectName, Thumbprint, Timestamp,
+};
+use std::sync::Arc;
+
+/// All records at one moment. Cheap to copy; readers hold it as long as they
+/// decide. Its sequence is that of the commit that last changed the directory.
+#[derive(Clone)]
+pub struct Snapshot {
+    seq: u64,
+    actors: ShardMap<ActorId, ActorRecord>,
+    children: ShardMap<ActorId, Vec<ActorId>>,
+    owners: ShardMap<Label, Vec<ActorId>>,
+    agents: ShardMap<(Namespace, Label), Vec<ActorId>>,
+    devices: ShardMap<Thumbprint, DeviceRecord>,
+    devices_of: ShardMap<ActorId, Vec<Thumbprint>>,
+    roles: ShardMap<ActorId, RolesRecord>,
+    namespaces: ShardMap<Namespace, NamespaceRecord>,
+    grants: ShardMap<GrantId, GrantRecord>,
+    grants_of: ShardMap<ActorId, Vec<GrantId>>,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            seq: 0,
+            actors: ShardMap::new(),
+            children: ShardMap::new(),
+            owners: ShardMap::new(),
+            agents: ShardMap::new(),
+            devices: ShardMap::new(),
+            devices_of: ShardMap::new(),
+            roles: ShardMap::new(),
+            namespaces: ShardMap::new(),
+            grants: ShardMap::new(),
+            grants_of: ShardMap::new(),
+        }
+    }
+}
+
+/// Adds `id` to the list at `key` unless it is there.
+fn index<K: Eq + std::hash::Hash + Clone, I: PartialEq + Clone>(
+    map: &mut ShardMap<K, Vec<I>>,
+    key: K,
+    id: I,
+) {
+    let mut list = map
+        .get(&key)
+        .map_or_else(Vec::new, |list| list.as_ref().clone());
+    if !list.contains(&id) {
+        list.push(id);
+        map.insert(key, list);
+    }
+}
+
+impl Snapshot {
+    /// The commit sequence that this snapshot stands for.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The directory after `changes`, committed at `seq`.
+    #[must_use]
+    pub fn apply(&self, seq: u64, changes: impl IntoIterator<Item = Change>) -> Self {
+        let mut next = self.clone();
+        next.seq = seq;
+        for change in changes {
+            next.put(change);
+        }
+        next
+    }
+
+    fn put(&mut self, change: Change) {
+        match change {
+            Change::Actor(actor) => {
+                match &actor.kind {
+                    ActorKind::Owner { name, .. } => {
+                        index(&mut self.owners, name.clone(), actor.id)
+                    }
+                    ActorKind::Agent {
+                        parent,
+                        namespace,
+                        label,
+                        ..
+                    } => {
+                        index(&mut self.children, *parent, actor.id);
+                        index(
+                            &mut self.agents,
+                            (namespace.clone(), label.clone()),
+                            actor.id,
+                        );
+                    }
+                }
+                self.actors.insert(actor.id, actor);
+            }
+            Change::Device(device) => {
+                index(&mut self.devices_of, device.actor, device.thumbprint);
+                self.devices.insert(device.thumbprint, device);
+            }
+            Change::Roles(roles) => self.roles.insert(roles.actor, roles),
+            Change::Namespace(namespace) => {
+                self.namespaces.insert(namespace.name.clone(), namespace);
+            }
+            Change::Grant(grant) => {
+                index(&mut self.grants_of, grant.agent, grant.id);
+                self.grants.insert(grant.id, grant);
+            }
+        }
+    }
+
+    /// An actor, revoked or not.
+    #[must_use]
+    pub fn actor(&self, id: &ActorId) -> Option<&Arc<ActorRecord>> {
+        self.actors.get(id)
+    }
+
+    /// Whether the actor exists and neither it nor any actor above it is revoked.
+    #[must_use]
+    pub fn is_active(&self, id: &ActorId) -> bool {
+        let mut at = Some(*id);
+        while let Some(current) = at {
+            match self.actors.get(&current) {
+                Some(actor) if actor.revoked.is_none() => at = actor.parent().copied(),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// How many actors stand between this one and its owner: 0 for an owner.
+    #[must_use]
+    pub fn depth(&self, id: &ActorId) -> usize {
+        std::iter::successors(Some(*id), |at| self.actors.get(at)?.parent().copied()).count() - 1
+    }
+
+    /// The way from the owner: `alice//scribe//task-1`.
+    #[must_use]
+    pub fn lineage(&self, id: &ActorId) -> String {
+        let mut names: Vec<_> = std::iter::successors(self.actors.get(id), |actor| {
+            self.actors.get(actor.parent()?)
+        })
+        .map(|actor| actor.label().as_str())
+        .collect();
+        names.reverse();
+        names.join("//")
+    }
+
+    /// The actor and all below it.
+    #[must_use]
+    pub fn subtree(&self, id: &ActorId) -> Vec<ActorId> {
+        let mut found = vec![*id];
+        let mut next = 0;
+        while let Some(at) = found.get(next).copied() {
+            if let Some(children) = self.children.get(&at) {
+                found.extend(children.iter().copied());
+            }
+            next += 1;
+        }
+        found
+    }
+
+    /// All actors, in no order.
+    pub fn actors(&self) -> impl Iterator<Item = &Arc<ActorRecord>> {
+        self.actors.values()
+    }
+
+    /// The owner of this name who is not revoked.
+    #[must_use]
+    pub fn owner_named(&self, name: &Label) -> Option<&Arc<ActorRecord>> {
+        self.live(self.owners.get(name)?)
+    }
+
+    /// The agent of this label in this namespace that is not revoked.
+    #[must_use]
+    pub fn agent_named(&self, namespace: &Namespace, label: &Label) -> Option<&Arc<ActorRecord>> {
+        self.live(self.agents.get(&(namespace.clone(), label.clone()))?)
+    }
+
+    fn live(&self, ids: &[ActorId]) -> Option<&Arc<ActorRecord>> {
+        ids.iter()
+            .filter_map(|id| self.actors.get(id))
+            .find(|actor| actor.revoked.is_none())
+    }
+
+    /// The highest incarnation that this label had anywhere in the namespace, 0 for none.
+    #[must_use]
+    pub fn last_incarnation(&self, namespace: &Namespace, label: &Label) -> u32 {
+        self.agents
+            .get(&(namespace.clone(), label.clone()))
+            .into_iter()
+            .flat_map(|ids| ids.iter())
+            .filter_map(|id| match &self.actors.get(id)?.kind {
+                ActorKind::Agent { incarnation, .. } => Some(*incarnation),
+                ActorKind::Owner { .. } => None,
+            })
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// A device, revoked or not.
+    #[must_use]
+    pub fn device(&self, thumbprint: &Thumbprint) -> Option<&Arc<DeviceRecord>> {
+        self.devices.get(thumbprint)
+    }
+
+    /// The devices of an actor, in the order in which they joined.
+    pub fn devices_of(&self, actor: &ActorId) -> impl Iterator<Item = &Arc<DeviceRecord>> {
+        self.devices_of
+            .get(actor)
+            .into_iter()
+            .flat_map(|list| list.iter())
+            .filter_map(|thumbprint| self.devices.get(thumbprint))
+    }
+
+    /// The roles of an operator.
+    #[must_use]
+    pub fn roles(&self, actor: &ActorId) -> Option<&Arc<RolesRecord>> {
+        self.roles.get(actor)
+    }
+
+    /// A namespace.
+    #[must_use]
+    pub fn namespace(&self, name: &Namespace) -> Option<&Arc<NamespaceRecord>> {
+        self.namespaces.get(name)
+    }
+
+    /// All namespaces, in no order.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Arc<NamespaceRecord>> {
+        self.namespaces.values()
+    }
+
+    /// A grant, whether it holds or not.
+    #[must_use]
+    pub fn grant(&self, id: &GrantId) -> Option<&Arc<GrantRecord>> {
+        self.grants.get(id)
+    }
+
+    /// All grants, in no order.
+    pub fn grants(&self) -> impl Iterator<Item = &Arc<GrantRecord>> {
+        self.grants.values()
+    }
+
+    /// The grants of an agent, oldest first.
+    pub fn grants_of(&self, agent: &ActorId) -> impl Iterator<Item = &Arc<GrantRecord>> {
+        self.grants_of
+            .get(agent)
+            .into_iter()
+            .flat_map(|list| list.iter())
+            .filter_map(|id| self.grants.get(id))
+    }
+
+    /// One grant that holds at `now` and covers all of `items`.
+    #[must_use]
+    pub fn covering_grant(
+        &self,
+        agent: &ActorId,
+        namespace: &Namespace,
+        project: &ProjectName,
+        delivery: Delivery,
+        items: &[GrantItem],
+        now: Timestamp,
+    ) -> Option<&Arc<GrantRecord>> {
+        self.grants_of(agent).find(|grant| {
+            grant.namespace == *namespace
+                && grant.project == *project
+                && grant.delivery == delivery
+                && grant.holds(now)
+                && grant.covers(items)
+        })
+    }
+}

@@ -1,0 +1,130 @@
+//! Link codes: 128 random bits that let one device in, once, within ten minutes
+//! (`protocol.md` §2). Stored is only their SHA-256.
+
+use crate::error::{IdentityError, JoinRefusal};
+use crate::founding::id_of;
+use procura_crypto::{PublicKey, sha256};
+use procura_directory::Snapshot;
+use procura_policy::Op;
+use procura_record::RecordedBatch;
+use procura_store::{Expected, KeyPrefix, Kind, Row, Store, StoreError, Table};
+use procura_types::wire::{Joins, RoleAssignment};
+use procura_types::{ActorId, Duration, Entropy, Label, Secret, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// How long a code can be used.
+pub const CODE_LIFE: Duration = Duration::from_secs(600);
+
+/// Expired codes that one new code clears away.
+const SWEEP: usize = 256;
+
+/// SHA-256 of the code → what it is good for.
+const CODES: Table<[u8; 32], CodeRow> = Table::new("link-code", Kind::Ordinary);
+
+/// What a code is good for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Purpose {
+    /// One more device of this actor.
+    Device(ActorId),
+    /// A new operator.
+    Operator {
+        /// Their name.
+        name: Label,
+        /// What they will be able to do.
+        roles: Vec<RoleAssignment>,
+    },
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CodeRow {
+    pub(crate) purpose: Purpose,
+    expires: Timestamp,
+    /// A code dies with whoever made it.
+    made_by: ActorId,
+}
+
+/// A code that was just made. The caller adds the server's key and shows the
+/// text once.
+pub struct IssuedCode {
+    /// The code.
+    pub code: Secret<[u8; 16]>,
+    /// Who joins with it.
+    pub joins: Joins,
+    /// Ten minutes from now.
+    pub expires: Timestamp,
+}
+
+/// Makes a code and puts it into the batch.
+pub(crate) fn issue<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    purpose: Purpose,
+    joins: Joins,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<IssuedCode, IdentityError> {
+    sweep(batch, now)?;
+    let mut code = Secret::new([0u8; 16]);
+    entropy.fill(code.expose_mut())?;
+    let key = sha256(code.expose());
+    let expires = now.plus(CODE_LIFE);
+    let made_by = *batch.permit().caller().actor();
+    let row = CodeRow {
+        purpose,
+        expires,
+        made_by,
+    };
+    CODES.expect(batch.rows(), &key, Expected::Absent);
+    CODES.put(batch.rows(), &key, &row);
+    Ok(IssuedCode {
+        code,
+        joins,
+        expires,
+    })
+}
+
+/// Codes that nobody used would stay for ever; each new one clears some away.
+fn sweep<O: Op>(batch: &mut RecordedBatch<'_, O>, now: Timestamp) -> Result<(), StoreError> {
+    let rows = CODES.scan(&batch.store().snapshot()?, &KeyPrefix::all(), None, SWEEP)?;
+    for (key, _) in rows.iter().filter(|(_, row)| row.value.expires <= now) {
+        CODES.delete(batch.rows(), key);
+    }
+    Ok(())
+}
+
+/// What the code is good for, if it can still be used, and by this actor with
+/// this key: a new operator's id derives from the key that they bring.
+pub(crate) fn look_up(
+    store: &Store,
+    snapshot: &Snapshot,
+    code_sha256: &[u8; 32],
+    actor: &ActorId,
+    key: &PublicKey,
+    now: Timestamp,
+) -> Result<Row<CodeRow>, IdentityError> {
+    let row = CODES
+        .get(store, code_sha256)?
+        .filter(|row| match &row.value.purpose {
+            Purpose::Device(meant) => meant == actor,
+            Purpose::Operator { .. } => id_of(key).0 == *actor,
+        })
+        .ok_or(JoinRefusal::UnknownCode)?;
+    if row.value.expires <= now {
+        return Err(JoinRefusal::CodeExpired.into());
+    }
+    if !snapshot.is_active(&row.value.made_by) {
+        return Err(JoinRefusal::UnknownCode.into());
+    }
+    Ok(row)
+}
+
+/// Uses the code up, in the commit that lets the device in. Of two that try, the
+/// second finds the row changed and, when it runs anew, no code.
+pub(crate) fn consume<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    code_sha256: &[u8; 32],
+    row: &Row<CodeRow>,
+) {
+    CODES.expect(batch.rows(), code_sha256, Expected::At(row.version));
+    CODES.delete(batch.rows(), code_sha256);
+}

@@ -1,0 +1,86 @@
+//! What goes wrong with actors, split by who is to blame.
+
+use procura_store::StoreError;
+use procura_types::{EntropyError, Label, Namespace};
+
+/// Why an operation on owners, agents or devices was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// There is no such operator, or they are revoked.
+    #[error("there is no operator {0} who is not revoked")]
+    NoOperator(Label),
+    /// An operator of this name exists.
+    #[error("there is an operator {0} already")]
+    NameTaken(Label),
+    /// There is no such agent in the namespace, or it is revoked.
+    #[error("there is no agent {0} in this namespace that is not revoked")]
+    NoAgent(Label),
+    /// An agent of this label lives in the namespace.
+    #[error("there is an agent {0} in this namespace already; a revoked label can be used again")]
+    LabelTaken(Label),
+    /// The agent would stand too far below its owner.
+    #[error("an agent stands at most 8 below its owner")]
+    TooDeep,
+    /// A role does not fit its place.
+    #[error("the role steward has no namespace, and every other role needs one")]
+    BadRole,
+    /// A role names a namespace that does not exist.
+    #[error("there is no namespace {0}")]
+    NoNamespace(Namespace),
+    /// Nobody would be left who can make operators and namespaces.
+    #[error(
+        "this would leave the installation without a steward who has a device; make another one first"
+    )]
+    LastSteward,
+    /// A device did not get in.
+    #[error(transparent)]
+    Join(#[from] JoinRefusal),
+    /// The root key of the first owner is not P-256.
+    #[error("the owner's root key must be P-256")]
+    RootKeyAlgorithm,
+    /// The installation has its first owner already.
+    #[error("this installation has its owner already")]
+    Founded,
+    /// The permit was authorized for another caller than the operation names.
+    #[error("the operation and its caller name different devices")]
+    OtherCaller,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No random bytes.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
+
+/// Why a device that signed well did not get in. The word stands in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JoinRefusal {
+    /// No such code: never made, used up, or made for another actor. A code that
+    /// is tried with another actor stays good for its own.
+    #[error(
+        "the code is unknown, was used already, or belongs to another actor; ask for a new one"
+    )]
+    UnknownCode,
+    /// The code is older than ten minutes.
+    #[error("the code has expired; ask for a new one")]
+    CodeExpired,
+    /// The key is a device already, here or of another actor, or was one.
+    #[error("this key is or was a device already; make a new one")]
+    DeviceBound,
+    /// The actor was revoked since the code was made.
+    #[error("the actor is revoked")]
+    ActorRevoked,
+}
+
+impl JoinRefusal {
+    /// One word for the ledger and for machines.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownCode => "unknown_code",
+            Self::CodeExpired => "code_expired",
+            Self::DeviceBound => "device_bound",
+            Self::ActorRevoked => "actor_revoked",
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Codes for further devices of actors that exist.
+
+use crate::agent;
+use crate::code::{self, IssuedCode, Purpose};
+use crate::error::IdentityError;
+use procura_directory::Snapshot;
+use procura_policy::{Action, Concerned, Op, Resource};
+use procura_record::RecordedBatch;
+use procura_types::wire::Joins;
+use procura_types::{ActorId, Entropy, Label, Namespace, Timestamp};
+
+/// Makes a code for a device of an agent.
+pub struct AgentLink {
+    /// Where.
+    pub namespace: Namespace,
+    /// Which.
+    pub label: Label,
+}
+
+impl Op for AgentLink {
+    const ACTION: Action = Action::AgentLink;
+    fn resource(&self) -> Resource {
+        Resource::Agent(self.namespace.clone(), self.label.clone())
+    }
+}
+
+impl AgentLink {
+    /// Makes the code for the agent of the permit.
+    pub fn run(
+        batch: &mut RecordedBatch<'_, Self>,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<IssuedCode, IdentityError> {
+        let op = batch.op();
+        let id = agent::find(batch.directory(), &op.namespace, &op.label)?.id;
+        code::issue(batch, Purpose::Device(id), Joins::Agent(id), now, entropy)
+    }
+}
+
+/// Makes a code for another device of an operator. Made by [`OperatorLink::resolve`].
+pub struct OperatorLink {
+    name: Label,
+    actor: ActorId,
+}
+
+impl Op for OperatorLink {
+    const ACTION: Action = Action::OperatorLink;
+    fn resource(&self) -> Resource {
+        Resource::Operator(self.name.clone())
+    }
+    fn concerned(&self) -> Concerned<'_> {
+        Concerned {
+            own: Some(&self.actor),
+            ..Concerned::default()
+        }
+    }
+}
+
+impl OperatorLink {
+    /// The operation for this operator; none when there is nobody of that name
+    /// who is not revoked.
+    #[must_use]
+    pub fn resolve(snapshot: &Snapshot, name: &Label) -> Option<Self> {
+        let actor = snapshot.owner_named(name)?;
+        Some(Self {
+            name: name.clone(),
+            actor: actor.id,
+        })
+    }
+
+    /// Makes the code for the operator of the permit.
+    pub fn run(
+        batch: &mut RecordedBatch<'_, Self>,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<IssuedCode, IdentityError> {
+        let actor = batch.op().actor;
+        if !batch.directory().is_active(&actor) {
+            return Err(IdentityError::NoOperator(batch.op().name.clone()));
+        }
+        code::issue(
+            batch,
+            Purpose::Device(actor),
+            Joins::Operator(actor),
+            now,
+            entropy,
+        )
+    }
+}

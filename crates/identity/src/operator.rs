@@ -1,0 +1,163 @@
+//! Operators: owners with roles.
+
+use crate::code::{self, IssuedCode, Purpose};
+use crate::error::IdentityError;
+use crate::roles::{Loses, checked, keeps_a_steward};
+use crate::{device, tree};
+use procura_directory::{ActorKind, ActorRecord, RolesRecord, Snapshot};
+use procura_policy::{Action, Op, Permit, Resource};
+use procura_record::RecordedBatch;
+use procura_types::wire::{Joins, Operator, OperatorList, RevokedActors, RoleAssignment};
+use procura_types::{Entropy, Label, Role, Timestamp};
+use std::sync::Arc;
+
+/// Invites a person to become an operator.
+pub struct OperatorInvite {
+    /// Their name.
+    pub name: Label,
+    /// What they will be able to do.
+    pub roles: Vec<RoleAssignment>,
+}
+
+impl Op for OperatorInvite {
+    const ACTION: Action = Action::OperatorInvite;
+    fn resource(&self) -> Resource {
+        Resource::Operator(self.name.clone())
+    }
+}
+
+impl OperatorInvite {
+    /// Makes the code for the invitation of the permit.
+    pub fn run(
+        batch: &mut RecordedBatch<'_, Self>,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<IssuedCode, IdentityError> {
+        let op = batch.op();
+        let roles = checked(batch.directory(), &op.roles)?;
+        if batch.directory().owner_named(&op.name).is_some() {
+            return Err(IdentityError::NameTaken(op.name.clone()));
+        }
+        let purpose = Purpose::Operator {
+            name: op.name.clone(),
+            roles,
+        };
+        code::issue(batch, purpose, Joins::NewOperator, now, entropy)
+    }
+}
+
+/// Lists the operators.
+pub struct OperatorListing;
+
+impl Op for OperatorListing {
+    const ACTION: Action = Action::OperatorList;
+    fn resource(&self) -> Resource {
+        Resource::Installation
+    }
+}
+
+impl OperatorListing {
+    /// All operators by name, revoked ones too.
+    #[must_use]
+    pub fn run(_permit: &Permit<Self>, snapshot: &Snapshot) -> OperatorList {
+        let mut operators: Vec<Operator> = snapshot
+            .actors()
+            .filter(|actor| matches!(actor.kind, ActorKind::Owner { .. }))
+            .map(|actor| render(snapshot, actor))
+            .collect();
+        operators.sort_by(|a, b| {
+            (&a.name, a.created, a.actor_id).cmp(&(&b.name, b.created, b.actor_id))
+        });
+        OperatorList { operators }
+    }
+}
+
+fn render(snapshot: &Snapshot, actor: &ActorRecord) -> Operator {
+    Operator {
+        actor_id: actor.id,
+        name: actor.label().clone(),
+        roles: snapshot
+            .roles(&actor.id)
+            .map_or_else(Vec::new, |held| held.roles.clone()),
+        devices: device::rendered(snapshot, &actor.id),
+        created: actor.created,
+        revoked: actor.revoked,
+    }
+}
+
+fn find(snapshot: &Snapshot, name: &Label) -> Result<Arc<ActorRecord>, IdentityError> {
+    snapshot
+        .owner_named(name)
+        .cloned()
+        .ok_or_else(|| IdentityError::NoOperator(name.clone()))
+}
+
+/// Replaces the roles of an operator.
+pub struct OperatorRoles {
+    /// Who.
+    pub name: Label,
+    /// All that they will be able to do; nothing when it is empty.
+    pub roles: Vec<RoleAssignment>,
+}
+
+impl Op for OperatorRoles {
+    const ACTION: Action = Action::OperatorRoles;
+    fn resource(&self) -> Resource {
+        Resource::Operator(self.name.clone())
+    }
+}
+
+impl OperatorRoles {
+    /// Gives the operator of the permit these roles and no others.
+    pub fn run(batch: &mut RecordedBatch<'_, Self>) -> Result<Operator, IdentityError> {
+        let op = batch.op();
+        let actor = find(batch.directory(), &op.name)?;
+        let roles = checked(batch.directory(), &op.roles)?;
+        let stays = roles.iter().any(|held| held.role == Role::Steward);
+        let was = batch
+            .directory()
+            .roles(&actor.id)
+            .is_some_and(|held| held.has(Role::Steward, None));
+        if was && !stays {
+            keeps_a_steward(batch.directory(), Loses::Actor(&actor.id))?;
+        }
+        batch.put_roles(&RolesRecord {
+            actor: actor.id,
+            roles: roles.clone(),
+        });
+        Ok(Operator {
+            roles,
+            ..render(batch.directory(), &actor)
+        })
+    }
+}
+
+/// Revokes an operator and every agent below.
+pub struct OperatorRevoke {
+    /// Who.
+    pub name: Label,
+}
+
+impl Op for OperatorRevoke {
+    const ACTION: Action = Action::OperatorRevoke;
+    fn resource(&self) -> Resource {
+        Resource::Operator(self.name.clone())
+    }
+}
+
+impl OperatorRevoke {
+    /// Revokes the operator of the permit, their agents and all devices of these,
+    /// and empties their roles. The last steward stays.
+    pub fn run(
+        batch: &mut RecordedBatch<'_, Self>,
+        now: Timestamp,
+    ) -> Result<RevokedActors, IdentityError> {
+        let actor = find(batch.directory(), &batch.op().name)?;
+        keeps_a_steward(batch.directory(), Loses::Actor(&actor.id))?;
+        batch.put_roles(&RolesRecord {
+            actor: actor.id,
+            roles: Vec::new(),
+        });
+        Ok(tree::revoke(batch, &actor.id, now))
+    }
+}

@@ -1,0 +1,203 @@
+use crate::world::{World, ed25519, label, namespace, owner_id, p256, role};
+use procura_identity::{AgentRevoke, CODE_LIFE, IdentityError, JoinRefusal, OperatorRevoke};
+use procura_types::{Duration, Role};
+
+fn refusal(error: IdentityError) -> JoinRefusal {
+    match error {
+        IdentityError::Join(refusal) => refusal,
+        other => panic!("another error: {other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_code_lets_one_device_in_once() {
+    let world = World::new().await;
+    let agent = world.agent("scribe", None).await.unwrap();
+    let code = world.agent_code("scribe").await.unwrap();
+    assert_eq!(code.expires, world.now().plus(CODE_LIFE));
+    let joined = world.join(&code, &ed25519()).await.unwrap();
+    assert_eq!(joined.actor, agent.actor_id);
+    assert_eq!(joined.owner, world.alice.id);
+    assert_eq!(
+        (joined.name.as_str(), joined.label),
+        ("alice//scribe", label("scribe"))
+    );
+    assert_eq!(joined.namespace, Some(namespace("shop")));
+    let again = world.join(&code, &ed25519()).await.unwrap_err().domain();
+    assert_eq!(refusal(again), JoinRefusal::UnknownCode);
+    assert_eq!(world.snapshot().devices_of(&agent.actor_id).count(), 1);
+}
+
+#[tokio::test]
+async fn two_at_once_with_one_code_are_one_device() {
+    let world = World::new().await;
+    let agent = world.agent("scribe", None).await.unwrap();
+    let code = world.agent_code("scribe").await.unwrap();
+    let (one, two) = (ed25519(), ed25519());
+    let (first, second) = tokio::join!(world.join(&code, &one), world.join(&code, &two));
+    let lost = match (first, second) {
+        (Ok(_), Err(lost)) | (Err(lost), Ok(_)) => lost,
+        other => panic!("not one of two: {other:?}"),
+    };
+    assert_eq!(refusal(lost.domain()), JoinRefusal::UnknownCode);
+    assert_eq!(world.snapshot().devices_of(&agent.actor_id).count(), 1);
+}
+
+#[tokio::test]
+async fn a_code_expires_after_ten_minutes() {
+    let world = World::new().await;
+    world.agent("scribe", None).await.unwrap();
+    let code = world.agent_code("scribe").await.unwrap();
+    let late = world.agent_code("scribe").await.unwrap();
+    world.pass(CODE_LIFE - Duration::from_millis(1));
+    world.join(&code, &ed25519()).await.unwrap();
+    world.pass(Duration::from_millis(1));
+    let error = world.join(&late, &ed25519()).await.unwrap_err().domain();
+    assert_eq!(refusal(error), JoinRefusal::CodeExpired);
+    // The next code sweeps it away.
+    world.agent_code("scribe").await.unwrap();
+    let error = world.join(&late, &ed25519()).await.unwrap_err().domain();
+    assert_eq!(refusal(error), JoinRefusal::UnknownCode);
+}
+
+#[tokio::test]
+async fn a_code_is_for_one_actor_and_a_wrong_one_does_not_use_it_up() {
+    let world = World::new().await;
+    let scribe = world.agent("scribe", None).await.unwrap();
+    let other = world.agent("other", None).await.unwrap();
+    let code = world.agent_code("scribe").await.unwrap();
+    let key = ed25519();
+    for wrong in [other.actor_id, world.alice.id, owner_id(key.public())] {
+        let error = world
+            .join_as(code.code.expose(), wrong, &key)
+            .await
+            .unwrap_err()
+            .domain();
+        assert_eq!(refusal(error), JoinRefusal::UnknownCode);
+    }
+    let invitation = world.invite("bob", &[]).await.unwrap();
+    let error = world
+        .join_as(invitation.code.expose(), scribe.actor_id, &key)
+        .await
+        .unwrap_err()
+        .domain();
+    assert_eq!(refusal(error), JoinRefusal::UnknownCode);
+    let error = world
+        .join_as(&[0; 16], scribe.actor_id, &key)
+        .await
+        .unwrap_err()
+        .domain();
+    assert_eq!(refusal(error), JoinRefusal::UnknownCode);
+    world.join(&code, &key).await.unwrap();
+    world.join(&invitation, &p256()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_is_one_device_for_ever() {
+    let world = World::new().await;
+    let scribe = world.agent_with_device("scribe", None).await;
+    world.agent("other", None).await.unwrap();
+    let code = world.agent_code("other").await.unwrap();
+    let error = world.join(&code, &scribe.key).await.unwrap_err().domain();
+    assert_eq!(refusal(error), JoinRefusal::DeviceBound);
+    world
+        .revoke_device(&world.alice, &scribe.device())
+        .await
+        .unwrap();
+    let error = world.join(&code, &scribe.key).await.unwrap_err().domain();
+    assert_eq!(refusal(error), JoinRefusal::DeviceBound);
+    let invitation = world.invite("bob", &[]).await.unwrap();
+    let error = world
+        .join(&invitation, &scribe.key)
+        .await
+        .unwrap_err()
+        .domain();
+    assert_eq!(refusal(error), JoinRefusal::DeviceBound);
+}
+
+#[tokio::test]
+async fn nobody_joins_a_revoked_actor() {
+    let world = World::new().await;
+    world.agent("scribe", None).await.unwrap();
+    let code = world.agent_code("scribe").await.unwrap();
+    let op = AgentRevoke {
+        namespace: namespace("shop"),
+        label: label("scribe"),
+    };
+    world
+        .act(&world.alice, op, |batch| {
+            AgentRevoke::run(batch, world.now())
+        })
+        .await
+        .unwrap();
+    let error = world.join(&code, &ed25519()).await.unwrap_err().domain();
+    assert_eq!(refusal(error), JoinRefusal::ActorRevoked);
+    // The next incarnation is another actor: the code is not for it.
+    let next = world.agent("scribe", None).await.unwrap();
+    let error = world
+        .join_as(code.code.expose(), next.actor_id, &ed25519())
+        .await
+        .unwrap_err()
+        .domain();
+    assert_eq!(refusal(error), JoinRefusal::UnknownCode);
+}
+
+#[tokio::test]
+async fn a_code_dies_with_its_maker() {
+    let world = World::new().await;
+    let bob = world.operator("bob", &[role(Role::Steward, None)]).await;
+    let invite = procura_identity::OperatorInvite {
+        name: label("eve"),
+        roles: vec![role(Role::Steward, None)],
+    };
+    let code = world
+        .act(&bob, invite, |batch| {
+            procura_identity::OperatorInvite::run(
+                batch,
+                world.now(),
+                &procura_crypto::SystemEntropy,
+            )
+        })
+        .await
+        .unwrap();
+    let op = OperatorRevoke { name: label("bob") };
+    world
+        .act(&world.alice, op, |batch| {
+            OperatorRevoke::run(batch, world.now())
+        })
+        .await
+        .unwrap();
+    let error = world.join(&code, &p256()).await.unwrap_err().domain();
+    assert_eq!(refusal(error), JoinRefusal::UnknownCode);
+}
+
+#[tokio::test]
+async fn one_device_cannot_join_by_the_signature_of_another() {
+    let world = World::new().await;
+    let scribe = world.agent("scribe", None).await.unwrap();
+    let other = world.agent("other", None).await.unwrap();
+    let code = world.agent_code("scribe").await.unwrap();
+    let key = ed25519();
+    let (joining, _) = world.joining(code.code.expose(), scribe.actor_id, &key);
+    for (actor, signer) in [(other.actor_id, &key), (scribe.actor_id, &ed25519())] {
+        let (_, caller) = world.joining(code.code.expose(), actor, signer);
+        let error = world.join_by(&joining, caller).await.unwrap_err().domain();
+        assert!(matches!(error, IdentityError::OtherCaller));
+    }
+    let invitation = world.invite("bob", &[]).await.unwrap();
+    let root = p256();
+    let (joining, _) = world.joining(invitation.code.expose(), owner_id(root.public()), &root);
+    let (_, caller) = world.joining(invitation.code.expose(), owner_id(root.public()), &key);
+    let error = world.join_by(&joining, caller).await.unwrap_err().domain();
+    assert!(matches!(error, IdentityError::OtherCaller));
+}
+
+#[tokio::test]
+async fn an_invited_operator_may_bring_an_ed25519_root_key() {
+    let world = World::new().await;
+    let invitation = world.invite("bob", &[]).await.unwrap();
+    let key = ed25519();
+    let joined = world.join(&invitation, &key).await.unwrap();
+    assert_eq!(joined.actor, owner_id(key.public()));
+    assert_eq!((joined.owner, joined.name.as_str()), (joined.actor, "bob"));
+}

@@ -1,0 +1,48 @@
+//! The record that nobody can rewrite unnoticed: entries, the Merkle tree over
+//! them, signed checkpoints, proofs, the keyed chain, and the offline verifier
+//! of an exported log. Formats: `protocol.md` §6 and `spec/ledger.md`.
+//!
+//! No I/O: whoever holds files or rows gives them in through [`HashTiles`] and
+//! [`ReadFile`], and writes what [`TileWriter`] hands out.
+//!
+//! - [`Entry`] is what happened; its bytes as first written are the leaf.
+//! - [`Frontier`] is the tree's right edge: append and know the root.
+//! - [`TileWriter`] turns entries into the files of C2SP tlog-tiles, and
+//!   [`inclusion_proof`] and [`consistency_proof`] read those back.
+//! - [`Checkpoint`] is the signed head (C2SP tlog-checkpoint).
+//! - [`verify_export`] holds a directory against its checkpoint, and every
+//!   approval in it against the approver's own signature.
+
+mod audit;
+mod bundle;
+mod chain;
+mod checkpoint;
+mod entry;
+mod error;
+mod finding;
+mod frontier;
+mod hash;
+mod id_text;
+mod note;
+mod proof;
+mod receipt;
+mod tile;
+mod verify;
+mod writer;
+
+pub use bundle::{BundleEntry, BundleReader, push_entry};
+pub use chain::Chain;
+pub use checkpoint::{Checkpoint, origin};
+pub use entry::{Decision, Entry, MAX_ENTRY, OUTSIDE, Phase, SUMMARY, SessionMark, Summary};
+pub use error::LedgerError;
+pub use finding::{Finding, FindingKind, Interrupted, Report};
+pub use frontier::Frontier;
+pub use hash::{Hash, leaf_hash, node_hash};
+pub use note::{Note, NoteSigner, Vkey};
+pub use proof::{
+    HashTiles, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion,
+};
+pub use receipt::{GrantTerms, grant_bytes, receipt_message};
+pub use tile::{TILE_WIDTH, TileKind, TilePath, layout};
+pub use verify::{ReadError, ReadFile, verify_export};
+pub use writer::{Flush, TileFile, TileWriter};

@@ -1,0 +1,356 @@
+//! The offline verifier: every file of an exported log is recomputed from its
+//! entries and held against the signed checkpoint.
+
+use crate::audit::Audit;
+use crate::{
+    BundleReader, Checkpoint, Finding, FindingKind, Hash, LedgerError, Report, TILE_WIDTH,
+    TileFile, TileKind, TilePath, TileWriter, Vkey,
+};
+
+const CHECKPOINT: &str = "checkpoint";
+
+/// Why a file of an export could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// There is no such file.
+    #[error("there is no such file")]
+    Missing,
+    /// There is, and reading failed, for this reason.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Gives the files of an exported log by name, such as `checkpoint` or
+/// `tile/entries/x001/234.p/5`; always relative, with `/`, without `..`.
+pub trait ReadFile {
+    /// The whole file.
+    fn read(&self, name: &str) -> Result<Vec<u8>, ReadError>;
+}
+
+/// Verifies an exported log: the checkpoint's signature, each entry and hash
+/// against the signed root, the form and order of the entries, and every
+/// receipt. With `after`, an older checkpoint of the same log that was
+/// [opened](Checkpoint::open) with the same key, also that the log continues it.
+///
+/// The first finding, in the order of the log, is returned; damage of files
+/// comes before what intact entries say.
+pub fn verify_export(
+    dir: &dyn ReadFile,
+    vkey: &Vkey,
+    after: Option<&Checkpoint>,
+) -> Result<Report, Finding> {
+    let checkpoint = open_checkpoint(dir, vkey)?;
+    if let Some(after) = after {
+        not_shorter(&checkpoint, after)?;
+    }
+    let mut audit = Audit::new(&checkpoint.origin);
+    Walk::new(dir, &checkpoint, after, &mut audit).run()?;
+    let (from, until) = audit.span.unzip();
+    Ok(Report {
+        origin: checkpoint.origin.clone(),
+        entries: checkpoint.size,
+        root: checkpoint.root,
+        seq: checkpoint.seq,
+        from,
+        until,
+        receipts: audit.receipts,
+        interrupted: audit.into_interrupted(),
+        after: after.map(|after| after.size),
+    })
+}
+
+fn read(dir: &dyn ReadFile, name: &str) -> Result<Vec<u8>, Finding> {
+    dir.read(name).map_err(|error| match error {
+        ReadError::Missing => Finding::new(FindingKind::FileMissing).in_file(name),
+        ReadError::Failed(cause) => Finding::new(FindingKind::FileUnreadable)
+            .in_file(name)
+            .found(cause),
+    })
+}
+
+fn open_checkpoint(dir: &dyn ReadFile, vkey: &Vkey) -> Result<Checkpoint, Finding> {
+    let bytes = read(dir, CHECKPOINT)?;
+    let malformed =
+        |cause: &dyn std::fmt::Display| at(FindingKind::CheckpointMalformed).found(cause);
+    let note = std::str::from_utf8(&bytes).map_err(|error| {
+        let offset = u64::try_from(error.valid_up_to()).unwrap_or(u64::MAX);
+        malformed(&"bytes that are not UTF-8").at_offset(offset)
+    })?;
+    Checkpoint::open(note, vkey).map_err(|error| match error {
+        LedgerError::Unsigned { .. } | LedgerError::BadSignature { .. } => {
+            at(FindingKind::CheckpointNotSigned)
+                .expected(format_args!("a signature by {vkey}"))
+                .found(error)
+        }
+        LedgerError::WrongOrigin { expected, found } => {
+            at(FindingKind::WrongLog).expected(expected).found(found)
+        }
+        other => malformed(&other),
+    })
+}
+
+const fn finding(kind: FindingKind) -> Finding {
+    Finding::new(kind)
+}
+
+fn at(kind: FindingKind) -> Finding {
+    finding(kind).in_file(CHECKPOINT)
+}
+
+fn not_shorter(checkpoint: &Checkpoint, after: &Checkpoint) -> Result<(), Finding> {
+    if after.origin != checkpoint.origin {
+        return Err(at(FindingKind::WrongLog)
+            .expected(&after.origin)
+            .found(&checkpoint.origin));
+    }
+    if checkpoint.size < after.size {
+        return Err(at(FindingKind::Shortened)
+            .at_entry(checkpoint.size)
+            .expected(format_args!("at least {} entries", after.size))
+            .found(format_args!("{} entries", checkpoint.size)));
+    }
+    // The store's sequence only grows, so a later head with an earlier
+    // sequence comes from a store that was put back.
+    if let (Some(now), Some(then)) = (checkpoint.seq, after.seq)
+        && now < then
+    {
+        return Err(at(FindingKind::Forked)
+            .expected(format_args!("a store sequence of at least {then}"))
+            .found(now));
+    }
+    Ok(())
+}
+
+/// One walk over all files, in the order of the entries.
+struct Walk<'a, 'b> {
+    dir: &'a dyn ReadFile,
+    checkpoint: &'a Checkpoint,
+    after: Option<&'a Checkpoint>,
+    audit: &'a mut Audit<'b>,
+    /// The tree as the entries make it.
+    writer: TileWriter,
+    /// First entry that does not hash to what its tile holds.
+    differs: Option<Difference>,
+    /// The tree of the older checkpoint's size has another root than it signed.
+    forked: Option<Finding>,
+    /// First thing wrong in what the entries say.
+    wrong: Option<Finding>,
+    /// First tile of a higher level that the entries do not make.
+    upper: Option<Finding>,
+}
+
+/// An entry and its hash in the tile of level 0 that do not belong together.
+struct Difference {
+    bundle: TilePath,
+    tile: TilePath,
+    entry: u64,
+    offset: u64,
+    recorded: Hash,
+    made: Hash,
+}
+
+impl Difference {
+    fn entry_changed(&self) -> Finding {
+        finding(FindingKind::EntryChanged)
+            .in_file(self.bundle)
+            .at_entry(self.entry)
+            .at_offset(self.offset)
+            .expected(format_args!("bytes with hash {}", self.recorded))
+            .found(format_args!("bytes with hash {}", self.made))
+    }
+
+    fn tile_changed(&self) -> Finding {
+        let place = self.entry % TILE_WIDTH;
+        Finding::tile(&self.tile, place, &self.made, &self.recorded).at_entry(self.entry)
+    }
+}
+
+impl<'a, 'b> Walk<'a, 'b> {
+    fn new(
+        dir: &'a dyn ReadFile,
+        checkpoint: &'a Checkpoint,
+        after: Option<&'a Checkpoint>,
+        audit: &'a mut Audit<'b>,
+    ) -> Self {
+        Self {
+            dir,
+            checkpoint,
+            after,
+            audit,
+            writer: TileWriter::new(),
+            differs: None,
+            forked: None,
+            wrong: None,
+            upper: None,
+        }
+    }
+
+    fn run(mut self) -> Result<(), Finding> {
+        self.continues();
+        for index in 0..self.checkpoint.size.div_ceil(TILE_WIDTH) {
+            self.bundle(index)?;
+            let files = self.writer.take_complete();
+            self.compare_upper(files)?;
+        }
+        let files = self.writer.flush().files;
+        self.compare_upper(files)?;
+        self.judge()
+    }
+
+    fn tile(&self, path: &TilePath) -> Result<Vec<Hash>, Finding> {
+        let bytes = read(self.dir, &path.to_string())?;
+        if bytes.len() != usize::from(path.width()) * 32 {
+            return Err(finding(FindingKind::TileChanged)
+                .in_file(path)
+                .expected(format_args!("{} bytes", u32::from(path.width()) * 32))
+                .found(format_args!("{} bytes", bytes.len())));
+        }
+        Hash::from_tile(&bytes)
+            .map_err(|error| finding(FindingKind::TileChanged).in_file(path).found(error))
+    }
+
+    /// The name of a file at the signed size.
+    fn path(&self, kind: TileKind, index: u64) -> TilePath {
+        let level = match kind {
+            TileKind::Hashes(level) => level,
+            TileKind::Entries => 0,
+        };
+        let width = TilePath::width_in(self.checkpoint.size, level, index);
+        crate::tile::path(kind, index, width)
+    }
+
+    fn bundle(&mut self, index: u64) -> Result<(), Finding> {
+        let path = self.path(TileKind::Entries, index);
+        let tile_path = self.path(TileKind::Hashes(0), index);
+        let tile = self.tile(&tile_path)?;
+        let bytes = read(self.dir, &path.to_string())?;
+        let mut entries = BundleReader::new(&bytes);
+        for (entry, recorded) in (index * TILE_WIDTH..).zip(tile) {
+            let start = entries.offset();
+            let cause = match entries.next() {
+                Some(Ok(next)) => {
+                    let made = self.append(entry, next.bytes, next.offset, &path)?;
+                    if made != recorded && self.differs.is_none() {
+                        self.differs = Some(Difference {
+                            bundle: path,
+                            tile: tile_path,
+                            entry,
+                            offset: next.offset,
+                            recorded,
+                            made,
+                        });
+                    }
+                    continue;
+                }
+                Some(Err(LedgerError::Bundle { problem, .. })) => format!("a file that {problem}"),
+                Some(Err(other)) => other.to_string(),
+                None => "the end of the file".to_owned(),
+            };
+            return Err(self.broken(&path, start, Some(entry), cause));
+        }
+        if entries.next().is_some() {
+            let cause = "more bytes after them".to_owned();
+            return Err(self.broken(&path, entries.offset(), None, cause));
+        }
+        Ok(())
+    }
+
+    /// A bundle that is not the right number of entries: an earlier difference
+    /// says better where the damage begins.
+    fn broken(&self, path: &TilePath, offset: u64, entry: Option<u64>, cause: String) -> Finding {
+        if let Some(differs) = &self.differs {
+            return differs.entry_changed();
+        }
+        let mut broken = finding(FindingKind::BundleMalformed)
+            .in_file(path)
+            .at_offset(offset)
+            .expected(format_args!("{} entries", path.width()))
+            .found(cause);
+        broken.entry = entry;
+        broken
+    }
+
+    fn append(
+        &mut self,
+        index: u64,
+        bytes: &[u8],
+        offset: u64,
+        path: &TilePath,
+    ) -> Result<Hash, Finding> {
+        let place = |finding: Finding| finding.in_file(path).at_entry(index).at_offset(offset);
+        let leaf = self
+            .writer
+            .push(bytes)
+            .map_err(|error| place(finding(FindingKind::EntryMalformed).found(error)))?;
+        // After a difference what follows may be shifted, and is not read.
+        if self.wrong.is_none() && self.differs.is_none() {
+            self.wrong = self.audit.read(index, bytes).err().map(place);
+        }
+        self.continues();
+        Ok(leaf)
+    }
+
+    /// At the size of the older checkpoint the tree must have had its root.
+    fn continues(&mut self) {
+        if let Some(after) = self.after
+            && after.size == self.writer.size()
+            && after.root != self.writer.frontier().root()
+        {
+            let (root, size) = (after.root, after.size);
+            self.forked = Some(
+                at(FindingKind::Forked)
+                    .expected(format_args!("root {root} over the first {size} entries"))
+                    .found(format_args!("root {}", self.writer.frontier().root())),
+            );
+        }
+    }
+
+    /// Holds recomputed tiles above level 0 against those of the directory.
+    fn compare_upper(&mut self, files: Vec<TileFile>) -> Result<(), Finding> {
+        for file in files {
+            // Level 0 was compared entry by entry.
+            if matches!(file.path.kind(), TileKind::Entries | TileKind::Hashes(0)) {
+                continue;
+            }
+            let found = self.tile(&file.path)?;
+            let made = Hash::from_tile(&file.bytes).unwrap_or_default();
+            let different = (0u64..)
+                .zip(made.iter().zip(&found))
+                .find(|(_, (made, found))| made != found);
+            if let Some((place, (made, found))) = different
+                && self.upper.is_none()
+            {
+                self.upper = Some(Finding::tile(&file.path, place, made, found));
+            }
+        }
+        Ok(())
+    }
+
+    /// All files are read: says which of those that disagree is the wrong one.
+    fn judge(self) -> Result<(), Finding> {
+        let (made, signed) = (self.writer.frontier().root(), self.checkpoint.root);
+        if let Some(differs) = self.differs {
+            // Entries that lead to the signed root are intact.
+            return Err(if made == signed {
+                differs.tile_changed()
+            } else {
+                differs.entry_changed()
+            });
+        }
+        if made != signed {
+            let mut differs = at(FindingKind::RootDiffers)
+                .expected(format_args!("root {signed}"))
+                .found(format_args!("root {made}"));
+            // A higher tile that was left as it was tells where to look.
+            if let Some(upper) = self.upper {
+                differs.file = upper.file;
+                differs.offset = upper.offset;
+            }
+            return Err(differs);
+        }
+        match self.upper.or(self.forked).or(self.wrong) {
+            Some(finding) => Err(finding),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+use crate::tile::{FULL, path};
+use crate::{
+    BundleReader, Frontier, Hash, HashTiles, LedgerError, TILE_WIDTH, TileKind, TilePath,
+    leaf_hash, push_entry,
+};
+
+/// A file to write: full ones once and for ever, partial ones for a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TileFile {
+    /// Its name below the log's directory.
+    pub path: TilePath,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+/// What brings the files to the size of the next checkpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flush {
+    /// Files to write before the checkpoint is published.
+    pub files: Vec<TileFile>,
+    /// Partial files of the flush before that wider ones now replace; they may
+    /// go once the new checkpoint is published. Whoever is asked for a narrower
+    /// tile than it has cuts the wider one.
+    pub obsolete: Vec<TilePath>,
+}
+
+/// Turns appended entries into the files of C2SP tlog-tiles. Holds the partial
+/// tile of each level and the partial bundle, nothing else.
+#[derive(Debug, Clone, Default)]
+pub struct TileWriter {
+    size: u64,
+    /// Size at the last flush: which partial files exist.
+    flushed: u64,
+    /// The hashes of the partial tile of each level, 0 to 255 each.
+    levels: Vec<Vec<Hash>>,
+    bundle: Vec<u8>,
+    complete: Vec<TileFile>,
+}
+
+impl TileWriter {
+    /// Begins an empty log.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Goes on from files of `size` entries that were written before: reads the
+    /// partial tiles, and takes the partial bundle (its first `size % 256`
+    /// entries count; empty when there is none). Refused when the bundle does
+    /// not hash to the tile.
+    pub fn resume<T: HashTiles + ?Sized>(
+        size: u64,
+        tiles: &T,
+        bundle: &[u8],
+    ) -> Result<Self, T::Error> {
+        let mut writer = Self {
+            size,
+            flushed: size,
+            ..Self::default()
+        };
+        for level in 0u8..8 {
+            let count = size >> (u32::from(level) * 8);
+            if count == 0 {
+                break;
+            }
+            let index = count / TILE_WIDTH;
+            let width = TilePath::width_in(size, level, index);
+            let mut hashes = Vec::new();
+            if width > 0 {
+                hashes = tiles.hash_tile(level, index, width)?;
+                if hashes.len() < usize::from(width) {
+                    return Err(LedgerError::TileTooShort {
+                        path: path(TileKind::Hashes(level), index, width).to_string(),
+                    }
+                    .into());
+                }
+                hashes.truncate(usize::from(width));
+            }
+            writer.levels.push(hashes);
+        }
+        let first = size / TILE_WIDTH * TILE_WIDTH;
+        let mut entries = BundleReader::new(bundle);
+        let leaves = writer.levels.first().map_or(&[][..], Vec::as_slice);
+        for (index, leaf) in (first..).zip(leaves) {
+            match entries.next() {
+                Some(Ok(entry)) if leaf_hash(entry.bytes) == *leaf => {
+                    push_entry(&mut writer.bundle, entry.bytes)?;
+                }
+                Some(Err(error)) => return Err(error.into()),
+                _ => return Err(LedgerError::ResumeMismatch { index }.into()),
+            }
+        }
+        Ok(writer)
+    }
+
+    /// Entries appended so far.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The tree of all entries appended so far.
+    #[must_use]
+    pub fn frontier(&self) -> Frontier {
+        // Perfect subtrees within a partial tile are perfect subtrees of the
+        // tree; those of higher levels are wider and stand to the left.
+        let widest_first = self.levels.iter().rev();
+        let hashes = widest_first
+            .flat_map(|tile| tile.iter().copied().collect::<Frontier>().into_hashes())
+            .collect();
+        Frontier::from_parts(self.size, hashes)
+    }
+
+    /// Appends one entry and gives its leaf hash; refused beyond 65,535 bytes,
+    /// with nothing changed.
+    pub fn push(&mut self, entry: &[u8]) -> Result<Hash, LedgerError> {
+        push_entry(&mut self.bundle, entry)?;
+        let leaf = leaf_hash(entry);
+        self.size += 1;
+        if self.size.is_multiple_of(TILE_WIDTH) {
+            self.complete.push(TileFile {
+                path: path(TileKind::Entries, (self.size - 1) / TILE_WIDTH, FULL),
+                bytes: std::mem::take(&mut self.bundle),
+            });
+        }
+        self.push_hash(leaf);
+        Ok(leaf)
+    }
+
+    fn push_hash(&mut self, leaf: Hash) {
+        let mut hash = leaf;
+        let mut count = self.size;
+        for level in 0u8..8 {
+            if self.levels.len() <= usize::from(level) {
+                self.levels.push(Vec::new());
+            }
+            let Some(tile) = self.levels.get_mut(usize::from(level)) else {
+                return;
+            };
+            tile.push(hash);
+            if tile.len() < usize::from(FULL) {
+                return;
+            }
+            let full = std::mem::take(tile);
+            self.complete.push(TileFile {
+                path: path(TileKind::Hashes(level), count / TILE_WIDTH - 1, FULL),
+                bytes: bytes(&full),
+            });
+            hash = full.into_iter().collect::<Frontier>().root();
+            count /= TILE_WIDTH;
+        }
+    }
+
+    /// Full files that came up since the last call or flush; lets a long log be
+    /// written without holding it.
+    pub fn take_complete(&mut self) -> Vec<TileFile> {
+        std::mem::take(&mut self.complete)
+    }
+
+    /// All files of a checkpoint at this size that are not written yet, and
+    /// which partial files those replace.
+    pub fn flush(&mut self) -> Flush {
+        let mut flush = Flush {
+            files: self.take_complete(),
+            obsolete: Vec::new(),
+        };
+        for (level, hashes) in (0u8..).zip(&self.levels) {
+            let shift = u32::from(level) * 8;
+            let (before, now) = (self.flushed >> shift, self.size >> shift);
+            let kind = TileKind::Hashes(level);
+            replace(&mut flush, kind, before, now, || bytes(hashes));
+        }
+        let kind = TileKind::Entries;
+        replace(&mut flush, kind, self.flushed, self.size, || {
+            self.bundle.clone()
+        });
+        self.flushed = self.size;
+        flush
+    }
+}
+
+/// Writes the partial file of a level that has grown from `before` to `now`.
+fn replace(
+    flush: &mut Flush,
+    kind: TileKind,
+    before: u64,
+    now: u64,
+    content: impl FnOnce() -> Vec<u8>,
+) {
+    if before == now {
+        return;
+    }
+    let width = |count: u64| u16::try_from(count % TILE_WIDTH).unwrap_or(0);
+    if width(before) > 0 {
+        let old = path(kind, before / TILE_WIDTH, width(before));
+        flush.obsolete.push(old);
+    }
+    if width(now) > 0 {
+        flush.files.push(TileFile {
+            path: path(kind, now / TILE_WIDTH, width(now)),
+            bytes: content(),
+        });
+    }
+}
+
+fn bytes(hashes: &[Hash]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(hashes.len() * 32);
+    for hash in hashes {
+        bytes.extend_from_slice(hash.as_bytes());
+    }
+    bytes
+}

@@ -1,0 +1,20 @@
+//! Tests of the ledger as its users see it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::as_conversions
+)]
+
+mod approval;
+mod chain;
+mod entry;
+mod export;
+mod fixture;
+mod note;
+mod parsers;
+mod receipt;
+mod tiles;
+mod tree;
+mod vectors;

@@ -1,0 +1,134 @@
+//! Every action, with the rule that opens it.
+
+use procura_types::Role;
+
+/// What must hold for an action. Whatever holds, an inactive caller is denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// One of these roles, in the namespace of the resource (`steward`: in the
+    /// installation).
+    Roles(&'static [Role]),
+    /// Any active actor with a device.
+    Anyone,
+    /// An agent that the project names as one that may ask.
+    Member,
+    /// An agent with a grant that holds and covers all that the operation needs.
+    Grant,
+    /// The actor that the resource belongs to.
+    Own,
+    /// The resource's actor, or one of these roles.
+    OwnOr(&'static [Role]),
+    /// A device that shows a link code and signs for its key.
+    Joining,
+    /// A process of the server's own user, on the admin socket.
+    AdminSocket,
+}
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $rule:expr;)*) => {
+        /// What an operation does. The text form stands in the ledger.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Action { $($(#[$doc])* $name,)* }
+
+        impl Action {
+            /// Every action, in the order of the permission matrix.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The action as in the ledger: `secret.read`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// What opens it.
+            #[must_use]
+            pub const fn rule(self) -> Rule {
+                use Role::{Admin, Approver, Auditor, Steward};
+                match self { $(Self::$name => $rule,)* }
+            }
+        }
+    };
+}
+
+actions! {
+    /// Makes the installation and its first owner.
+    InstallationInit = "installation.init", Rule::AdminSocket;
+    /// Opens the vault.
+    InstallationUnseal = "installation.unseal", Rule::AdminSocket;
+    /// Changes the passphrase, which rotates the root.
+    InstallationPassphrase = "installation.passphrase", Rule::AdminSocket;
+    /// Closes the vault.
+    InstallationSeal = "installation.seal", Rule::Roles(&[Steward]);
+    /// Reads and opens every row to see whether all is whole.
+    InstallationCheck = "installation.check", Rule::Roles(&[Steward]);
+    /// Makes a namespace; its maker gets every role in it.
+    NamespaceCreate = "namespace.create", Rule::Roles(&[Steward]);
+    /// Lists the namespaces that the caller has a part in.
+    NamespaceList = "namespace.list", Rule::Anyone;
+    /// Invites an operator.
+    OperatorInvite = "operator.invite", Rule::Roles(&[Steward]);
+    /// Becomes an operator by an invitation.
+    OperatorJoin = "operator.join", Rule::Joining;
+    /// Lists operators.
+    OperatorList = "operator.list", Rule::Roles(&[Steward]);
+    /// Replaces an operator's roles.
+    OperatorRoles = "operator.roles", Rule::Roles(&[Steward]);
+    /// Revokes an operator and everything below.
+    OperatorRevoke = "operator.revoke", Rule::Roles(&[Steward]);
+    /// Makes a link code for another device of an operator.
+    OperatorLink = "operator.link", Rule::OwnOr(&[Steward]);
+    /// Makes an agent.
+    AgentCreate = "agent.create", Rule::Roles(&[Admin]);
+    /// Lists agents and their devices.
+    AgentList = "agent.list", Rule::Roles(&[Admin, Approver, Auditor]);
+    /// Makes a link code for a device of an agent.
+    AgentLink = "agent.link", Rule::Roles(&[Admin]);
+    /// Revokes an agent and everything below.
+    AgentRevoke = "agent.revoke", Rule::Roles(&[Admin]);
+    /// Binds a device to an actor by a link code.
+    DeviceJoin = "device.join", Rule::Joining;
+    /// Revokes a device of an agent.
+    DeviceRevoke = "device.revoke", Rule::OwnOr(&[Admin]);
+    /// Revokes a device of an operator.
+    OperatorDeviceRevoke = "operator.device.revoke", Rule::OwnOr(&[Steward]);
+    /// Starts or renews a session.
+    SessionStart = "session.start", Rule::Anyone;
+    /// Writes a version of a secret.
+    SecretWrite = "secret.write", Rule::Roles(&[Admin]);
+    /// Reads a value as an operator.
+    SecretRead = "secret.read", Rule::Roles(&[Admin]);
+    /// Lists names and versions.
+    SecretList = "secret.list", Rule::Roles(&[Admin, Approver, Auditor]);
+    /// Lists the versions of one secret.
+    SecretHistory = "secret.history", Rule::Roles(&[Admin, Approver, Auditor]);
+    /// Makes versions unreadable.
+    SecretDelete = "secret.delete", Rule::Roles(&[Admin]);
+    /// Removes the bytes and keys of versions.
+    SecretDestroy = "secret.destroy", Rule::Roles(&[Admin]);
+    /// Makes or replaces a project.
+    ProjectWrite = "project.write", Rule::Roles(&[Admin]);
+    /// Reads projects.
+    ProjectRead = "project.read", Rule::Roles(&[Admin, Approver, Auditor]);
+    /// Asks for authority.
+    RequestCreate = "request.create", Rule::Member;
+    /// Reads requests.
+    RequestRead = "request.read", Rule::Roles(&[Admin, Approver, Auditor]);
+    /// Says yes, signed.
+    RequestApprove = "request.approve", Rule::Roles(&[Approver]);
+    /// Says no.
+    RequestDeny = "request.deny", Rule::Roles(&[Approver]);
+    /// Hands values to a process of an agent.
+    RunDeliver = "run.deliver", Rule::Grant;
+    /// Reports that the process ended.
+    RunEnd = "run.end", Rule::Own;
+    /// Reads grants.
+    GrantRead = "grant.read", Rule::Roles(&[Admin, Approver, Auditor]);
+    /// Ends a grant.
+    GrantWithdraw = "grant.withdraw", Rule::Roles(&[Admin, Approver]);
+    /// Reads the record of one namespace.
+    LedgerRead = "ledger.read", Rule::Roles(&[Auditor, Steward]);
+    /// Reads the whole record and exports it.
+    LedgerExport = "ledger.export", Rule::Roles(&[Steward]);
+    /// Reads checkpoints and consistency proofs.
+    LedgerCheckpoint = "ledger.checkpoint", Rule::Anyone;
+}

@@ -1,0 +1,47 @@
+//! The permission matrix: what the table of actions yields for every role.
+
+use crate::action::{Action, Rule};
+use procura_types::Role;
+use std::fmt::Write as _;
+
+/// Every action against every role and kind of caller, as Markdown. Checked in
+/// as `schema/permission-matrix.md`; a change of policy is a readable diff.
+#[must_use]
+pub fn permission_matrix() -> String {
+    let mut out = String::from(
+        "# Permission matrix\n\nGenerated from the actions of `procura-policy`; everything that is not `yes` is denied.\n\
+         Roles other than steward count in their namespace only.\n\n\
+         | action | steward | admin | approver | auditor | agent | other |\n|---|---|---|---|---|---|---|\n",
+    );
+    for action in Action::ALL {
+        let rule = action.rule();
+        let role = |role| match rule {
+            Rule::Roles(roles) | Rule::OwnOr(roles) if roles.contains(&role) => "yes",
+            Rule::Anyone => "yes",
+            _ => "",
+        };
+        let agent = match rule {
+            Rule::Anyone => "yes",
+            Rule::Member => "named by the project",
+            Rule::Grant => "with a covering grant",
+            Rule::Own | Rule::OwnOr(_) => "its own",
+            Rule::Roles(_) | Rule::Joining | Rule::AdminSocket => "",
+        };
+        let other = match rule {
+            Rule::Joining => "with a link code",
+            Rule::AdminSocket => "on the admin socket",
+            _ => "",
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "| `{}` | {} | {} | {} | {} | {agent} | {other} |",
+            action.as_str(),
+            role(Role::Steward),
+            role(Role::Admin),
+            role(Role::Approver),
+            role(Role::Auditor),
+        );
+    }
+    out
+}

@@ -1,0 +1,116 @@
+//! The permit: the value that a successful authorization yields.
+
+use crate::action::Action;
+use crate::decider::{Basis, Decider, Denied, Question};
+use crate::resource::{Concerned, Resource};
+use procura_directory::Snapshot;
+use procura_proof::Caller;
+use procura_types::Timestamp;
+
+/// The data of an operation: what is to be done, on which resource. Effects take
+/// their target from here and from nowhere else, so that nothing can be
+/// authorized for one thing and done to another.
+pub trait Op: Send + Sync + 'static {
+    /// What it does.
+    const ACTION: Action;
+
+    /// On what.
+    fn resource(&self) -> Resource;
+
+    /// Whom it concerns besides the caller.
+    fn concerned(&self) -> Concerned<'_> {
+        Concerned::default()
+    }
+}
+
+/// Proof that `op` was authorized for `caller`, at one state of the directory.
+/// Neither cloned nor made by hand: an effect that takes one cannot run without
+/// the decision.
+pub struct Permit<O: Op> {
+    op: O,
+    caller: Caller,
+    resource: Resource,
+    basis: Basis,
+    directory_seq: u64,
+}
+
+/// Decides on an operation. The snapshot must be the one that `caller` was
+/// authenticated with or a later one.
+pub fn authorize<O: Op>(
+    decider: &dyn Decider,
+    snapshot: &Snapshot,
+    caller: Caller,
+    op: O,
+    now: Timestamp,
+) -> Result<Permit<O>, (Denied, Caller, O)> {
+    let resource = op.resource();
+    let question = Question {
+        caller: &caller,
+        action: O::ACTION,
+        resource: &resource,
+        concerned: op.concerned(),
+        now,
+    };
+    match decider.decide(snapshot, &question) {
+        Ok(basis) => Ok(Permit {
+            op,
+            caller,
+            resource,
+            basis,
+            directory_seq: snapshot.seq(),
+        }),
+        Err(denied) => Err((denied, caller, op)),
+    }
+}
+
+impl<O: Op> Permit<O> {
+    /// Decides once more, on a later state of the directory. A no consumes the
+    /// permit's force: the caller must not go on with it.
+    pub fn renew(
+        &mut self,
+        decider: &dyn Decider,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Result<(), Denied> {
+        let question = Question {
+            caller: &self.caller,
+            action: O::ACTION,
+            resource: &self.resource,
+            concerned: self.op.concerned(),
+            now,
+        };
+        self.basis = decider.decide(snapshot, &question)?;
+        self.directory_seq = snapshot.seq();
+        Ok(())
+    }
+
+    /// The operation.
+    #[must_use]
+    pub const fn op(&self) -> &O {
+        &self.op
+    }
+
+    /// Who it was authorized for.
+    #[must_use]
+    pub const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// On what.
+    #[must_use]
+    pub const fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    /// By what.
+    #[must_use]
+    pub const fn basis(&self) -> Basis {
+        self.basis
+    }
+
+    /// The state of the directory that it was decided on.
+    #[must_use]
+    pub const fn directory_seq(&self) -> u64 {
+        self.directory_seq
+    }
+}

@@ -1,0 +1,101 @@
+//! What an operation is about.
+
+use procura_types::wire::GrantItem;
+use procura_types::{
+    ActorId, Delivery, GrantId, Label, Namespace, ProjectName, RequestId, RunId, Scope, SecretPath,
+    Thumbprint,
+};
+use std::fmt;
+
+/// What an operation is about. The text form stands in the ledger; the scope
+/// says which roles count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    /// The installation.
+    Installation,
+    /// A namespace as a whole.
+    Namespace(Namespace),
+    /// An operator or the invitation of one.
+    Operator(Label),
+    /// An agent.
+    Agent(Namespace, Label),
+    /// A device of an agent (with its namespace) or of an operator.
+    Device(Option<Namespace>, Thumbprint),
+    /// A secret.
+    Secret(Namespace, SecretPath),
+    /// A project.
+    Project(Namespace, ProjectName),
+    /// A request.
+    Request(Namespace, RequestId),
+    /// A grant.
+    Grant(Namespace, GrantId),
+    /// A hand-over of values.
+    Run(Namespace, RunId),
+}
+
+impl Resource {
+    /// The namespace, unless it is about the installation.
+    #[must_use]
+    pub const fn namespace(&self) -> Option<&Namespace> {
+        match self {
+            Self::Installation | Self::Operator(_) => None,
+            Self::Device(namespace, _) => namespace.as_ref(),
+            Self::Namespace(namespace)
+            | Self::Agent(namespace, _)
+            | Self::Secret(namespace, _)
+            | Self::Project(namespace, _)
+            | Self::Request(namespace, _)
+            | Self::Grant(namespace, _)
+            | Self::Run(namespace, _) => Some(namespace),
+        }
+    }
+
+    /// Where the roles that count are held.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.namespace().map_or(Scope::Installation, |namespace| {
+            Scope::Namespace(namespace.clone())
+        })
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Installation => f.write_str("installation"),
+            Self::Namespace(name) => write!(f, "namespace/{name}"),
+            Self::Operator(name) => write!(f, "operator/{name}"),
+            Self::Agent(_, label) => write!(f, "agent/{label}"),
+            Self::Device(_, thumbprint) => write!(f, "device/{thumbprint}"),
+            Self::Secret(_, path) => write!(f, "secret/{path}"),
+            Self::Project(_, name) => write!(f, "project/{name}"),
+            Self::Request(_, id) => write!(f, "request/{id}"),
+            Self::Grant(_, id) => write!(f, "grant/{id}"),
+            Self::Run(_, id) => write!(f, "run/{id}"),
+        }
+    }
+}
+
+/// What a grant has to cover.
+#[derive(Debug, Clone, Copy)]
+pub struct GrantNeed<'a> {
+    /// Where.
+    pub namespace: &'a Namespace,
+    /// For which project.
+    pub project: &'a ProjectName,
+    /// Delivered how.
+    pub delivery: Delivery,
+    /// All of these.
+    pub items: &'a [GrantItem],
+}
+
+/// Whom an operation concerns besides its caller.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Concerned<'a> {
+    /// The actor that the resource belongs to.
+    pub own: Option<&'a ActorId>,
+    /// The agents that a project names.
+    pub members: &'a [ActorId],
+    /// What a grant has to cover.
+    pub need: Option<GrantNeed<'a>>,
+}

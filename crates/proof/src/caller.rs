@@ -1,0 +1,154 @@
+//! Who made a request, proven.
+
+use procura_crypto::sha256;
+use procura_types::{ActorId, FieldTuple, Thumbprint, Timestamp};
+use std::net::IpAddr;
+
+use crate::reason::{Case, Refusal};
+
+/// How a request was proven; stands in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Profile {
+    /// By a signature with the device's own key (`protocol.md` §3.1).
+    Native,
+    /// By the MAC of a session (§3.4).
+    Session,
+    /// By the key of a device that is about to join (§2).
+    Join,
+    /// By having come in through the admin socket.
+    AdminSocket,
+}
+
+impl Profile {
+    /// The word in the ledger.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Session => "session",
+            Self::Join => "join",
+            Self::AdminSocket => "admin_socket",
+        }
+    }
+}
+
+/// Who made a request. Only the checks of this crate make one, each is for one
+/// request, and it cannot be copied.
+#[derive(Debug)]
+pub struct Caller {
+    pub(crate) actor: ActorId,
+    pub(crate) owner: ActorId,
+    pub(crate) device: Option<Thumbprint>,
+    pub(crate) session: Option<[u8; 16]>,
+    pub(crate) profile: Profile,
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) directory_seq: u64,
+    pub(crate) nonce: Option<String>,
+    pub(crate) created: Timestamp,
+}
+
+impl Caller {
+    /// The actor. On the admin socket an id of its own that no owner or agent
+    /// can have: `SHA-256(T("procura.actor.admin-socket.v1", u32be uid))`.
+    #[must_use]
+    pub const fn actor(&self) -> &ActorId {
+        &self.actor
+    }
+
+    /// The owner at the root of the actor's tree.
+    #[must_use]
+    pub const fn owner(&self) -> &ActorId {
+        &self.owner
+    }
+
+    /// The device; none on the admin socket. Its public key is in the directory,
+    /// or in [`crate::Joining`] when it is about to join.
+    #[must_use]
+    pub const fn device(&self) -> Option<&Thumbprint> {
+        self.device.as_ref()
+    }
+
+    /// The session's mark in the record: the first 16 bytes of the SHA-256 of its
+    /// id, which itself is written nowhere.
+    #[must_use]
+    pub const fn session(&self) -> Option<&[u8; 16]> {
+        self.session.as_ref()
+    }
+
+    /// How the request was proven.
+    #[must_use]
+    pub const fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    /// Where it came from; none for a local socket.
+    #[must_use]
+    pub const fn peer(&self) -> Option<IpAddr> {
+        self.peer
+    }
+
+    /// The state of the directory that it was proven with.
+    #[must_use]
+    pub const fn directory_seq(&self) -> u64 {
+        self.directory_seq
+    }
+
+    /// The nonce of a proof with the device's own key, as sent.
+    #[must_use]
+    pub fn nonce(&self) -> Option<&str> {
+        self.nonce.as_deref()
+    }
+
+    /// When the proof says it was made; without one, when it came in.
+    #[must_use]
+    pub const fn created(&self) -> Timestamp {
+        self.created
+    }
+
+    /// The caller on the local admin socket: user `peer_uid` by the kernel's
+    /// word (`SO_PEERCRED`). This is the one way to a caller without a proof.
+    ///
+    /// # Errors
+    /// [`Case::ForeignUser`] for a user who is neither `server_uid` nor root.
+    pub fn admin_socket(peer_uid: u32, server_uid: u32, now: Timestamp) -> Result<Self, Refusal> {
+        if peer_uid != server_uid && peer_uid != 0 {
+            return Err(Case::ForeignUser.into());
+        }
+        let id = FieldTuple::new("procura.actor.admin-socket.v1").u32(peer_uid);
+        let id = ActorId::from_bytes(sha256(id.as_bytes()));
+        Ok(Self {
+            actor: id,
+            owner: id,
+            device: None,
+            session: None,
+            profile: Profile::AdminSocket,
+            peer: None,
+            directory_seq: 0,
+            nonce: None,
+            created: now,
+        })
+    }
+
+    /// A caller out of nothing, for the tests of other crates.
+    #[cfg(feature = "fake")]
+    #[must_use]
+    pub fn fake(
+        profile: Profile,
+        actor: ActorId,
+        owner: ActorId,
+        device: Option<Thumbprint>,
+        directory_seq: u64,
+    ) -> Self {
+        Self {
+            actor,
+            owner,
+            device,
+            session: (profile == Profile::Session).then_some([0; 16]),
+            profile,
+            peer: None,
+            directory_seq,
+            nonce: None,
+            created: Timestamp::from_millis(0),
+        }
+    }
+}

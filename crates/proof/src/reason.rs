@@ -1,0 +1,349 @@
+//! Why a request is refused: one case per row of `spec/reasons.md`.
+
+use procura_types::{ActorId, Duration, Thumbprint};
+use std::fmt;
+
+/// The words for a refusal, the same everywhere (`protocol.md` §3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No proof of ours is in the request.
+    MissingHeaders,
+    /// There is one, and it breaks a rule of form.
+    Malformed,
+    /// Made too long ago, or too far ahead.
+    TimestampOutOfWindow,
+    /// No such device.
+    UnknownAgent,
+    /// The device, its actor or an actor above it was revoked.
+    Revoked,
+    /// The signature does not verify.
+    BadSignature,
+    /// The body is not the one that was signed.
+    DigestMismatch,
+    /// The nonce or counter was used before.
+    NonceReplayed,
+    /// Not a session of ours.
+    SessionUnknown,
+    /// The session is over.
+    SessionExpired,
+    /// Who is at the other end may not use this way in.
+    SourceNotAllowed,
+    /// More proofs than one key may use.
+    RateLimited,
+    /// What is needed to decide is not to be had; nothing is known of the proof.
+    VerifierUnavailable,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::MissingHeaders,
+        Self::Malformed,
+        Self::TimestampOutOfWindow,
+        Self::UnknownAgent,
+        Self::Revoked,
+        Self::BadSignature,
+        Self::DigestMismatch,
+        Self::NonceReplayed,
+        Self::SessionUnknown,
+        Self::SessionExpired,
+        Self::SourceNotAllowed,
+        Self::RateLimited,
+        Self::VerifierUnavailable,
+    ];
+
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MissingHeaders => "missing_headers",
+            Self::Malformed => "malformed",
+            Self::TimestampOutOfWindow => "timestamp_out_of_window",
+            Self::UnknownAgent => "unknown_agent",
+            Self::Revoked => "revoked",
+            Self::BadSignature => "bad_signature",
+            Self::DigestMismatch => "digest_mismatch",
+            Self::NonceReplayed => "nonce_replayed",
+            Self::SessionUnknown => "session_unknown",
+            Self::SessionExpired => "session_expired",
+            Self::SourceNotAllowed => "source_not_allowed",
+            Self::RateLimited => "rate_limited",
+            Self::VerifierUnavailable => "verifier_unavailable",
+        }
+    }
+
+    /// The HTTP status of the answer.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::SourceNotAllowed => 403,
+            Self::RateLimited => 429,
+            Self::VerifierUnavailable => 503,
+            _ => 401,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The checks in their order: a request that breaks two rules is refused for
+/// the earlier one (`protocol.md` §3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// Who is at the other end of a local socket.
+    Source,
+    /// What can be said without clock or keys.
+    Shape,
+    /// Between 60 s ago and 15 s ahead.
+    Clock,
+    /// The key is known and active.
+    Key,
+    /// The signature verifies.
+    Signature,
+    /// The body is the one that was signed.
+    Digest,
+    /// It was never used before.
+    Replay,
+}
+
+impl Step {
+    /// The word of `spec/reasons.md`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Shape => "shape",
+            Self::Clock => "clock",
+            Self::Key => "key",
+            Self::Signature => "signature",
+            Self::Digest => "digest",
+            Self::Replay => "replay",
+        }
+    }
+}
+
+macro_rules! cases {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $step:ident, $reason:ident, $detail:literal;)*) => {
+        /// What exactly is wrong: a row of `spec/reasons.md`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Case {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Case {
+            /// Every case, in the order of the checks.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The name of the row.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// At which check it is found.
+            #[must_use]
+            pub const fn step(self) -> Step {
+                match self { $(Self::$name => Step::$step,)* }
+            }
+
+            /// The word for it.
+            #[must_use]
+            pub const fn reason(self) -> Reason {
+                match self { $(Self::$name => Reason::$reason,)* }
+            }
+
+            /// A sentence for whoever made the request. It tells nothing that
+            /// the request did not contain.
+            #[must_use]
+            pub const fn detail(self) -> &'static str {
+                match self { $(Self::$name => $detail,)* }
+            }
+        }
+    };
+}
+
+cases! {
+    /// Another user on the admin socket.
+    ForeignUser = "foreign_user", Source, SourceNotAllowed,
+        "The admin socket serves the user that the server runs as, and root.";
+    /// No `Signature-Input` or no `Signature`.
+    NoSignature = "no_signature", Shape, MissingHeaders,
+        "The request has no Signature-Input and Signature fields (RFC 9421).";
+    /// None of the signatures has our tag.
+    NoOwnTag = "no_own_tag", Shape, MissingHeaders,
+        "No signature of the request has the tag procura-v1.";
+    /// Fields of another profile beside the native one.
+    MixedProfiles = "mixed_profiles", Shape, Malformed,
+        "X-Agent fields and an RFC 9421 signature exclude each other.";
+    /// `Signature-Input` cannot be read.
+    InputSyntax = "input_syntax", Shape, Malformed,
+        "Signature-Input is not a dictionary of inner lists of strings with each label once.";
+    /// `Signature` cannot be read or lacks the label.
+    SignatureSyntax = "signature_syntax", Shape, Malformed,
+        "Signature is not a dictionary of byte sequences that has the label of Signature-Input once.";
+    /// Two signatures with our tag.
+    TwoSignatures = "two_signatures", Shape, Malformed,
+        "More than one signature has the tag procura-v1.";
+    /// A parameter is missing or of another type.
+    ParameterMissing = "parameter_missing", Shape, Malformed,
+        "The parameters created, nonce, keyid, alg and tag are required once, with their types.";
+    /// `alg` is none of ours.
+    AlgorithmUnknown = "algorithm_unknown", Shape, Malformed,
+        "alg is none of ed25519, ecdsa-p256-sha256 and hmac-sha256.";
+    /// `keyid` beside an asymmetric `alg` is no thumbprint.
+    KeyIdForm = "keyid_form", Shape, Malformed,
+        "keyid is not the RFC 7638 thumbprint of a key.";
+    /// The nonce has not the form that `alg` asks for.
+    NonceForm = "nonce_form", Shape, Malformed,
+        "The nonce is not base64url of 16 to 48 bytes.";
+    /// The nonce of a session is no counter.
+    CounterForm = "counter_form", Shape, Malformed,
+        "The nonce of a session is not a decimal counter.";
+    /// Method, authority or path cannot be signed.
+    TargetForm = "target_form", Shape, Malformed,
+        "The method, the authority or the path is not one that can be signed.";
+    /// Method, authority, path or query is not covered.
+    TargetNotCovered = "target_not_covered", Shape, Malformed,
+        "The signature has to cover @method, @authority, @path and @query.";
+    /// There is a body, and it is not covered.
+    BodyNotCovered = "body_not_covered", Shape, Malformed,
+        "With a body the signature has to cover content-digest and content-type.";
+    /// `Content-Encoding` is sent and not covered.
+    EncodingNotCovered = "encoding_not_covered", Shape, Malformed,
+        "A content-encoding that is sent has to be covered.";
+    /// `Authorization` is sent and not covered.
+    AuthorizationNotCovered = "authorization_not_covered", Shape, Malformed,
+        "An authorization field that is sent has to be covered.";
+    /// A covered component is none that a request can have here.
+    ComponentUnsupported = "component_unsupported", Shape, Malformed,
+        "A covered component, or a parameter of it, is not supported in a request, or occurs twice.";
+    /// A covered component is not in the request.
+    ComponentAbsent = "component_absent", Shape, Malformed,
+        "A covered component is not in the request.";
+    /// A covered field has a value that cannot be signed.
+    ComponentValue = "component_value", Shape, Malformed,
+        "A covered field has a value that does not fit its component.";
+    /// `Content-Digest` has no usable sha-256.
+    DigestForm = "digest_form", Shape, Malformed,
+        "Content-Digest has no sha-256 of 32 bytes (RFC 9530).";
+    /// A join request whose key, code or signature has no known form.
+    JoinForm = "join_form", Shape, Malformed,
+        "The join request has no acceptable device key, or a code hash that is not of 32 bytes.";
+    /// More than 60 s old.
+    TooOld = "too_old", Clock, TimestampOutOfWindow,
+        "The request was made more than 60 s ago by the server's clock.";
+    /// More than 15 s ahead.
+    TooNew = "too_new", Clock, TimestampOutOfWindow,
+        "The request was made more than 15 s ahead of the server's clock.";
+    /// Past its own `expires`.
+    SignatureExpired = "signature_expired", Clock, TimestampOutOfWindow,
+        "The signature is past its own expires parameter.";
+    /// No device of this thumbprint.
+    DeviceUnknown = "device_unknown", Key, UnknownAgent,
+        "No device with this key has joined.";
+    /// The device is revoked.
+    DeviceRevoked = "device_revoked", Key, Revoked,
+        "The device was revoked.";
+    /// The actor or one above it is revoked.
+    ActorRevoked = "actor_revoked", Key, Revoked,
+        "The actor of the device, or an actor above it, was revoked.";
+    /// The session id is garbled, of another audience, or of an unknown epoch.
+    SessionForeign = "session_foreign", Key, SessionUnknown,
+        "The session is not one of this server.";
+    /// Past the end of the session.
+    SessionOver = "session_over", Key, SessionExpired,
+        "The session is over; start a new one with the device's key.";
+    /// The session knows a later directory than we do.
+    DirectoryBehind = "directory_behind", Key, VerifierUnavailable,
+        "The server's directory is older than the session; it cannot tell whether the device is still active.";
+    /// The key is not one for `alg`.
+    AlgorithmMismatch = "algorithm_mismatch", Signature, BadSignature,
+        "The signature does not verify.";
+    /// The signature does not verify under the device's key.
+    SignatureRefused = "signature_refused", Signature, BadSignature,
+        "The signature does not verify.";
+    /// The MAC does not verify under the session's key.
+    MacRefused = "mac_refused", Signature, BadSignature,
+        "The signature does not verify.";
+    /// A joining device did not sign with its own key.
+    JoinRefused = "join_refused", Signature, BadSignature,
+        "The join request is not signed by the key that it brings.";
+    /// The body has another SHA-256.
+    BodyChanged = "body_changed", Digest, DigestMismatch,
+        "The body is not the one that Content-Digest names.";
+    /// The nonce was used before.
+    NonceUsed = "nonce_used", Replay, NonceReplayed,
+        "The nonce was used before with this key.";
+    /// The counter was used before, or is behind the window.
+    CounterUsed = "counter_used", Replay, NonceReplayed,
+        "The counter was used before in this session, or lies more than 4095 behind the highest.";
+    /// The key has used more nonces than are remembered for one.
+    OverCap = "over_cap", Replay, RateLimited,
+        "This key has used as many proofs as are remembered for one; slow down.";
+    /// The guard cannot tell whether the nonce was used.
+    GuardUnavailable = "guard_unavailable", Replay, VerifierUnavailable,
+        "The server cannot tell yet whether this proof was used before; make a new one later.";
+}
+
+/// A no to a request. [`Refusal::reason`] and the status go to the caller, all
+/// of it to the log and the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What exactly is wrong.
+    pub case: Case,
+    /// When it is worth to try again, for `Retry-After`.
+    pub retry_after: Option<Duration>,
+    /// The device that the request names. Only from step digest on is it proven
+    /// that the device made it.
+    pub device: Option<Thumbprint>,
+    /// The actor of that device.
+    pub actor: Option<ActorId>,
+}
+
+impl Refusal {
+    /// A refusal before anybody is known. What may pass by itself is worth
+    /// another try after a second.
+    #[must_use]
+    pub const fn new(case: Case) -> Self {
+        let retry_after = match case.reason() {
+            Reason::RateLimited | Reason::VerifierUnavailable => Some(Duration::from_secs(1)),
+            _ => None,
+        };
+        Self {
+            case,
+            retry_after,
+            device: None,
+            actor: None,
+        }
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.case.reason()
+    }
+
+    /// The HTTP status of the answer.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.case.reason().status()
+    }
+}
+
+impl From<Case> for Refusal {
+    fn from(case: Case) -> Self {
+        Self::new(case)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.case.detail())
+    }
+}
+
+impl std::error::Error for Refusal {}

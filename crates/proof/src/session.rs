@@ -1,0 +1,265 @@
+//! Sessions: keys that no server keeps (`protocol.md` §3.4).
+
+use procura_crypto::{LockedKey, MacKey, OpenError, hkdf_sha256, open_once, seal_once, sha256};
+use procura_types::{
+    ActorId, Duration, Entropy, EntropyError, FieldTuple, Secret, Thumbprint, Timestamp, encoding,
+};
+use std::sync::Arc;
+
+/// How long a session lasts.
+pub const SESSION_LIFE: Duration = Duration::from_secs(600);
+/// How long it can be renewed, from its first issue.
+pub const RENEWAL_LIFE: Duration = Duration::from_secs(12 * 3600);
+
+const VERSION: u8 = 1;
+/// `u8 version ‖ u32be epoch ‖ 16 bytes of salt`.
+const HEADER_BYTES: usize = 21;
+const SALT_BYTES: usize = 16;
+/// Actor, device, first issue, end, directory sequence.
+const CONTENT_BYTES: usize = 32 + 32 + 8 + 8 + 8;
+const TAG_BYTES: usize = 16;
+/// Header, content and tag as base64url.
+const ID_CHARS: usize = (HEADER_BYTES + CONTENT_BYTES + TAG_BYTES).div_ceil(3) * 4;
+
+/// Where the session roots are; implemented by whoever holds the keys.
+pub trait SessionKeys: Send + Sync {
+    /// The root of an epoch that is still accepted.
+    fn root(&self, epoch: u32) -> Option<Arc<LockedKey>>;
+
+    /// The epoch that new sessions are of, and its root; none while sealed.
+    fn current(&self) -> Option<(u32, Arc<LockedKey>)>;
+}
+
+/// A session as its holder gets it.
+pub struct Issued {
+    /// The `keyid` of its requests.
+    pub session_id: String,
+    /// The key of their MACs. It leaves the server over TLS or loopback only.
+    pub mac_key: Secret<[u8; 32]>,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// No session was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// There is no session root, because the server is sealed.
+    #[error("the server is sealed")]
+    Sealed,
+    /// Twelve hours have passed since the first issue.
+    #[error("the session can no longer be renewed")]
+    RenewalOver,
+    /// No salt to be had.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// The cryptographic library refused.
+    #[error("the session could not be sealed")]
+    Library(#[from] procura_crypto::SealError),
+}
+
+/// For whom a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subject {
+    /// The actor.
+    pub actor: ActorId,
+    /// The device that proved itself.
+    pub device: Thumbprint,
+}
+
+/// Issues a session for verifiers of `audience`. `first_issue` is that of the
+/// session which this one renews, or `now`; `directory_seq` is the state of the
+/// directory that the subject was proven with.
+pub fn issue(
+    keys: &dyn SessionKeys,
+    subject: &Subject,
+    audience: &str,
+    now: Timestamp,
+    first_issue: Timestamp,
+    directory_seq: u64,
+    entropy: &dyn Entropy,
+) -> Result<Issued, IssueError> {
+    let (epoch, root) = keys.current().ok_or(IssueError::Sealed)?;
+    let last = first_issue.plus(RENEWAL_LIFE);
+    if now >= last {
+        return Err(IssueError::RenewalOver);
+    }
+    let expires = now.plus(SESSION_LIFE).min(last);
+    let mut salt = [0; SALT_BYTES];
+    entropy.fill(&mut salt)?;
+
+    let mut id = Vec::with_capacity(HEADER_BYTES + CONTENT_BYTES + TAG_BYTES);
+    id.push(VERSION);
+    id.extend_from_slice(&epoch.to_be_bytes());
+    id.extend_from_slice(&salt);
+
+    let mut content = Vec::with_capacity(CONTENT_BYTES);
+    content.extend_from_slice(subject.actor.as_bytes());
+    content.extend_from_slice(subject.device.as_bytes());
+    content.extend_from_slice(&first_issue.as_millis().to_be_bytes());
+    content.extend_from_slice(&expires.as_millis().to_be_bytes());
+    content.extend_from_slice(&directory_seq.to_be_bytes());
+
+    let derived = Derived::new(&audience_key(&root, audience), audience, &salt);
+    let sealed = seal_once(&derived.encryption, derived.nonce, &id, &content)?;
+    id.extend_from_slice(&sealed);
+    Ok(Issued {
+        session_id: encoding::b64url(&id),
+        mac_key: derived.mac,
+        expires,
+    })
+}
+
+/// The session id did not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SessionFault {
+    /// Garbled, of another audience, or of an epoch that is not accepted.
+    #[error("not a session of this server")]
+    Unknown,
+    /// No locked memory for its key.
+    #[error("no locked memory for the key of a session")]
+    Memory,
+}
+
+/// An opened session. Whether it is over, and whether its device is still
+/// active, is for the caller to check each time.
+pub struct Session {
+    pub(crate) mac_key: MacKey,
+    pub(crate) epoch: u32,
+    subject: Subject,
+    first_issue: Timestamp,
+    expires: Timestamp,
+    directory_seq: u64,
+    hash: [u8; 16],
+}
+
+/// Opens a session id for a verifier of `audience`.
+pub fn open(keys: &dyn SessionKeys, id: &str, audience: &str) -> Result<Session, SessionFault> {
+    if id.len() > ID_CHARS {
+        return Err(SessionFault::Unknown);
+    }
+    let raw = encoding::from_b64url("keyid", id).map_err(|_| SessionFault::Unknown)?;
+    let (header, sealed) = raw
+        .split_at_checked(HEADER_BYTES)
+        .ok_or(SessionFault::Unknown)?;
+    let (epoch, salt) = match header {
+        [VERSION, a, b, c, d, salt @ ..] => (u32::from_be_bytes([*a, *b, *c, *d]), salt),
+        _ => return Err(SessionFault::Unknown),
+    };
+    let root = keys.root(epoch).ok_or(SessionFault::Unknown)?;
+    let derived = Derived::new(&audience_key(&root, audience), audience, salt);
+    let content = match open_once(&derived.encryption, derived.nonce, header, sealed) {
+        Ok(content) => content,
+        Err(OpenError::Malformed | OpenError::UnknownEpoch(_) | OpenError::Refused) => {
+            return Err(SessionFault::Unknown);
+        }
+    };
+    let mut content = Content(content.expose());
+    let (actor, device) = (content.take()?, content.take()?);
+    let (first_issue, expires) = (content.number()?, content.number()?);
+    let directory_seq = content.number()?;
+    content.end()?;
+    let mut hash = [0; 16];
+    hash.copy_from_slice(sha256(id.as_bytes()).split_at(16).0);
+    let mac_key = LockedKey::new(derived.mac).map_err(|_| SessionFault::Memory)?;
+    Ok(Session {
+        mac_key: MacKey::from_locked(mac_key),
+        epoch,
+        subject: Subject {
+            actor: ActorId::from_bytes(actor),
+            device: Thumbprint::from_bytes(device),
+        },
+        first_issue: Timestamp::from_millis(first_issue),
+        expires: Timestamp::from_millis(expires),
+        directory_seq,
+        hash,
+    })
+}
+
+impl Session {
+    /// For whom it is.
+    #[must_use]
+    pub const fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// When the first of the sessions that it renews was issued.
+    #[must_use]
+    pub const fn first_issue(&self) -> Timestamp {
+        self.first_issue
+    }
+
+    /// When it ends.
+    #[must_use]
+    pub const fn expires(&self) -> Timestamp {
+        self.expires
+    }
+
+    /// The state of the directory that its subject was proven with.
+    #[must_use]
+    pub const fn directory_seq(&self) -> u64 {
+        self.directory_seq
+    }
+
+    /// The first half of the SHA-256 of its id.
+    pub(crate) const fn hash(&self) -> &[u8; 16] {
+        &self.hash
+    }
+
+    pub(crate) const fn name(&self) -> [u8; 16] {
+        self.hash
+    }
+}
+
+/// What a verifier that is not the server would hold: good for its audience only.
+fn audience_key(root: &LockedKey, audience: &str) -> Secret<[u8; 32]> {
+    let info = FieldTuple::new("procura.session.audience.v1").text(audience);
+    hkdf_sha256(root.expose(), b"", info.as_bytes())
+}
+
+/// The keys of one session.
+struct Derived {
+    encryption: Secret<[u8; 32]>,
+    nonce: [u8; 12],
+    mac: Secret<[u8; 32]>,
+}
+
+impl Derived {
+    fn new(audience_key: &Secret<[u8; 32]>, audience: &str, salt: &[u8]) -> Self {
+        let info = FieldTuple::new("procura.session.v1").text(audience);
+        let all: Secret<[u8; 76]> = hkdf_sha256(audience_key.expose(), salt, info.as_bytes());
+        let (encryption, rest) = all.expose().split_at(32);
+        let (nonce, mac) = rest.split_at(12);
+        let mut out = Self {
+            encryption: Secret::new([0; 32]),
+            nonce: [0; 12],
+            mac: Secret::new([0; 32]),
+        };
+        out.encryption.expose_mut().copy_from_slice(encryption);
+        out.nonce.copy_from_slice(nonce);
+        out.mac.expose_mut().copy_from_slice(mac);
+        out
+    }
+}
+
+/// Reads the content from front to end.
+struct Content<'a>(&'a [u8]);
+
+impl Content<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], SessionFault> {
+        let (field, rest) = self.0.split_first_chunk().ok_or(SessionFault::Unknown)?;
+        self.0 = rest;
+        Ok(*field)
+    }
+
+    fn number(&mut self) -> Result<u64, SessionFault> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn end(&self) -> Result<(), SessionFault> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(SessionFault::Unknown)
+        }
+    }
+}

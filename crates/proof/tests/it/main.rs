@@ -1,0 +1,16 @@
+//! Proofs as the server sees them: made by `sign`, changed in every way that
+//! matters, and verified.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::as_conversions
+)]
+
+mod accepted;
+mod fixture;
+mod hostile;
+mod join;
+mod refusals;
+mod sessions;

@@ -1,0 +1,85 @@
+//! From a permit to the entry that records it.
+
+use procura_directory::Snapshot;
+use procura_ledger::{Entry, SessionMark};
+use procura_policy::{Basis, Op, Permit};
+use procura_types::wire::{CallerReport, Receipt};
+use procura_types::{ActorId, Clock, Entropy, EntropyError, GrantId, RunId, Thumbprint, TraceId};
+use std::borrow::Cow;
+
+/// Where a request came from, besides its caller.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The HTTP request.
+    pub trace: TraceId,
+    /// What a daemon said of the process behind it; advisory.
+    pub report: Option<CallerReport>,
+}
+
+impl Origin {
+    /// A request without a report.
+    #[must_use]
+    pub const fn new(trace: TraceId) -> Self {
+        Self {
+            trace,
+            report: None,
+        }
+    }
+}
+
+/// What an operation adds to its entry.
+#[derive(Debug, Clone, Default)]
+pub struct Details {
+    /// The grant that it made, ended or used.
+    pub grant: Option<GrantId>,
+    /// The approval that it took, for the offline verifier.
+    pub approval: Option<Receipt>,
+    /// The hand-over.
+    pub run: Option<RunId>,
+    /// Who acts, where the caller is not an actor yet: the owner whom `init`
+    /// makes, with their first device.
+    pub subject: Option<(ActorId, Thumbprint)>,
+    /// A word on why.
+    pub reason: Option<String>,
+}
+
+/// The intent entry of a permit.
+pub(crate) fn intent<O: Op>(
+    permit: &Permit<O>,
+    snapshot: &Snapshot,
+    origin: &Origin,
+    details: Details,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> Result<Entry, EntropyError> {
+    let caller = permit.caller();
+    let (actor, device) = match details.subject {
+        Some((actor, device)) => (actor, Some(device)),
+        None => (*caller.actor(), caller.device().copied()),
+    };
+    let owner = match (snapshot.actor(&actor), details.subject) {
+        (Some(record), _) => record.owner,
+        (None, Some(_)) => actor,
+        (None, None) => *caller.owner(),
+    };
+    let grant = details.grant.or(match permit.basis() {
+        Basis::Grant(grant) => Some(grant),
+        _ => None,
+    });
+    Ok(Entry {
+        actor: Some(actor),
+        owner: Some(owner),
+        device,
+        session: caller.session().copied().map(SessionMark::from_bytes),
+        namespace: permit.resource().namespace().cloned(),
+        resource: Some(permit.resource().to_string()),
+        grant,
+        approval: details.approval.map(Box::new),
+        run: details.run,
+        reason: details.reason.map(Cow::Owned),
+        profile: Cow::Borrowed(caller.profile().as_str()),
+        ip: caller.peer(),
+        caller: origin.report.clone(),
+        ..Entry::new(clock.now(), entropy, O::ACTION.as_str(), origin.trace)?
+    })
+}

@@ -1,0 +1,28 @@
+//! Nothing happens unrecorded. A permit becomes an effect only here: a change of
+//! state through [`RecordedBatch`], whose ledger entry and rows commit together;
+//! a release of a value through [`Recorded`], whose intent is durable first.
+//!
+//! Behind the write path this crate also keeps the directory snapshot in step
+//! with the store, publishes tiles and checkpoints, and answers questions about
+//! the record.
+
+mod batch;
+mod directory;
+mod entry;
+mod publisher;
+mod query;
+mod recorder;
+mod refusal;
+mod spool;
+pub mod tables;
+mod tiles;
+
+pub use batch::RecordedBatch;
+pub use directory::Directory;
+pub use entry::{Details, Origin};
+pub use publisher::{Published, Publisher, PublisherError, PublisherParts};
+pub use query::{QueryError, RecordReader};
+pub use recorder::{ChangeError, RecordError, Recorded, Recorder};
+pub use refusal::{Refusal, RefusalQueue};
+pub use spool::{Spool, SpoolError};
+pub use tiles::{Tiles, TilesError};

@@ -1,0 +1,482 @@
+//! Behind the write path: tiles, and a signed checkpoint every 200 ms when there
+//! is something new.
+//!
+//! A (size, root) is signed only after it was stored by compare-and-set, so that
+//! no two checkpoints of one size can differ, whatever crashes when.
+
+use crate::directory::Following;
+use crate::recorder::RecordError;
+use crate::tables::{ACTORS, DEVICES, GRANTS, LEDGER, NAMESPACES, PUBLISHED, PublishedRow, ROLES};
+use crate::tiles::{Tiles, TilesError};
+use arc_swap::ArcSwapOption;
+use procura_crypto::sha256;
+use procura_ledger::{
+    Checkpoint, Frontier, Hash, HashTiles as _, LedgerError, NoteSigner, TileKind, TilePath,
+    TileWriter, Vkey, inclusion_proof, verify_inclusion,
+};
+use procura_store::{Batch, CommitObserver, CommitView, Expected, Head, Row, Store, StoreError};
+use procura_types::{BatchId, Clock, Duration, Entropy, FieldTuple};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{Notify, watch};
+
+/// How long entries wait for their checkpoint.
+const EVERY: Duration = Duration::from_millis(200);
+/// Entries read from the log at once.
+const PAGE: usize = 4096;
+const KEY: &str = "published";
+
+/// The record cannot be published, or is not the one that was signed before.
+#[derive(Debug, thiserror::Error)]
+pub enum PublisherError {
+    /// A checkpoint that was signed names more than the store holds, or other
+    /// content: the store was rolled back or shortened.
+    #[error("the store does not hold what checkpoint {size} signed: {what}")]
+    RolledBack {
+        /// The size that the checkpoint names.
+        size: u64,
+        /// What differs.
+        what: &'static str,
+    },
+    /// Files.
+    #[error(transparent)]
+    Tiles(#[from] TilesError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Formats and signatures.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Storing before signing.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// A signed checkpoint.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// Entries in the tree.
+    pub size: u64,
+    /// The signed note.
+    pub note: String,
+}
+
+/// What the publisher needs to work.
+pub struct PublisherParts {
+    /// The store that holds the log.
+    pub store: Store,
+    /// Where the files go.
+    pub tiles: Tiles,
+    /// Signs; its name is the log's origin.
+    pub signer: NoteSigner,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+struct Pending {
+    /// Entries that the publisher was told of, in order, from `next` on.
+    length: AtomicU64,
+    wake: Notify,
+}
+
+impl CommitObserver for Pending {
+    fn committed(&self, commits: &[CommitView<'_>]) {
+        let last = commits
+            .iter()
+            .flat_map(CommitView::appended)
+            .filter(|appended| appended.log == LEDGER)
+            .map(|appended| appended.index)
+            .last();
+        if let Some(last) = last {
+            self.length.store(last + 1, Ordering::Release);
+            self.wake.notify_one();
+        }
+    }
+}
+
+/// Publishes for as long as it lives.
+pub struct Publisher {
+    tiles: Tiles,
+    vkey: Vkey,
+    latest: Arc<ArcSwapOption<Published>>,
+    changed: watch::Receiver<u64>,
+    problem: Arc<Mutex<Option<String>>>,
+    task: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    stop: Arc<Notify>,
+}
+
+impl Publisher {
+    /// Checks what was published before against the store, brings the files up to
+    /// date, and goes on from there. Fails when the store is older than a
+    /// checkpoint that this home signed.
+    pub async fn start(parts: PublisherParts) -> Result<Self, PublisherError> {
+        let vkey = parts.signer.vkey().clone();
+        let pending = Arc::new(Pending {
+            length: AtomicU64::new(0),
+            wake: Notify::new(),
+        });
+        parts.store.observe(Arc::new(Following(Arc::downgrade(&pending))));
+        let mut worker = tokio::task::spawn_blocking(move || Worker::resume(parts))
+            .await
+            .map_err(|_| PublisherError::RolledBack {
+                size: 0,
+                what: "the check did not finish",
+            })??;
+        pending
+            .length
+            .fetch_max(worker.parts.store.log_len(LEDGER)?, Ordering::AcqRel);
+        let latest = Arc::new(ArcSwapOption::empty());
+        let (changes, changed) = watch::channel(0);
+        let first = worker
+            .publish(pending.length.load(Ordering::Acquire))
+            .await?;
+        changes.send_replace(first.size);
+        latest.store(Some(Arc::new(first)));
+        let problem = Arc::new(Mutex::new(None));
+        let stop = Arc::new(Notify::new());
+        let tiles = worker.parts.tiles.clone();
+        let task = tokio::spawn(worker.run(
+            pending,
+            Arc::clone(&latest),
+            changes,
+            Arc::clone(&problem),
+            Arc::clone(&stop),
+        ));
+        Ok(Self {
+            tiles,
+            vkey,
+            latest,
+            changed,
+            problem,
+            task: Mutex::new(Some(task)),
+            stop,
+        })
+    }
+
+    /// The newest signed checkpoint.
+    #[must_use]
+    pub fn latest(&self) -> Option<Arc<Published>> {
+        self.latest.load_full()
+    }
+
+    /// Waits until a checkpoint covers `size` entries; `None` when publishing
+    /// has stopped.
+    pub async fn covering(&self, size: u64) -> Option<Arc<Published>> {
+        let mut changed = self.changed.clone();
+        changed
+            .wait_for(|published| *published >= size)
+            .await
+            .ok()?;
+        self.latest()
+    }
+
+    /// Checkpoints verify with this.
+    #[must_use]
+    pub const fn vkey(&self) -> &Vkey {
+        &self.vkey
+    }
+
+    /// The files.
+    #[must_use]
+    pub const fn tiles(&self) -> &Tiles {
+        &self.tiles
+    }
+
+    /// Why nothing is being published, if so.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.problem
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Publishes what is left and stops.
+    pub async fn stop(&self) {
+        self.stop.notify_one();
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            // A worker that panicked has nothing left to publish.
+            let _ = task.await;
+        }
+    }
+}
+
+struct Worker {
+    parts: PublisherParts,
+    writer: TileWriter,
+    frontier: Frontier,
+    row: Option<Row<PublishedRow>>,
+}
+
+impl Worker {
+    /// Where the store and the files stand, and whether they may.
+    fn resume(parts: PublisherParts) -> Result<Self, PublisherError> {
+        let row = PUBLISHED.get(&parts.store, &KEY.to_owned())?;
+        let length = parts.store.log_len(LEDGER)?;
+        let (size, frontier) = match &row {
+            None => (0, Frontier::new()),
+            Some(row) => (row.value.size, Frontier::from_bytes(&row.value.frontier)?),
+        };
+        let rolled_back = |size, what| PublisherError::RolledBack { size, what };
+        if size > length {
+            return Err(rolled_back(size, "entries are missing at the end"));
+        }
+        if let Some(note) = parts.tiles.checkpoint()? {
+            // A checkpoint beside the store that is ahead of it, or another at the
+            // same size: an older or another store was put in its place.
+            let signed = Checkpoint::open(&note, parts.signer.vkey())?;
+            if signed.size > size {
+                return Err(rolled_back(
+                    signed.size,
+                    "the store knows only older checkpoints",
+                ));
+            }
+            if signed.size == size && signed.root != frontier.root() {
+                return Err(rolled_back(
+                    signed.size,
+                    "another tree of the same size is stored",
+                ));
+            }
+        }
+        if let Some(row) = &row {
+            let head = parts.store.head()?;
+            if head.seq.get() < row.value.seq {
+                return Err(rolled_back(size, "the store's sequence is older"));
+            }
+        }
+        parts.tiles.set_size(size);
+        let writer = match Self::files(&parts, size, &frontier) {
+            Ok(writer) => writer,
+            Err(error) => {
+                tracing::warn!(%error, size, "the ledger's files are not whole and are written anew");
+                let writer = Self::rebuild(&parts, size)?;
+                check_edge(&parts.tiles, size, &frontier)
+                    .map_err(|_| rolled_back(size, "the entries do not hash to the stored root"))?;
+                writer
+            }
+        };
+        Ok(Self {
+            parts,
+            writer,
+            frontier,
+            row,
+        })
+    }
+
+    fn files(
+        parts: &PublisherParts,
+        size: u64,
+        frontier: &Frontier,
+    ) -> Result<TileWriter, PublisherError> {
+        check_edge(&parts.tiles, size, frontier)?;
+        let width = TilePath::width_in(size, 0, size / 256);
+        let bundle = if width == 0 {
+            Vec::new()
+        } else {
+            let path = TilePath::new(TileKind::Entries, size / 256, width)?;
+            parts.tiles.serve(&path)?.ok_or(LedgerError::TileTooShort {
+                path: path.to_string(),
+            })?
+        };
+        Ok(TileWriter::resume(size, &parts.tiles, &bundle)?)
+    }
+
+    /// Writes all files anew from the store's log.
+    fn rebuild(parts: &PublisherParts, size: u64) -> Result<TileWriter, PublisherError> {
+        let mut writer = TileWriter::new();
+        push_log(&parts.store, &mut writer, None, size, |file| {
+            Ok(parts.tiles.write(&file)?)
+        })?;
+        for file in writer.flush().files {
+            parts.tiles.write(&file)?;
+        }
+        Ok(writer)
+    }
+
+    async fn run(
+        mut self,
+        pending: Arc<Pending>,
+        latest: Arc<ArcSwapOption<Published>>,
+        changes: watch::Sender<u64>,
+        problem: Arc<Mutex<Option<String>>>,
+        stop: Arc<Notify>,
+    ) {
+        let mut last = false;
+        while !last {
+            tokio::select! {
+                () = pending.wake.notified() => {}
+                () = stop.notified() => last = true,
+            }
+            let length = pending.length.load(Ordering::Acquire);
+            if length > self.frontier.size() {
+                let outcome = self.publish(length).await;
+                let mut problem = problem.lock().unwrap_or_else(PoisonError::into_inner);
+                match outcome {
+                    Ok(published) => {
+                        *problem = None;
+                        let size = published.size;
+                        latest.store(Some(Arc::new(published)));
+                        changes.send_replace(size);
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "no checkpoint could be published");
+                        *problem = Some(error.to_string());
+                        // Tried again with the next entry.
+                    }
+                }
+            }
+            if !last {
+                tokio::select! {
+                    () = tokio::time::sleep(EVERY) => {}
+                    () = stop.notified() => last = true,
+                }
+            }
+        }
+    }
+
+    /// Takes the entries up to `length` in, stores (size, root), then signs.
+    async fn publish(&mut self, length: u64) -> Result<Published, PublisherError> {
+        let (tiles, frontier) = (self.parts.tiles.clone(), &mut self.frontier);
+        push_log(
+            &self.parts.store,
+            &mut self.writer,
+            Some(frontier),
+            length,
+            |file| Ok(tiles.write(&file)?),
+        )?;
+        let flush = self.writer.flush();
+        for file in &flush.files {
+            self.parts.tiles.write(file)?;
+        }
+        if self
+            .row
+            .as_ref()
+            .is_none_or(|stored| stored.value.size != self.frontier.size())
+        {
+            self.store().await?;
+        }
+        let Some(row) = self.row.as_ref().map(|stored| stored.value.clone()) else {
+            return Err(PublisherError::RolledBack {
+                size: length,
+                what: "nothing was stored",
+            });
+        };
+        let checkpoint = Checkpoint {
+            origin: self.parts.signer.vkey().name().to_owned(),
+            size: row.size,
+            root: self.frontier.root(),
+            seq: Some(row.seq),
+            set: Some(row.set_digest),
+            extensions: Vec::new(),
+        };
+        let note = checkpoint.sign(&self.parts.signer)?;
+        self.parts.tiles.put_checkpoint(&note)?;
+        self.parts.tiles.set_size(row.size);
+        for path in &flush.obsolete {
+            self.parts.tiles.remove(path);
+        }
+        Ok(Published {
+            size: row.size,
+            note,
+        })
+    }
+
+    async fn store(&mut self) -> Result<(), PublisherError> {
+        let head = self.parts.store.head()?;
+        let row = PublishedRow {
+            size: self.frontier.size(),
+            frontier: self.frontier.to_bytes(),
+            seq: head.seq.get(),
+            set_digest: directory_digest(&head),
+        };
+        let now = self.parts.clock.now();
+        let id = BatchId::generate(now, self.parts.entropy.as_ref()).map_err(RecordError::from)?;
+        let mut batch = Batch::new(id);
+        let expected = self
+            .row
+            .as_ref()
+            .map_or(Expected::Absent, |stored| Expected::At(stored.version));
+        PUBLISHED.expect(&mut batch, &KEY.to_owned(), expected);
+        PUBLISHED.put(&mut batch, &KEY.to_owned(), &row);
+        let committed = self
+            .parts
+            .store
+            .commit(batch)
+            .await
+            .map_err(RecordError::from)?;
+        self.row = Some(Row {
+            version: committed.seq,
+            value: row,
+        });
+        Ok(())
+    }
+}
+
+/// The set digests of the directory's tables as one value.
+fn directory_digest(head: &Head) -> [u8; 32] {
+    let tables = [
+        ACTORS.name(),
+        DEVICES.name(),
+        ROLES.name(),
+        NAMESPACES.name(),
+        GRANTS.name(),
+    ];
+    let tuple = tables.iter().fold(
+        FieldTuple::new("procura.directory.set.v1"),
+        |tuple, table| tuple.text(table).bytes(&head.table(table).to_bytes()),
+    );
+    sha256(tuple.as_bytes())
+}
+
+/// Whether the files lead from the last entry to the root.
+fn check_edge(tiles: &Tiles, size: u64, frontier: &Frontier) -> Result<(), PublisherError> {
+    let Some(last) = size.checked_sub(1) else {
+        return Ok(());
+    };
+    let width = TilePath::width_in(size, 0, last / 256);
+    let leaves = tiles.hash_tile(0, last / 256, width)?;
+    let leaf = leaves.last().copied().unwrap_or_else(Hash::empty_root);
+    let path = inclusion_proof(tiles, last, size)?;
+    Ok(verify_inclusion(
+        &leaf,
+        last,
+        size,
+        &path,
+        &frontier.root(),
+    )?)
+}
+
+/// Feeds the log from where the writer stands up to `length`.
+fn push_log(
+    store: &Store,
+    writer: &mut TileWriter,
+    mut frontier: Option<&mut Frontier>,
+    length: u64,
+    mut write: impl FnMut(procura_ledger::TileFile) -> Result<(), PublisherError>,
+) -> Result<(), PublisherError> {
+    while writer.size() < length {
+        let left = usize::try_from(length - writer.size())
+            .unwrap_or(PAGE)
+            .min(PAGE);
+        let entries = store.log_read(LEDGER, writer.size(), left)?;
+        if entries.is_empty() {
+            return Err(PublisherError::RolledBack {
+                size: length,
+                what: "entries are missing",
+            });
+        }
+        for entry in entries {
+            let leaf = writer.push(entry.bytes.expose())?;
+            if let Some(frontier) = frontier.as_deref_mut() {
+                frontier.push(leaf);
+            }
+        }
+        for file in writer.take_complete() {
+            write(file)?;
+        }
+    }
+    Ok(())
+}

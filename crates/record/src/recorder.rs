@@ -1,0 +1,283 @@
+//! The two ways on from a permit.
+
+use crate::batch::RecordedBatch;
+use crate::directory::Directory;
+use crate::entry::{self, Details, Origin};
+use crate::refusal::{Refusal, RefusalQueue};
+use crate::tables::{DIRECTORY_GUARD, GUARD, LEDGER};
+use procura_ledger::{Decision, Entry, Phase};
+use procura_policy::{Decider, Denied, Op, Permit};
+use procura_store::{Batch, CommitError, Expected, Seq, Store, StoreError};
+use procura_types::{BatchId, Clock, Entropy, EntropyError, EntryId};
+use std::sync::Arc;
+
+/// How often a change is built anew when others were faster.
+const ATTEMPTS: usize = 5;
+
+/// Why an operation could not be recorded; then it did not happen either.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The directory moved and the operation is not allowed any more.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// Others changed the same rows five times in a row.
+    #[error("others changed the same records at the same time; try again")]
+    Contended,
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The commit failed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The entry could not be written.
+    #[error(transparent)]
+    Entry(#[from] procura_ledger::LedgerError),
+    /// No random bytes.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
+
+/// Why a change failed: in its own words, or because it could not be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError<E> {
+    /// The domain refused; nothing was changed.
+    #[error("{0}")]
+    Domain(E),
+    /// It could not be recorded; nothing was changed.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// A permit whose intent is durable in the ledger. Values are released and
+/// outside effects run only against one of these.
+pub struct Recorded<O: Op> {
+    permit: Permit<O>,
+    entry: EntryId,
+    run: Option<procura_types::RunId>,
+    origin: Origin,
+}
+
+impl<O: Op> Recorded<O> {
+    /// The operation; the only source of targets.
+    #[must_use]
+    pub const fn op(&self) -> &O {
+        self.permit.op()
+    }
+
+    /// The permit.
+    #[must_use]
+    pub const fn permit(&self) -> &Permit<O> {
+        &self.permit
+    }
+
+    /// The intent's entry.
+    #[must_use]
+    pub const fn entry(&self) -> EntryId {
+        self.entry
+    }
+}
+
+/// Records, and so lets happen.
+pub struct Recorder {
+    store: Store,
+    directory: Arc<Directory>,
+    decider: Arc<dyn Decider>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    refusals: RefusalQueue,
+}
+
+impl Recorder {
+    /// A recorder over an unsealed store. Starts the queue of refusals, so it
+    /// must be called inside a Tokio runtime.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        directory: Arc<Directory>,
+        decider: Arc<dyn Decider>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        let refusals = RefusalQueue::start(store.clone(), Arc::clone(&clock), Arc::clone(&entropy));
+        Self {
+            store,
+            directory,
+            decider,
+            clock,
+            entropy,
+            refusals,
+        }
+    }
+
+    /// The directory that decisions are made on.
+    #[must_use]
+    pub const fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// The store behind.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The decider.
+    #[must_use]
+    pub fn decider(&self) -> &dyn Decider {
+        self.decider.as_ref()
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// The source of random bytes.
+    #[must_use]
+    pub fn entropy(&self) -> &dyn Entropy {
+        self.entropy.as_ref()
+    }
+
+    /// Queues a refusal for the record; never waits.
+    pub fn refuse(&self, refusal: Refusal) {
+        self.refusals.push(refusal);
+    }
+
+    /// Waits until every refusal so far is in the ledger.
+    pub async fn drain_refusals(&self) {
+        self.refusals.drain().await;
+    }
+
+    fn batch_at(&self, directory_seq: u64) -> Result<Batch, RecordError> {
+        let id = BatchId::generate(self.clock.now(), self.entropy.as_ref())?;
+        let mut batch = Batch::new(id);
+        let expected = if directory_seq == 0 {
+            Expected::Absent
+        } else {
+            Expected::At(Seq::new(directory_seq))
+        };
+        DIRECTORY_GUARD.expect(&mut batch, &GUARD.to_owned(), expected);
+        Ok(batch)
+    }
+
+    /// Brings the permit to the directory of now. What was withdrawn meanwhile is
+    /// denied here.
+    fn renew<O: Op>(
+        &self,
+        permit: &mut Permit<O>,
+    ) -> Result<Arc<procura_directory::Snapshot>, Denied> {
+        let snapshot = self.directory.snapshot();
+        if snapshot.seq() != permit.directory_seq() {
+            permit.renew(self.decider.as_ref(), &snapshot, self.clock.now())?;
+        }
+        Ok(snapshot)
+    }
+
+    /// Makes the intent durable: the door to a release of values or an outside
+    /// effect. On return the entry is on disk.
+    pub async fn record<O: Op>(
+        &self,
+        permit: Permit<O>,
+        origin: Origin,
+        details: Details,
+    ) -> Result<Recorded<O>, RecordError> {
+        let nothing = |_: &Permit<O>, _: &mut Batch| Ok::<(), RecordError>(());
+        self.record_with(permit, origin, details, nothing).await.map_err(|error| match error {
+            ChangeError::Domain(error) | ChangeError::Record(error) => error,
+        })
+    }
+
+    /// As [`Self::record`], with rows of the operation's own in the same commit.
+    pub async fn record_with<O: Op, E>(
+        &self,
+        mut permit: Permit<O>,
+        origin: Origin,
+        details: Details,
+        rows: impl Fn(&Permit<O>, &mut Batch) -> Result<(), E>,
+    ) -> Result<Recorded<O>, ChangeError<E>> {
+        for _ in 0..ATTEMPTS {
+            let snapshot = self.renew(&mut permit).map_err(RecordError::from)?;
+            let entry = entry::intent(&permit, &snapshot, &origin, details.clone(), self.clock.as_ref(), self.entropy.as_ref())
+                .map_err(RecordError::from)?;
+            let mut batch = self.batch_at(snapshot.seq())?;
+            rows(&permit, &mut batch).map_err(ChangeError::Domain)?;
+            batch.append(LEDGER, entry.to_bytes().map_err(RecordError::from)?);
+            match self.store.commit(batch).await {
+                Ok(_) => return Ok(Recorded { permit, entry: entry.id, run: details.run, origin }),
+                Err(CommitError::Conflict { .. }) => {}
+                Err(error) => return Err(RecordError::from(error).into()),
+            }
+        }
+        Err(RecordError::Contended.into())
+    }
+
+    /// Records that an effect whose intent stands in the ledger failed. A release
+    /// that succeeded needs no outcome (`protocol.md` §6).
+    pub async fn failed<O: Op>(
+        &self,
+        recorded: &Recorded<O>,
+        reason: &str,
+    ) -> Result<(), RecordError> {
+        let snapshot = self.directory.snapshot();
+        let details = Details {
+            reason: Some(reason.to_owned()),
+            run: recorded.run,
+            ..Details::default()
+        };
+        let mut entry = entry::intent(
+            &recorded.permit,
+            &snapshot,
+            &recorded.origin,
+            details,
+            self.clock.as_ref(),
+            self.entropy.as_ref(),
+        )?;
+        entry.phase = Phase::Outcome;
+        entry.decision = Decision::Failed;
+        self.append(&entry).await
+    }
+
+    /// Appends an entry that stands for no permit: what the server itself does.
+    pub async fn append(&self, entry: &Entry) -> Result<(), RecordError> {
+        let id = BatchId::generate(self.clock.now(), self.entropy.as_ref())?;
+        let mut batch = Batch::new(id);
+        batch.append(LEDGER, entry.to_bytes()?);
+        self.store.commit(batch).await?;
+        Ok(())
+    }
+
+    /// Runs a change of state: `build` reads what it needs and puts rows, and the
+    /// rows commit together with the entry. When others were faster it is built
+    /// anew, decided anew, at most five times.
+    pub async fn change<O: Op, T, E>(
+        &self,
+        mut permit: Permit<O>,
+        origin: &Origin,
+        build: impl Fn(&mut RecordedBatch<'_, O>) -> Result<T, E>,
+    ) -> Result<T, ChangeError<E>> {
+        for _ in 0..ATTEMPTS {
+            let snapshot = self.renew(&mut permit).map_err(RecordError::from)?;
+            let rows = self.batch_at(snapshot.seq())?;
+            let mut batch = RecordedBatch::new(&permit, Arc::clone(&snapshot), &self.store, rows);
+            let value = build(&mut batch).map_err(ChangeError::Domain)?;
+            let (mut rows, details) = batch.into_parts();
+            let entry = entry::intent(
+                &permit,
+                &snapshot,
+                origin,
+                details,
+                self.clock.as_ref(),
+                self.entropy.as_ref(),
+            )
+            .map_err(RecordError::from)?;
+            rows.append(LEDGER, entry.to_bytes().map_err(RecordError::from)?);
+            match self.store.commit(rows).await {
+                Ok(_) => return Ok(value),
+                Err(CommitError::Conflict { .. }) => {}
+                Err(error) => return Err(RecordError::from(error).into()),
+            }
+        }
+        Err(RecordError::Contended.into())
+    }
+}

@@ -1,0 +1,209 @@
+//! Refusals and failed authentications: recorded without making anyone wait. A
+//! flood becomes summaries that keep the counts (`protocol.md` §6).
+
+use crate::tables::LEDGER;
+use procura_ledger::{Decision, Entry, SUMMARY, Summary};
+use procura_store::{Batch, Store};
+use procura_types::{ActorId, BatchId, Clock, Entropy, Namespace, Thumbprint, Timestamp, TraceId};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// Refusals that wait to be written. Beyond that they are counted.
+const QUEUE: usize = 4096;
+/// Entries in one batch.
+const BATCH: usize = 64;
+
+/// A request that was refused, or that failed to authenticate.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// What was attempted: `secret.read`, or `authenticate`.
+    pub action: String,
+    /// The reason, as the caller saw it.
+    pub reason: String,
+    /// When.
+    pub time: Timestamp,
+    /// Who, when it is known.
+    pub actor: Option<ActorId>,
+    /// The owner of the actor.
+    pub owner: Option<ActorId>,
+    /// Which device.
+    pub device: Option<Thumbprint>,
+    /// Where.
+    pub namespace: Option<Namespace>,
+    /// On what.
+    pub resource: Option<String>,
+    /// The profile of the proof, or `none`.
+    pub profile: &'static str,
+    /// The peer's address.
+    pub ip: Option<IpAddr>,
+    /// The HTTP request.
+    pub trace: TraceId,
+}
+
+enum Message {
+    Refusal(Box<Refusal>),
+    Drain(oneshot::Sender<()>),
+}
+
+/// How many were not written one by one, by action and reason.
+#[derive(Default)]
+struct Overflow {
+    counts: BTreeMap<(String, String), (u64, Timestamp, Timestamp)>,
+}
+
+/// Hands refusals to the ledger behind the requests.
+pub struct RefusalQueue {
+    queue: mpsc::Sender<Message>,
+    overflow: Arc<Mutex<Overflow>>,
+    wake: Arc<Notify>,
+}
+
+impl RefusalQueue {
+    /// Starts the writer; ends when the queue is dropped.
+    #[must_use]
+    pub fn start(store: Store, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let overflow = Arc::new(Mutex::new(Overflow::default()));
+        let wake = Arc::new(Notify::new());
+        let writer = Writer {
+            store,
+            clock,
+            entropy,
+            overflow: Arc::clone(&overflow),
+        };
+        tokio::spawn(writer.run(receiver, Arc::clone(&wake)));
+        Self {
+            queue,
+            overflow,
+            wake,
+        }
+    }
+
+    /// Queues one; when the queue is full it is counted.
+    pub fn push(&self, refusal: Refusal) {
+        if let Err(error) = self.queue.try_send(Message::Refusal(Box::new(refusal))) {
+            if let mpsc::error::TrySendError::Full(Message::Refusal(refusal)) = error {
+                let mut overflow = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
+                let time = refusal.time;
+                let slot = overflow
+                    .counts
+                    .entry((refusal.action, refusal.reason))
+                    .or_insert((0, time, time));
+                *slot = (slot.0 + 1, slot.1.min(time), slot.2.max(time));
+            }
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits until everything queued so far is durable.
+    pub async fn drain(&self) {
+        let (done, wait) = oneshot::channel();
+        if self.queue.send(Message::Drain(done)).await.is_ok() {
+            // A writer that ended answers with an error; then nothing is left to wait for.
+            let _ = wait.await;
+        }
+    }
+}
+
+struct Writer {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    overflow: Arc<Mutex<Overflow>>,
+}
+
+impl Writer {
+    async fn run(self, mut receiver: mpsc::Receiver<Message>, wake: Arc<Notify>) {
+        let mut messages = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                count = receiver.recv_many(&mut messages, BATCH) => if count == 0 { break },
+                () = wake.notified() => {}
+            }
+            let mut waiters = Vec::new();
+            let mut entries = Vec::new();
+            for message in messages.drain(..) {
+                match message {
+                    Message::Refusal(refusal) => entries.extend(self.entry(*refusal)),
+                    Message::Drain(done) => waiters.push(done),
+                }
+            }
+            entries.extend(self.summaries());
+            if let Err(error) = self.write(&entries).await {
+                tracing::error!(%error, lost = entries.len(), "refusals could not be recorded");
+            }
+            for done in waiters {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn entry(&self, refusal: Refusal) -> Option<Entry> {
+        let Refusal {
+            action,
+            reason,
+            time,
+            actor,
+            owner,
+            device,
+            namespace,
+            resource,
+            profile,
+            ip,
+            trace,
+        } = refusal;
+        let entry = Entry::new(time, self.entropy.as_ref(), action, trace).ok()?;
+        Some(Entry {
+            decision: Decision::Deny,
+            reason: Some(Cow::Owned(reason)),
+            actor,
+            owner,
+            device,
+            namespace,
+            resource,
+            profile: Cow::Borrowed(profile),
+            ip,
+            ..entry
+        })
+    }
+
+    /// A flood, by action and reason; the reason stands in `resource`, as the
+    /// entry's own says that it is a summary.
+    fn summaries(&self) -> Vec<Entry> {
+        let counts =
+            std::mem::take(&mut *self.overflow.lock().unwrap_or_else(PoisonError::into_inner))
+                .counts;
+        counts
+            .into_iter()
+            .filter_map(|((action, reason), (count, from, until))| {
+                let now = self.clock.now();
+                let trace = TraceId::generate(now, self.entropy.as_ref()).ok()?;
+                Some(Entry {
+                    decision: Decision::Deny,
+                    reason: Some(Cow::Borrowed(SUMMARY)),
+                    resource: Some(format!("reason/{reason}")),
+                    summary: Some(Summary { count, from, until }),
+                    ..Entry::new(now, self.entropy.as_ref(), action, trace).ok()?
+                })
+            })
+            .collect()
+    }
+
+    async fn write(
+        &self,
+        entries: &[Entry],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::new(BatchId::generate(self.clock.now(), self.entropy.as_ref())?);
+        for entry in entries {
+            batch.append(LEDGER, entry.to_bytes()?);
+        }
+        self.store.commit(batch).await?;
+        Ok(())
+    }
+}

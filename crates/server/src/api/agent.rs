@@ -1,0 +1,86 @@
+//! `/v1/namespaces/{ns}/agents`.
+
+use super::link_code;
+use crate::app::Open;
+use crate::problem::Failure;
+use crate::serve::{Context, Endpoint, Input, Reply};
+use http::StatusCode;
+use procura_identity::{AgentCreate, AgentLink, AgentListing, AgentRevoke};
+use procura_policy::Permit;
+use procura_proof::Caller;
+use procura_types::wire;
+
+pub(super) struct List;
+
+impl Endpoint for List {
+    type Op = AgentListing;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = "/v1/namespaces/{ns}/agents";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(AgentListing { namespace: input.param("ns")? })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        Reply::json(&AgentListing::run(&permit, &context.open.directory.snapshot()))
+    }
+}
+
+pub(super) struct Create;
+
+impl Endpoint for Create {
+    type Op = AgentCreate;
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = List::PATH;
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let wire::AgentCreate { label, parent } = input.json()?;
+        Ok(AgentCreate { namespace: input.param("ns")?, label, parent })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let now = context.input.now;
+        let made = context.open.recorder.change(permit, &context.origin(), |batch| AgentCreate::run(batch, now)).await?;
+        Reply::with_status(StatusCode::CREATED, &made)
+    }
+}
+
+pub(super) struct Link;
+
+impl Endpoint for Link {
+    type Op = AgentLink;
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = "/v1/namespaces/{ns}/agents/{label}/link-code";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(AgentLink { namespace: input.param("ns")?, label: input.param("label")? })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let (now, entropy) = (context.input.now, context.app.entropy.as_ref());
+        let issued = context
+            .open
+            .recorder
+            .change(permit, &context.origin(), |batch| AgentLink::run(batch, now, entropy))
+            .await?;
+        link_code(&context, issued)
+    }
+}
+
+pub(super) struct Revoke;
+
+impl Endpoint for Revoke {
+    type Op = AgentRevoke;
+    const METHOD_NAME: &'static str = "DELETE";
+    const PATH: &'static str = "/v1/namespaces/{ns}/agents/{label}";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(AgentRevoke { namespace: input.param("ns")?, label: input.param("label")? })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let now = context.input.now;
+        let ended = context.open.recorder.change(permit, &context.origin(), |batch| AgentRevoke::run(batch, now)).await?;
+        Reply::json(&ended)
+    }
+}

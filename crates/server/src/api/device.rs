@@ -1,0 +1,85 @@
+//! `/v1/devices/{thumbprint}/revoke`: of an agent or of an operator, which are
+//! two operations with different rules.
+
+use crate::app::{App, Open};
+use crate::problem::{Code, Failure};
+use crate::serve::{Context, Endpoint, Input, Reply, serve};
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::RequestExt as _;
+use axum::response::Response;
+use axum::routing::post;
+use procura_identity::{DeviceRevocation, DeviceRevoke, OperatorDeviceRevoke};
+use procura_policy::Permit;
+use procura_proof::Caller;
+use procura_types::Thumbprint;
+use std::sync::Arc;
+
+const PATH: &str = "/v1/devices/{thumbprint}/revoke";
+
+pub(super) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
+    router.route(PATH, post(async |State(app): State<Arc<App>>, request: Request| revoke(&app, request).await))
+}
+
+/// Whose device it is decides which operation is authorized.
+async fn revoke(app: &App, mut request: Request) -> Response {
+    let thumbprint = request.extract_parts::<Path<String>>().await.ok().and_then(|path| path.0.parse().ok());
+    let found = app.open().ok().zip(thumbprint).and_then(|(open, thumbprint): (Arc<Open>, Thumbprint)| {
+        DeviceRevocation::resolve(&open.directory.snapshot(), &thumbprint)
+    });
+    match found {
+        Some(DeviceRevocation::Operator(_)) => serve::<OfOperator>(app, request).await,
+        // What does not exist is refused after the caller was proven.
+        _ => serve::<OfAgent>(app, request).await,
+    }
+}
+
+fn resolve(open: &Open, input: &Input) -> Result<DeviceRevocation, Failure> {
+    DeviceRevocation::resolve(&open.directory.snapshot(), &input.param("thumbprint")?).ok_or_else(missing)
+}
+
+fn missing() -> Failure {
+    Failure::new(Code::NotFound, "There is no such device, or it is not for you to know.")
+}
+
+pub(super) struct OfAgent;
+
+impl Endpoint for OfAgent {
+    type Op = DeviceRevoke;
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = PATH;
+
+    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        match resolve(open, input)? {
+            DeviceRevocation::Agent(op) => Ok(op),
+            DeviceRevocation::Operator(_) => Err(missing()),
+        }
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let now = context.input.now;
+        context.open.recorder.change(permit, &context.origin(), |batch| DeviceRevoke::run(batch, now)).await?;
+        Ok(Reply::nothing())
+    }
+}
+
+pub(super) struct OfOperator;
+
+impl Endpoint for OfOperator {
+    type Op = OperatorDeviceRevoke;
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = PATH;
+
+    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        match resolve(open, input)? {
+            DeviceRevocation::Operator(op) => Ok(op),
+            DeviceRevocation::Agent(_) => Err(missing()),
+        }
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let now = context.input.now;
+        context.open.recorder.change(permit, &context.origin(), |batch| OperatorDeviceRevoke::run(batch, now)).await?;
+        Ok(Reply::nothing())
+    }
+}

@@ -1,0 +1,150 @@
+//! From the errors of the domain to the one table.
+
+use crate::problem::{Code, Failure};
+use procura_authority::AuthorityError;
+use procura_identity::IdentityError;
+use procura_record::{ChangeError, QueryError, RecordError};
+use procura_store::{CommitError, StoreError};
+use procura_vault::VaultError;
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Sealed => Self::new(Code::Sealed, "The vault was sealed meanwhile."),
+            StoreError::Corrupt { .. } | StoreError::Shape { .. } => {
+                Self::new(Code::Damaged, "What is stored is not what was written.").because(error)
+            }
+            StoreError::Poisoned => Self::new(Code::Unknown, "An earlier write failed; restart the server.").because(error),
+            _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        match &error {
+            CommitError::Conflict { .. } => Self::new(Code::Contended, "Others changed the same records at the same time."),
+            CommitError::Full => Self::new(Code::StorageFull, "The disk is full: nothing was changed and nothing was released."),
+            CommitError::Sealed => Self::new(Code::Sealed, "The vault was sealed meanwhile."),
+            CommitError::TooLarge => Self::new(Code::TooLarge, "The change is larger than the store takes at once."),
+            CommitError::Unknown | CommitError::Poisoned => {
+                Self::new(Code::Unknown, "The write failed and its outcome is not known; restart the server.").because(error)
+            }
+            CommitError::Corrupt { .. } => Self::new(Code::Damaged, "What is stored is not what was written.").because(error),
+            _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<RecordError> for Failure {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Denied(denied) => crate::serve::denial(denied),
+            RecordError::Contended => Self::new(Code::Contended, "Others changed the same records at the same time."),
+            RecordError::Store(error) => error.into(),
+            RecordError::Commit(error) => error.into(),
+            other => Self::new(Code::LedgerUnavailable, "The record cannot be written, so nothing happened.").because(other),
+        }
+    }
+}
+
+impl<E: Into<Failure>> From<ChangeError<E>> for Failure {
+    fn from(error: ChangeError<E>) -> Self {
+        match error {
+            ChangeError::Domain(error) => error.into(),
+            ChangeError::Record(error) => error.into(),
+        }
+    }
+}
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::NotFound => Self::new(Code::NotFound, "There is no such entry."),
+            QueryError::OutOfRange => Self::new(Code::NotFound, "The published log has no such size."),
+            QueryError::Store(error) => error.into(),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<VaultError> for Failure {
+    fn from(error: VaultError) -> Self {
+        let text = error.to_string();
+        match error {
+            VaultError::NotFound(_) | VaultError::NoNamespace => Self::new(Code::NotFound, text),
+            VaultError::NamespaceExists => Self::new(Code::AlreadyExists, text),
+            VaultError::VersionMismatch { .. } => Self::new(Code::VersionMismatch, text),
+            VaultError::TooLarge => Self::new(Code::TooLarge, text),
+            VaultError::BadDescription => {
+                let mut failure = Self::new(Code::Malformed, text);
+                failure.field = Some("description");
+                failure
+            }
+            VaultError::Damaged { .. } | VaultError::DamagedKey(_) => {
+                Self::new(Code::Damaged, "The stored value does not open: it was moved, edited or rolled back.").because(text)
+            }
+            VaultError::Store(error) => error.into(),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<IdentityError> for Failure {
+    fn from(error: IdentityError) -> Self {
+        let text = error.to_string();
+        match error {
+            IdentityError::NoOperator(_) | IdentityError::NoAgent(_) | IdentityError::NoNamespace(_) => {
+                Self::new(Code::NotFound, text)
+            }
+            IdentityError::NameTaken(_) | IdentityError::LabelTaken(_) => Self::new(Code::AlreadyExists, text),
+            IdentityError::TooDeep | IdentityError::LastSteward => Self::new(Code::Conflict, text),
+            IdentityError::BadRole => {
+                let mut failure = Self::new(Code::Malformed, text);
+                failure.field = Some("roles");
+                failure
+            }
+            IdentityError::Join(refusal) => Self::new(Code::CodeRefused, text).with_reason(refusal.as_str()),
+            IdentityError::Founded => Self::new(Code::AlreadyInitialised, text),
+            IdentityError::RootKeyAlgorithm => Self::new(Code::Malformed, text),
+            IdentityError::Store(error) => error.into(),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<AuthorityError> for Failure {
+    fn from(error: AuthorityError) -> Self {
+        let text = error.to_string();
+        let field = |field| {
+            let mut failure = Self::new(Code::Malformed, text.clone());
+            failure.field = Some(field);
+            failure
+        };
+        match error {
+            AuthorityError::NoProject(_)
+            | AuthorityError::NotMember
+            | AuthorityError::NoRequest
+            | AuthorityError::NoGrant
+            | AuthorityError::NoRun => Self::new(Code::NotFound, text),
+            AuthorityError::NoAgent(_) => field("agents"),
+            AuthorityError::TooManyAgents => field("agents"),
+            AuthorityError::TooManyNames | AuthorityError::TooLong => field("names"),
+            AuthorityError::NothingApproved | AuthorityError::NotAsked(_) => field("names"),
+            AuthorityError::BadStart => field("from"),
+            AuthorityError::BadEnd => field("until"),
+            AuthorityError::Ambiguous(_) => Self::new(Code::AmbiguousName, text),
+            AuthorityError::NothingToDeliver(_) => Self::new(Code::NothingToDeliver, text),
+            AuthorityError::MissingSecret(_) => Self::new(Code::ValueMissing, text),
+            AuthorityError::TooManyPending => Self::new(Code::RateLimited, text),
+            AuthorityError::AlreadyApproved
+            | AuthorityError::AlreadyDenied
+            | AuthorityError::RequestExpired
+            | AuthorityError::AgentRevoked => Self::new(Code::Conflict, text),
+            AuthorityError::BadSignature => Self::new(Code::SignatureRefused, text).with_reason("bad_signature"),
+            AuthorityError::Vault(error) => error.into(),
+            AuthorityError::Store(error) => error.into(),
+            other => Self::internal(other),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `/v1/join`: the only way in for a device.
+
+use crate::app::{App, Open};
+use crate::problem::{Code, Failure};
+use crate::proving::refused;
+use crate::serve::{Input, Peer, Reply, denial, read};
+use crate::server_id;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::post;
+use procura_identity::{DeviceJoin, IdentityError, Join, Joined, OperatorJoin};
+use procura_policy::{Op, authorize};
+use procura_proof::{Caller, Joining, verify_join};
+use procura_record::{Origin, RecordedBatch};
+use procura_types::wire::{JoinAnswer, JoinRequest};
+use procura_types::{FieldTuple, Timestamp, TraceId};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+pub(super) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
+    router.route("/v1/join", post(async |State(app): State<Arc<App>>, request: Request| serve(&app, request).await))
+}
+
+/// Joining has no device yet to prove itself, so it does not go through the
+/// adapter; order and record are the same: prove, decide, record, run.
+async fn serve(app: &App, request: Request) -> Response {
+    let began = std::time::Instant::now();
+    let now = app.clock.now();
+    let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
+    let Ok(trace) = TraceId::generate(now, app.entropy.as_ref()) else {
+        return Failure::internal("no random bytes").into_response_for(TraceId::from_bytes([0; 16]));
+    };
+    let answer = tokio::time::timeout(app.config.request_time(), async {
+        let open = app.open()?;
+        let input = read(request, trace, peer, now).await?;
+        join(app, &open, &input).await
+    });
+    let response = match answer.await {
+        Ok(Ok(reply)) => reply.into_response(trace),
+        Ok(Err(failure)) => failure.into_response_for(trace),
+        Err(_) => Failure::new(Code::Timeout, "The request took longer than the server waits.").into_response_for(trace),
+    };
+    app.metrics.request("device.join", response.status(), began.elapsed());
+    response
+}
+
+async fn join(app: &App, open: &Open, input: &Input) -> Result<Reply, Failure> {
+    let request: JoinRequest = input.json()?;
+    let snapshot = open.directory.snapshot();
+    let server = server_id(&open.vault);
+    let peer = input.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let (joining, caller) = verify_join(&request, &server, &snapshot, input.now, peer)
+        .map_err(|refusal| refused(app, open, &snapshot, input, &refusal))?;
+    let opened = Join::resolve(open.vault.store(), &snapshot, &joining, input.now);
+    let joined = match opened {
+        Ok(Join::Device(op)) => bind(open, input, caller, op, DeviceJoin::run).await,
+        Ok(Join::Operator(op)) => bind(open, input, caller, op, OperatorJoin::run).await,
+        Err(error) => Err(note(open, input, &joining, error)),
+    }?;
+    let ledger_vkey = open.vault.installation().ledger_vkey;
+    let message = FieldTuple::new("procura.join.answer.v1")
+        .bytes(server.as_bytes())
+        .bytes(joining.code_sha256())
+        .bytes(joined.actor.as_bytes())
+        .bytes(joined.device.as_bytes())
+        .text(&ledger_vkey);
+    let server_signature = open.vault.server_key().sign(message.as_bytes()).map_err(Failure::internal)?;
+    Reply::json(&JoinAnswer {
+        actor: joined.actor,
+        name: joined.name,
+        label: joined.label,
+        device: joined.device,
+        owner: joined.owner,
+        server_key: open.vault.server_key().public().to_jwk(),
+        namespace: joined.namespace,
+        ledger_vkey,
+        server_signature,
+    })
+}
+
+async fn bind<O: Op>(
+    open: &Open,
+    input: &Input,
+    caller: Caller,
+    op: O,
+    run: fn(&mut RecordedBatch<'_, O>, Timestamp) -> Result<Joined, IdentityError>,
+) -> Result<Joined, Failure> {
+    let snapshot = open.directory.snapshot();
+    let permit = authorize(open.recorder.decider(), &snapshot, caller, op, input.now)
+        .map_err(|(denied, _, _)| denial(denied))?;
+    let now = input.now;
+    Ok(open.recorder.change(permit, &Origin::new(input.trace), |batch| run(batch, now)).await?)
+}
+
+/// A code that does not let a device in stands in the record.
+fn note(open: &Open, input: &Input, joining: &Joining, error: IdentityError) -> Failure {
+    if let IdentityError::Join(refusal) = &error {
+        open.recorder.refuse(procura_record::Refusal {
+            action: "device.join".to_owned(),
+            reason: refusal.as_str().to_owned(),
+            time: input.now,
+            actor: Some(*joining.actor()),
+            owner: None,
+            device: Some(joining.device()),
+            namespace: None,
+            resource: Some(format!("device/{}", joining.device())),
+            profile: procura_proof::Profile::Join.as_str(),
+            ip: input.peer,
+            trace: input.trace,
+        });
+    }
+    error.into()
+}

@@ -1,0 +1,198 @@
+//! `/v1/ledger`: checkpoints, tiles, entries, proofs.
+
+use crate::app::Open;
+use crate::problem::{Code, Failure};
+use crate::serve::{Context, Endpoint, Input, Reply};
+use bytes::Bytes;
+use procura_ledger::{TileKind, TilePath};
+use procura_policy::{Action, Op, Permit, Resource};
+use procura_proof::Caller;
+use procura_record::Details;
+use procura_types::wire::{EntryQuery, ProofAnswer};
+use procura_types::{EntryId, Malformed, Namespace};
+use serde::Deserialize;
+
+/// Reads a part of the record: of one namespace, by its auditors.
+pub(crate) struct LedgerRead {
+    namespace: Namespace,
+    query: EntryQuery,
+}
+
+impl Op for LedgerRead {
+    const ACTION: Action = Action::LedgerRead;
+    fn resource(&self) -> Resource {
+        Resource::Namespace(self.namespace.clone())
+    }
+}
+
+/// Reads the whole record.
+pub(crate) struct LedgerExport<T> {
+    what: T,
+}
+
+impl<T: Send + Sync + 'static> Op for LedgerExport<T> {
+    const ACTION: Action = Action::LedgerExport;
+    fn resource(&self) -> Resource {
+        Resource::Installation
+    }
+}
+
+/// Reads what proves that the log only grows; nothing of what is in it.
+pub(crate) struct LedgerCheckpoint<T> {
+    what: T,
+}
+
+impl<T: Send + Sync + 'static> Op for LedgerCheckpoint<T> {
+    const ACTION: Action = Action::LedgerCheckpoint;
+    fn resource(&self) -> Resource {
+        Resource::Installation
+    }
+}
+
+/// Entries of one namespace.
+pub(super) struct NamespaceEntries;
+
+impl Endpoint for NamespaceEntries {
+    type Op = LedgerRead;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = Entries::PATH;
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let query: EntryQuery = input.query()?;
+        let namespace = query.namespace.clone().ok_or(Malformed::new("namespace", "is given twice or not at all"))?;
+        Ok(LedgerRead { namespace, query })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        context.open.recorder.drain_refusals().await;
+        Reply::json(&context.open.reader.list(&permit.op().query)?)
+    }
+}
+
+/// Entries of the installation.
+pub(super) struct Entries;
+
+impl Endpoint for Entries {
+    type Op = LedgerExport<EntryQuery>;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = "/v1/ledger/entries";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(LedgerExport { what: input.query()? })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        context.open.recorder.drain_refusals().await;
+        Reply::json(&context.open.reader.list(&permit.op().what)?)
+    }
+}
+
+/// The newest checkpoint that covers everything acknowledged so far.
+pub(super) struct Checkpoint;
+
+impl Endpoint for Checkpoint {
+    type Op = LedgerCheckpoint<()>;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = "/v1/ledger/checkpoint";
+
+    fn parse(_: &Open, _: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(LedgerCheckpoint { what: () })
+    }
+
+    async fn run(context: Context<'_>, _: Permit<Self::Op>) -> Result<Reply, Failure> {
+        context.open.recorder.drain_refusals().await;
+        let size = context.open.reader.len()?;
+        let published = context
+            .open
+            .publisher
+            .covering(size)
+            .await
+            .ok_or_else(|| Failure::new(Code::LedgerUnavailable, "Checkpoints are not being published."))?;
+        Ok(Reply::raw("text/plain; charset=utf-8", Bytes::from(published.note.clone())))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sizes {
+    from: u64,
+    to: u64,
+}
+
+/// That one size goes on from another.
+pub(super) struct Consistency;
+
+impl Endpoint for Consistency {
+    type Op = LedgerCheckpoint<Sizes>;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = "/v1/ledger/consistency";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(LedgerCheckpoint { what: input.query()? })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let Sizes { from, to } = permit.op().what;
+        Reply::json(&context.open.reader.consistency(from, to)?)
+    }
+}
+
+/// A tile or an entry bundle, plain.
+pub(super) struct Tile;
+
+impl Endpoint for Tile {
+    type Op = LedgerExport<TilePath>;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = "/v1/ledger/tile/{*path}";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let path = input.parts.uri.path().strip_prefix("/v1/ledger/").unwrap_or_default();
+        let what = path.parse().map_err(|_| {
+            let mut failure = Failure::new(Code::Malformed, "The path is not one of C2SP tlog-tiles.");
+            failure.field = Some("path");
+            failure
+        })?;
+        Ok(LedgerExport { what })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let tiles = context.open.publisher.tiles();
+        let path = permit.op().what;
+        let bytes = tiles
+            .serve(&path)
+            .map_err(Failure::internal)?
+            .ok_or_else(|| Failure::new(Code::NotFound, "The published log has no such tile."))?;
+        if path.kind() == TileKind::Entries {
+            // A bundle shows what everybody did: that it was taken is recorded.
+            context.open.recorder.record(permit, context.origin(), Details::default()).await?;
+        }
+        Ok(Reply::raw("application/octet-stream", Bytes::from(bytes)))
+    }
+}
+
+/// One entry with its proof.
+pub(super) struct Proof;
+
+impl Endpoint for Proof {
+    type Op = LedgerExport<EntryId>;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = "/v1/ledger/proof/{id}";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(LedgerExport { what: input.param("id")? })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let id = permit.op().what;
+        let (index, entry) = context.open.reader.find(id)?;
+        // A checkpoint comes within 200 ms of its entry.
+        let published = context
+            .open
+            .publisher
+            .covering(index + 1)
+            .await
+            .ok_or_else(|| Failure::new(Code::LedgerUnavailable, "Checkpoints are not being published."))?;
+        let path = context.open.reader.inclusion(index, published.size)?;
+        Reply::json(&ProofAnswer { id, index, entry, path, checkpoint: published.note.clone() })
+    }
+}

@@ -1,0 +1,100 @@
+//! The native API (`protocol.md` §9), one file per resource. Each call is a
+//! declaration of its operation and a few lines.
+
+mod agent;
+mod device;
+mod errors;
+mod grant;
+mod join;
+mod ledger;
+mod namespace;
+mod operator;
+mod project;
+mod request;
+mod run;
+mod secret;
+mod session;
+pub mod status;
+
+use crate::app::App;
+use crate::problem::{Code, Failure};
+use crate::serve::{Context, Reply, mount, mount_either};
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use procura_identity::IssuedCode;
+use procura_types::wire::LinkCode;
+use procura_types::{LinkCodeText, TraceId};
+use std::sync::Arc;
+
+macro_rules! routes {
+    ($($endpoint:ty),* $(,)?) => {
+        /// Every call that goes through the adapter: method, path, action.
+        pub const CALLS: &[(&str, &str, &str)] = &[$((
+            <$endpoint as crate::serve::Endpoint>::METHOD_NAME,
+            <$endpoint as crate::serve::Endpoint>::PATH,
+            <<$endpoint as crate::serve::Endpoint>::Op as procura_policy::Op>::ACTION.as_str(),
+        ),)*];
+
+        fn calls(router: Router<Arc<App>>) -> Router<Arc<App>> {
+            $(let router = mount::<$endpoint>(router);)*
+            router
+        }
+    };
+}
+
+routes![
+    namespace::List, namespace::Create,
+    operator::List, operator::Invite, operator::SetRoles, operator::Revoke, operator::Link,
+    agent::List, agent::Create, agent::Link, agent::Revoke,
+    session::Start,
+    secret::List, secret::Read, secret::Write, secret::History,
+    project::List, project::Read, project::Write,
+    run::Deliver, run::End,
+    request::List, request::Read, request::Approve, request::Deny,
+    grant::List, grant::Read, grant::Withdraw,
+    ledger::Checkpoint, ledger::Consistency, ledger::Tile, ledger::Proof,
+    status::Seal,
+];
+
+/// The routes of the API listener.
+#[must_use]
+pub fn router(app: Arc<App>) -> Router {
+    let router = calls(Router::new());
+    let router = mount_either::<secret::Delete, secret::Destroy>(router, "destroy");
+    let router = mount_either::<ledger::Entries, ledger::NamespaceEntries>(router, "namespace");
+    let router = device::route(join::route(status::route(router)));
+    router
+        .fallback(async |State(app): State<Arc<App>>| refusal(&app, Code::NotFound, "There is no such path."))
+        .method_not_allowed_fallback(async |State(app): State<Arc<App>>| {
+            refusal(&app, Code::MethodNotAllowed, "This path does not take that method.")
+        })
+        .with_state(app)
+}
+
+/// The refusal of a request that reached no call.
+fn refusal(app: &App, code: Code, detail: &'static str) -> Response {
+    let trace = TraceId::generate(app.clock.now(), app.entropy.as_ref()).unwrap_or(TraceId::from_bytes([0; 16]));
+    Failure::new(code, detail).into_response_for(trace)
+}
+
+/// The query of lists that go by id.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PageQuery<I> {
+    after: Option<I>,
+    limit: Option<usize>,
+}
+
+/// A code that was just made, as its text.
+fn link_code(context: &Context<'_>, issued: IssuedCode) -> Result<Reply, Failure> {
+    let text = LinkCodeText {
+        code: issued.code,
+        server: crate::server_id(&context.open.vault),
+        installation: context.open.vault.installation().id,
+        joins: issued.joins,
+        url: context.app.public_url().to_owned(),
+    };
+    Reply::with_status(StatusCode::CREATED, &LinkCode { code: text.encode().expose().clone(), expires: issued.expires })
+}

@@ -1,0 +1,108 @@
+//! `/v1/operators`.
+
+use super::link_code;
+use crate::app::Open;
+use crate::problem::{Code, Failure};
+use crate::serve::{Context, Endpoint, Input, Reply};
+use procura_identity::{OperatorInvite, OperatorLink, OperatorListing, OperatorRevoke, OperatorRoles};
+use procura_policy::Permit;
+use procura_proof::Caller;
+use procura_types::wire;
+
+pub(super) struct List;
+
+impl Endpoint for List {
+    type Op = OperatorListing;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = "/v1/operators";
+
+    fn parse(_: &Open, _: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(OperatorListing)
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        Reply::json(&OperatorListing::run(&permit, &context.open.directory.snapshot()))
+    }
+}
+
+pub(super) struct Invite;
+
+impl Endpoint for Invite {
+    type Op = OperatorInvite;
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = List::PATH;
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let wire::OperatorInvite { name, roles } = input.json()?;
+        Ok(OperatorInvite { name, roles })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let (now, entropy) = (context.input.now, context.app.entropy.as_ref());
+        let issued = context
+            .open
+            .recorder
+            .change(permit, &context.origin(), |batch| OperatorInvite::run(batch, now, entropy))
+            .await?;
+        link_code(&context, issued)
+    }
+}
+
+pub(super) struct SetRoles;
+
+impl Endpoint for SetRoles {
+    type Op = OperatorRoles;
+    const METHOD_NAME: &'static str = "PUT";
+    const PATH: &'static str = "/v1/operators/{name}/roles";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let wire::RolesPut { roles } = input.json()?;
+        Ok(OperatorRoles { name: input.param("name")?, roles })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let operator = context.open.recorder.change(permit, &context.origin(), OperatorRoles::run).await?;
+        Reply::json(&operator)
+    }
+}
+
+pub(super) struct Revoke;
+
+impl Endpoint for Revoke {
+    type Op = OperatorRevoke;
+    const METHOD_NAME: &'static str = "DELETE";
+    const PATH: &'static str = "/v1/operators/{name}";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(OperatorRevoke { name: input.param("name")? })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let now = context.input.now;
+        let ended = context.open.recorder.change(permit, &context.origin(), |batch| OperatorRevoke::run(batch, now)).await?;
+        Reply::json(&ended)
+    }
+}
+
+pub(super) struct Link;
+
+impl Endpoint for Link {
+    type Op = OperatorLink;
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = "/v1/operators/{name}/link-code";
+
+    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        OperatorLink::resolve(&open.directory.snapshot(), &input.param("name")?)
+            .ok_or_else(|| Failure::new(Code::NotFound, "There is no such operator, or it is not for you to know."))
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let (now, entropy) = (context.input.now, context.app.entropy.as_ref());
+        let issued = context
+            .open
+            .recorder
+            .change(permit, &context.origin(), |batch| OperatorLink::run(batch, now, entropy))
+            .await?;
+        link_code(&context, issued)
+    }
+}

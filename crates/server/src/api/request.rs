@@ -1,0 +1,87 @@
+//! `/v1/namespaces/{ns}/requests`.
+
+use super::PageQuery;
+use crate::app::Open;
+use crate::problem::Failure;
+use crate::serve::{Context, Endpoint, Input, Reply};
+use procura_authority::{RequestApprove, RequestDeny, RequestListing, RequestRead};
+use procura_policy::Permit;
+use procura_proof::Caller;
+use procura_types::wire::Approve as Approval;
+
+pub(super) struct List;
+
+impl Endpoint for List {
+    type Op = RequestListing;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = "/v1/namespaces/{ns}/requests";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let PageQuery { after, limit } = input.query()?;
+        Ok(RequestListing { namespace: input.param("ns")?, after, limit })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let open = context.open;
+        Reply::json(&RequestListing::run(&permit, &open.directory.snapshot(), open.vault.store(), context.input.now)?)
+    }
+}
+
+pub(super) struct Read;
+
+impl Endpoint for Read {
+    type Op = RequestRead;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = "/v1/namespaces/{ns}/requests/{id}";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(RequestRead { namespace: input.param("ns")?, id: input.param("id")? })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let open = context.open;
+        Reply::json(&RequestRead::run(&permit, &open.directory.snapshot(), open.vault.store(), context.input.now)?)
+    }
+}
+
+pub(super) struct Approve;
+
+impl Endpoint for Approve {
+    type Op = RequestApprove;
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = "/v1/namespaces/{ns}/requests/{id}/approve";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let Approval { names, from, until, signature } = input.json()?;
+        Ok(RequestApprove { namespace: input.param("ns")?, id: input.param("id")?, names, from, until, signature })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let installation = context.open.vault.installation().id;
+        let now = context.input.now;
+        let grant = context
+            .open
+            .recorder
+            .change(permit, &context.origin(), |batch| RequestApprove::run(batch, &installation, now))
+            .await?;
+        Reply::json(&grant)
+    }
+}
+
+pub(super) struct Deny;
+
+impl Endpoint for Deny {
+    type Op = RequestDeny;
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = "/v1/namespaces/{ns}/requests/{id}/deny";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(RequestDeny { namespace: input.param("ns")?, id: input.param("id")? })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let now = context.input.now;
+        context.open.recorder.change(permit, &context.origin(), |batch| RequestDeny::run(batch, now)).await?;
+        Ok(Reply::nothing())
+    }
+}

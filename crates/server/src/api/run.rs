@@ -1,0 +1,145 @@
+//! `/v1/namespaces/{ns}/projects/{name}/runs`: the main job.
+
+use crate::app::Open;
+use crate::problem::{Code, Failure};
+use crate::serve::{Context, Endpoint, Input, Reply, denial, refuse};
+use http::StatusCode;
+use procura_authority::{Matched, RequestCreate, RunDeliver, RunEnd, RunQuery};
+use procura_policy::{Concerned, Denied, DenyReason, Op, Permit, Resource, authorize};
+use procura_proof::Caller;
+use procura_record::Origin;
+use procura_types::wire::{RunPending, RunRequest, RunValue, RunValues, ValueB64};
+use procura_types::{Namespace, ProjectName, RunId};
+use procura_vault::{Releases, VaultError, Wanted};
+use std::collections::BTreeMap;
+
+/// A run with all that was found out about it before it was decided on.
+pub(crate) struct Run {
+    deliver: RunDeliver,
+    matched: Matched,
+}
+
+impl Op for Run {
+    const ACTION: procura_policy::Action = RunDeliver::ACTION;
+    fn resource(&self) -> Resource {
+        self.deliver.resource()
+    }
+    fn concerned(&self) -> Concerned<'_> {
+        self.deliver.concerned()
+    }
+}
+
+impl Releases for Run {
+    fn wanted(&self) -> Vec<Wanted<'_>> {
+        self.deliver.wanted()
+    }
+}
+
+pub(super) struct Deliver;
+
+impl Endpoint for Deliver {
+    type Op = Run;
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = "/v1/namespaces/{ns}/projects/{name}/runs";
+
+    fn parse(open: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure> {
+        let RunRequest { names, delivery, caller: report } = input.json()?;
+        let query = RunQuery { namespace: input.param("ns")?, project: input.param("name")?, names, delivery, report };
+        let matched = Matched::resolve(&open.vault, &open.directory.snapshot(), caller.actor(), query, input.now)?;
+        let run = RunId::generate(input.now, open.recorder.entropy()).map_err(Failure::internal)?;
+        Ok(Run { deliver: matched.deliver(run), matched })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let open = context.open;
+        let now = context.input.now;
+        let op = permit.op();
+        let origin = Origin { report: op.matched.report().cloned(), ..context.origin() };
+        let details = op.deliver.details();
+        // Intent and the row of the run are durable when this returns; only then
+        // are values opened.
+        let recorded = open
+            .recorder
+            .record_with(permit, origin, details, |permit, rows| {
+                permit.op().deliver.put(permit.basis(), permit.caller().device(), rows, now)
+            })
+            .await?;
+        let released = match open.vault.release(&recorded) {
+            Ok(released) => released,
+            Err(error) => {
+                open.recorder.failed(&recorded, "value_unreadable").await?;
+                return Err(match error {
+                    VaultError::NotFound(path) => Failure::new(Code::ValueMissing, format!("{path} cannot be read any more; nothing was delivered.")),
+                    other => other.into(),
+                });
+            }
+        };
+        let op = recorded.op();
+        let values: BTreeMap<_, _> = op
+            .deliver
+            .items()
+            .iter()
+            .zip(released)
+            .map(|(item, value)| {
+                let value_b64 = ValueB64::encode(value.value.expose());
+                (item.name.clone(), RunValue { path: item.path.clone(), version: value.version, value_b64 })
+            })
+            .collect();
+        Reply::json(&RunValues {
+            run: op.deliver.run(),
+            grant: RunDeliver::grant(recorded.permit().basis())?,
+            values,
+            unmatched: op.matched.unmatched().to_vec(),
+        })
+    }
+
+    /// Without a covering grant the run becomes a request, which a person answers.
+    async fn denied(context: Context<'_>, denied: Denied, caller: Caller, op: Self::Op) -> Result<Reply, Failure> {
+        if denied.reason != DenyReason::NoGrant {
+            refuse(&context, &caller, &op, denied);
+            return Err(denial(denied));
+        }
+        let open = context.open;
+        let now = context.input.now;
+        let (asked, unmatched) = (op.matched.items().to_vec(), op.matched.unmatched().to_vec());
+        let origin = Origin { report: op.matched.report().cloned(), ..context.origin() };
+        let ask: RequestCreate = op.matched.ask();
+        let snapshot = open.directory.snapshot();
+        let permit = match authorize(open.recorder.decider(), &snapshot, caller, ask, now) {
+            Ok(permit) => permit,
+            Err((denied, caller, ask)) => {
+                refuse(&context, &caller, &ask, denied);
+                return Err(denial(denied));
+            }
+        };
+        let request = match RequestCreate::waiting(&permit, open.vault.store(), now)? {
+            Some(waiting) => waiting,
+            None => {
+                open.recorder
+                    .change(permit, &origin, |batch| RequestCreate::run(batch, now, context.app.entropy.as_ref()))
+                    .await?
+            }
+        };
+        Reply::with_status(StatusCode::ACCEPTED, &RunPending { request, asked, unmatched })
+    }
+}
+
+pub(super) struct End;
+
+impl Endpoint for End {
+    type Op = RunEnd;
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = "/v1/namespaces/{ns}/projects/{name}/runs/{run}/end";
+
+    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let (namespace, project): (Namespace, ProjectName) = (input.param("ns")?, input.param("name")?);
+        RunEnd::resolve(open.vault.store(), &namespace, &project, input.param("run")?)?
+            .ok_or_else(|| Failure::new(Code::NotFound, "There is no such run, or it is not yours."))
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let now = context.input.now;
+        context.open.recorder.change(permit, &context.origin(), |batch| RunEnd::run(batch, now)).await?;
+        Ok(Reply::nothing())
+    }
+}

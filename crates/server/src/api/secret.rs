@@ -1,0 +1,183 @@
+//! `/v1/namespaces/{ns}/secrets` and `/history`.
+
+use crate::app::Open;
+use crate::problem::Failure;
+use crate::serve::{Context, Endpoint, Input, Reply};
+use procura_policy::Permit;
+use procura_proof::Caller;
+use procura_record::Details;
+use procura_types::wire::{self, SecretPut, SecretValue, ValueB64};
+use procura_types::SecretPath;
+use procura_vault::{SecretDelete, SecretDestroy, SecretHistoryQuery, SecretListing, SecretRead, SecretWrite, Wanted, VaultError};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    #[serde(default)]
+    prefix: String,
+    after: Option<SecretPath>,
+    limit: Option<usize>,
+}
+
+pub(super) struct List;
+
+impl Endpoint for List {
+    type Op = SecretListing;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = "/v1/namespaces/{ns}/secrets";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let ListQuery { prefix, after, limit } = input.query()?;
+        Ok(SecretListing { namespace: input.param("ns")?, prefix, after, limit })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        Reply::json(&SecretListing::run(&permit, context.open.vault.store())?)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VersionQuery {
+    version: Option<u64>,
+}
+
+pub(super) struct Read;
+
+impl Endpoint for Read {
+    type Op = SecretRead;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = "/v1/namespaces/{ns}/secrets/{*path}";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let VersionQuery { version } = input.query()?;
+        Ok(SecretRead { namespace: input.param("ns")?, path: input.param("path")?, version })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let open = context.open;
+        let op = permit.op();
+        if !open.vault.is_readable(Wanted { namespace: &op.namespace, path: &op.path, version: op.version })? {
+            return Err(VaultError::NotFound(op.path.clone()).into());
+        }
+        // The intent is durable when this returns; only then is the value opened.
+        let recorded = open.recorder.record(permit, context.origin(), Details::default()).await?;
+        let released = match open.vault.release(&recorded) {
+            Ok(released) => released,
+            Err(error) => {
+                open.recorder.failed(&recorded, "value_unreadable").await?;
+                return Err(error.into());
+            }
+        };
+        let path = recorded.op().path.clone();
+        match released.into_iter().next() {
+            Some(value) => Reply::json(&SecretValue {
+                path,
+                version: value.version,
+                value_b64: ValueB64::encode(value.value.expose()),
+                created: value.created,
+            }),
+            None => Err(VaultError::NotFound(path).into()),
+        }
+    }
+}
+
+pub(super) struct Write;
+
+impl Endpoint for Write {
+    type Op = SecretWrite;
+    const METHOD_NAME: &'static str = "PUT";
+    const PATH: &'static str = "/v1/namespaces/{ns}/secrets/{*path}";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let body: SecretPut = input.json()?;
+        Ok(SecretWrite {
+            namespace: input.param("ns")?,
+            path: input.param("path")?,
+            value: body.value_b64.decode()?,
+            expect_version: body.expect_version,
+            env: body.env,
+            description: body.description,
+        })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let (vault, now) = (&context.open.vault, context.input.now);
+        let written: wire::SecretWritten = context
+            .open
+            .recorder
+            .change(permit, &context.origin(), |batch| SecretWrite::run(vault, batch, now))
+            .await?;
+        Reply::json(&written)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RemoveQuery {
+    version: Option<u64>,
+    /// Which of the two operations it is was decided by this key already.
+    #[serde(default, rename = "destroy")]
+    _destroy: bool,
+}
+
+pub(super) struct Delete;
+
+impl Endpoint for Delete {
+    type Op = SecretDelete;
+    const METHOD_NAME: &'static str = "DELETE";
+    const PATH: &'static str = Read::PATH;
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let RemoveQuery { version, .. } = input.query()?;
+        Ok(SecretDelete { namespace: input.param("ns")?, path: input.param("path")?, version })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        context.open.recorder.change(permit, &context.origin(), SecretDelete::run).await?;
+        Ok(Reply::nothing())
+    }
+}
+
+pub(super) struct Destroy;
+
+impl Endpoint for Destroy {
+    type Op = SecretDestroy;
+    const METHOD_NAME: &'static str = "DELETE";
+    const PATH: &'static str = Read::PATH;
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let RemoveQuery { version, .. } = input.query()?;
+        Ok(SecretDestroy { namespace: input.param("ns")?, path: input.param("path")?, version })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        context.open.recorder.change(permit, &context.origin(), SecretDestroy::run).await?;
+        Ok(Reply::nothing())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistoryPage {
+    before: Option<u64>,
+    limit: Option<usize>,
+}
+
+pub(super) struct History;
+
+impl Endpoint for History {
+    type Op = SecretHistoryQuery;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = "/v1/namespaces/{ns}/history/{*path}";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let HistoryPage { before, limit } = input.query()?;
+        Ok(SecretHistoryQuery { namespace: input.param("ns")?, path: input.param("path")?, before, limit })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        Reply::json(&SecretHistoryQuery::run(&permit, context.open.vault.store())?)
+    }
+}

@@ -1,0 +1,89 @@
+//! `/v1/sessions` (`protocol.md` §3.4).
+
+use crate::app::Open;
+use crate::opening::session_keys;
+use crate::problem::{Code, Failure};
+use crate::serve::{Context, Endpoint, Input, Reply};
+use procura_policy::{Action, Op, Permit, Resource};
+use procura_proof::session::{Subject, issue, open};
+use procura_proof::{Caller, Profile};
+use procura_types::FieldTuple;
+use procura_types::wire::{SessionAnswer, SessionRequest, ValueB64};
+
+/// Starts or renews a session of the caller's device.
+pub(crate) struct SessionStart {
+    renew: Option<String>,
+}
+
+impl Op for SessionStart {
+    const ACTION: Action = Action::SessionStart;
+    fn resource(&self) -> Resource {
+        Resource::Installation
+    }
+}
+
+pub(super) struct Start;
+
+impl Endpoint for Start {
+    type Op = SessionStart;
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = "/v1/sessions";
+
+    fn parse(_: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure> {
+        let SessionRequest { audience, renew } = input.json()?;
+        if audience != crate::AUDIENCE {
+            let mut failure = Failure::new(Code::Malformed, "audience: this server verifies sessions of `procura` only");
+            failure.field = Some("audience");
+            return Err(failure);
+        }
+        // A session proves less than the key that it came from: it must not
+        // prolong itself.
+        if caller.profile() != Profile::Native {
+            return Err(Failure::new(Code::Unauthorized, "A session starts with a signature by the device's own key."));
+        }
+        Ok(SessionStart { renew })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let vault = &context.open.vault;
+        let keys = session_keys(vault);
+        let caller = permit.caller();
+        let now = context.input.now;
+        let Some(device) = caller.device().copied() else {
+            return Err(Failure::new(Code::Unauthorized, "A session belongs to a device."));
+        };
+        let subject = Subject { actor: *caller.actor(), device };
+        let first_issue = match &permit.op().renew {
+            None => now,
+            Some(id) => {
+                let before = open(keys.as_ref(), id, crate::AUDIENCE)
+                    .ok()
+                    .filter(|session| session.subject().device == device)
+                    .ok_or_else(|| Failure::new(Code::Unauthorized, "The session to renew is not one of this device.").with_reason("session_unknown"))?;
+                before.first_issue()
+            }
+        };
+        let issued = issue(
+            keys.as_ref(),
+            &subject,
+            crate::AUDIENCE,
+            now,
+            first_issue,
+            permit.directory_seq(),
+            context.app.entropy.as_ref(),
+        )
+        .map_err(|error| Failure::new(Code::Unauthorized, error.to_string()).with_reason("session_expired"))?;
+        let message = FieldTuple::new("procura.session.answer.v1")
+            .text(caller.nonce().unwrap_or_default())
+            .text(&issued.session_id)
+            .bytes(issued.mac_key.expose())
+            .u64(issued.expires.as_millis());
+        let server_signature = vault.server_key().sign(message.as_bytes()).map_err(Failure::internal)?;
+        Reply::json(&SessionAnswer {
+            session_id: issued.session_id,
+            mac_key: ValueB64::encode(issued.mac_key.expose()),
+            expires_at: issued.expires,
+            server_signature,
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! `/v1/status` and `/v1/seal`.
+
+use crate::app::{App, Open, Stage};
+use crate::health::degraded;
+use crate::problem::Failure;
+use crate::serve::{Context, Endpoint, Input, Reply, serve};
+use axum::extract::{Request, State};
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use axum::{Json, Router};
+use procura_policy::{Action, Op, Permit, Resource};
+use procura_proof::Caller;
+use procura_record::Details;
+use procura_types::wire::Status;
+use std::sync::Arc;
+
+/// What anyone may know: whether it is initialised and sealed, and what is wrong.
+#[must_use]
+pub fn status(app: &App) -> Status {
+    let stage = app.stage();
+    let (installation, initialized, sealed, checkpoint) = match stage.as_ref() {
+        Stage::Uninitialised => (None, false, true, None),
+        Stage::Sealed(_, installation) => (Some(installation.id), true, true, None),
+        Stage::Open(open) => {
+            let newest = open.publisher.latest().map(|published| published.note.clone());
+            (Some(open.vault.installation().id), true, false, newest)
+        }
+    };
+    Status {
+        installation,
+        initialized,
+        sealed,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        degraded: degraded(app),
+        checkpoint,
+        deep: None,
+    }
+}
+
+pub(super) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
+    let handler = async |State(app): State<Arc<App>>, request: Request| {
+        // What everybody may know needs no proof; the deep check is a call.
+        if request.uri().query() == Some("deep=true") {
+            serve::<DeepCheck>(&app, request).await
+        } else {
+            Json(status(&app)).into_response()
+        }
+    };
+    router.route(DeepCheck::PATH, get(handler))
+}
+
+/// Closes the vault.
+pub(crate) struct InstallationSeal;
+
+impl Op for InstallationSeal {
+    const ACTION: Action = Action::InstallationSeal;
+    fn resource(&self) -> Resource {
+        Resource::Installation
+    }
+}
+
+pub(super) struct Seal;
+
+impl Endpoint for Seal {
+    type Op = InstallationSeal;
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = "/v1/seal";
+
+    fn parse(_: &Open, _: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(InstallationSeal)
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        context
+            .open
+            .recorder
+            .change(permit, &context.origin(), |batch| -> Result<(), Failure> {
+                batch.reserved();
+                Ok(())
+            })
+            .await?;
+        crate::admin::seal(context.app).await?;
+        Ok(Reply::nothing())
+    }
+}
+
+/// Reads and opens every row.
+pub(crate) struct InstallationCheck;
+
+impl Op for InstallationCheck {
+    const ACTION: Action = Action::InstallationCheck;
+    fn resource(&self) -> Resource {
+        Resource::Installation
+    }
+}
+
+pub(super) struct DeepCheck;
+
+impl Endpoint for DeepCheck {
+    type Op = InstallationCheck;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = "/v1/status";
+
+    fn parse(_: &Open, _: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(InstallationCheck)
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        context.open.recorder.record(permit, context.origin(), Details::default()).await?;
+        let store = context.open.vault.store().clone();
+        let findings = tokio::task::spawn_blocking(move || store.deep_check())
+            .await
+            .map_err(Failure::internal)??;
+        Reply::json(&Status { deep: Some(findings), ..status(context.app) })
+    }
+}

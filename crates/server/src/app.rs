@@ -1,0 +1,148 @@
+//! What the server is at a moment: without an installation, sealed, or open.
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::problem::{Code, Failure};
+use arc_swap::ArcSwap;
+use procura_proof::Verifier;
+use procura_record::{Directory, Publisher, RecordReader, Recorder, Spool};
+use procura_store::Store;
+use procura_types::{Clock, Entropy, Timestamp};
+use procura_vault::{Installation, Vault};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The services of an open vault. Requests hold it for as long as they run; when
+/// the vault is sealed meanwhile, the store refuses them.
+pub struct Open {
+    /// Keys, namespaces, secrets.
+    pub vault: Arc<Vault>,
+    /// The way from permits to effects.
+    pub recorder: Recorder,
+    /// Who exists and what was granted.
+    pub directory: Arc<Directory>,
+    /// Checks proofs.
+    pub verifier: Verifier,
+    /// Answers questions about the record.
+    pub reader: RecordReader,
+    /// Publishes tiles and checkpoints.
+    pub publisher: Publisher,
+    /// When it was opened.
+    pub since: Timestamp,
+}
+
+/// Where the server stands.
+#[derive(Clone)]
+pub enum Stage {
+    /// `init` has not been done.
+    Uninitialised,
+    /// The database is held and nothing can be read.
+    Sealed(Store, Box<Installation>),
+    /// All is open.
+    Open(Arc<Open>),
+}
+
+/// All that requests share.
+pub struct App {
+    /// The configuration.
+    pub config: Config,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Counters for `/metrics`.
+    pub metrics: Metrics,
+    /// What happens while sealed.
+    pub spool: Spool,
+    stage: ArcSwap<Stage>,
+    /// One ceremony (init, unseal, seal, passphrase) at a time.
+    pub ceremony: tokio::sync::Mutex<()>,
+    wrong_passphrases: AtomicU32,
+    api_url: std::sync::OnceLock<String>,
+}
+
+impl App {
+    /// An application that stands at `stage`.
+    #[must_use]
+    pub fn new(config: Config, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, spool: Spool, stage: Stage) -> Self {
+        Self {
+            config,
+            clock,
+            entropy,
+            metrics: Metrics::default(),
+            spool,
+            stage: ArcSwap::from_pointee(stage),
+            ceremony: tokio::sync::Mutex::new(()),
+            wrong_passphrases: AtomicU32::new(0),
+            api_url: std::sync::OnceLock::new(),
+        }
+    }
+
+    /// Where the server stands now.
+    #[must_use]
+    pub fn stage(&self) -> Arc<Stage> {
+        self.stage.load_full()
+    }
+
+    /// Moves on.
+    pub fn set_stage(&self, stage: Stage) {
+        self.stage.store(Arc::new(stage));
+    }
+
+    /// The open vault, or why there is none.
+    pub fn open(&self) -> Result<Arc<Open>, Failure> {
+        match self.stage.load().as_ref() {
+            Stage::Open(open) => Ok(Arc::clone(open)),
+            Stage::Sealed(..) => Err(Failure::new(Code::Sealed, "The vault is sealed: an operator of this host types `procura unseal`.")),
+            Stage::Uninitialised => Err(Failure::new(Code::NotInitialised, "This home holds no installation yet: type `procura init`.")),
+        }
+    }
+
+    /// Wrong passphrases since the last right one.
+    #[must_use]
+    pub fn wrong_passphrases(&self) -> u32 {
+        self.wrong_passphrases.load(Ordering::Relaxed)
+    }
+
+    /// Counts a wrong passphrase and says how many seconds the next try waits.
+    pub fn count_wrong_passphrase(&self) -> u64 {
+        let count = self.wrong_passphrases.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        crate::admin::penalty(count).as_secs()
+    }
+
+    /// Forgets the wrong ones.
+    pub fn forgive(&self) {
+        self.wrong_passphrases.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether an authority (`host[:port]`, lower case) is one of this server's.
+    #[must_use]
+    pub fn is_own_authority(&self, authority: &str) -> bool {
+        let named = |url: &str| url.split_once("://").is_some_and(|(_, rest)| rest.trim_end_matches('/') == authority);
+        if [self.api_url.get().map(String::as_str), self.config.public_url.as_deref()].into_iter().flatten().any(named) {
+            return true;
+        }
+        // On loopback a name for this machine with the right port is as good.
+        let port = self.api_url.get().and_then(|url| url.rsplit(':').next()).unwrap_or_default();
+        self.config.listen.ip().is_loopback()
+            && ["localhost", "127.0.0.1", "[::1]"]
+                .iter()
+                .any(|name| authority.strip_prefix(name).and_then(|rest| rest.strip_prefix(':')) == Some(port))
+    }
+
+    /// The URL that link codes carry.
+    #[must_use]
+    pub fn public_url(&self) -> &str {
+        self.config
+            .public_url
+            .as_deref()
+            .or_else(|| self.api_url.get().map(String::as_str))
+            .unwrap_or("")
+    }
+
+    /// Learns the address once the listener has one.
+    pub fn set_api_url(&self, url: String) {
+        // Set once at start; a second call would change nothing.
+        let _ = self.api_url.set(url);
+    }
+}

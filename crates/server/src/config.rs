@@ -1,0 +1,285 @@
+//! `procura.toml`: one typed struct, loaded once. Every key can also be set as
+//! `PROCURA_<KEY>` in the environment, which wins over the file; flags win over
+//! both. Unknown keys are errors.
+
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A configuration that the server does not start with.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {cause}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The file is not what it should be; says where and what was meant.
+    #[error("{path}: {problem}")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, with a suggestion.
+        problem: String,
+    },
+    /// A variable of the environment.
+    #[error("{name}: {problem}")]
+    Environment {
+        /// Which variable.
+        name: String,
+        /// What is wrong, with a suggestion.
+        problem: String,
+    },
+    /// Keys that do not go together.
+    #[error("{0}")]
+    Contradiction(String),
+}
+
+macro_rules! config {
+    ($($(#[doc = $doc:literal])* $name:ident : $kind:ty = $default:expr, $shown:literal;)*) => {
+        /// The configuration of `procura server`.
+        #[derive(Debug, Clone)]
+        pub struct Config {
+            /// Where everything lives: `--home`, `PROCURA_HOME` or `~/.procura`.
+            pub home: PathBuf,
+            $($(#[doc = $doc])* pub $name: $kind,)*
+        }
+
+        #[derive(Default, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File { $($name: Option<$kind>,)* }
+
+        impl Config {
+            /// Every key with its default as shown and its description.
+            pub const KEYS: &'static [(&'static str, &'static str, &'static str)] =
+                &[$((stringify!($name), $shown, concat!($($doc),*)),)*];
+
+            /// The defaults for a home.
+            #[must_use]
+            pub fn defaults(home: PathBuf) -> Self {
+                Self { home, $($name: $default,)* }
+            }
+
+            fn take_file(&mut self, file: File) {
+                $(if let Some(value) = file.$name { self.$name = value; })*
+            }
+
+            fn take_variable(&mut self, key: &str, text: &str) -> Result<bool, String> {
+                match key {
+                    $(stringify!($name) => { self.$name = from_text(text)?; Ok(true) })*
+                    _ => Ok(false),
+                }
+            }
+        }
+    };
+}
+
+config! {
+    /// Address of the API. Plain HTTP is served on loopback only.
+    listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7310)), "127.0.0.1:7310";
+    /// Address of health and metrics.
+    health_listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7311)), "127.0.0.1:7311";
+    /// Certificate chain for TLS, PEM.
+    tls_cert: Option<PathBuf> = None, "none";
+    /// Private key for TLS, PEM.
+    tls_key: Option<PathBuf> = None, "none";
+    /// URL that link codes carry; without it, the address of the API.
+    public_url: Option<String> = None, "none";
+    /// File whose first line is the passphrase: unseals at start (a systemd credential, for instance).
+    passphrase_file: Option<PathBuf> = None, "none";
+    /// Seconds that a request may take, its body included.
+    request_seconds: u64 = 30, "30";
+    /// Seconds that running requests get when the server stops.
+    stop_seconds: u64 = 10, "10";
+    /// Most connections at once.
+    max_connections: usize = 4096, "4096";
+    /// Megabytes of sealed rows kept in memory.
+    cache_megabytes: usize = 16, "16";
+    /// Goes on when keys cannot be locked in memory: they may reach the swap device.
+    danger_unlocked_memory: bool = false, "false";
+}
+
+/// Reads a value from the environment as TOML would, or as a bare string.
+fn from_text<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, String> {
+    #[derive(Deserialize)]
+    struct Holder<T> {
+        value: T,
+    }
+    let as_toml = toml::from_str::<Holder<T>>(&format!("value = {text}"));
+    as_toml.or_else(|_| {
+        let quoted = toml::Value::String(text.to_owned());
+        toml::from_str::<Holder<T>>(&format!("value = {quoted}"))
+    })
+    .map(|holder| holder.value)
+    .map_err(|error| error.message().to_owned())
+}
+
+/// Variables that begin with the prefix and are not keys of the server.
+const OTHER_VARIABLES: &[&str] = &[
+    "PROCURA_HOME", "PROCURA_SERVER", "PROCURA_NAMESPACE", "PROCURA_SOCKET", "PROCURA_LOG", "PROCURA_CONFIG",
+];
+
+impl Config {
+    /// Loads the file (`<home>/procura.toml` unless another is named) and the
+    /// variables of the environment.
+    pub fn load(
+        home: PathBuf,
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut config = Self::defaults(home);
+        let default = config.home.join("procura.toml");
+        let path = file.unwrap_or(&default);
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let parsed = toml::from_str(&text).map_err(|error| ConfigError::Parse {
+                    path: path.to_owned(),
+                    problem: with_suggestion(&error.to_string()),
+                })?;
+                config.take_file(parsed);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => {}
+            Err(cause) => return Err(ConfigError::Read { path: path.to_owned(), cause }),
+        }
+        for (name, text) in environment {
+            let Some(key) = name.strip_prefix("PROCURA_") else { continue };
+            if OTHER_VARIABLES.contains(&name.as_str()) {
+                continue;
+            }
+            match config.take_variable(&key.to_ascii_lowercase(), &text) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let problem = nearest(&key.to_ascii_lowercase()).map_or_else(
+                        || "is no key of Procura".to_owned(),
+                        |near| format!("is no key of Procura; did you mean PROCURA_{}?", near.to_ascii_uppercase()),
+                    );
+                    return Err(ConfigError::Environment { name, problem });
+                }
+                Err(problem) => return Err(ConfigError::Environment { name, problem }),
+            }
+        }
+        Ok(config)
+    }
+
+    /// Refuses combinations that would be unsafe or do nothing.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let contradiction = |text: &str| Err(ConfigError::Contradiction(text.to_owned()));
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            return contradiction("tls_cert and tls_key go together; one is missing");
+        }
+        if self.tls_cert.is_none() && !self.listen.ip().is_loopback() {
+            return contradiction("listen is not a loopback address: plain HTTP is served on loopback only; give tls_cert and tls_key");
+        }
+        if self.request_seconds == 0 || self.max_connections == 0 {
+            return contradiction("request_seconds and max_connections must be at least 1");
+        }
+        Ok(())
+    }
+
+    /// How long a request may take.
+    #[must_use]
+    pub const fn request_time(&self) -> Duration {
+        Duration::from_secs(self.request_seconds)
+    }
+}
+
+/// Adds the nearest known key to a message about an unknown one.
+fn with_suggestion(message: &str) -> String {
+    let unknown = message.split('`').nth(1).filter(|_| message.contains("unknown field"));
+    match unknown.and_then(nearest) {
+        Some(near) => format!("{message}\ndid you mean `{near}`?"),
+        None => message.to_owned(),
+    }
+}
+
+/// The known key that is nearest by edits, if one is near at all.
+fn nearest(unknown: &str) -> Option<&'static str> {
+    Config::KEYS
+        .iter()
+        .map(|(key, _, _)| (edits(unknown, key), *key))
+        .min()
+        .filter(|(distance, _)| *distance <= 3)
+        .map(|(_, key)| key)
+}
+
+/// Levenshtein distance, on short ASCII words.
+fn edits(one: &str, two: &str) -> usize {
+    let mut row: Vec<usize> = (0..=two.len()).collect();
+    for (line, left) in one.bytes().enumerate() {
+        let mut before = line;
+        let mut left_of = line + 1;
+        for (cell, right) in row.iter_mut().skip(1).zip(two.bytes()) {
+            let replaced = before + usize::from(left != right);
+            before = *cell;
+            left_of = replaced.min(before + 1).min(left_of + 1);
+            *cell = left_of;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = line + 1;
+        }
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}
+
+/// The reference page, `schema/config.md`.
+#[must_use]
+pub fn config_markdown() -> String {
+    use std::fmt::Write as _;
+    let mut out = String::from(
+        "# Configuration\n\nGenerated from `crates/server/src/config.rs`. File: `<home>/procura.toml`; each key also as\n\
+         `PROCURA_<KEY>` in the environment, which wins over the file. Unknown keys are errors.\n\n\
+         | key | default | what it is |\n|---|---|---|\n",
+    );
+    for (key, default, doc) in Config::KEYS {
+        let _ = writeln!(out, "| `{key}` | `{default}` | {} |", doc.trim());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("procura.toml"), text).unwrap();
+        Config::load(
+            home.path().to_owned(),
+            None,
+            environment.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())),
+        )
+    }
+
+    #[test]
+    fn environment_wins_over_the_file() {
+        let config = load("listen = \"127.0.0.1:1\"\nrequest_seconds = 5", &[("PROCURA_LISTEN", "127.0.0.1:2")]).unwrap();
+        assert_eq!(config.listen.port(), 2);
+        assert_eq!(config.request_seconds, 5);
+    }
+
+    #[test]
+    fn unknown_keys_are_errors_with_a_suggestion() {
+        let error = load("listen = \"127.0.0.1:1\"", &[]).unwrap_err().to_string();
+        assert!(error.contains("did you mean `listen`?"), "{error}");
+        let error = load("", &[("PROCURA_TLS_CERTT", "x")]).unwrap_err().to_string();
+        assert_eq!(error, "PROCURA_TLS_CERTT: is no key of Procura; did you mean PROCURA_TLS_CERT?");
+        let error = load("listen = 7", &[]).unwrap_err().to_string();
+        assert!(error.contains("procura.toml"), "{error}");
+    }
+
+    #[test]
+    fn plain_http_stays_on_loopback() {
+        let mut config = Config::defaults(PathBuf::from("/nowhere"));
+        config.check().unwrap();
+        config.listen = "0.0.0.0:7310".parse().unwrap();
+        assert!(config.check().unwrap_err().to_string().contains("loopback only"));
+        config.tls_cert = Some("c.pem".into());
+        assert!(config.check().unwrap_err().to_string().contains("one is missing"));
+        config.tls_key = Some("k.pem".into());
+        config.check().unwrap();
+    }
+}

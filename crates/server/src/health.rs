@@ -1,0 +1,62 @@
+//! Health and metrics, on a listener of their own that proves nothing and tells
+//! nothing of anyone.
+
+use crate::app::{App, Stage};
+use axum::Router;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use http::{StatusCode, header};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Why the server does less than it should.
+#[must_use]
+pub(crate) fn degraded(app: &App) -> Vec<String> {
+    let mut why = Vec::new();
+    if let Stage::Open(open) = app.stage().as_ref() {
+        if let Some(problem) = open.publisher.problem() {
+            why.push(format!("checkpoints: {problem}"));
+        }
+        why.extend(open.vault.store().trouble().iter().map(|trouble| format!("store: {trouble}")));
+    }
+    why
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    initialized: bool,
+    sealed: bool,
+    degraded: Vec<String>,
+}
+
+async fn health(State(app): State<Arc<App>>) -> impl IntoResponse {
+    let (initialized, sealed) = match app.stage().as_ref() {
+        Stage::Uninitialised => (false, true),
+        Stage::Sealed(..) => (true, true),
+        Stage::Open(_) => (true, false),
+    };
+    let degraded = degraded(&app);
+    let (status, code) = match (initialized, sealed, degraded.is_empty()) {
+        (false, _, _) => ("uninitialised", StatusCode::SERVICE_UNAVAILABLE),
+        (_, true, _) => ("sealed", StatusCode::SERVICE_UNAVAILABLE),
+        (_, _, false) => ("degraded", StatusCode::SERVICE_UNAVAILABLE),
+        _ => ("ok", StatusCode::OK),
+    };
+    (code, axum::Json(Health { status, initialized, sealed, degraded }))
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    let sealed = !matches!(app.stage().as_ref(), Stage::Open(_));
+    (
+        [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+        app.metrics.render(sealed),
+    )
+}
+
+/// The routes of the health listener.
+#[must_use]
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new().route("/health", get(health)).route("/metrics", get(metrics)).with_state(app)
+}

@@ -1,0 +1,33 @@
+//! The HTTP edge of Procura: one adapter carries every operation ([`serve`]),
+//! one table words every error ([`problem`]), and the listeners are bounded.
+
+pub mod admin;
+pub mod api;
+mod app;
+mod config;
+mod health;
+mod listen;
+mod metrics;
+mod opening;
+pub mod problem;
+mod proving;
+pub mod serve;
+mod start;
+
+pub use app::{App, Open, Stage};
+pub use config::{Config, ConfigError, config_markdown};
+pub use listen::TlsError;
+pub use opening::{OpeningError, is_initialised};
+pub use start::{InitError, StartError, init_home, run};
+
+use procura_types::Thumbprint;
+use procura_vault::Vault;
+
+/// The audience of sessions that the server itself verifies.
+pub const AUDIENCE: &str = "procura";
+
+/// The server as joining devices name it: the thumbprint of its key.
+#[must_use]
+pub fn server_id(vault: &Vault) -> Thumbprint {
+    vault.server_key().public().thumbprint()
+}

@@ -1,0 +1,151 @@
+//! From a sealed vault to an open one: everything is checked before anything is
+//! served.
+
+use crate::app::{App, Open};
+use crate::server_id;
+use procura_crypto::LockedKey;
+use procura_ledger::{Entry, NoteSigner, origin};
+use procura_policy::RoleDecider;
+use procura_proof::{Limits, SessionKeys, Verifier};
+use procura_record::{Directory, Publisher, PublisherParts, RecordReader, Recorder, Tiles};
+use procura_store::guard::{JournalGuard, Start};
+use procura_types::TraceId;
+use procura_vault::{SealError, Vault};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Why an open vault cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum OpeningError {
+    /// Keys.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The directory or the log.
+    #[error(transparent)]
+    Store(#[from] procura_store::StoreError),
+    /// What was signed before and what is stored now differ, or files.
+    #[error(transparent)]
+    Publisher(#[from] procura_record::PublisherError),
+    /// Entries.
+    #[error(transparent)]
+    Record(#[from] procura_record::RecordError),
+    /// Formats.
+    #[error(transparent)]
+    Ledger(#[from] procura_ledger::LedgerError),
+    /// Keys of signatures.
+    #[error(transparent)]
+    Key(#[from] procura_crypto::KeyError),
+    /// The journal of used proofs.
+    #[error("the replay journal: {0}")]
+    Guard(String),
+    /// Randomness.
+    #[error(transparent)]
+    Entropy(#[from] procura_types::EntropyError),
+}
+
+/// Session roots for `proof`; they follow the vault when its root is rotated.
+struct VaultSessions(Arc<Vault>);
+
+impl SessionKeys for VaultSessions {
+    fn root(&self, epoch: u32) -> Option<Arc<LockedKey>> {
+        self.0.session_roots().get(epoch).cloned()
+    }
+
+    fn current(&self) -> Option<(u32, Arc<LockedKey>)> {
+        let roots = self.0.session_roots();
+        roots.newest().map(|(epoch, root)| (epoch, Arc::clone(root)))
+    }
+}
+
+/// The kernel's id of this boot: after another one, memory of used proofs that
+/// was not synced is gone.
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| String::new(), |id| id.trim().to_owned())
+}
+
+/// The session keys of a vault, for issuing.
+#[must_use]
+pub(crate) fn session_keys(vault: &Arc<Vault>) -> Arc<dyn SessionKeys> {
+    Arc::new(VaultSessions(Arc::clone(vault)))
+}
+
+/// Starts all services over an open vault. `found` runs once more than nothing:
+/// it makes the first entries of a new installation before anything is published.
+pub(crate) async fn open_services<F, E>(app: &App, vault: Arc<Vault>, start: Start, found: F) -> Result<Arc<Open>, E>
+where
+    F: AsyncFnOnce(&Recorder) -> Result<(), E>,
+    E: From<OpeningError>,
+{
+    let parts = prepare(app, vault, start)?;
+    found(&parts.recorder).await?;
+    Ok(Arc::new(parts.finish(app).await?))
+}
+
+struct Parts {
+    vault: Arc<Vault>,
+    directory: Arc<Directory>,
+    recorder: Recorder,
+    verifier: Verifier,
+}
+
+fn prepare(app: &App, vault: Arc<Vault>, start: Start) -> Result<Parts, OpeningError> {
+    let store = vault.store().clone();
+    let directory = Directory::load(&store)?;
+    let recorder = Recorder::new(
+        store,
+        Arc::clone(&directory),
+        Arc::new(RoleDecider),
+        Arc::clone(&app.clock),
+        Arc::clone(&app.entropy),
+    );
+    let guard = JournalGuard::open(
+        &app.config.home,
+        &boot_id(),
+        start,
+        Limits::default(),
+        app.clock.now(),
+        app.entropy.as_ref(),
+    )
+    .map_err(|error| OpeningError::Guard(error.to_string()))?;
+    let verifier = Verifier::new(crate::AUDIENCE, Arc::new(guard), session_keys(&vault))?;
+    Ok(Parts { vault, directory, recorder, verifier })
+}
+
+impl Parts {
+    async fn finish(self, app: &App) -> Result<Open, OpeningError> {
+        let Self { vault, directory, recorder, verifier } = self;
+        let store = vault.store().clone();
+        let installation = vault.installation();
+        let tiles = Tiles::new(
+            &app.config.home,
+            installation.id,
+            vault.bundle_key(),
+            Arc::clone(&app.entropy),
+        );
+        let publisher = Publisher::start(PublisherParts {
+            store: store.clone(),
+            tiles: tiles.clone(),
+            signer: NoteSigner::new(&origin(&installation.id), vault.ledger_key()?)?,
+            clock: Arc::clone(&app.clock),
+            entropy: Arc::clone(&app.entropy),
+        })
+        .await?;
+        let moved = app.spool.flush(&store, app.clock.as_ref(), app.entropy.as_ref()).await?;
+        if moved > 0 {
+            tracing::info!(entries = moved, "what happened while sealed is in the ledger now");
+        }
+        vault.forget_other_roots(app.clock.as_ref()).await?;
+        let now = app.clock.now();
+        let trace = TraceId::generate(now, app.entropy.as_ref())?;
+        let opened = Entry::new(now, app.entropy.as_ref(), "installation.unseal", trace)?;
+        recorder.append(&opened).await?;
+        tracing::info!(installation = %installation.id, server = %server_id(&vault), "the vault is open");
+        Ok(Open { vault, recorder, directory, verifier, reader: RecordReader::new(store, tiles), publisher, since: now })
+    }
+}
+
+/// Whether the home holds an installation.
+#[must_use]
+pub fn is_initialised(home: &Path) -> bool {
+    home.join("installation.json").exists()
+}

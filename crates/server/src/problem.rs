@@ -1,0 +1,212 @@
+//! The one table from what went wrong to what HTTP says (`protocol.md` §8).
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use procura_types::wire::Problem;
+use procura_types::{Malformed, TraceId};
+
+/// Who has to act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The request is wrong.
+    Caller,
+    /// The request is right and not allowed.
+    Policy,
+    /// Something that the server needs is not there.
+    Dependency,
+    /// The server.
+    Us,
+}
+
+impl Blame {
+    /// The word in `spec/errors.md`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Policy => "policy",
+            Self::Dependency => "dependency",
+            Self::Us => "us",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($name:ident = $code:literal, $status:ident, $blame:ident, $title:literal, $what:literal;)*) => {
+        /// Every error of the native API. Rows of `spec/errors.md`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code { $(#[doc = $title] $name,)* }
+
+        impl Code {
+            /// Every code, in the order of `spec/errors.md`.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+            /// The code as in JSON.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str { match self { $(Self::$name => $code,)* } }
+            /// The HTTP status.
+            #[must_use]
+            pub const fn status(self) -> StatusCode { match self { $(Self::$name => StatusCode::$status,)* } }
+            /// Who has to act.
+            #[must_use]
+            pub const fn blame(self) -> Blame { match self { $(Self::$name => Blame::$blame,)* } }
+            /// The code in words.
+            #[must_use]
+            pub const fn title(self) -> &'static str { match self { $(Self::$name => $title,)* } }
+            /// What to do.
+            #[must_use]
+            pub const fn what_to_do(self) -> &'static str { match self { $(Self::$name => $what,)* } }
+        }
+    };
+}
+
+codes! {
+    Malformed = "malformed", BAD_REQUEST, Caller, "The request is malformed", "Correct the named field.";
+    InvalidJson = "invalid_json", BAD_REQUEST, Caller, "The body is not the JSON that this call takes", "Compare the body with schema/openapi.json.";
+    Unauthorized = "unauthorized", UNAUTHORIZED, Caller, "The request is not proven", "See the reason in spec/reasons.md.";
+    CodeRefused = "code_refused", FORBIDDEN, Caller, "The link code is not accepted", "Ask for a new link code; one is good once, for ten minutes, for one actor.";
+    SignatureRefused = "signature_refused", FORBIDDEN, Caller, "The signature over the content is not by the expected key", "Sign the exact bytes with the key of the device that sends the request.";
+    Forbidden = "forbidden", FORBIDDEN, Policy, "Not allowed", "Ask someone with the role, or for a grant.";
+    NotFound = "not_found", NOT_FOUND, Caller, "There is no such thing, or it is not for you to know", "Check the name and the namespace.";
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, Caller, "This path does not take that method", "See schema/openapi.json.";
+    Timeout = "timeout", REQUEST_TIMEOUT, Caller, "The request took too long to arrive", "Send it again, faster.";
+    Conflict = "conflict", CONFLICT, Caller, "It is not in the state that the request expects", "Read it again and decide anew.";
+    Contended = "contended", CONFLICT, Caller, "Others changed the same records at the same time", "Send the request again.";
+    AlreadyExists = "already_exists", CONFLICT, Caller, "It exists already", "Choose another name.";
+    VersionMismatch = "version_mismatch", CONFLICT, Caller, "The newest version is another than expected", "Read the secret again.";
+    TooLarge = "too_large", PAYLOAD_TOO_LARGE, Caller, "The body is too large", "A value is at most 1 MiB.";
+    NothingToDeliver = "nothing_to_deliver", UNPROCESSABLE_ENTITY, Caller, "Nothing in the project matches", "Map names in the project, or declare them on secrets with --env.";
+    AmbiguousName = "ambiguous_name", UNPROCESSABLE_ENTITY, Caller, "More than one secret declares the name", "Map the name in the project.";
+    ValueMissing = "value_missing", UNPROCESSABLE_ENTITY, Policy, "A value of the project cannot be had, so none is given", "Write the secret, or take the name out of the project.";
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS, Caller, "Too many at once", "Wait as long as Retry-After says.";
+    WrongPassphrase = "wrong_passphrase", FORBIDDEN, Caller, "The passphrase is wrong", "Wrong ones are counted and slow the next try.";
+    WeakPassphrase = "weak_passphrase", BAD_REQUEST, Caller, "The passphrase is too short", "Use at least 12 characters.";
+    AlreadyInitialised = "already_initialised", CONFLICT, Caller, "There is an installation already", "Use another home.";
+    NotInitialised = "not_initialised", SERVICE_UNAVAILABLE, Dependency, "There is no installation yet", "Run `procura init`.";
+    Sealed = "sealed", SERVICE_UNAVAILABLE, Dependency, "The vault is sealed", "Run `procura unseal`.";
+    VerifierUnavailable = "verifier_unavailable", SERVICE_UNAVAILABLE, Dependency, "The proof cannot be checked now", "Send it again as Retry-After says.";
+    LedgerUnavailable = "ledger_unavailable", SERVICE_UNAVAILABLE, Dependency, "The record cannot be written, so nothing happened", "See the server's log and `procura status`.";
+    StorageFull = "storage_full", INSUFFICIENT_STORAGE, Dependency, "The disk is full", "Make room; revoking, sealing and deleting still work.";
+    Damaged = "damaged", INTERNAL_SERVER_ERROR, Us, "Stored data is damaged or was tampered with", "Run `procura status --deep` and restore from a backup.";
+    Unknown = "outcome_unknown", INTERNAL_SERVER_ERROR, Us, "It is not known whether the change was stored", "Restart the server and read it again.";
+    Internal = "internal", INTERNAL_SERVER_ERROR, Us, "The server failed", "See the server's log under the request_id.";
+}
+
+/// A refusal on its way to the caller. The cause for the log is apart from what
+/// the caller is told.
+#[derive(Debug)]
+pub struct Failure {
+    /// Which error.
+    pub code: Code,
+    /// What happened here, for the caller.
+    pub detail: String,
+    /// Of a failed proof, or why policy said no.
+    pub reason: Option<&'static str>,
+    /// Of malformed input.
+    pub field: Option<&'static str>,
+    /// For the log only.
+    pub cause: Option<String>,
+    /// Seconds for `Retry-After`.
+    pub retry_after: Option<u64>,
+}
+
+impl Failure {
+    /// A failure with what the caller is told.
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), reason: None, field: None, cause: None, retry_after: None }
+    }
+
+    /// Adds what only the log is told.
+    #[must_use]
+    pub fn because(mut self, cause: impl ToString) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Adds the reason of a refusal.
+    #[must_use]
+    pub const fn with_reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// A failure of the server itself: the caller learns nothing but the id.
+    #[must_use]
+    pub fn internal(cause: impl ToString) -> Self {
+        Self::new(Code::Internal, "The server could not do it; its log has the cause under this request_id.").because(cause)
+    }
+
+    /// Renders it as problem+json and writes the cause to the log.
+    #[must_use]
+    pub fn into_response_for(self, trace: TraceId) -> Response {
+        if let Some(cause) = &self.cause {
+            if self.code.blame() == Blame::Caller || self.code.blame() == Blame::Policy {
+                tracing::debug!(request_id = %trace, code = self.code.as_str(), %cause, "refused");
+            } else {
+                tracing::error!(request_id = %trace, code = self.code.as_str(), %cause, "failed");
+            }
+        }
+        let problem = Problem {
+            kind: format!("urn:procura:error:{}", self.code.as_str()),
+            title: self.code.title().to_owned(),
+            status: self.code.status().as_u16(),
+            detail: self.detail,
+            code: self.code.as_str().to_owned(),
+            reason: self.reason.map(str::to_owned),
+            field: self.field.map(str::to_owned),
+            request_id: trace.to_string(),
+        };
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut response = (self.code.status(), body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after.or(match self.code {
+            Code::RateLimited | Code::Sealed | Code::VerifierUnavailable => Some(1),
+            _ => None,
+        }) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<Malformed> for Failure {
+    fn from(malformed: Malformed) -> Self {
+        let mut failure = Self::new(Code::Malformed, malformed.to_string());
+        failure.field = Some(malformed.field);
+        failure
+    }
+}
+
+/// The table as Markdown: `spec/errors.md` is generated from it.
+#[must_use]
+pub fn errors_markdown() -> String {
+    use std::fmt::Write as _;
+    let mut out = String::from(
+        "# Errors\n\nGenerated from the table in `crates/server/src/problem.rs`. Every error is `application/problem+json`\n\
+         (RFC 9457) with `type` = `urn:procura:error:<code>`.\n\n| code | status | blame | what it means | what to do |\n|---|---|---|---|---|\n",
+    );
+    for code in Code::ALL {
+        let _ = writeln!(
+            out,
+            "| `{}` | {} | {} | {} | {} |",
+            code.as_str(),
+            code.status().as_u16(),
+            code.blame().as_str(),
+            code.title(),
+            code.what_to_do()
+        );
+    }
+    out
+}
+
+/// Text from a stranger as it may stand in the record and the log: printable
+/// ASCII, at most 200 characters.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .take(200)
+        .map(|letter| if letter.is_ascii_graphic() { letter } else { '?' })
+        .collect()
+}

@@ -1,0 +1,308 @@
+//! The one adapter that carries every endpoint: read, prove, decide, run, render.
+//!
+//! An [`Endpoint`] declares its operation and a few lines; authentication,
+//! authorization, the record of refusals, limits and errors are here and nowhere
+//! else.
+
+use crate::app::{App, Open};
+use crate::problem::{Code, Failure};
+use crate::proving;
+use axum::body::Body;
+use axum::extract::{RawPathParams, Request, State};
+use axum::response::Response;
+use axum::{RequestExt as _, Router};
+use bytes::Bytes;
+use axum::routing::{MethodFilter, on};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request};
+use http_body_util::{BodyExt as _, Limited};
+use procura_policy::{Denied, Op, Permit, authorize};
+use procura_proof::Caller;
+use procura_record::{Origin, Refusal};
+use procura_types::{Timestamp, TraceId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// The largest body: a value of 1 MiB as base64url in JSON, and room for the rest.
+pub const MAX_BODY: usize = 1_500_000;
+
+/// The peer's address, put on each request by the listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub Option<IpAddr>);
+
+/// A request, read and not yet proven.
+pub struct Input {
+    /// Method, URI, headers.
+    pub parts: request::Parts,
+    /// The whole body.
+    pub body: Bytes,
+    /// Who connected.
+    pub peer: Option<IpAddr>,
+    /// The id of the request.
+    pub trace: TraceId,
+    /// When it came.
+    pub now: Timestamp,
+    params: Vec<(String, String)>,
+}
+
+impl Input {
+    /// A parameter of the path, read as its type.
+    pub fn param<T: FromStr<Err = procura_types::Malformed>>(&self, name: &'static str) -> Result<T, Failure> {
+        let text = self.params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
+        Ok(text.parse::<T>()?)
+    }
+
+    /// The query, read as its type; unknown keys are refused by the type.
+    pub fn query<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        axum::extract::Query::try_from_uri(&self.parts.uri)
+            .map(|query| query.0)
+            .map_err(|error| {
+                let mut failure = Failure::new(Code::Malformed, format!("The query does not fit: {}", error.body_text()));
+                failure.field = Some("query");
+                failure
+            })
+    }
+
+    /// The body, read as its type.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            // serde_json quotes what it met; a value could stand there, so only
+            // its position is passed on.
+            Failure::new(
+                Code::InvalidJson,
+                format!("The body does not fit at line {}, column {}.", error.line(), error.column()),
+            )
+        })
+    }
+}
+
+/// What an endpoint knows besides the permit.
+pub struct Context<'a> {
+    /// The application.
+    pub app: &'a App,
+    /// The open vault.
+    pub open: &'a Open,
+    /// The request.
+    pub input: &'a Input,
+}
+
+impl Context<'_> {
+    /// Where the request came from, for the record.
+    #[must_use]
+    pub const fn origin(&self) -> Origin {
+        Origin::new(self.input.trace)
+    }
+}
+
+/// An answer.
+pub struct Reply {
+    status: StatusCode,
+    content_type: &'static str,
+    body: Bytes,
+}
+
+impl Reply {
+    /// 200 with JSON.
+    pub fn json<T: Serialize>(value: &T) -> Result<Self, Failure> {
+        Self::with_status(StatusCode::OK, value)
+    }
+
+    /// Another status with JSON.
+    pub fn with_status<T: Serialize>(status: StatusCode, value: &T) -> Result<Self, Failure> {
+        let body = serde_json::to_vec(value).map_err(Failure::internal)?;
+        Ok(Self { status, content_type: "application/json", body: body.into() })
+    }
+
+    /// 204.
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self { status: StatusCode::NO_CONTENT, content_type: "", body: Bytes::new() }
+    }
+
+    /// 200 with text or bytes.
+    #[must_use]
+    pub const fn raw(content_type: &'static str, body: Bytes) -> Self {
+        Self { status: StatusCode::OK, content_type, body }
+    }
+
+    /// The response, under the request's id.
+    #[must_use]
+    pub fn into_response(self, trace: TraceId) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if !self.content_type.is_empty() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(id) = HeaderValue::from_str(&trace.to_string()) {
+            headers.insert("x-request-id", id);
+        }
+        response
+    }
+}
+
+/// One call of the native API.
+pub trait Endpoint: Send + Sync + 'static {
+    /// What it does, as data.
+    type Op: Op;
+    /// The method.
+    const METHOD_NAME: &'static str;
+    /// The path, with `{parameters}`.
+    const PATH: &'static str;
+
+    /// From the request to the operation: untyped input becomes types here. May
+    /// read the directory or the store to learn whom the operation concerns.
+    fn parse(open: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure>;
+
+    /// Runs what was permitted.
+    fn run(context: Context<'_>, permit: Permit<Self::Op>) -> impl Future<Output = Result<Reply, Failure>> + Send;
+
+    /// What follows a no; by default the refusal.
+    fn denied(
+        context: Context<'_>,
+        denied: Denied,
+        caller: Caller,
+        op: Self::Op,
+    ) -> impl Future<Output = Result<Reply, Failure>> + Send {
+        async move {
+            refuse(&context, &caller, &op, denied);
+            Err(denial(denied))
+        }
+    }
+}
+
+/// The refusal of policy, for the caller.
+#[must_use]
+pub fn denial(denied: Denied) -> Failure {
+    if denied.reason == procura_policy::DenyReason::Revoked {
+        return Failure::new(Code::Unauthorized, "The device or its actor is revoked.").with_reason("revoked");
+    }
+    if denied.visible {
+        Failure::new(Code::Forbidden, "Your roles and grants do not allow this.").because(denied)
+    } else {
+        Failure::new(Code::NotFound, "There is no such thing here, or it is not for you to know.").because(denied)
+    }
+}
+
+/// Puts a refusal of policy into the record.
+pub fn refuse<O: Op>(context: &Context<'_>, caller: &Caller, op: &O, denied: Denied) {
+    let resource = op.resource();
+    context.open.recorder.refuse(Refusal {
+        action: O::ACTION.as_str().to_owned(),
+        reason: denied.reason.to_string(),
+        time: context.input.now,
+        actor: Some(*caller.actor()),
+        owner: Some(*caller.owner()),
+        device: caller.device().copied(),
+        namespace: resource.namespace().cloned(),
+        resource: Some(resource.to_string()),
+        profile: caller.profile().as_str(),
+        ip: context.input.peer,
+        trace: context.input.trace,
+    });
+}
+
+const fn filter<E: Endpoint>() -> MethodFilter {
+    match E::METHOD_NAME.as_bytes() {
+        b"PUT" => MethodFilter::PUT,
+        b"POST" => MethodFilter::POST,
+        b"DELETE" => MethodFilter::DELETE,
+        _ => MethodFilter::GET,
+    }
+}
+
+/// Mounts an endpoint.
+pub fn mount<E: Endpoint>(router: Router<Arc<App>>) -> Router<Arc<App>> {
+    let handler = async |State(app): State<Arc<App>>, request: Request| serve::<E>(&app, request).await;
+    router.route(E::PATH, on(filter::<E>(), handler))
+}
+
+/// Mounts two operations that share method and path: `Special` where the query
+/// names `key` (with another value than `false`), `Plain` elsewhere. Which one it
+/// is decides what is authorized, so only one of them ever sees the request.
+pub fn mount_either<Plain: Endpoint, Special: Endpoint>(
+    router: Router<Arc<App>>,
+    key: &'static str,
+) -> Router<Arc<App>> {
+    let handler = async move |State(app): State<Arc<App>>, request: Request| {
+        let special = request.uri().query().unwrap_or_default().split('&').any(|pair| {
+            pair.split_once('=').is_some_and(|(name, value)| name == key && value != "false")
+        });
+        if special { serve::<Special>(&app, request).await } else { serve::<Plain>(&app, request).await }
+    };
+    router.route(Plain::PATH, on(filter::<Plain>(), handler))
+}
+
+/// Serves one request by its endpoint.
+pub async fn serve<E: Endpoint>(app: &App, request: Request) -> Response {
+    let began = std::time::Instant::now();
+    let now = app.clock.now();
+    let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
+    let Ok(trace) = TraceId::generate(now, app.entropy.as_ref()) else {
+        return Failure::internal("no random bytes").into_response_for(TraceId::from_bytes([0; 16]));
+    };
+    let answer = tokio::time::timeout(app.config.request_time(), handle::<E>(app, request, trace, peer, now)).await;
+    let response = match answer {
+        Ok(Ok(reply)) => reply.into_response(trace),
+        Ok(Err(failure)) => failure.into_response_for(trace),
+        Err(_) => Failure::new(Code::Timeout, "The request took longer than the server waits.").into_response_for(trace),
+    };
+    app.metrics.request(E::Op::ACTION.as_str(), response.status(), began.elapsed());
+    response
+}
+
+async fn handle<E: Endpoint>(
+    app: &App,
+    request: Request,
+    trace: TraceId,
+    peer: Option<IpAddr>,
+    now: Timestamp,
+) -> Result<Reply, Failure> {
+    let open = app.open()?;
+    let input = read(request, trace, peer, now).await?;
+    let snapshot = open.directory.snapshot();
+    let caller = proving::prove(app, &open, &snapshot, &input)?;
+    let op = E::parse(&open, &input, &caller)?;
+    let context = Context { app, open: &open, input: &input };
+    match authorize(open.recorder.decider(), &snapshot, caller, op, now) {
+        Ok(permit) => E::run(context, permit).await,
+        Err((denied, caller, op)) => E::denied(context, denied, caller, op).await,
+    }
+}
+
+/// Reads a request whole, up to the limit.
+pub async fn read(
+    mut request: Request,
+    trace: TraceId,
+    peer: Option<IpAddr>,
+    now: Timestamp,
+) -> Result<Input, Failure> {
+    let params = request
+        .extract_parts::<RawPathParams>()
+        .await
+        .map_err(|_| Failure::new(Code::Malformed, "The path is not UTF-8."))?;
+    let params = params.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let (parts, body) = request.into_parts();
+    if content_length(&parts.headers).is_some_and(|length| length > MAX_BODY) {
+        return Err(Failure::new(Code::TooLarge, "The body is longer than the server takes."));
+    }
+    let body = Limited::new(body, MAX_BODY)
+        .collect()
+        .await
+        .map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                Failure::new(Code::TooLarge, "The body is longer than the server takes.")
+            } else {
+                Failure::new(Code::Malformed, "The body broke off.").because(error)
+            }
+        })?
+        .to_bytes();
+    Ok(Input { parts, body, peer, trace, now, params })
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

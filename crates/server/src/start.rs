@@ -1,0 +1,296 @@
+//! Starting and stopping the server.
+
+use crate::admin;
+use crate::api;
+use crate::app::{App, Stage};
+use crate::config::{Config, ConfigError};
+use crate::health;
+use crate::listen::{Listening, TlsError, tls_acceptor};
+use crate::opening::is_initialised;
+use crate::problem::Failure;
+use procura_record::{Spool, SpoolError};
+use procura_store::{OpenError, Store};
+use procura_types::wire::{InitAnswer, InitRequest};
+use procura_types::{Clock, Duration, Entropy, Secret, TraceId, exit};
+use procura_vault::{Installation, SealError};
+use serde::Serialize;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+/// Why the server does not start. Each has its own exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration.
+    #[error("configuration: {0}")]
+    Config(#[from] ConfigError),
+    /// The home.
+    #[error("{path}: {problem}")]
+    Home {
+        /// Which directory or file.
+        path: PathBuf,
+        /// What is wrong, and what to type.
+        problem: String,
+    },
+    /// Another process holds the database.
+    #[error("another process uses this home; stop it, or use another with --home")]
+    InUse,
+    /// The database or `installation.json` is from a newer program.
+    #[error("{0}")]
+    NewerFormat(String),
+    /// The database belongs to another installation.
+    #[error("{0}; put the database back that belongs to this installation.json")]
+    OtherInstallation(String),
+    /// The database or `installation.json` is damaged.
+    #[error("{0}; restore from a backup")]
+    Damaged(String),
+    /// The store is older than a checkpoint that was signed, or not what was signed.
+    #[error("{0}; an older or another database was put in place")]
+    RolledBack(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// Which.
+        address: String,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// Certificate or key.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
+    /// Keys cannot be locked in memory.
+    #[error("{0}; raise the limit (`ulimit -l`, LimitMEMLOCK=), or set danger_unlocked_memory = true")]
+    Memory(procura_crypto::LockError),
+    /// The passphrase file.
+    #[error("passphrase_file: {0}")]
+    Passphrase(String),
+}
+
+impl StartError {
+    /// The exit code: 78 for the configuration, else one of 80–89.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => exit::CONFIG,
+            Self::Home { .. } => exit::START_HOME,
+            Self::InUse => exit::START_IN_USE,
+            Self::NewerFormat(_) => exit::START_NEWER_FORMAT,
+            Self::OtherInstallation(_) => exit::START_OTHER_INSTALLATION,
+            Self::Damaged(_) => exit::START_DAMAGED,
+            Self::RolledBack(_) => exit::START_ROLLED_BACK,
+            Self::Listen { .. } => exit::START_LISTEN,
+            Self::Tls(_) => exit::START_TLS,
+            Self::Memory(_) => exit::START_MEMORY,
+            Self::Passphrase(_) => exit::START_PASSPHRASE,
+        }
+    }
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        let text = error.to_string();
+        match error {
+            OpenError::InUse(_) => Self::InUse,
+            OpenError::NewerFormat { .. } => Self::NewerFormat(text),
+            OpenError::OtherInstallation { .. } => Self::OtherInstallation(text),
+            OpenError::Missing(path) | OpenError::AlreadyExists(path) => Self::Home { path, problem: text },
+            OpenError::NotAStore(_) | OpenError::Corrupt(_) => Self::Damaged(text),
+            OpenError::Io(cause) => Self::Damaged(format!("{text}: {cause}")),
+        }
+    }
+}
+
+impl From<SealError> for StartError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::NewerFormat { .. } => Self::NewerFormat(error.to_string()),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+/// Makes the home if it is not there, and refuses one that others can enter.
+fn prepare_home(home: &Path) -> Result<(), StartError> {
+    let problem = |problem: String| StartError::Home { path: home.to_owned(), problem };
+    if !home.exists() {
+        fs::create_dir_all(home).map_err(|error| problem(error.to_string()))?;
+        fs::set_permissions(home, fs::Permissions::from_mode(0o700)).map_err(|error| problem(error.to_string()))?;
+    }
+    let found = fs::metadata(home).map_err(|error| problem(error.to_string()))?;
+    if !found.is_dir() {
+        return Err(problem("is not a directory".to_owned()));
+    }
+    if found.uid() != rustix::process::getuid().as_raw() {
+        return Err(problem("belongs to another user; the home must be the server's own".to_owned()));
+    }
+    if found.mode() & 0o077 != 0 {
+        return Err(problem(format!("others can enter it; type: chmod 700 {}", home.display())));
+    }
+    Ok(())
+}
+
+/// Brings an application up to where the home stands: without an installation,
+/// or sealed.
+fn application(config: Config, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<App, StartError> {
+    config.check()?;
+    procura_crypto::lock_policy(config.danger_unlocked_memory).map_err(StartError::Memory)?;
+    // Core files and debuggers of the same user would see keys.
+    let dumpable = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    if let Err(error) = dumpable
+        && !config.danger_unlocked_memory
+    {
+        return Err(StartError::Home { path: config.home.clone(), problem: format!("the process cannot be made undumpable: {error}") });
+    }
+    prepare_home(&config.home)?;
+    let spool = Spool::open(&config.home.join("spool.jsonl")).map_err(|error: SpoolError| StartError::Home {
+        path: config.home.join("spool.jsonl"),
+        problem: error.to_string(),
+    })?;
+    let app = App::new(config, clock, entropy, spool, Stage::Uninitialised);
+    if is_initialised(&app.config.home) {
+        let installation = Installation::read(&app.config.home)?;
+        let store = Store::open(
+            &app.config.home.join(admin::DATABASE),
+            &installation.id,
+            &admin::store_options(&app),
+            Arc::clone(&app.clock),
+            Arc::clone(&app.entropy),
+        )?;
+        app.set_stage(Stage::Sealed(store, Box::new(installation)));
+    }
+    Ok(app)
+}
+
+/// Initialises a home without a server: what `procura init` does when none runs.
+pub async fn init_home(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    request: InitRequest,
+) -> Result<InitAnswer, InitError> {
+    let app = application(config, clock, entropy)?;
+    let trace = TraceId::generate(app.clock.now(), app.entropy.as_ref())
+        .map_err(Failure::internal)
+        .map_err(InitError::Refused)?;
+    let answer = admin::init(&app, request, trace).await.map_err(InitError::Refused)?;
+    admin::seal(&app).await.map_err(InitError::Refused)?;
+    Ok(answer)
+}
+
+/// Why a home could not be initialised.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// As for a server.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// As the server would answer.
+    #[error("{}", .0.detail)]
+    Refused(Failure),
+}
+
+#[derive(Serialize)]
+struct Ready<'a> {
+    event: &'static str,
+    api: &'a str,
+    health: &'a str,
+    sealed: bool,
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |cause| StartError::Listen { address: address.to_string(), cause };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn bind_admin(home: &Path) -> Result<UnixListener, StartError> {
+    let path = home.join("admin.sock");
+    let failed = |cause| StartError::Listen { address: path.display().to_string(), cause };
+    // The database's lock says that no other server of this home lives.
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path).map_err(failed)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+fn read_passphrase(path: &Path) -> Result<Secret<String>, StartError> {
+    let text = Secret::new(fs::read_to_string(path).map_err(|error| StartError::Passphrase(format!("{}: {error}", path.display())))?);
+    let line = text.expose().lines().next().unwrap_or_default().to_owned();
+    Ok(Secret::new(line))
+}
+
+/// Runs the server until SIGTERM or SIGINT. `ready` gets the one line of JSON
+/// that says where it listens.
+pub async fn run(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    ready: impl FnOnce(&str),
+) -> Result<(), StartError> {
+    let app = Arc::new(application(config, clock, entropy)?);
+    let tls = match (&app.config.tls_cert, &app.config.tls_key) {
+        (Some(cert), Some(key)) => Some(tls_acceptor(cert, key)?),
+        _ => None,
+    };
+    let (api_listener, api_address) = bind(app.config.listen).await?;
+    let (health_listener, health_address) = bind(app.config.health_listen).await?;
+    let admin_listener = bind_admin(&app.config.home)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let (api_url, health_url) = (format!("{scheme}://{api_address}"), format!("http://{health_address}"));
+    app.set_api_url(api_url.clone());
+    if let (Some(path), Stage::Sealed(..)) = (&app.config.passphrase_file, app.stage().as_ref()) {
+        let passphrase = read_passphrase(path)?;
+        admin::unseal(&app, passphrase).await.map_err(|failure| StartError::Passphrase(failure.detail))?;
+    }
+
+    let (stop, stopping) = watch::channel(false);
+    let listening = Listening { tracker: TaskTracker::new(), stopping };
+    let tracker = listening.tracker.clone();
+    let accepting = [
+        tokio::spawn(listening.clone().tcp(Arc::clone(&app), api_listener, api::router(Arc::clone(&app)), tls)),
+        tokio::spawn(listening.clone().tcp(Arc::clone(&app), health_listener, health::router(Arc::clone(&app)), None)),
+        tokio::spawn(listening.unix(admin_listener, admin::router(Arc::clone(&app)))),
+    ];
+    let sealed = !matches!(app.stage().as_ref(), Stage::Open(_));
+    let line = serde_json::to_string(&Ready { event: "ready", api: &api_url, health: &health_url, sealed });
+    ready(&line.unwrap_or_default());
+
+    wait_for_signal().await;
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    for task in accepting {
+        // A listener that panicked has stopped as well.
+        let _ = task.await;
+    }
+    tracker.close();
+    let grace = Duration::from_secs(app.config.stop_seconds);
+    if tokio::time::timeout(grace, tracker.wait()).await.is_err() {
+        tracing::warn!(seconds = app.config.stop_seconds, "requests still run and are cut off");
+    }
+    if let Err(failure) = admin::seal(&app).await {
+        tracing::error!(cause = ?failure.cause, "the vault could not be sealed in order");
+    }
+    // The socket goes with the server; a stale one would only be replaced.
+    let _ = fs::remove_file(app.config.home.join("admin.sock"));
+    Ok(())
+}
+
+async fn wait_for_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        // Without handlers the default action of the signals stops the process.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

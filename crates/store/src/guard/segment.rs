@@ -1,0 +1,252 @@
+//! A segment of the replay journal: a header and records of fixed size, each
+//! with a check.
+//!
+//! Header: magic (16) ‖ u64be generation ‖ u64be began ‖ u64be horizon ‖ boot
+//! (16) ‖ key (32) ‖ u8 intact ‖ check (8), padded with zeros to 128 bytes.
+//! Record: u8 kind ‖ 3 zeros ‖ u64be claimed ‖ device (16) ‖ content (28) ‖ check
+//! (8), where the content is the hash of a nonce (16 ‖ 12 zeros) or session (16)
+//! ‖ u64be counter ‖ u32be seconds from `claimed` to the session's end. A check
+//! is the first bytes of the SHA-256 of the generation (for records) and what
+//! stands before it.
+
+use procura_crypto::{Sha256, sha256};
+use procura_proof::{Remembered, RememberedOnce};
+use procura_types::Secret;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+const MAGIC: &[u8; 16] = b"procura-replay-1";
+const HEADER_BYTES: usize = 128;
+const CHECKED_HEADER_BYTES: usize = 89;
+/// Divides a page, so that a record lies in one.
+const RECORD_BYTES: usize = 64;
+const CHECKED_RECORD_BYTES: usize = 56;
+/// Where the first record belongs, and how far it is to the next.
+pub(super) const FIRST: u64 = 128;
+pub(super) const RECORD: u64 = 64;
+const NONCE: u8 = 1;
+const COUNTER: u8 = 2;
+
+/// What stands at the head of a segment.
+pub(super) struct Header {
+    /// 1 for the first segment of a journal, and one more for each that follows.
+    pub(super) generation: u64,
+    /// When it was begun, in seconds since 1970.
+    pub(super) began: u64,
+    /// Proofs made at this second or before may have been claimed in segments
+    /// that are gone.
+    pub(super) horizon: u64,
+    /// The first half of the SHA-256 of the boot id.
+    pub(super) boot: [u8; 16],
+    /// The key that nonces are hashed with.
+    pub(super) key: Secret<[u8; 32]>,
+    /// False when claims of its time are missing from it.
+    pub(super) intact: bool,
+}
+
+/// A segment whose header was read.
+pub(super) struct Segment {
+    pub(super) header: Header,
+    rest: BufReader<File>,
+}
+
+/// What became of reading the records.
+pub(super) struct Replayed {
+    /// Where the next record belongs.
+    pub(super) end: u64,
+    /// When the latest claim was made; 0 for none.
+    pub(super) newest: u64,
+}
+
+impl Header {
+    pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES);
+        bytes.extend_from_slice(MAGIC);
+        for number in [self.generation, self.began, self.horizon] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        bytes.extend_from_slice(&self.boot);
+        bytes.extend_from_slice(self.key.expose());
+        bytes.push(u8::from(self.intact));
+        let check = sha256(&bytes);
+        bytes.extend_from_slice(check.split_at(8).0);
+        let mut out = [0; HEADER_BYTES];
+        for (to, from) in out.iter_mut().zip(&bytes) {
+            *to = *from;
+        }
+        zeroize::Zeroize::zeroize(&mut bytes);
+        out
+    }
+
+    fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
+        let (checked, rest) = bytes.split_at(CHECKED_HEADER_BYTES);
+        let (check, padding) = rest.split_at(8);
+        if sha256(checked).split_at(8).0 != check || padding.iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        let mut fields = Fields(checked);
+        if fields.take::<16>()? != *MAGIC {
+            return None;
+        }
+        Some(Self {
+            generation: fields.number()?,
+            began: fields.number()?,
+            horizon: fields.number()?,
+            boot: fields.take()?,
+            key: Secret::new(fields.take()?),
+            intact: fields.take::<1>()? == [1],
+        })
+    }
+}
+
+impl Segment {
+    /// Reads the header. `None` when there is no file; an error of kind
+    /// `InvalidData` when it is damaged.
+    pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut rest = BufReader::with_capacity(64 * 1024, file);
+        let mut head = [0; HEADER_BYTES];
+        if fill(&mut rest, &mut head)? < HEADER_BYTES {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let header = Header::decode(&head);
+        zeroize::Zeroize::zeroize(&mut head);
+        let header = header.ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Some(Self { header, rest }))
+    }
+
+    /// Shows each record. An error of kind `InvalidData` when one is damaged.
+    pub(super) fn replay(&mut self, mut visit: impl FnMut(&Remembered)) -> io::Result<Replayed> {
+        let mut replayed = Replayed {
+            end: FIRST,
+            newest: 0,
+        };
+        let mut bytes = [0; RECORD_BYTES];
+        loop {
+            let read = fill(&mut self.rest, &mut bytes)?;
+            if read == 0 {
+                return Ok(replayed);
+            }
+            let record = if read == RECORD_BYTES {
+                decode(&bytes, self.header.generation)
+            } else {
+                None
+            };
+            if let Some(record) = record {
+                visit(&record);
+                replayed.newest = replayed.newest.max(record.claimed);
+                replayed.end = replayed.end.saturating_add(RECORD);
+            } else if fill(&mut self.rest, &mut bytes)? == 0 {
+                // Nobody was told of the last record when the process died while
+                // it was being written.
+                return Ok(replayed);
+            } else {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+    }
+}
+
+/// Reads until `out` is full or the file ends.
+fn fill(from: &mut impl Read, out: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while let Some(rest) = out.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        match from.read(rest) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
+/// A claim as a record.
+pub(super) fn encode(remembered: &Remembered, generation: u64) -> [u8; RECORD_BYTES] {
+    let mut bytes = Vec::with_capacity(RECORD_BYTES);
+    let kind = match remembered.what {
+        RememberedOnce::Nonce(_) => NONCE,
+        RememberedOnce::Counter { .. } => COUNTER,
+    };
+    bytes.extend_from_slice(&[kind, 0, 0, 0]);
+    bytes.extend_from_slice(&remembered.claimed.to_be_bytes());
+    bytes.extend_from_slice(&remembered.device);
+    match &remembered.what {
+        RememberedOnce::Nonce(hash) => {
+            bytes.extend_from_slice(hash);
+            bytes.extend_from_slice(&[0; 12]);
+        }
+        RememberedOnce::Counter {
+            session,
+            counter,
+            expires,
+        } => {
+            bytes.extend_from_slice(session);
+            bytes.extend_from_slice(&counter.to_be_bytes());
+            let left = expires.saturating_sub(remembered.claimed);
+            let left = u32::try_from(left).unwrap_or(u32::MAX);
+            bytes.extend_from_slice(&left.to_be_bytes());
+        }
+    }
+    let check = check(&bytes, generation);
+    bytes.extend_from_slice(&check);
+    let mut out = [0; RECORD_BYTES];
+    for (to, from) in out.iter_mut().zip(&bytes) {
+        *to = *from;
+    }
+    out
+}
+
+fn decode(record: &[u8; RECORD_BYTES], generation: u64) -> Option<Remembered> {
+    let (checked, stored) = record.split_at(CHECKED_RECORD_BYTES);
+    if check(checked, generation) != stored {
+        return None;
+    }
+    let mut fields = Fields(checked);
+    let [kind, ..] = fields.take::<4>()?;
+    let claimed = fields.number()?;
+    let device = fields.take()?;
+    let what = match kind {
+        NONCE => RememberedOnce::Nonce(fields.take()?),
+        COUNTER => RememberedOnce::Counter {
+            session: fields.take()?,
+            counter: fields.number()?,
+            expires: claimed.saturating_add(u64::from(u32::from_be_bytes(fields.take()?))),
+        },
+        _ => return None,
+    };
+    Some(Remembered {
+        device,
+        claimed,
+        what,
+    })
+}
+
+fn check(bytes: &[u8], generation: u64) -> [u8; 8] {
+    let mut hash = Sha256::new();
+    hash.update(&generation.to_be_bytes());
+    hash.update(bytes);
+    let mut check = [0; 8];
+    check.copy_from_slice(hash.finish().split_at(8).0);
+    check
+}
+
+/// Reads fields of fixed size from front to end.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*field)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.take().map(u64::from_be_bytes)
+    }
+}

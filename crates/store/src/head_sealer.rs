@@ -1,0 +1,120 @@
+//! The barrier as the writer uses it: seals rows and keeps the head in step.
+
+use crate::head::Head;
+use crate::sealer::{CommitSealer, GroupSealer, SealFailed};
+use crate::{Barrier, LogId, RowKey, Seq};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+
+/// The installed barrier and the head of the last durable group.
+pub(crate) struct HeadSealer {
+    barrier: ArcSwap<Barrier>,
+    head: ArcSwap<Head>,
+}
+
+impl HeadSealer {
+    pub(crate) fn new(barrier: Barrier, head: Head) -> Self {
+        Self {
+            barrier: ArcSwap::from_pointee(barrier),
+            head: ArcSwap::from_pointee(head),
+        }
+    }
+
+    pub(crate) fn barrier(&self) -> arc_swap::Guard<Arc<Barrier>> {
+        self.barrier.load()
+    }
+
+    pub(crate) fn barrier_arc(&self) -> Arc<Barrier> {
+        self.barrier.load_full()
+    }
+
+    /// Seals with another barrier from the next group on.
+    pub(crate) fn replace_barrier(&self, barrier: Barrier) {
+        self.barrier.store(Arc::new(barrier));
+    }
+
+    pub(crate) fn head(&self) -> Arc<Head> {
+        self.head.load_full()
+    }
+}
+
+impl CommitSealer for HeadSealer {
+    fn begin(&self) -> Box<dyn GroupSealer + '_> {
+        Box::new(Group {
+            sealer: self,
+            barrier: self.barrier.load_full(),
+            head: Head::clone(&self.head.load()),
+        })
+    }
+
+    fn sentinel(&self) -> Result<Vec<u8>, SealFailed> {
+        self.barrier.load().seal_sentinel()
+    }
+}
+
+struct Group<'a> {
+    sealer: &'a HeadSealer,
+    barrier: Arc<Barrier>,
+    head: Head,
+}
+
+impl GroupSealer for Group<'_> {
+    fn put(
+        &mut self,
+        key: &RowKey,
+        sealed: bool,
+        old: Option<Seq>,
+        version: Seq,
+        plain: &[u8],
+    ) -> Result<Vec<u8>, SealFailed> {
+        let stored = match sealed {
+            true => self.barrier.seal_row(key, version, plain)?,
+            false => plain.to_vec(),
+        };
+        let added = self.barrier.element(key, version);
+        let table = match self.head.tables.get_mut(key.table()) {
+            Some(table) => table,
+            None => self.head.tables.entry(key.table_name()).or_default(),
+        };
+        if let Some(old) = old {
+            table.digest.subtract(self.barrier.element(key, old));
+        }
+        table.digest.add(added);
+        table.sealed = sealed;
+        Ok(stored)
+    }
+
+    fn delete(&mut self, key: &RowKey, old: Seq) {
+        // A row whose table the head does not know was put in by someone else;
+        // the digest then shows it, also after it is gone.
+        if let Some(table) = self.head.tables.get_mut(key.table()) {
+            table.digest.subtract(self.barrier.element(key, old));
+        }
+    }
+
+    fn append(
+        &mut self,
+        log: LogId,
+        index: u64,
+        version: Seq,
+        plain: &[u8],
+    ) -> Result<Vec<u8>, SealFailed> {
+        let stored = self.barrier.seal_entry(log, index, version, plain)?;
+        let end = match self.head.logs.get_mut(log.as_str()) {
+            Some(end) => end,
+            None => self.head.logs.entry(log.as_str().into()).or_default(),
+        };
+        end.chain = self.barrier.link(index, plain, &end.chain);
+        end.len = index + 1;
+        Ok(stored)
+    }
+
+    fn head(&mut self, seq: Seq) -> Result<Vec<u8>, SealFailed> {
+        self.head.seq = seq;
+        self.barrier.seal_head(&self.head)
+    }
+
+    fn durable(self: Box<Self>) {
+        self.sealer.head.store(Arc::new(self.head));
+    }
+}

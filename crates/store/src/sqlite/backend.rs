@@ -1,0 +1,240 @@
+//! The writer's side of the database: one transaction per group.
+
+use super::fault::out_of_range;
+use super::reader::{self, first_id, to_sql};
+use super::reserve::Reserve;
+use super::snapshot::Snapshots;
+use crate::cache::RowCache;
+use crate::engine::RawRow;
+use crate::key::KeyRange;
+use crate::queue::GROUP_BATCHES;
+use crate::writer::{Backend, Fault, GroupEnd};
+use crate::{LogId, RowKey, Seq, journal};
+use rusqlite::{Connection, OptionalExtension as _, Statement, params};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub(super) struct SqliteBackend<'c> {
+    connection: &'c Connection,
+    statements: Statements<'c>,
+    cache: Arc<RowCache>,
+    snapshots: Arc<Snapshots>,
+    reserve: Reserve,
+    seq: Seq,
+    has_sentinel: bool,
+    pruned: u64,
+    kept: u64,
+    logs: HashMap<LogId, i64>,
+    /// The rows that the transaction changed, as they will be in the cache.
+    changed: HashMap<RowKey, Option<RawRow>>,
+    /// Where the transaction will end.
+    ending: Option<Seq>,
+}
+
+struct Statements<'c> {
+    begin: Statement<'c>,
+    commit: Statement<'c>,
+    version: Statement<'c>,
+    put: Statement<'c>,
+    delete: Statement<'c>,
+    append: Statement<'c>,
+    head: Statement<'c>,
+    journal: Statement<'c>,
+}
+
+impl<'c> SqliteBackend<'c> {
+    pub(super) fn new(
+        connection: &'c Connection,
+        cache: Arc<RowCache>,
+        snapshots: Arc<Snapshots>,
+        reserve: Reserve,
+        kept: u64,
+    ) -> Result<Self, Fault> {
+        let anchor = reader::anchor(connection)?;
+        let oldest: Option<i64> = connection
+            .query_row("SELECT min(last) FROM journal", [], |row| row.get(0))
+            .optional()?
+            .flatten();
+        Ok(Self {
+            connection,
+            statements: Statements {
+                begin: connection.prepare("BEGIN IMMEDIATE")?,
+                commit: connection.prepare("COMMIT")?,
+                version: connection.prepare("SELECT version FROM row WHERE key = ?1")?,
+                put: connection.prepare(
+                    "INSERT INTO row(key, version, value) VALUES (?1, ?2, ?3)
+                     ON CONFLICT(key) DO UPDATE SET version = ?2, value = ?3",
+                )?,
+                delete: connection.prepare("DELETE FROM row WHERE key = ?1")?,
+                append: connection
+                    .prepare("INSERT INTO entry(id, version, value) VALUES (?1, ?2, ?3)")?,
+                head: connection.prepare("UPDATE head SET seq = ?1, sealed = ?2")?,
+                journal: connection
+                    .prepare("INSERT INTO journal(last, first, batches) VALUES (?1, ?2, ?3)")?,
+            },
+            cache,
+            snapshots,
+            reserve,
+            seq: anchor.seq,
+            has_sentinel: anchor.sentinel.is_some(),
+            pruned: oldest.map_or(Ok(0), reader::from_sql)?,
+            kept,
+            logs: HashMap::new(),
+            changed: HashMap::new(),
+            ending: None,
+        })
+    }
+
+    fn log_number(&mut self, log: LogId) -> Result<i64, Fault> {
+        if let Some(number) = self.logs.get(&log) {
+            return Ok(*number);
+        }
+        self.connection.execute(
+            "INSERT INTO log(name) VALUES (?1) ON CONFLICT(name) DO NOTHING",
+            [log.as_str()],
+        )?;
+        let number = reader::log_number(self.connection, log.as_str())?
+            .ok_or_else(|| out_of_range("the number of a log"))?;
+        self.logs.insert(log, number);
+        Ok(number)
+    }
+
+    fn prune(&mut self, last: Seq) -> Result<(), Fault> {
+        let bound = last.get().saturating_sub(self.kept);
+        if bound >= self.pruned.saturating_add(journal::prune_every(self.kept)) {
+            self.connection
+                .execute("DELETE FROM journal WHERE last < ?1", [to_sql(bound)])?;
+            self.pruned = bound;
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self) {
+        self.changed.clear();
+        self.ending = None;
+        // The row that numbers a log may have been rolled back.
+        self.logs.clear();
+    }
+}
+
+impl Backend for SqliteBackend<'_> {
+    fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    fn has_sentinel(&self) -> bool {
+        self.has_sentinel
+    }
+
+    fn log_len(&mut self, log: LogId) -> Result<u64, Fault> {
+        reader::log_len(self.connection, log.as_str())
+    }
+
+    fn group_limit(&self) -> usize {
+        GROUP_BATCHES
+    }
+
+    fn has_reserve(&mut self) -> bool {
+        self.reserve.is_there(self.connection)
+    }
+
+    fn free_reserve(&mut self) -> bool {
+        self.reserve.free(self.connection)
+    }
+
+    fn begin(&mut self) -> Result<(), Fault> {
+        self.forget_changes();
+        self.statements.begin.execute([])?;
+        Ok(())
+    }
+
+    fn version(&mut self, key: &RowKey) -> Result<Option<Seq>, Fault> {
+        if let Some(row) = self.changed.get(key) {
+            return Ok(row.as_ref().map(|row| row.version));
+        }
+        // A row that many batches expect costs no query for each of them.
+        if let Ok(row) = self.cache.get(key) {
+            return Ok(Some(row.version));
+        }
+        let version: Option<i64> = self
+            .statements
+            .version
+            .query_row([key.as_bytes()], |row| row.get(0))
+            .optional()?;
+        version
+            .map(|version| reader::from_sql(version).map(Seq::new))
+            .transpose()
+    }
+
+    fn versions(&mut self, prefix: &[u8]) -> Result<Vec<(RowKey, Seq)>, Fault> {
+        reader::versions(self.connection, &KeyRange::prefix(prefix), usize::MAX)
+    }
+
+    fn put(&mut self, key: &RowKey, version: Seq, value: Vec<u8>) -> Result<(), Fault> {
+        self.statements
+            .put
+            .execute(params![key.as_bytes(), to_sql(version.get()), value])?;
+        let value = value.into();
+        self.changed
+            .insert(key.clone(), Some(RawRow { version, value }));
+        Ok(())
+    }
+
+    fn delete(&mut self, key: &RowKey) -> Result<(), Fault> {
+        self.statements.delete.execute([key.as_bytes()])?;
+        self.changed.insert(key.clone(), None);
+        Ok(())
+    }
+
+    fn append(&mut self, log: LogId, index: u64, version: Seq, value: &[u8]) -> Result<(), Fault> {
+        let id = first_id(self.log_number(log)?).saturating_add(to_sql(index));
+        self.statements
+            .append
+            .execute(params![id, to_sql(version.get()), value])?;
+        Ok(())
+    }
+
+    fn end_group(&mut self, end: &GroupEnd<'_>) -> Result<(), Fault> {
+        let last = to_sql(end.last.get());
+        self.statements.head.execute(params![last, end.head])?;
+        self.statements
+            .journal
+            .execute(params![last, to_sql(end.first.get()), end.journal])?;
+        if let Some(sentinel) = end.sentinel {
+            self.connection
+                .execute("UPDATE meta SET sentinel = ?1", [sentinel])?;
+        }
+        self.prune(end.last)?;
+        self.ending = Some(end.last);
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Fault> {
+        self.statements.commit.execute([])?;
+        for (key, row) in self.changed.drain() {
+            self.cache.written(&key, row);
+        }
+        if let Some(seq) = self.ending.take() {
+            self.seq = seq;
+            self.has_sentinel = true;
+        }
+        self.snapshots.expire();
+        Ok(())
+    }
+
+    fn rollback(&mut self) -> Result<(), Fault> {
+        self.forget();
+        // Some failures have rolled back already.
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        Ok(())
+    }
+}
+
+impl SqliteBackend<'_> {
+    fn forget_changes(&mut self) {
+        self.changed.clear();
+        self.ending = None;
+    }
+}

@@ -1,0 +1,417 @@
+//! The store as other crates use it: an engine, the barrier over it, and the
+//! tables on top.
+
+use crate::engine::{Changes, CommitFuture, CommitObserver, Engine, RawWrite, Snapshot};
+use crate::head::Head;
+use crate::head_sealer::HeadSealer;
+use crate::sqlite::{SqliteEngine, SqliteOptions};
+use crate::verify::{self, Verification};
+use crate::{Barrier, Batch, CommitError, Damage, LogId, OpenError, Seq, StoreError, UnsealError};
+use arc_swap::{ArcSwapOption, Guard};
+use procura_types::{BatchId, Clock, Entropy, InstallationId, SecretBytes};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long a snapshot of [`Store::snapshot`] can be read from.
+pub const SNAPSHOT_LIFE: Duration = Duration::from_secs(60);
+
+/// An engine behind its barrier. Cheap to clone; sealed until
+/// [`Store::install_barrier`].
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    engine: Arc<dyn Engine>,
+    unsealed: ArcSwapOption<Unsealed>,
+    /// Held while the barrier is installed or removed; the pass over all rows.
+    pass: Mutex<Option<JoinHandle<()>>>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// What there is while a barrier is installed.
+pub(crate) struct Unsealed {
+    sealer: Arc<HeadSealer>,
+    pub(crate) verification: Arc<Verification>,
+}
+
+impl Unsealed {
+    pub(crate) fn barrier(&self) -> Guard<Arc<Barrier>> {
+        self.sealer.barrier()
+    }
+}
+
+/// An entry of a log.
+pub struct LogEntry {
+    /// Its place, from 0.
+    pub index: u64,
+    /// The commit that appended it.
+    pub seq: Seq,
+    /// Its bytes as they were appended.
+    pub bytes: SecretBytes,
+}
+
+impl Store {
+    /// Makes a new embedded store.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `InUse`, `NotAStore`, `Io`.
+    pub fn create(
+        path: &Path,
+        installation: &InstallationId,
+        options: &SqliteOptions,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, OpenError> {
+        let engine = SqliteEngine::create(path, installation, options)?;
+        Ok(Self::over(Arc::new(engine), clock, entropy))
+    }
+
+    /// Opens an embedded store, sealed.
+    ///
+    /// # Errors
+    /// `Missing`, `InUse`, `NotAStore`, `NewerFormat`, `OtherInstallation`,
+    /// `Corrupt`, `Io`.
+    pub fn open(
+        path: &Path,
+        installation: &InstallationId,
+        options: &SqliteOptions,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, OpenError> {
+        let engine = SqliteEngine::open(path, installation, options)?;
+        Ok(Self::over(Arc::new(engine), clock, entropy))
+    }
+
+    /// A store over any engine, sealed.
+    pub fn over(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self(Arc::new(Inner {
+            engine,
+            unsealed: ArcSwapOption::empty(),
+            pass: Mutex::default(),
+            clock,
+            entropy,
+        }))
+    }
+
+    pub(crate) fn engine(&self) -> &dyn Engine {
+        &*self.0.engine
+    }
+
+    pub(crate) fn unsealed(&self) -> Result<Arc<Unsealed>, StoreError> {
+        self.0.unsealed.load_full().ok_or(StoreError::Sealed)
+    }
+
+    /// Unseals: checks that the keys open this store and that its head is the
+    /// newest, and begins to check all rows in the background. On an unsealed
+    /// store it changes to a barrier with further epochs.
+    ///
+    /// Reads little and returns soon; nothing is written. An empty store takes
+    /// any barrier and is bound to it by its first commit.
+    ///
+    /// # Errors
+    /// `WrongKey`; `Corrupt` when the head is missing, altered or older than the
+    /// data, or a log was cut or lengthened; errors of reading.
+    pub fn install_barrier(&self, barrier: Barrier) -> Result<(), UnsealError> {
+        let mut pass = self.0.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(unsealed) = self.unsealed() {
+            if !barrier.succeeds(&unsealed.barrier()) {
+                return Err(UnsealError::WrongKey);
+            }
+            unsealed.sealer.replace_barrier(barrier);
+            return Ok(());
+        }
+        let head = self.check_anchor(&barrier)?;
+        let unsealed = Arc::new(Unsealed {
+            sealer: Arc::new(HeadSealer::new(barrier, head)),
+            verification: Arc::new(Verification::new()),
+        });
+        let (engine, sealer) = (Arc::clone(&self.0.engine), Arc::clone(&unsealed.sealer));
+        let verification = Arc::clone(&unsealed.verification);
+        let thread = std::thread::Builder::new()
+            .name("store-verify".into())
+            .spawn(move || verification.run(&*engine, &sealer))
+            .map_err(|error| StoreError::Io(crate::IoCause::new(&error)))?;
+        *pass = Some(thread);
+        self.0.engine.set_sealer(Some(unsealed.sealer.clone()));
+        self.0.unsealed.store(Some(unsealed));
+        Ok(())
+    }
+
+    /// Opens the head row and holds against it what can be seen at a glance.
+    fn check_anchor(&self, barrier: &Barrier) -> Result<Head, UnsealError> {
+        let snapshot = self.0.engine.snapshot(SNAPSHOT_LIFE)?;
+        let anchor = snapshot.anchor()?;
+        let corrupt = |what| Err(UnsealError::Corrupt { what });
+        let Some(sealed) = &anchor.head else {
+            let rows = snapshot.versions(&crate::key::KeyRange::everything(), 1)?;
+            let untouched = anchor.sentinel.is_none()
+                && anchor.newest.is_none()
+                && anchor.seq == Seq::ZERO
+                && anchor.logs.is_empty()
+                && rows.is_empty();
+            return match (untouched, &anchor.sentinel) {
+                (true, _) => Ok(Head::default()),
+                (_, Some(sentinel)) if !barrier.opens_sentinel(sentinel) => {
+                    Err(UnsealError::WrongKey)
+                }
+                _ => corrupt(Damage::Head),
+            };
+        };
+        let Some(head) = barrier.open_head(anchor.seq, sealed) else {
+            let right = anchor.sentinel.as_ref();
+            return match right.is_some_and(|sentinel| barrier.opens_sentinel(sentinel)) {
+                true => corrupt(Damage::Head),
+                false => Err(UnsealError::WrongKey),
+            };
+        };
+        if anchor.newest != Some(head.seq) {
+            return corrupt(Damage::Head);
+        }
+        let found = |name: &str| {
+            let log = anchor.logs.iter().find(|(log, _)| **log == *name);
+            log.map_or(0, |(_, len)| *len)
+        };
+        let names = head
+            .logs
+            .keys()
+            .chain(anchor.logs.iter().map(|(log, _)| log));
+        for log in names {
+            let (expected, found) = (head.log(log).len, found(log));
+            if expected != found {
+                return corrupt(Damage::LogLength {
+                    log: Arc::clone(log),
+                    expected,
+                    found,
+                });
+            }
+        }
+        Ok(head)
+    }
+
+    /// Seals: waits for the group that is being committed, then drops the
+    /// barrier with its keys and the cached rows. The file stays locked.
+    pub fn seal(&self) {
+        let mut pass = self.0.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.engine.set_sealer(None);
+        let unsealed = self.0.unsealed.swap(None);
+        // The keys go when the last read that is under way has ended.
+        end_pass(unsealed, pass.take());
+    }
+
+    /// Whether no barrier is installed.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.0.unsealed.load().is_none()
+    }
+
+    /// The value of a blind index, see [`Barrier::blind`].
+    ///
+    /// # Errors
+    /// `Sealed`.
+    pub fn blind(&self, class: &str, value: &[u8]) -> Result<[u8; 32], StoreError> {
+        Ok(self.unsealed()?.barrier().blind(class, value))
+    }
+
+    /// The head of the last durable group: what checkpoints record.
+    ///
+    /// # Errors
+    /// `Sealed`.
+    pub fn head(&self) -> Result<Arc<Head>, StoreError> {
+        Ok(self.unsealed()?.sealer.head())
+    }
+
+    /// Waits until every table is verified, blocking the thread.
+    ///
+    /// # Errors
+    /// `Sealed`; `Corrupt` with the first table that is not as committed.
+    pub fn wait_verified(&self) -> Result<(), StoreError> {
+        let unsealed = self.unsealed()?;
+        unsealed.verification.wait_all()
+    }
+
+    /// An empty batch with a fresh id.
+    ///
+    /// # Errors
+    /// `Entropy`.
+    pub fn batch(&self) -> Result<Batch, StoreError> {
+        BatchId::generate(self.0.clock.now(), &*self.0.entropy)
+            .map(Batch::new)
+            .map_err(|_| StoreError::Entropy)
+    }
+
+    /// Commits a batch. It is queued when this returns if there is room; the
+    /// future yields when it is durable or refused, and dropping it cancels
+    /// nothing. On `Conflict` decide again on fresh rows, at most five times.
+    ///
+    /// In the first moments after unsealing this waits, blocking the thread,
+    /// until the tables that the batch touches are verified.
+    pub fn commit(&self, batch: Batch) -> CommitFuture {
+        match self.admit(batch) {
+            Ok(future) => future,
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    fn admit(&self, batch: Batch) -> Result<CommitFuture, CommitError> {
+        let raw = batch.into_raw()?;
+        let unsealed = self.unsealed()?;
+        for (key, _) in &raw.expect {
+            unsealed.verification.wait(key.table())?;
+        }
+        for write in &raw.writes {
+            let (RawWrite::Put { key, .. }
+            | RawWrite::Delete { key, .. }
+            | RawWrite::DeletePrefix { prefix: key }) = write;
+            unsealed.verification.wait(key.table())?;
+        }
+        Ok(self.0.engine.commit(raw))
+    }
+
+    /// What became of a recent batch, after [`CommitError::Unknown`] and
+    /// reopening: its commit, or `None` when it was not applied.
+    ///
+    /// # Errors
+    /// `Poisoned`, `Corrupt`, `Io`.
+    pub fn fate(&self, batch: BatchId) -> Result<Option<Seq>, StoreError> {
+        self.0.engine.fate(batch)
+    }
+
+    /// The store as it is now, readable for [`SNAPSHOT_LIFE`].
+    ///
+    /// # Errors
+    /// `Sealed`, `Poisoned`, `Corrupt`, `Io`.
+    pub fn snapshot(&self) -> Result<StoreSnapshot, StoreError> {
+        self.unsealed()?;
+        Ok(StoreSnapshot {
+            raw: self.0.engine.snapshot(SNAPSHOT_LIFE)?,
+            head: OnceLock::new(),
+            store: self.clone(),
+        })
+    }
+
+    /// The change feed, see [`Engine::changes`].
+    ///
+    /// # Errors
+    /// `Gap`, `Poisoned`, `Corrupt`, `Io`.
+    pub fn changes(&self, after: Seq, limit: usize) -> Result<Changes, StoreError> {
+        self.0.engine.changes(after, limit)
+    }
+
+    /// Up to `limit` entries of a log from index `from` on.
+    ///
+    /// # Errors
+    /// `Sealed`; `Corrupt` when an entry is missing, altered or moved;
+    /// `Poisoned`, `Io`.
+    pub fn log_read(
+        &self,
+        log: LogId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<LogEntry>, StoreError> {
+        let unsealed = self.unsealed()?;
+        // Taken before the read: entries up to here must be in its answer.
+        let len = unsealed.sealer.head().log(log.as_str()).len;
+        let raw = self.0.engine.log_read(log.as_str(), from, limit)?;
+        let barrier = unsealed.barrier();
+        let missing = |index| Damage::LogEntry {
+            log: log.as_str().into(),
+            index,
+        };
+        let mut entries = Vec::with_capacity(raw.len());
+        for (index, entry) in (from..).zip(&raw) {
+            if entry.index != index {
+                return Err(missing(index).into());
+            }
+            let bytes = barrier.open_entry(log.as_str(), index, entry.version, &entry.value)?;
+            let seq = entry.version;
+            entries.push(LogEntry { index, seq, bytes });
+        }
+        let next = from.saturating_add(u64::try_from(entries.len()).unwrap_or(u64::MAX));
+        if entries.len() < limit && next < len {
+            return Err(missing(next).into());
+        }
+        Ok(entries)
+    }
+
+    /// The number of entries of a log that are durable.
+    ///
+    /// # Errors
+    /// `Sealed`.
+    pub fn log_len(&self, log: LogId) -> Result<u64, StoreError> {
+        Ok(self.unsealed()?.sealer.head().log(log.as_str()).len)
+    }
+
+    /// Why the store does less than it should, as far as is known: damage that
+    /// the pass over all rows found, or a failed write. Waits for nothing; empty
+    /// while sealed.
+    #[must_use]
+    pub fn trouble(&self) -> Vec<StoreError> {
+        let Ok(unsealed) = self.unsealed() else {
+            return Vec::new();
+        };
+        let mut trouble = unsealed.verification.findings();
+        trouble.extend(self.0.engine.fate(BatchId::from_bytes([0; 16])).err());
+        trouble
+    }
+
+    /// Adds an observer of durable commits.
+    pub fn observe(&self, observer: Arc<dyn CommitObserver>) {
+        self.0.engine.observe(observer);
+    }
+}
+
+fn end_pass(unsealed: Option<Arc<Unsealed>>, pass: Option<JoinHandle<()>>) {
+    if let Some(unsealed) = unsealed {
+        unsealed.verification.cancel();
+    }
+    if let Some(pass) = pass {
+        // A panic was reported by the runtime when it happened.
+        let _ = pass.join();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The pass holds the engine, which holds the file: both end here.
+        let pass = self.pass.get_mut().unwrap_or_else(PoisonError::into_inner);
+        end_pass(self.unsealed.swap(None), pass.take());
+    }
+}
+
+/// The store at one moment, for scans; bounded in life.
+pub struct StoreSnapshot {
+    raw: Box<dyn Snapshot>,
+    head: OnceLock<Head>,
+    store: Store,
+}
+
+impl StoreSnapshot {
+    /// The last commit that is in it.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        self.raw.seq()
+    }
+
+    /// The head as of this moment.
+    ///
+    /// # Errors
+    /// `Sealed`, `SnapshotExpired`, `Corrupt`, `Io`.
+    pub fn head(&self) -> Result<&Head, StoreError> {
+        if let Some(head) = self.head.get() {
+            return Ok(head);
+        }
+        let head = verify::open_head(&self.store.unsealed()?.barrier(), &*self.raw)?;
+        Ok(self.head.get_or_init(|| head))
+    }
+
+    pub(crate) fn raw(&self) -> &dyn Snapshot {
+        &*self.raw
+    }
+
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+}

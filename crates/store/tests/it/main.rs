@@ -1,0 +1,17 @@
+//! The store from outside: tables, sealing, refusals, and files that were
+//! tampered with while nobody looked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::as_conversions
+)]
+
+mod deep;
+mod home;
+mod logs;
+mod refusals;
+mod rows;
+mod sealing;
+mod tables;

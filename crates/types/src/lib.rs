@@ -1,0 +1,49 @@
+//! The words of Procura as types: ids, names, times, secrets in memory, field
+//! tuples, and the shapes that cross the HTTP API ([`wire`]).
+//!
+//! This crate is the bottom layer. It does no I/O, reads no clock and knows no
+//! cryptography; whatever comes from outside becomes one of these types once,
+//! at the edge, or is refused with the name of the field.
+
+mod actor;
+mod dotenv;
+pub mod encoding;
+pub mod exit;
+mod id;
+mod link_code;
+mod name;
+mod role;
+mod seam;
+mod secret;
+mod time;
+mod tuple;
+pub mod wire;
+
+pub use actor::{ActorId, Alg, Thumbprint};
+pub use dotenv::{Dotenv, DotenvEntry, DotenvError};
+pub use id::{BatchId, EntryId, GrantId, InstallationId, RequestId, RunId, TraceId};
+pub use link_code::{Joins, LinkCodeText};
+pub use name::{DataClass, Delivery, EnvName, Label, Namespace, ProjectName, SecretPath};
+pub use role::{Role, Scope};
+pub use seam::{Clock, Entropy, EntropyError};
+pub use secret::{Secret, SecretBytes};
+pub use time::{Duration, Timestamp};
+pub use tuple::FieldTuple;
+
+/// A value from outside did not have the form that its field requires.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct Malformed {
+    /// The field, in the words of the API (`namespace`, `path`, `label` …).
+    pub field: &'static str,
+    /// What is wrong and what is accepted; never the value itself.
+    pub problem: &'static str,
+}
+
+impl Malformed {
+    /// Names the field and the rule that it broke.
+    #[must_use]
+    pub const fn new(field: &'static str, problem: &'static str) -> Self {
+        Self { field, problem }
+    }
+}

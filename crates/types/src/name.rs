@@ -1,0 +1,231 @@
+//! Names (`protocol.md` §1): parsed once at the edge, refused with the name of
+//! the field before anything is looked up.
+
+use crate::Malformed;
+use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $field:literal, $check:path, $rule:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl FromStr for $name {
+            type Err = Malformed;
+            fn from_str(text: &str) -> Result<Self, Malformed> {
+                if $check(text) {
+                    Ok(Self(text.into()))
+                } else {
+                    Err(Malformed::new($field, $rule))
+                }
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = Malformed;
+            fn try_from(text: String) -> Result<Self, Malformed> {
+                text.parse()
+            }
+        }
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.as_str().to_owned()
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+const LABEL_RULE: &str =
+    "must be 1 to 32 of a-z, 0-9 and -, beginning and ending with a letter or digit";
+
+name!(
+    /// The name of an agent below its parent, or of an owner.
+    Label, "label", is_label, LABEL_RULE
+);
+name!(
+    /// The unit of isolation: names, keys, policies and roles do not cross it.
+    Namespace, "namespace", is_label, LABEL_RULE
+);
+name!(
+    /// A named consumer of secrets.
+    ProjectName, "project", is_label, LABEL_RULE
+);
+name!(
+    /// Where a secret lives in its namespace: segments joined by `/`.
+    SecretPath, "path", is_path, "must be at most 255 bytes of segments of 1 to 64 A-Z, a-z, 0-9, _, . and -, joined by /, none of them . or .."
+);
+name!(
+    /// The name of an environment variable.
+    EnvName, "env", is_env_name, "must be 1 to 128 of A-Z, a-z, 0-9 and _, not beginning with a digit"
+);
+
+fn is_label(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let inner = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    (1..=32).contains(&bytes.len())
+        && bytes.iter().all(inner)
+        && bytes.first() != Some(&b'-')
+        && bytes.last() != Some(&b'-')
+}
+
+fn is_path(text: &str) -> bool {
+    let segment = |part: &str| {
+        (1..=64).contains(&part.len())
+            && part != "."
+            && part != ".."
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+    };
+    (1..=255).contains(&text.len()) && text.split('/').all(segment)
+}
+
+fn is_env_name(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !text.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// What a key or a token may be used for; nothing crosses from one to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataClass {
+    /// Secrets of namespaces.
+    Credentials,
+    /// The ledger.
+    Audit,
+}
+
+impl DataClass {
+    /// The word that stands for the class in associated data.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Credentials => "credentials",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+/// How values reach the process that uses them. Part of what a grant fixes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// Environment variables of one process.
+    Env,
+}
+
+impl Delivery {
+    /// The word that stands for the delivery in grants and receipts.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Env => "env",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels() {
+        for good in ["a", "0", "a-b", "scribe-1", &"x".repeat(32)] {
+            assert!(good.parse::<Label>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "a_b",
+            "a b",
+            "a/b",
+            "é",
+            &"x".repeat(33),
+            "a\0",
+        ] {
+            let error = bad.parse::<Label>().unwrap_err();
+            assert_eq!(error, Malformed::new("label", LABEL_RULE), "{bad}");
+        }
+    }
+
+    #[test]
+    fn paths() {
+        let long = format!(
+            "{}/{}/{}/{}",
+            "a".repeat(64),
+            "b".repeat(64),
+            "c".repeat(64),
+            "d".repeat(60)
+        );
+        assert_eq!(long.len(), 255);
+        for good in ["a", "db/password", "A_b.c-d/1", "...", long.as_str()] {
+            assert!(good.parse::<SecretPath>().is_ok(), "{good}");
+        }
+        let longer = format!("{long}d");
+        let segment = "a".repeat(65);
+        for bad in [
+            "",
+            "/",
+            "/a",
+            "a/",
+            "a//b",
+            ".",
+            "..",
+            "a/../b",
+            "a/./b",
+            "a b",
+            "a\\b",
+            "ä",
+            "a\n",
+            longer.as_str(),
+            segment.as_str(),
+        ] {
+            assert_eq!(
+                bad.parse::<SecretPath>().unwrap_err().field,
+                "path",
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn env_names() {
+        for good in ["A", "_", "a1", "API_KEY", &"X".repeat(128)] {
+            assert!(good.parse::<EnvName>().is_ok(), "{good}");
+        }
+        for bad in ["", "1A", "A-B", "A=B", "A B", "Ä", &"X".repeat(129)] {
+            assert_eq!(bad.parse::<EnvName>().unwrap_err().field, "env", "{bad}");
+        }
+    }
+}

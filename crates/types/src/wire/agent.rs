@@ -1,0 +1,63 @@
+use super::Device;
+use crate::{ActorId, Label, Namespace, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// `POST …/agents`: makes an agent below the caller's owner or below `parent`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentCreate {
+    /// The name, unique in the namespace among agents that are not revoked.
+    pub label: Label,
+    /// The agent that it becomes a child of; without it, the caller's owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Label>,
+}
+
+/// An agent as listed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Agent {
+    /// Derived from parent, namespace, label and incarnation.
+    pub actor_id: ActorId,
+    /// The name below its parent.
+    pub label: Label,
+    /// The namespace that it belongs to.
+    pub namespace: Namespace,
+    /// Its parent in the tree: an owner or an agent.
+    pub parent: ActorId,
+    /// The owner at the root of its tree.
+    pub owner: ActorId,
+    /// The whole way from the owner: `alice//scribe//task-1`.
+    pub lineage: String,
+    /// 1 for the first actor of this label, one more after each revocation.
+    pub incarnation: u32,
+    /// Its devices, revoked ones too.
+    pub devices: Vec<Device>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was revoked; never undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Timestamp>,
+}
+
+/// `GET …/agents`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AgentList {
+    /// Sorted by label, then incarnation.
+    pub agents: Vec<Agent>,
+}
+
+/// A link code, shown once (`protocol.md` §2).
+#[derive(Serialize, Deserialize)]
+pub struct LinkCode {
+    /// What the joining host types: [`super::LinkCodeText`], which carries the server's key hash.
+    pub code: String,
+    /// Ten minutes from now.
+    pub expires: Timestamp,
+}
+
+/// Everything that a revocation ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RevokedActors {
+    /// The actor and all below it.
+    pub revoked: Vec<ActorId>,
+}

@@ -1,0 +1,57 @@
+use super::Device;
+use crate::{ActorId, Label, Namespace, Role, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// One role of an operator.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleAssignment {
+    /// The role.
+    pub role: Role,
+    /// Where; `steward` has none, every other role needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Namespace>,
+}
+
+/// `POST /v1/operators`: invites a person; answered with a [`super::LinkCode`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorInvite {
+    /// The name, unique among operators.
+    pub name: Label,
+    /// What they will be able to do.
+    pub roles: Vec<RoleAssignment>,
+}
+
+/// `PUT /v1/operators/{name}/roles`: replaces all roles.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RolesPut {
+    /// The new roles.
+    pub roles: Vec<RoleAssignment>,
+}
+
+/// An operator as listed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Operator {
+    /// Derived from the operator's own root key.
+    pub actor_id: ActorId,
+    /// The name.
+    pub name: Label,
+    /// The roles, sorted.
+    pub roles: Vec<RoleAssignment>,
+    /// Devices, revoked ones too.
+    pub devices: Vec<Device>,
+    /// When they joined.
+    pub created: Timestamp,
+    /// When they were revoked; never undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Timestamp>,
+}
+
+/// `GET /v1/operators`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OperatorList {
+    /// Sorted by name.
+    pub operators: Vec<Operator>,
+}

@@ -1,0 +1,25 @@
+use serde::{Deserialize, Serialize};
+
+/// `application/problem+json` (RFC 9457, `protocol.md` §8).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `urn:procura:error:<code>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The code in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened here, and what to do next.
+    pub detail: String,
+    /// The code, a row of `spec/errors.md`.
+    pub code: String,
+    /// For proofs that failed: a row of `spec/reasons.md`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// For malformed input: the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// By which the server's log can be searched.
+    pub request_id: String,
+}

@@ -1,0 +1,130 @@
+//! What goes wrong in the vault, split by who is to blame.
+
+use procura_crypto::OpenError;
+use procura_store::StoreError;
+use procura_types::{EntropyError, Namespace, SecretPath};
+
+/// Why a secret could not be written, read or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// There is no such secret or version, or it was deleted.
+    #[error("there is no readable secret at {0}")]
+    NotFound(SecretPath),
+    /// There is no such namespace.
+    #[error("there is no such namespace")]
+    NoNamespace,
+    /// The namespace exists already.
+    #[error("the namespace exists already")]
+    NamespaceExists,
+    /// The latest version is another than expected.
+    #[error("the latest version is {latest}, not {expected}")]
+    VersionMismatch {
+        /// What the caller expected.
+        expected: u64,
+        /// What is there; 0 for none.
+        latest: u64,
+    },
+    /// The value is longer than 1 MiB.
+    #[error("a value is at most 1 MiB")]
+    TooLarge,
+    /// The description is longer than 1,000 characters or has control characters.
+    #[error("a description is at most 1000 characters without control characters")]
+    BadDescription,
+    /// The key of a namespace does not open: it was moved, edited or rolled back.
+    #[error("the key of namespace {0} does not open")]
+    DamagedKey(Namespace),
+    /// The value is there and does not open: it was moved, edited or rolled back.
+    #[error("the stored value of {path} does not open: {cause}")]
+    Damaged {
+        /// Which secret.
+        path: SecretPath,
+        /// What the envelope said.
+        cause: OpenError,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Sealing failed.
+    #[error(transparent)]
+    Seal(#[from] procura_crypto::SealError),
+    /// A key that cannot be made or held.
+    #[error(transparent)]
+    Key(#[from] procura_crypto::KeyError),
+    /// No locked memory for a key.
+    #[error(transparent)]
+    Lock(#[from] procura_crypto::LockError),
+    /// No random bytes.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
+
+/// Why a vault could not be made, opened or re-keyed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The passphrase does not open it.
+    #[error("the passphrase is wrong")]
+    WrongPassphrase,
+    /// A new passphrase is too short.
+    #[error("a passphrase has at least 12 characters")]
+    WeakPassphrase,
+    /// The home holds an installation already.
+    #[error("this home is initialised already")]
+    Initialised,
+    /// The home holds none.
+    #[error("this home is not initialised; run `procura init`")]
+    NotInitialised,
+    /// `installation.json` cannot be read as one.
+    #[error("installation.json is damaged: {0}")]
+    Damaged(String),
+    /// `installation.json` was written by a newer program.
+    #[error("installation.json has format {found}; this program knows up to {known}")]
+    NewerFormat {
+        /// In the file.
+        found: u32,
+        /// Known here.
+        known: u32,
+    },
+    /// The keys that the root should open do not open.
+    #[error(
+        "the keyring does not open under this root: the database and installation.json do not belong together"
+    )]
+    KeyringMismatch,
+    /// Files.
+    #[error("{what}: {cause}")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// Why it failed.
+        cause: std::io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Opening the database.
+    #[error(transparent)]
+    Open(#[from] procura_store::OpenError),
+    /// Key derivation.
+    #[error(transparent)]
+    Kdf(#[from] procura_crypto::KdfError),
+    /// Signature keys.
+    #[error(transparent)]
+    Key(#[from] procura_crypto::KeyError),
+    /// Sealing.
+    #[error(transparent)]
+    Seal(#[from] procura_crypto::SealError),
+    /// The barrier.
+    #[error(transparent)]
+    Barrier(#[from] procura_store::BarrierError),
+    /// The store does not open with these keys, or is not whole.
+    #[error(transparent)]
+    Unseal(#[from] procura_store::UnsealError),
+    /// Locked memory.
+    #[error(transparent)]
+    Lock(#[from] procura_crypto::LockError),
+    /// Recording.
+    #[error(transparent)]
+    Record(#[from] procura_record::RecordError),
+    /// Random bytes.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}

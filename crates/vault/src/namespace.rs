@@ -1,0 +1,540 @@
+//! The open vault, its namespaces and their keys.
+
+use crate::error::{SealError, VaultError};
+use crate::installation::{Installation, KEYRINGS, Root};
+use crate::keyring::{Keyring, SessionRoots, random_key};
+use crate::secret_rows::all_rows;
+use arc_swap::ArcSwap;
+use procura_crypto::{Binding, Holder, Purpose, SigningKey, XaesKey, open, seal};
+use procura_directory::{NamespaceRecord, RolesRecord, Snapshot};
+use procura_policy::{Action, Op, Permit, Resource};
+use procura_record::RecordedBatch;
+use procura_store::{
+    Barrier, BarrierKeys, Batch, Blob, Expected, KeyPrefix, Kind, Row, Store, StoreError, Table,
+};
+use procura_types::wire::{NamespaceInfo, NamespaceList, RoleAssignment};
+use procura_types::{BatchId, Clock, Entropy, Namespace, Role, Secret, Timestamp};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// (root epoch, namespace, key epoch) → the key, sealed under the root's
+/// key-encryption key.
+const NAMESPACE_KEYS: Table<(u64, String, u64), Blob> = Table::new("namespace-key", Kind::Clear);
+
+/// A stored key of a namespace.
+type NamespaceRow = ((u64, String, u64), Row<Blob>);
+
+/// The keys of one namespace by epoch.
+type NamespaceKeys = BTreeMap<u32, XaesKey>;
+
+/// What changes together when the root is rotated.
+struct Keys {
+    installation: Installation,
+    kek: XaesKey,
+    session: Arc<SessionRoots>,
+    namespaces: RwLock<HashMap<Namespace, Arc<NamespaceKeys>>>,
+}
+
+/// The open vault. Dropping it forgets its keys; the store must be sealed as well.
+pub struct Vault {
+    home: PathBuf,
+    store: Store,
+    entropy: Arc<dyn Entropy>,
+    keys: ArcSwap<Keys>,
+    server_key: SigningKey,
+    ledger_key: SigningKey,
+    bundle_key: Arc<XaesKey>,
+}
+
+/// A vault that was made and is not yet on disk: `init` puts the keyring and the
+/// owner into one commit, and only then [`Vault::establish`]es the home.
+pub struct Founding {
+    root: Root,
+    keyring: Keyring,
+}
+
+fn barrier(
+    installation: &Installation,
+    keyring: &Keyring,
+    entropy: Arc<dyn Entropy>,
+) -> Result<Barrier, SealError> {
+    let copy = |key: &Secret<[u8; 32]>| Secret::new(*key.expose());
+    Ok(Barrier::new(
+        BarrierKeys {
+            installation: installation.id,
+            epochs: keyring
+                .barrier
+                .iter()
+                .map(|(epoch, key)| (*epoch, copy(key)))
+                .collect(),
+            set_key: copy(&keyring.set_key),
+            chain_key: copy(&keyring.chain_key),
+            index_key: copy(&keyring.index_key),
+        },
+        entropy,
+    )?)
+}
+
+fn duplicate(key: &SigningKey) -> Result<SigningKey, SealError> {
+    Ok(SigningKey::from_secret_bytes(
+        key.to_secret_bytes().expose(),
+    )?)
+}
+
+fn key_binding<'a>(namespace: &'a Namespace, epoch: u32) -> Binding<'a> {
+    Binding {
+        holder: Holder::Namespace(namespace),
+        class: "credentials",
+        path: b"namespace-key",
+        version: u64::from(epoch),
+        purpose: Purpose::NamespaceKey,
+    }
+}
+
+impl Vault {
+    /// Makes keys for a new installation and opens the store with them. Nothing
+    /// is durable until [`Self::establish`].
+    pub fn found(
+        home: &Path,
+        store: Store,
+        id: procura_types::InstallationId,
+        passphrase: &Secret<String>,
+        clock: &dyn Clock,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<(Self, Founding), SealError> {
+        let root = Root::generate(1, entropy.as_ref())?;
+        let keyring = Keyring::generate(entropy.as_ref())?;
+        let installation = Installation::describe(
+            id,
+            clock.now(),
+            &root,
+            passphrase,
+            &keyring,
+            entropy.as_ref(),
+        )?;
+        store.install_barrier(barrier(&installation, &keyring, Arc::clone(&entropy))?)?;
+        let vault = Self::with_keys(home, store, entropy, installation, &root, &keyring)?;
+        Ok((vault, Founding { root, keyring }))
+    }
+
+    /// Puts the keyring of a new installation into its first commit.
+    pub fn put_founding<O: Op>(
+        &self,
+        batch: &mut RecordedBatch<'_, O>,
+        founding: &Founding,
+    ) -> Result<(), SealError> {
+        let id = self.keys.load().installation.id;
+        Installation::put_keyring(
+            batch.rows(),
+            &id,
+            &founding.root,
+            &founding.keyring,
+            self.entropy.as_ref(),
+        )
+    }
+
+    /// Writes `installation.json`, after the first commit: the home is
+    /// initialised from here on.
+    pub fn establish(&self) -> Result<(), SealError> {
+        self.keys.load().installation.write(&self.home)
+    }
+
+    /// Opens the vault with a passphrase. Takes as long as Argon2id takes.
+    pub fn unseal(
+        home: &Path,
+        store: Store,
+        installation: Installation,
+        passphrase: &Secret<String>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, SealError> {
+        let root = installation.open_root(passphrase)?;
+        let keyring = installation.load_keyring(&store, &root)?;
+        store.install_barrier(barrier(&installation, &keyring, Arc::clone(&entropy))?)?;
+        Self::with_keys(home, store, entropy, installation, &root, &keyring)
+    }
+
+    fn with_keys(
+        home: &Path,
+        store: Store,
+        entropy: Arc<dyn Entropy>,
+        installation: Installation,
+        root: &Root,
+        keyring: &Keyring,
+    ) -> Result<Self, SealError> {
+        Ok(Self {
+            home: home.to_owned(),
+            store,
+            entropy,
+            keys: ArcSwap::from_pointee(Keys {
+                installation,
+                kek: root.namespace_kek()?,
+                session: Arc::new(SessionRoots::new(&keyring.session)?),
+                namespaces: RwLock::new(HashMap::new()),
+            }),
+            server_key: duplicate(&keyring.server_key)?,
+            ledger_key: duplicate(&keyring.ledger_key)?,
+            bundle_key: Arc::new(XaesKey::new(Secret::new(*keyring.bundle_key.expose()))?),
+        })
+    }
+
+    /// Changes the passphrase. The root is rotated with it, since an old backup
+    /// with the old passphrase would otherwise open what is written from now on.
+    /// `commit` makes the given rows durable together with their ledger entry.
+    pub async fn change_passphrase<F, E>(
+        &self,
+        current: &Secret<String>,
+        new: &Secret<String>,
+        commit: impl FnOnce(Vec<RootRow>) -> F,
+    ) -> Result<(), E>
+    where
+        F: Future<Output = Result<(), E>>,
+        E: From<SealError>,
+    {
+        let (installation, root, keyring, rows) = self.next_root(current, new)?;
+        commit(rows).await?;
+        installation.write(&self.home)?;
+        // Rows are sealed under the new epoch only from here on: before the file
+        // names the new root, a crash would leave rows that nothing opens.
+        self.store
+            .install_barrier(barrier(&installation, &keyring, Arc::clone(&self.entropy))?)
+            .map_err(SealError::from)?;
+        self.keys.store(Arc::new(Keys {
+            kek: root.namespace_kek()?,
+            session: Arc::new(SessionRoots::new(&keyring.session)?),
+            namespaces: RwLock::new(HashMap::new()),
+            installation,
+        }));
+        Ok(())
+    }
+
+    fn next_root(
+        &self,
+        current: &Secret<String>,
+        new: &Secret<String>,
+    ) -> Result<(Installation, Root, Keyring, Vec<RootRow>), SealError> {
+        let keys = self.keys.load();
+        let old = keys.installation.open_root(current)?;
+        let mut keyring = keys.installation.load_keyring(&self.store, &old)?;
+        let epoch = old.epoch + 1;
+        keyring.turn(epoch, self.entropy.as_ref())?;
+        let root = Root::generate(epoch, self.entropy.as_ref())?;
+        let installation = Installation::describe(
+            keys.installation.id,
+            keys.installation.created,
+            &root,
+            new,
+            &keyring,
+            self.entropy.as_ref(),
+        )?;
+        let kek = root.namespace_kek()?;
+        let mut rows = vec![RootRow::Keyring(
+            u64::from(epoch),
+            root.seal_keyring(&installation.id, &keyring, self.entropy.as_ref())?,
+        )];
+        let mut turned = std::collections::BTreeSet::new();
+        for ((_, name, key_epoch), row) in
+            self.namespace_rows(&KeyPrefix::all().part(&u64::from(old.epoch)))?
+        {
+            let namespace: Namespace = name.parse().map_err(|_| SealError::KeyringMismatch)?;
+            let key_epoch = u32::try_from(key_epoch).map_err(|_| SealError::KeyringMismatch)?;
+            let binding = key_binding(&namespace, key_epoch);
+            let key = open(
+                |epoch| (epoch == old.epoch).then_some(&keys.kek),
+                &binding,
+                row.value.as_bytes(),
+            )
+            .map_err(|_| SealError::KeyringMismatch)?;
+            let wrapped = seal(&kek, epoch, &binding, self.entropy.as_ref(), key.expose())?;
+            rows.push(RootRow::Namespace(
+                (u64::from(epoch), name, u64::from(key_epoch)),
+                wrapped,
+            ));
+            turned.insert(namespace);
+        }
+        for namespace in turned {
+            let fresh = random_key(self.entropy.as_ref())?;
+            let wrapped = seal(
+                &kek,
+                epoch,
+                &key_binding(&namespace, epoch),
+                self.entropy.as_ref(),
+                fresh.expose(),
+            )?;
+            rows.push(RootRow::Namespace(
+                (u64::from(epoch), namespace.to_string(), u64::from(epoch)),
+                wrapped,
+            ));
+        }
+        Ok((installation, root, keyring, rows))
+    }
+
+    /// Removes the keys of roots that are no more, after a change of passphrase
+    /// or one that a crash interrupted.
+    pub async fn forget_other_roots(&self, clock: &dyn Clock) -> Result<(), SealError> {
+        let epoch = u64::from(self.keys.load().installation.root_epoch);
+        let mut batch = Batch::new(BatchId::generate(clock.now(), self.entropy.as_ref())?);
+        let mut found = false;
+        for (key, _) in all_rows(&KEYRINGS, &self.store, &KeyPrefix::all())? {
+            if key != epoch {
+                KEYRINGS.delete(&mut batch, &key);
+                found = true;
+            }
+        }
+        for (key, _) in self.namespace_rows(&KeyPrefix::all())? {
+            if key.0 != epoch {
+                NAMESPACE_KEYS.delete(&mut batch, &key);
+                found = true;
+            }
+        }
+        if found {
+            self.store
+                .commit(batch)
+                .await
+                .map_err(procura_record::RecordError::from)?;
+        }
+        Ok(())
+    }
+
+    /// The store.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What stands on disk beside the database.
+    #[must_use]
+    pub fn installation(&self) -> Installation {
+        self.keys.load().installation.clone()
+    }
+
+    /// The roots of sessions.
+    #[must_use]
+    pub fn session_roots(&self) -> Arc<SessionRoots> {
+        Arc::clone(&self.keys.load().session)
+    }
+
+    /// Signs what clients pin: answers to joins and sessions.
+    #[must_use]
+    pub const fn server_key(&self) -> &SigningKey {
+        &self.server_key
+    }
+
+    /// The key that signs checkpoints, for the one publisher.
+    pub fn ledger_key(&self) -> Result<SigningKey, SealError> {
+        duplicate(&self.ledger_key)
+    }
+
+    /// Seals entry bundles on disk.
+    #[must_use]
+    pub fn bundle_key(&self) -> Arc<XaesKey> {
+        Arc::clone(&self.bundle_key)
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        self.entropy.as_ref()
+    }
+
+    fn namespace_rows(&self, prefix: &KeyPrefix) -> Result<Vec<NamespaceRow>, StoreError> {
+        all_rows(&NAMESPACE_KEYS, &self.store, prefix)
+    }
+
+    /// The keys of a namespace; read once, then held.
+    pub(crate) fn namespace_keys(
+        &self,
+        namespace: &Namespace,
+    ) -> Result<Arc<NamespaceKeys>, VaultError> {
+        let keys = self.keys.load();
+        if let Some(found) = keys
+            .namespaces
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(namespace)
+        {
+            return Ok(Arc::clone(found));
+        }
+        let epoch = keys.installation.root_epoch;
+        let mut found = NamespaceKeys::new();
+        let prefix = KeyPrefix::all()
+            .part(&u64::from(epoch))
+            .part(&namespace.to_string());
+        for ((_, _, key_epoch), row) in self.namespace_rows(&prefix)? {
+            let damaged = || VaultError::DamagedKey(namespace.clone());
+            let key_epoch = u32::try_from(key_epoch).map_err(|_| damaged())?;
+            let binding = key_binding(namespace, key_epoch);
+            let key = open(
+                |other| (other == epoch).then_some(&keys.kek),
+                &binding,
+                row.value.as_bytes(),
+            )
+            .map_err(|_| damaged())?;
+            let key: [u8; 32] = key.expose().as_slice().try_into().map_err(|_| damaged())?;
+            found.insert(key_epoch, XaesKey::new(Secret::new(key))?);
+        }
+        if found.is_empty() {
+            return Err(VaultError::NoNamespace);
+        }
+        let found = Arc::new(found);
+        keys.namespaces
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(namespace.clone(), Arc::clone(&found));
+        Ok(found)
+    }
+
+    /// Makes a namespace, its key, and its maker's roles in it.
+    pub fn create_namespace<O: Op>(
+        &self,
+        batch: &mut RecordedBatch<'_, O>,
+        name: &Namespace,
+        maker: &procura_types::ActorId,
+        maker_roles: &[RoleAssignment],
+        now: Timestamp,
+    ) -> Result<NamespaceInfo, VaultError> {
+        if batch.directory().namespace(name).is_some() {
+            return Err(VaultError::NamespaceExists);
+        }
+        let keys = self.keys.load();
+        let epoch = keys.installation.root_epoch;
+        let key = random_key(self.entropy.as_ref())?;
+        let wrapped = seal(
+            &keys.kek,
+            epoch,
+            &key_binding(name, epoch),
+            self.entropy.as_ref(),
+            key.expose(),
+        )?;
+        let row = (u64::from(epoch), name.to_string(), u64::from(epoch));
+        NAMESPACE_KEYS.expect(batch.rows(), &row, Expected::Absent);
+        // A root that is rotated meanwhile would leave this key behind.
+        KEYRINGS.expect(batch.rows(), &(u64::from(epoch) + 1), Expected::Absent);
+        NAMESPACE_KEYS.put(batch.rows(), &row, &Blob::new(wrapped));
+        batch.put_namespace(&NamespaceRecord {
+            name: name.clone(),
+            created: now,
+        });
+        let mut roles: Vec<RoleAssignment> = maker_roles.to_vec();
+        for role in [Role::Admin, Role::Approver, Role::Auditor] {
+            roles.push(RoleAssignment {
+                role,
+                namespace: Some(name.clone()),
+            });
+        }
+        roles.sort();
+        roles.dedup();
+        batch.put_roles(&RolesRecord {
+            actor: *maker,
+            roles,
+        });
+        Ok(NamespaceInfo {
+            name: name.clone(),
+            created: now,
+        })
+    }
+}
+
+/// A row of a new root.
+pub enum RootRow {
+    /// The keyring, by root epoch.
+    Keyring(u64, Vec<u8>),
+    /// A namespace key, by root epoch, namespace and key epoch.
+    Namespace((u64, String, u64), Vec<u8>),
+}
+
+impl RootRow {
+    /// Puts it into the batch that records the change.
+    pub fn put<O: Op>(&self, batch: &mut RecordedBatch<'_, O>) -> Result<(), VaultError> {
+        match self {
+            Self::Keyring(epoch, envelope) => {
+                KEYRINGS.expect(batch.rows(), epoch, Expected::Absent);
+                KEYRINGS.put(batch.rows(), epoch, &Blob::new(envelope.clone()));
+            }
+            Self::Namespace(key, envelope) => {
+                NAMESPACE_KEYS.put(batch.rows(), key, &Blob::new(envelope.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Changes the passphrase of the installation.
+pub struct PassphraseChange;
+
+impl Op for PassphraseChange {
+    const ACTION: Action = Action::InstallationPassphrase;
+    fn resource(&self) -> Resource {
+        Resource::Installation
+    }
+}
+
+/// Makes a namespace.
+pub struct NamespaceCreate {
+    /// Its name.
+    pub name: Namespace,
+}
+
+impl Op for NamespaceCreate {
+    const ACTION: Action = Action::NamespaceCreate;
+    fn resource(&self) -> Resource {
+        // A namespace that does not exist yet has no roles: stewards make them.
+        Resource::Installation
+    }
+}
+
+impl NamespaceCreate {
+    /// Makes the namespace of the permit.
+    pub fn run(
+        vault: &Vault,
+        batch: &mut RecordedBatch<'_, Self>,
+        now: Timestamp,
+    ) -> Result<NamespaceInfo, VaultError> {
+        let maker = *batch.permit().caller().actor();
+        let roles = batch
+            .directory()
+            .roles(&maker)
+            .map_or_else(Vec::new, |held| held.roles.clone());
+        let name = batch.op().name.clone();
+        vault.create_namespace(batch, &name, &maker, &roles, now)
+    }
+}
+
+/// Lists the namespaces that the caller has a part in.
+pub struct NamespaceListing;
+
+impl Op for NamespaceListing {
+    const ACTION: Action = Action::NamespaceList;
+    fn resource(&self) -> Resource {
+        Resource::Installation
+    }
+}
+
+impl NamespaceListing {
+    /// Stewards see all, operators those of their roles, agents their own.
+    #[must_use]
+    pub fn run(permit: &Permit<Self>, snapshot: &Snapshot) -> NamespaceList {
+        let actor = permit.caller().actor();
+        let roles = snapshot.roles(actor);
+        let steward = roles.is_some_and(|held| held.has(Role::Steward, None));
+        let own = snapshot
+            .actor(actor)
+            .and_then(|record| record.namespace().cloned());
+        let mut namespaces: Vec<_> = snapshot
+            .namespaces()
+            .filter(|namespace| {
+                steward
+                    || own.as_ref() == Some(&namespace.name)
+                    || roles.is_some_and(|held| {
+                        held.roles
+                            .iter()
+                            .any(|role| role.namespace.as_ref() == Some(&namespace.name))
+                    })
+            })
+            .map(|namespace| NamespaceInfo {
+                name: namespace.name.clone(),
+                created: namespace.created,
+            })
+            .collect();
+        namespaces.sort_by(|one, two| one.name.cmp(&two.name));
+        NamespaceList { namespaces }
+    }
+}

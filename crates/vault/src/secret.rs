@@ -1,0 +1,156 @@
+//! Names and versions, never values.
+
+use crate::error::VaultError;
+use crate::secret_rows::{BY_ENV, HEADS, all_rows, head_key, older_versions};
+use procura_policy::{Action, Op, Permit, Resource};
+use procura_store::{KeyPrefix, Store, StoreError};
+use procura_types::wire::{SecretHistory, SecretList, SecretRow, SecretVersion, VersionState};
+use procura_types::{EnvName, Namespace, SecretPath};
+
+/// Most rows of one page.
+const MAX_PAGE: usize = 1000;
+/// Rows of a page when the caller does not say.
+const PAGE: usize = 100;
+
+fn page(limit: Option<usize>) -> usize {
+    limit.unwrap_or(PAGE).clamp(1, MAX_PAGE)
+}
+
+/// Lists secrets by the beginning of their path.
+pub struct SecretListing {
+    /// Where.
+    pub namespace: Namespace,
+    /// Beginning of the path, possibly empty; need not be a whole segment.
+    pub prefix: String,
+    /// Only paths after this one.
+    pub after: Option<SecretPath>,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
+impl Op for SecretListing {
+    const ACTION: Action = Action::SecretList;
+    fn resource(&self) -> Resource {
+        Resource::Namespace(self.namespace.clone())
+    }
+}
+
+impl SecretListing {
+    /// Secrets whose newest version can be read.
+    pub fn run(permit: &Permit<Self>, store: &Store) -> Result<SecretList, VaultError> {
+        let op = permit.op();
+        let limit = page(op.limit);
+        let snapshot = store.snapshot()?;
+        let mut secrets = Vec::new();
+        let mut after = op.after.as_ref().map(|path| head_key(&op.namespace, path));
+        loop {
+            let prefix = KeyPrefix::all()
+                .part(&op.namespace.to_string())
+                .text_start(&op.prefix);
+            let rows = HEADS.scan(&snapshot, &prefix, after.as_ref(), limit)?;
+            let last = rows.last().map(|(key, _)| key.clone());
+            let whole = rows.len() < limit;
+            for (key, row) in rows {
+                if row.value.latest.state != VersionState::Live {
+                    continue;
+                }
+                let path = stored_path(&key.1)?;
+                if secrets.len() == limit {
+                    let next = secrets.last().map(|row: &SecretRow| row.path.clone());
+                    return Ok(SecretList { secrets, next });
+                }
+                secrets.push(SecretRow {
+                    path,
+                    version: row.value.latest.version,
+                    env: row.value.env,
+                    description: row.value.description,
+                });
+            }
+            if whole {
+                return Ok(SecretList {
+                    secrets,
+                    next: None,
+                });
+            }
+            after = last;
+        }
+    }
+}
+
+/// Lists the versions of one secret.
+pub struct SecretHistoryQuery {
+    /// Where.
+    pub namespace: Namespace,
+    /// Where in it.
+    pub path: SecretPath,
+    /// Only versions below this one.
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
+impl Op for SecretHistoryQuery {
+    const ACTION: Action = Action::SecretHistory;
+    fn resource(&self) -> Resource {
+        Resource::Secret(self.namespace.clone(), self.path.clone())
+    }
+}
+
+impl SecretHistoryQuery {
+    /// The versions, newest first.
+    pub fn run(permit: &Permit<Self>, store: &Store) -> Result<SecretHistory, VaultError> {
+        let op = permit.op();
+        let head = HEADS
+            .get(store, &head_key(&op.namespace, &op.path))?
+            .ok_or_else(|| VaultError::NotFound(op.path.clone()))?;
+        let mut rows = older_versions(store, &op.namespace, &op.path)?;
+        rows.push(head.value.latest);
+        rows.reverse();
+        let limit = page(op.limit);
+        let mut versions: Vec<SecretVersion> = rows
+            .into_iter()
+            .filter(|row| op.before.is_none_or(|before| row.version < before))
+            .take(limit + 1)
+            .map(|row| SecretVersion {
+                version: row.version,
+                created: row.created,
+                size: row.size,
+                state: row.state,
+            })
+            .collect();
+        let next = (versions.len() > limit).then(|| {
+            versions.truncate(limit);
+            versions.last().map_or(0, |row| row.version)
+        });
+        Ok(SecretHistory {
+            path: op.path.clone(),
+            versions,
+            next,
+        })
+    }
+}
+
+/// The readable secrets that declare an environment name.
+pub fn candidates_for_env(
+    store: &Store,
+    namespace: &Namespace,
+    name: &EnvName,
+) -> Result<Vec<SecretPath>, VaultError> {
+    let prefix = KeyPrefix::all()
+        .part(&namespace.to_string())
+        .part(&name.to_string());
+    all_rows(&BY_ENV, store, &prefix)?
+        .into_iter()
+        .map(|((_, _, path), _)| stored_path(&path))
+        .collect()
+}
+
+/// A path as this program once stored it.
+fn stored_path(text: &str) -> Result<SecretPath, VaultError> {
+    text.parse().map_err(|_| {
+        StoreError::Shape {
+            table: HEADS.name().into(),
+        }
+        .into()
+    })
+}

@@ -1,0 +1,98 @@
+//! How secrets lie in the store.
+//!
+//! A head row per path carries the newest version's wrapped key, so that reading
+//! it takes two rows: head and body. Older versions have rows of their own.
+//! Bodies are envelopes under single-use keys; they pass the barrier by and are
+//! never rewritten.
+
+use procura_store::{Blob, Key, KeyPrefix, Kind, Row, Store, StoreError, Table, Value};
+use procura_types::wire::VersionState;
+use procura_types::{EnvName, Namespace, SecretPath, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// One version without its value.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct VersionRow {
+    /// From 1.
+    pub(crate) version: u64,
+    /// When it was written.
+    pub(crate) created: Timestamp,
+    /// Bytes of the value.
+    pub(crate) size: u64,
+    /// What is left of it.
+    pub(crate) state: VersionState,
+    /// The DEK, sealed under the namespace key; empty once destroyed.
+    #[serde(with = "procura_types::encoding::serde_b64url")]
+    pub(crate) dek: Vec<u8>,
+}
+
+/// A path and its newest version.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct HeadRow {
+    /// The newest version.
+    pub(crate) latest: VersionRow,
+    /// The environment name that discovery finds it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) env: Option<EnvName>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+}
+
+/// (namespace, path) → head.
+pub(crate) const HEADS: Table<(String, String), HeadRow> = Table::new("secret", Kind::Ordinary);
+/// (namespace, path, version) → older version.
+pub(crate) const VERSIONS: Table<(String, String, u64), VersionRow> =
+    Table::new("secret-version", Kind::Ordinary);
+/// (namespace, path, version) → envelope under the DEK.
+pub(crate) const BODIES: Table<(String, String, u64), Blob> =
+    Table::new("secret-body", Kind::Clear);
+/// (namespace, env name, path) → nothing: which secrets declare a name.
+pub(crate) const BY_ENV: Table<(String, String, String), ()> =
+    Table::new("secret-env", Kind::Ordinary);
+
+pub(crate) fn head_key(namespace: &Namespace, path: &SecretPath) -> (String, String) {
+    (namespace.to_string(), path.to_string())
+}
+
+pub(crate) fn version_key(
+    namespace: &Namespace,
+    path: &SecretPath,
+    version: u64,
+) -> (String, String, u64) {
+    (namespace.to_string(), path.to_string(), version)
+}
+
+/// All rows below a prefix, page by page.
+pub(crate) fn all_rows<K: Key, V: Value>(
+    table: &Table<K, V>,
+    store: &Store,
+    prefix: &KeyPrefix,
+) -> Result<Vec<(K, Row<V>)>, StoreError> {
+    const PAGE: usize = 1000;
+    let snapshot = store.snapshot()?;
+    let mut rows: Vec<(K, Row<V>)> = Vec::new();
+    loop {
+        let page = table.scan(&snapshot, prefix, rows.last().map(|(key, _)| key), PAGE)?;
+        let more = page.len() == PAGE;
+        rows.extend(page);
+        if !more {
+            return Ok(rows);
+        }
+    }
+}
+
+/// The versions before the newest, oldest first.
+pub(crate) fn older_versions(
+    store: &Store,
+    namespace: &Namespace,
+    path: &SecretPath,
+) -> Result<Vec<VersionRow>, StoreError> {
+    let prefix = KeyPrefix::all()
+        .part(&namespace.to_string())
+        .part(&path.to_string());
+    Ok(all_rows(&VERSIONS, store, &prefix)?
+        .into_iter()
+        .map(|(_, row)| row.value)
+        .collect())
+}

@@ -1,0 +1,24 @@
+//! What the programs do, seen from outside, and the rules of the repository.
+//!
+//! Modules under `rules` read the sources; all others spawn the real programs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::as_conversions
+)]
+
+mod audit;
+mod durability;
+mod http;
+mod identity;
+mod impostor;
+mod leaks;
+mod main_job;
+mod namespaces;
+mod rules;
+mod scene;
+mod seal;
+mod secrets;
+mod terminal;

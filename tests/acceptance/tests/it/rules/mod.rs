@@ -1,0 +1,43 @@
+//! Rules of the repository that no compiler holds.
+
+mod crate_table;
+mod dependencies;
+mod documents;
+mod generated;
+mod sources;
+mod vectors;
+
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// The text of a file, named from the root.
+fn read(file: &str) -> String {
+    std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The rows of the first Markdown table in `text` whose header begins with
+/// `first`, as trimmed cells without back-quotes; the header is not among them.
+fn table(text: &str, first: &str) -> Vec<Vec<String>> {
+    let cells = |line: &str| -> Vec<String> {
+        line.trim().trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect()
+    };
+    let mut lines = text.lines().skip_while(|line| {
+        !(line.starts_with('|') && cells(line).first().is_some_and(|cell| cell == first))
+    });
+    assert!(lines.next().is_some(), "no table that begins with `{first}`");
+    lines.skip(1).take_while(|line| line.starts_with('|')).map(cells).collect()
+}
+
+/// What cargo knows of the workspace and all that it is built from on Linux.
+fn metadata() -> cargo_metadata::Metadata {
+    let platform = format!("--filter-platform={}-unknown-linux-gnu", std::env::consts::ARCH);
+    cargo_metadata::MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .other_options(vec!["--locked".into(), platform])
+        .exec()
+        .expect("cargo metadata reads the workspace")
+}

@@ -1,0 +1,122 @@
+//! The command's terminal, signals and exit code are its own.
+
+use crate::scene::Scene;
+use procura_acceptance::{Terminal, program};
+
+/// An approved scene in a terminal, and the line that runs `command` there.
+fn at_a_terminal(command: &str) -> (Scene, Terminal, String) {
+    let scene = Scene::set();
+    scene.approved(&["API_KEY"]);
+    let script = scene.server.folder().join("command.sh");
+    std::fs::write(&script, command).unwrap();
+    let words = scene.daemon.run_arguments("orders", &["API_KEY"], &["sh", script.to_str().unwrap()]);
+    let line = format!(
+        "PROCURA_HOME={} PROCURA_SOCKET={} {} {}",
+        scene.daemon.home().display(),
+        scene.daemon.socket().display(),
+        program("procura").display(),
+        words.join(" ")
+    );
+    let terminal = Terminal::open(scene.server.folder());
+    (scene, terminal, line)
+}
+
+#[test]
+fn ctrl_c_reaches_the_command_and_the_shell_sees_128_plus_2() {
+    let (_scene, terminal, line) = at_a_terminal("echo begun; sleep 100; echo not reached");
+    terminal.line(&line);
+    terminal.shows("begun");
+    terminal.key("C-c");
+    terminal.line("echo code $?");
+    terminal.shows("code 130");
+    assert!(!terminal.screen().contains("not reached"));
+}
+
+#[test]
+fn a_command_may_handle_ctrl_c_itself() {
+    let (_scene, terminal, line) = at_a_terminal("trap 'echo caught; exit 7' INT; echo begun; while :; do sleep 1; done");
+    terminal.line(&line);
+    terminal.shows("begun");
+    terminal.key("C-c");
+    terminal.shows("caught");
+    terminal.line("echo code $?");
+    terminal.shows("code 7");
+}
+
+#[test]
+fn ctrl_z_stops_it_and_fg_goes_on() {
+    let (_scene, terminal, line) = at_a_terminal("echo begun; read word; echo got $word; exit 5");
+    terminal.line(&line);
+    terminal.shows("begun");
+    terminal.key("C-z");
+    terminal.line("echo stopped $?");
+    // dash and bash: 128 + SIGTSTP (20).
+    terminal.shows("stopped 148");
+    terminal.line("fg");
+    terminal.line("onward");
+    terminal.shows("got onward");
+    terminal.line("echo code $?");
+    terminal.shows("code 5");
+}
+
+#[test]
+fn the_window_and_dev_tty_are_the_terminals_own() {
+    let (_scene, terminal, line) = at_a_terminal(
+        "test -t 0 && test -t 1 && test -t 2 && echo all terminals; echo to tty > /dev/tty\n\
+         trap 'echo size $(stty size)' WINCH; echo size $(stty size); while :; do sleep 0.1; done",
+    );
+    terminal.line(&line);
+    terminal.shows("all terminals");
+    terminal.shows("to tty");
+    terminal.shows("size 24 80");
+    terminal.resize(100, 30);
+    terminal.shows("size 30 100");
+    terminal.key("C-c");
+}
+
+#[test]
+fn exit_codes_and_signals_are_the_commands_own() {
+    let scene = Scene::set();
+    scene.approved(&["API_KEY"]);
+    for code in ["0", "1", "42", "75", "255"] {
+        let ran = scene.run(&["API_KEY"], &["sh", "-c", &format!("exit {code}")]);
+        assert_eq!(ran.code.to_string(), code);
+    }
+    let _ = scene.run(&["API_KEY"], &["sh", "-c", "kill -9 $$"]).code(128 + 9);
+    let _ = scene.run(&["API_KEY"], &["sh", "-c", "kill -TERM $$"]).code(128 + 15);
+    let _ = scene.run(&["API_KEY"], &["no-such-command-anywhere"]).code(127);
+    let _ = scene.run(&["API_KEY"], &["/etc/passwd"]).code(126);
+}
+
+#[test]
+fn directory_limits_streams_and_other_variables_are_passed_on() {
+    let scene = Scene::set();
+    scene.approved(&["API_KEY"]);
+    let words = scene.daemon.run_arguments(
+        "orders",
+        &["API_KEY"],
+        &["sh", "-c", "pwd; ulimit -n; ulimit -c; echo $KEPT; echo x$LD_PRELOAD$LD_LIBRARY_PATH; cat; ls /proc/self/fd | wc -l"],
+    );
+    let line = format!("ulimit -n 500; ulimit -c 100; exec \"$0\" {}", "\"$@\"");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &line]).arg(program("procura")).args(&words).current_dir("/tmp");
+    shell.env("PROCURA_HOME", scene.daemon.home()).env("PROCURA_SOCKET", scene.daemon.socket());
+    shell.env("KEPT", "kept").env("LD_LIBRARY_PATH", "/nowhere");
+    shell.stdin(std::fs::File::open("/dev/null").unwrap());
+    let ran = procura_acceptance::Outcome::from(shell.output().unwrap()).ok();
+    // ls has its three streams and the directory that it reads: nothing of ours is left open.
+    assert_eq!(ran.text().lines().collect::<Vec<_>>(), ["/tmp", "500", "100", "kept", "x", "4"]);
+}
+
+#[test]
+fn the_commands_pid_is_the_one_that_was_started() {
+    let scene = Scene::set();
+    scene.approved(&["API_KEY"]);
+    let mut child = scene.daemon.spawn_for(scene.server.folder(), "orders", &["API_KEY"], &["sleep", "300"]);
+    procura_acceptance::until("the command", std::time::Duration::from_secs(20), || {
+        let comm = std::fs::read_to_string(format!("/proc/{}/comm", child.id())).ok()?;
+        (comm.trim() == "sleep").then_some(())
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
