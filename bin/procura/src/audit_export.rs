@@ -34,8 +34,7 @@ struct Exported {
 pub(crate) async fn run(export: Export, context: &Context) -> Result<(), Failure> {
     let known = context.known()?;
     let server = context.operator().await?;
-    let note = String::from_utf8(server.checkpoint().await?)
-        .map_err(|error| Failure::refused("the server's checkpoint is no text").because(error))?;
+    let note = checkpoint::text(server.checkpoint().await?)?;
     let head = checkpoint::accept(context, &known, &server, &note).await?;
     files::private_dir(&export.dir)?;
     let watched = std::io::stderr().is_terminal();

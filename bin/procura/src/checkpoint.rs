@@ -38,11 +38,30 @@ pub(crate) async fn check_now_and_then(
     if age.is_some_and(|age| age < FRESH) {
         return Ok(());
     }
-    let Some(note) = client.client().status().await?.checkpoint else {
-        // A sealed server has nothing to show, and nothing to give either.
+    let status = client.client().status().await?;
+    if status
+        .installation
+        .is_some_and(|theirs| theirs != known.installation)
+    {
+        return Err(
+            Failure::refused("another installation answers at this address")
+                .because(format_args!("this home belongs to {}", known.installation))
+                .next("--server URL, or the --home that belongs to it"),
+        );
+    }
+    if status.sealed {
+        // It has nothing to show, and nothing to give either.
         return Ok(());
-    };
+    }
+    // What anybody is told could come from anybody; this comes under a session.
+    let note = text(client.checkpoint().await?)?;
     accept(context, known, client, &note).await.map(drop)
+}
+
+/// A checkpoint as text.
+pub(crate) fn text(note: Vec<u8>) -> Result<String, Failure> {
+    String::from_utf8(note)
+        .map_err(|error| Failure::refused("the server's checkpoint is no text").because(error))
 }
 
 /// Takes a newer checkpoint as the highest seen; refuses one that does not
@@ -74,15 +93,15 @@ pub(crate) async fn accept(
         } else {
             seen?
         };
-        if let Some(seen) = seen {
-            if let Err(failure) = continues(client, &seen, &newest).await {
-                if !context.danger_accept_rollback {
-                    return Err(failure);
-                }
-                output::say(
-                    "warning: accepting a server whose record does not continue the one seen before",
-                );
-            }
+        let verdict = match seen {
+            Some(seen) => continues(client, &seen, &newest).await,
+            None => Ok(()),
+        };
+        match verdict {
+            Err(_) if context.danger_accept_rollback => output::say(
+                "warning: accepting a server whose record does not continue the one seen before",
+            ),
+            other => other?,
         }
     }
     files::replace(&file, note.as_bytes())?;

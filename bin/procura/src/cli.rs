@@ -50,7 +50,7 @@ pub(crate) struct Global {
         default_value = "default"
     )]
     pub(crate) namespace: Namespace,
-    /// Print what the API answers, as JSON
+    /// Print what the API answers as JSON on stdout, and failures as JSON on stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Read passphrases from this file descriptor, one a line, and ask for none
@@ -114,10 +114,11 @@ pub(crate) fn main() -> ExitCode {
             };
         }
     };
+    let json = cli.global.json;
     match dispatch(cli) {
         Ok(code) => code,
         Err(failure) => {
-            output::failure(&failure);
+            output::failure(&failure, json);
             ExitCode::from(failure.exit())
         }
     }
@@ -127,7 +128,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     // These three run without the rest of the command line: the server has a
     // runtime of its own, the key agent none.
     match cli.command {
-        Command::Server(command) => return Ok(command.run(&cli.global)),
+        Command::Server(command) => return command.run(&cli.global),
         Command::KeyAgent(command) => return command.run(),
         Command::Reference(command) => return command.run(),
         _ => {}

@@ -277,17 +277,17 @@ async fn server(checks: &mut Checks, context: &Context) {
     for why in status.degraded {
         checks.problem("vault", why, "procura status, and the server's log");
     }
-    if let (Some(known), Some(installation)) = (&known, status.installation) {
-        if known.installation != installation {
-            checks.problem(
-                "server",
-                format!(
-                    "it is installation {installation}; this home belongs to {}",
-                    known.installation
-                ),
-                "--server URL, or another --home",
-            );
-        }
+    if let (Some(known), Some(installation)) = (&known, status.installation)
+        && known.installation != installation
+    {
+        checks.problem(
+            "server",
+            format!(
+                "it is installation {installation}; this home belongs to {}",
+                known.installation
+            ),
+            "--server URL, or another --home",
+        );
     }
     match client.server_time().await {
         Ok(Some(theirs)) => clock(checks, context.now(), theirs),

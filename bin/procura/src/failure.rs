@@ -4,16 +4,27 @@
 use procura_client::ClientError;
 use procura_daemon::DaemonError;
 use procura_server::StartError;
+use procura_types::wire::Problem;
 use procura_types::{EntropyError, Malformed, exit};
+use serde::Serialize;
 use std::fmt;
 
-/// Why a command did not do what was asked.
-#[derive(Debug)]
+/// Why a command did not do what was asked. Shown in words, or with `--json` as
+/// it stands here.
+#[derive(Debug, Serialize)]
 pub(crate) struct Failure {
+    /// The exit code.
     exit: u8,
+    /// What happened.
     what: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// What to type next.
+    #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+    /// The server's own words, when it was the server that refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Box<Problem>>,
 }
 
 impl Failure {
@@ -23,6 +34,7 @@ impl Failure {
             what: what.into(),
             why: None,
             next: None,
+            problem: None,
         }
     }
 
@@ -112,13 +124,14 @@ impl From<ClientError> for Failure {
                 };
                 let failure = Self::new(code, "the server refused")
                     .because(format_args!("{} ({word}, request {})", problem.detail, problem.request_id));
-                match advice(word) {
-                    Some(next) => failure.next(next),
-                    None => failure,
+                Self {
+                    next: advice(word).map(str::to_owned),
+                    problem: Some(problem),
+                    ..failure
                 }
             }
             ClientError::Unreachable { .. } => Self::unreachable(error.to_string())
-                .next("procura status, or start one with: procura server"),
+                .next("start it with procura server, or name another with --server URL"),
             ClientError::Impostor { .. } => Self::refused(error.to_string()).next(
                 "find out what listens there; if the server was set up anew, join it from a new --home",
             ),

@@ -36,9 +36,12 @@ pub(crate) fn say(text: impl AsRef<str>) {
     let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
 }
 
-/// Tells how a command failed.
-pub(crate) fn failure(failure: &Failure) {
-    say(plain(&failure.to_string()));
+/// Tells how a command failed, in words or as one line of JSON.
+pub(crate) fn failure(failure: &Failure, json: bool) {
+    match serde_json::to_string(failure) {
+        Ok(text) if json => say(text),
+        _ => say(plain(&failure.to_string())),
+    }
 }
 
 /// Text from elsewhere as it may be shown: what would steer a terminal, or

@@ -106,17 +106,7 @@ fn url_of(config: &Config) -> String {
 }
 
 impl Server {
-    pub(crate) fn run(self, global: &Global) -> ExitCode {
-        match self.serve(global) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => {
-                output::failure(&failure);
-                ExitCode::from(failure.exit())
-            }
-        }
-    }
-
-    fn serve(&self, global: &Global) -> Result<(), Failure> {
+    pub(crate) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
         let filter = EnvFilter::try_new(&self.log)
             .map_err(|error| Failure::usage("--log").because(error))?;
         let log = tracing_subscriber::fmt()
@@ -144,6 +134,7 @@ impl Server {
         );
         runtime
             .block_on(serving)
-            .map_err(|error| Failure::start(&error))
+            .map_err(|error| Failure::start(&error))?;
+        Ok(ExitCode::SUCCESS)
     }
 }

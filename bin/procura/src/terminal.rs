@@ -76,8 +76,9 @@ pub(crate) async fn hidden(question: &str) -> Result<SecretBytes, Failure> {
     let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
     let mut hung_up = signal(SignalKind::hangup()).map_err(failed)?;
     let hidden = Hidden { tty, before };
-    rustix::io::write(&hidden.tty, question.as_bytes()).map_err(failed)?;
     rustix::termios::tcsetattr(&hidden.tty, OptionalActions::Flush, &quiet).map_err(failed)?;
+    // Only now: what is typed at the question is neither shown nor flushed away.
+    rustix::io::write(&hidden.tty, question.as_bytes()).map_err(failed)?;
 
     // A thread of its own, which ends with the line, or with the process when a
     // signal comes first.

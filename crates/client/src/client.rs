@@ -80,10 +80,4 @@ impl Client {
     pub fn pinned_server_key(&self) -> Option<&PublicKey> {
         self.inner.pinned.as_ref()
     }
-
-    /// Tells the time as this client's proofs do.
-    #[must_use]
-    pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.inner.clock
-    }
 }

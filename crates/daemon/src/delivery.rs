@@ -1,7 +1,7 @@
 //! Values for one process: asked for, waited for, handed over.
 
 use crate::children::Run;
-use crate::service::{Connection, Member};
+use crate::service::{Connection, Member, Users};
 use crate::socket::{ExecAsk, Pending, Reply};
 use crate::{DaemonError, EnvValues, Peer, Service, caller, values};
 use procura_client::ClientError;
@@ -36,7 +36,7 @@ impl Service {
                 ask.names.len()
             )));
         }
-        let member = self.choose(peer.uid(), ask.agent.as_deref())?;
+        let member = self.choose(Users::One(peer.uid()), ask.agent.as_deref())?;
         let report = caller::report(&peer, ask, self.is_same_uid(&peer)).await;
         let run = RunRequest {
             names: ask.names.clone(),
@@ -96,6 +96,8 @@ impl Call<'_> {
                 Err(DaemonError::Server(error)) if is_passing(&error) => error,
                 other => return other,
             };
+            // Whoever answers next may have been started from a backup.
+            self.member.look_again().await;
             if began.elapsed() + pause > PATIENCE {
                 return Err(error.into());
             }

@@ -4,14 +4,15 @@ use crate::DaemonError;
 use procura_crypto::lock_policy;
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, dumpable_behavior, getrlimit, set_dumpable_behavior,
-    setrlimit,
+    DumpableBehavior, PidfdFlags, Resource, Rlimit, dumpable_behavior, getpid, getrlimit,
+    pidfd_open, set_dumpable_behavior, setrlimit,
 };
 use rustix::thread::{CapabilitySet, capabilities};
 
 /// Makes this process unreadable to others of its own user: not dumpable
 /// (prctl(2) `PR_SET_DUMPABLE`: no ptrace, no `/proc/PID/mem`, no core file),
-/// core files of size 0, key pages locked.
+/// core files of size 0, key pages locked. Also makes sure that the kernel can
+/// tell processes apart for good (pidfd_open(2)).
 ///
 /// `danger_unlocked_memory` goes on without locked memory.
 ///
@@ -37,6 +38,12 @@ pub fn protect_daemon(danger_unlocked_memory: bool) -> Result<(), DaemonError> {
         ))
     })?;
     lock_everything();
+    // Without pidfds a ticket could not be held to one process.
+    pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| {
+        DaemonError::Config(format!(
+            "the kernel gives no pidfds ({error}); procurad needs Linux 5.3 and a sandbox that allows pidfd_open"
+        ))
+    })?;
     Ok(())
 }
 
@@ -81,7 +88,7 @@ pub(crate) fn protect_stub() -> Result<StubProtection, DaemonError> {
 impl StubProtection {
     /// Gives the limits back. The process stays not dumpable until it execs.
     pub(crate) fn restore(&self) -> Result<(), DaemonError> {
-        setrlimit(Resource::Core, self.core.clone())
+        setrlimit(Resource::Core, self.core)
             .map_err(|error| DaemonError::io("restore the limit on core files", error))
     }
 }

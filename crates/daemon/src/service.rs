@@ -9,10 +9,10 @@ use crate::{
 };
 use procura_types::wire::ValueB64;
 use procura_types::{ActorId, Clock, Entropy, encoding};
-use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
@@ -57,6 +57,33 @@ pub(crate) struct Member {
     record: tokio::sync::Mutex<Record>,
 }
 
+/// Whose devices are meant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Users {
+    /// This user's.
+    One(u32),
+    /// Everybody's.
+    All,
+}
+
+impl Users {
+    fn include(self, uid: u32) -> bool {
+        match self {
+            Self::One(user) => user == uid,
+            Self::All => true,
+        }
+    }
+}
+
+impl fmt::Display for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(uid) => write!(f, "user {uid}"),
+            Self::All => f.write_str("anybody"),
+        }
+    }
+}
+
 /// What this host knows of the record.
 struct Record {
     seen: Option<Seen>,
@@ -91,6 +118,11 @@ impl Member {
         agent == self.membership.label.as_str()
             || agent == self.long_label()
             || agent == self.device.thumbprint().to_string()
+    }
+
+    /// The next use of the device looks at the record first.
+    pub(crate) async fn look_again(&self) {
+        self.record.lock().await.checked = None;
     }
 
     fn with_seen(&self, seen: Option<Seen>) -> Device {
@@ -289,11 +321,16 @@ impl Service {
         }
     }
 
-    /// The device that `uid` means. Another user's devices do not exist for it.
-    pub(crate) fn choose(&self, uid: u32, agent: Option<&str>) -> Result<Arc<Member>, DaemonError> {
+    /// The device that `agent` means among those of `users`. Other devices do
+    /// not exist for whoever asks.
+    pub(crate) fn choose(
+        &self,
+        users: Users,
+        agent: Option<&str>,
+    ) -> Result<Arc<Member>, DaemonError> {
         let mut found: Vec<Arc<Member>> = held(&self.members)
             .iter()
-            .filter(|member| member.device.uid == uid)
+            .filter(|member| users.include(member.device.uid))
             .filter(|member| agent.is_none_or(|agent| member.is_called(agent)))
             .cloned()
             .collect();
@@ -304,10 +341,10 @@ impl Service {
             (Some(newest), 1) => Ok(newest),
             (None, _) => Err(match agent {
                 Some(agent) => DaemonError::Config(format!(
-                    "no device of agent {agent} has joined here for user {uid}; run `procura join CODE`"
+                    "no device of agent {agent} has joined here for {users}; run `procura join CODE`"
                 )),
                 None => DaemonError::Config(format!(
-                    "no device has joined here for user {uid}; ask an admin for a link code and run `procura join CODE`"
+                    "no device has joined here for {users}; ask an admin for a link code and run `procura join CODE`"
                 )),
             }),
             (Some(_), _) => {
@@ -358,7 +395,8 @@ impl Service {
     }
 
     /// Refuses a server whose record lacks what was seen of it before. Looked
-    /// at when the daemon starts to use a device, and once a minute.
+    /// at when the daemon starts to use a device, after the server was gone, and
+    /// once a minute.
     pub(crate) async fn check_record(&self, member: &Member) -> Result<(), DaemonError> {
         let mut record = member.record.lock().await;
         if record
@@ -382,7 +420,14 @@ impl Service {
         peer: &Peer,
         agent: Option<&str>,
     ) -> Result<(), DaemonError> {
-        let member = self.choose(peer.uid(), agent)?;
+        // An agent must not be able to accept it for itself.
+        if peer.uid() != 0 && !self.is_same_uid(peer) {
+            return Err(DaemonError::refused(
+                "not_root",
+                "only root and the daemon's own user may accept an older record",
+            ));
+        }
+        let member = self.choose(Users::All, agent)?;
         let mut record = member.record.lock().await;
         self.store.save(&member.with_seen(None))?;
         tracing::warn!(agent = %member.membership.lineage, "danger_accept_rollback: what was seen of the record is forgotten");

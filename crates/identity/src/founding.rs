@@ -37,6 +37,8 @@ impl InstallationInit {
         if batch.directory().actors().next().is_some() {
             return Err(IdentityError::Founded);
         }
+        // The request came over the admin socket; what made it is the root key.
+        batch.details().subject = Some((id_of(&op.root_key).0, op.root_key.thumbprint()));
         let roles = vec![RoleAssignment {
             role: Role::Steward,
             namespace: None,

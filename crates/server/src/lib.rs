@@ -8,6 +8,7 @@ mod config;
 mod health;
 mod listen;
 mod metrics;
+mod openapi;
 mod opening;
 pub mod problem;
 mod proving;

@@ -22,6 +22,7 @@ use procura_types::{Timestamp, TraceId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::net::IpAddr;
+use utoipa::ToSchema;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -152,6 +153,16 @@ pub trait Endpoint: Send + Sync + 'static {
     const METHOD_NAME: &'static str;
     /// The path, with `{parameters}`.
     const PATH: &'static str;
+    /// What the body is read as; `()` for none.
+    type Body: ToSchema;
+    /// What it answers in JSON; `()` for nothing or for another form.
+    type Answer: ToSchema;
+    /// What it does, in one line.
+    const SUMMARY: &'static str;
+    /// The status of success.
+    const STATUS: u16 = 200;
+    /// The keys that its query may have.
+    const QUERY: &'static [&'static str] = &[];
 
     /// From the request to the operation: untyped input becomes types here. May
     /// read the directory or the store to learn whom the operation concerns.

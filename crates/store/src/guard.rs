@@ -97,11 +97,14 @@ impl JournalGuard {
         let lost = match (Found::read(home, &boot)?, start) {
             (Found::Whole { current, older }, _) => {
                 if let Some((memory, journal)) = resume(home, *current, *older, limits, secs)? {
+                    // Of a refusal that has not ended yet, or of a clock that
+                    // was ahead for a while.
+                    let horizon = journal.header.horizon;
                     return Ok(Self {
                         memory,
                         journal: Mutex::new(journal),
                         lost: None,
-                        refuse_until: None,
+                        refuse_until: (horizon >= secs).then(|| Timestamp::from_secs(horizon)),
                     });
                 }
                 Some(Lost::Damaged)
@@ -130,8 +133,8 @@ impl JournalGuard {
         self.lost
     }
 
-    /// Proofs made at this moment or before are refused, because the claims of
-    /// the former process are not known.
+    /// Proofs made at this moment or before are refused, because claims of former
+    /// processes are not known. None when that moment had passed at the start.
     #[must_use]
     pub const fn refuse_until(&self) -> Option<Timestamp> {
         self.refuse_until

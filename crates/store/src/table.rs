@@ -3,12 +3,14 @@
 use crate::chunk::{self, Stored};
 use crate::engine::{RawRow, RawWrite, is_name};
 use crate::key::{self, Key, KeyPrefix, KeyRange};
+use crate::store::Unsealed;
 use crate::{
     Barrier, Batch, CommitError, Damage, DirectoryChange, Expected, Kind, RowKey, Seq, Store,
     StoreError, StoreSnapshot, Value, head::SetDigest,
 };
 use procura_types::SecretBytes;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// A row: its value and the commit that wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,11 +73,7 @@ impl<K: Key, V: Value> Table<K, V> {
     /// `Sealed`; `Corrupt` when the row, or the set of this table's rows, is not
     /// as it was committed; `Shape`; `Poisoned`; `Io`.
     pub fn get(&self, store: &Store, key: &K) -> Result<Option<Row<V>>, StoreError> {
-        let unsealed = store.unsealed()?;
-        unsealed.verification.wait(self.name)?;
-        if V::CHUNKED {
-            unsealed.verification.wait(&chunk::chunk_table(self.name))?;
-        }
+        let unsealed = self.verified(store)?;
         self.read(Some(&unsealed.barrier()), key, |key| {
             store.engine().get(key)
         })
@@ -98,8 +96,7 @@ impl<K: Key, V: Value> Table<K, V> {
     /// # Errors
     /// As [`Table::get`], and `SnapshotExpired`.
     pub fn get_at(&self, snapshot: &StoreSnapshot, key: &K) -> Result<Option<Row<V>>, StoreError> {
-        let unsealed = snapshot.store().unsealed()?;
-        unsealed.verification.wait(self.name)?;
+        let unsealed = self.verified(snapshot.store())?;
         self.read(Some(&unsealed.barrier()), key, |key| {
             snapshot.raw().get(key)
         })
@@ -118,8 +115,7 @@ impl<K: Key, V: Value> Table<K, V> {
         after: Option<&K>,
         limit: usize,
     ) -> Result<Vec<(K, Row<V>)>, StoreError> {
-        let unsealed = snapshot.store().unsealed()?;
-        unsealed.verification.wait(self.name)?;
+        let unsealed = self.verified(snapshot.store())?;
         let barrier = unsealed.barrier();
         let mut range = KeyRange::prefix(RowKey::new(self.name, prefix.as_bytes()).as_bytes());
         if let Some(after) = after {
@@ -245,6 +241,16 @@ impl<K: Key, V: Value> Table<K, V> {
     /// The batch applies only if the row is so at commit.
     pub fn expect(&self, batch: &mut Batch, key: &K, expected: Expected) {
         batch.expect(self.row_key(key), expected);
+    }
+
+    /// Waits until the rows of this table, and of its chunks, are verified.
+    fn verified(&self, store: &Store) -> Result<Arc<Unsealed>, StoreError> {
+        let unsealed = store.unsealed()?;
+        unsealed.verification.wait(self.name)?;
+        if V::CHUNKED {
+            unsealed.verification.wait(&chunk::chunk_table(self.name))?;
+        }
+        Ok(unsealed)
     }
 
     fn shape(&self) -> StoreError {

@@ -12,6 +12,8 @@ pub mod exit;
 mod id;
 mod link_code;
 mod name;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod role;
 mod seam;
 mod secret;

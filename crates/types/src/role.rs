@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 /// What an operator may do, in the installation or in one namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Of the installation: namespaces, operators, seal.

@@ -100,6 +100,19 @@ impl fmt::Debug for Timestamp {
     }
 }
 
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for Timestamp {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        crate::openapi::text("RFC 3339, UTC, with milliseconds")
+    }
+}
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for Timestamp {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Timestamp".into()
+    }
+}
+
 impl FromStr for Timestamp {
     type Err = Malformed;
     fn from_str(text: &str) -> Result<Self, Malformed> {

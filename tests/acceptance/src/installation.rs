@@ -1,6 +1,6 @@
 //! One installation: a fresh home, its server, and the owner's command line.
 
-use crate::process::{Background, number, pipe_with, program};
+use crate::process::{Background, program};
 use crate::Outcome;
 use serde_json::Value;
 use std::io::Write as _;
@@ -13,8 +13,9 @@ pub const PASSPHRASE: &str = "passphrase-canary-a3f09be1c77d";
 
 /// A home with a server. The owner is `alice`; namespaces are up to the test.
 pub struct Installation {
-    folder: TempDir,
+    // Dropped before the folder that it works in.
     server: Option<Background>,
+    folder: TempDir,
     url: String,
     health: String,
 }
@@ -24,17 +25,16 @@ impl Installation {
     #[must_use]
     pub fn empty() -> Self {
         let folder = tempfile::Builder::new().prefix("procura-").tempdir().unwrap();
-        let mut installation = Self { folder, server: None, url: String::new(), health: String::new() };
+        let mut installation = Self { server: None, folder, url: String::new(), health: String::new() };
         installation.start();
         installation
     }
 
-    /// Initialised, unsealed and ready.
+    /// Initialised and unsealed, as `init` leaves it.
     #[must_use]
     pub fn ready() -> Self {
         let installation = Self::empty();
         installation.cli(&["init", "--owner", "alice"]).ok();
-        installation.unseal().ok();
         installation
     }
 
@@ -151,9 +151,15 @@ impl Installation {
     }
 
     fn run(&self, home: &Path, passphrases: &[&str], arguments: &[&str], input: &[u8]) -> Outcome {
-        let passphrases = pipe_with(&(passphrases.join("\n") + "\n"));
-        let mut child = Command::new(program("procura"))
-            .args(["--passphrase-fd", &number(&passphrases), "--yes"])
+        // A file of its own, outside of what is searched, opened by a shell: a
+        // descriptor opened here would be inherited by what other tests start.
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all((passphrases.join("\n") + "\n").as_bytes()).unwrap();
+        let mut child = Command::new("sh")
+            .args(["-c", "exec 3<\"$0\"; exec \"$@\""])
+            .arg(file.path())
+            .arg(program("procura"))
+            .args(["--passphrase-fd", "3", "--yes"])
             .args(arguments)
             .env("PROCURA_HOME", home)
             .env("PROCURA_SERVER", &self.url)
@@ -170,7 +176,6 @@ impl Installation {
         let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
         let outcome = Outcome::from(child.wait_with_output().unwrap());
         writer.join().unwrap();
-        drop(passphrases);
         outcome
     }
 

@@ -1,7 +1,6 @@
 //! Finding, starting and awaiting programs.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -32,21 +31,6 @@ pub fn until<T>(what: &str, limit: Duration, mut question: impl FnMut() -> Optio
         assert!(begin.elapsed() < limit, "in {limit:?} not seen: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// A pipe that holds `text`, for options that take a descriptor.
-pub(crate) fn pipe_with(text: &str) -> OwnedFd {
-    let (reader, mut writer) = std::io::pipe().unwrap();
-    writer.write_all(text.as_bytes()).unwrap();
-    let reader = OwnedFd::from(reader);
-    // The child must inherit it; Rust opens everything close-on-exec.
-    rustix::io::fcntl_setfd(&reader, rustix::io::FdFlags::empty()).unwrap();
-    reader
-}
-
-/// The number to give for a descriptor on the command line.
-pub(crate) fn number(fd: &OwnedFd) -> String {
-    fd.as_raw_fd().to_string()
 }
 
 /// A program that runs in the background until it is dropped.
@@ -81,11 +65,6 @@ impl Background {
         Self { child, first_line, log }
     }
 
-    /// What it wrote on stderr so far.
-    pub(crate) fn said(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
-    }
-
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
         // Fails only when it has ended already, which is what is wanted.
@@ -104,8 +83,12 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         self.kill();
-        if std::thread::panicking() {
-            eprintln!("--- {} ---\n{}", self.log.display(), self.said());
+        // The end of the log helps whoever reads why the test failed.
+        if std::thread::panicking()
+            && let Ok(said) = std::fs::read_to_string(&self.log)
+        {
+            let from = said.len().saturating_sub(4000);
+            eprintln!("--- {} ---\n{}", self.log.display(), said.get(from..).unwrap_or(&said));
         }
     }
 }

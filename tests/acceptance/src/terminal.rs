@@ -19,14 +19,19 @@ impl Terminal {
     pub fn open(folder: &std::path::Path) -> Self {
         let terminal = Self { socket: folder.join("tmux.sock") };
         terminal.tmux(&[
-            "-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", "-s", "t", "env PS1='$ ' sh -i",
+            "-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", "-s", "t", "env PS1='prompt ' sh -i",
         ]);
+        // What is typed before the shell is there is echoed twice.
+        terminal.shows("prompt");
         terminal
     }
 
+    fn try_tmux(&self, arguments: &[&str]) -> std::io::Result<std::process::Output> {
+        Command::new("tmux").arg("-S").arg(&self.socket).args(arguments).output()
+    }
+
     fn tmux(&self, arguments: &[&str]) -> String {
-        let output = Command::new("tmux").arg("-S").arg(&self.socket).args(arguments).output();
-        let output = output.expect("tmux runs; ./x setup installs it");
+        let output = self.try_tmux(arguments).expect("tmux runs; ./x setup installs it");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "tmux {arguments:?}: {said}");
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -73,9 +78,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("--- screen ---\n{}", self.screen());
-        }
-        let _ = Command::new("tmux").arg("-S").arg(&self.socket).arg("kill-server").output();
+        // Fails only when the server of this terminal is gone already.
+        let _ = self.try_tmux(&["kill-server"]);
     }
 }

@@ -42,7 +42,7 @@ fn ask(socket: &Path, line: &str) -> String {
 }
 
 #[test]
-fn it_signs_survives_nonsense_is_not_dumpable_and_stops_when_told() {
+fn it_signs_survives_nonsense_leaves_the_terminal_and_stops_when_told() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("agent.sock");
     let (mut child, said) = start(&socket, 600);
@@ -57,8 +57,7 @@ fn it_signs_survives_nonsense_is_not_dumpable_and_stops_when_told() {
     assert_eq!(ask(&socket, "{\"sign\":\"not base64!\"}"), "");
     assert!(ask(&socket, "{\"sign\":\"aGVsbG8\"}").starts_with("{\"signature\":\""));
 
-    // Files of a process that is not dumpable belong to root, so that nobody
-    // else can attach; its own session has no terminal.
+    // It has left the terminal: a session of its own, without one.
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
     let after_name = stat.rsplit_once(") ").unwrap().1;
     let fields: Vec<&str> = after_name.split(' ').collect();

@@ -10,9 +10,11 @@
 
 mod arguments;
 mod confirmation;
+mod flow;
 mod import;
 mod key_agent;
 mod reference;
+mod terminal;
 mod unreachable;
 
 use std::io::Write as _;

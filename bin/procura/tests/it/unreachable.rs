@@ -23,9 +23,20 @@ fn status_without_a_server() {
     );
     assert!(
         ran.err
-            .contains("next: procura status, or start one with: procura server"),
+            .contains("next: start it with procura server, or name another with --server URL"),
         "{}",
         ran.err
+    );
+
+    let ran = run(home.path(), &["--server", &url, "--json", "status"]);
+    assert_eq!((ran.code, ran.out.as_str()), (69, ""));
+    let failure: serde_json::Value = serde_json::from_str(&ran.err).unwrap();
+    assert_eq!(failure["exit"], 69);
+    assert!(
+        failure["what"]
+            .as_str()
+            .unwrap()
+            .starts_with("cannot reach ")
     );
 }
 

@@ -223,7 +223,7 @@ fn pending_is_told_to_people_and_to_programs() {
         "alice//agent-1",
         "A \u{2190} db/a",
         "X-Y not asked for: is no name of an environment variable",
-        &format!("procura request approve {request}"),
+        &format!("procura request approve {request} -n main"),
     ] {
         assert!(said.contains(part), "{part} in {said}");
     }
@@ -237,7 +237,7 @@ fn pending_is_told_to_people_and_to_programs() {
     assert_eq!(line["unmatched"][0]["reason"], "invalid_name");
     assert_eq!(
         line["approve"],
-        format!("procura request approve {request}")
+        format!("procura request approve {request} -n main")
     );
 }
 

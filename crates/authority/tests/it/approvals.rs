@@ -1,4 +1,5 @@
-use crate::world::{Actor, Failure, Terms, World, bank, item, label, project, shop};
+use crate::flows::Terms;
+use crate::world::{Actor, Failure, World, bank, item, label, project, shop};
 use procura_authority::{AuthorityError, CLOCK_TOLERANCE, MAX_GRANT};
 use procura_crypto::{SigningKey, SystemEntropy};
 use procura_identity::AgentRevoke;

@@ -8,6 +8,7 @@
 )]
 
 mod approvals;
+mod flows;
 mod matching;
 mod model;
 mod projects;

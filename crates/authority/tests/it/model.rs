@@ -1,7 +1,8 @@
 //! Whatever agents ask and people answer, a run gets its values exactly when one
 //! grant that holds covers all of them.
 
-use crate::world::{Actor, Ran, Terms, World, shop};
+use crate::flows::{Ran, Terms};
+use crate::world::{Actor, World, shop};
 use procura_authority::{AuthorityError, REQUEST_LIFE};
 use procura_types::{Duration, GrantId, RequestId, Timestamp};
 use proptest::prelude::*;

@@ -1,4 +1,5 @@
-use crate::world::{Actor, Ran, World, bank, item, label, project, shop};
+use crate::flows::Ran;
+use crate::world::{Actor, World, bank, item, label, project, shop};
 use procura_authority::{AuthorityError, GrantListing, GrantRead, RunEnd, running_children};
 use procura_identity::AgentRevoke;
 use procura_policy::DenyReason;

@@ -6,6 +6,7 @@ use crate::{DaemonError, DeviceSummary, values};
 use procura_types::wire::ValueB64;
 use procura_types::{ProjectName, Secret, SecretBytes};
 use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
+use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{SocketAddrUnix, SocketFlags, connect};
 use std::ffi::OsString;
@@ -51,7 +52,16 @@ impl DaemonClient {
         };
         let socket = packet::new_socket(SocketFlags::empty()).map_err(absent)?;
         let address = SocketAddrUnix::new(path).map_err(|error| absent(error.into()))?;
-        connect(&socket, &address).map_err(|error| absent(error.into()))?;
+        connect(&socket, &address).map_err(|error| match error {
+            Errno::ACCESS => DaemonError::refused(
+                "user_not_allowed",
+                format!(
+                    "this user may not connect to the daemon at {}; it must be in the group that the daemon serves",
+                    path.display()
+                ),
+            ),
+            error => absent(error.into()),
+        })?;
         set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIMEOUT))
             .map_err(|error| absent(error.into()))?;
         let mut client = Self {

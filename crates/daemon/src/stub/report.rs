@@ -16,7 +16,10 @@ pub(super) struct Report<'a> {
 impl Report<'_> {
     /// A person has to say yes first.
     pub(super) fn pending(&mut self, pending: &Pending) {
-        let approve = format!("procura request approve {}", pending.request);
+        let approve = format!(
+            "procura request approve {} -n {}",
+            pending.request, pending.namespace
+        );
         if self.json {
             self.line(&serde_json::json!({
                 "event": "pending",

@@ -2,7 +2,7 @@
 
 use crate::client::ask_exec;
 use crate::fake::Scripted;
-use crate::host::Host;
+use crate::host::{Host, own_uid};
 use procura_daemon::socket::Reply;
 use procura_types::exit;
 
@@ -45,6 +45,20 @@ fn the_record_is_looked_at_once_a_minute() {
 }
 
 #[test]
+fn the_record_is_looked_at_again_when_the_server_was_gone() {
+    let host = host();
+    {
+        let mut script = host.fake.script();
+        script.runs.push_front(Scripted::Unreachable);
+        script.entries = 4;
+    }
+    let asked = host.fake.script().asked.len();
+    let failure = ask_exec(&host.socket(), |_| {}).failure();
+    assert_eq!(failure.code, "rolled_back");
+    assert_eq!(host.fake.script().asked.len(), asked + 1);
+}
+
+#[test]
 fn a_record_that_grew_passes() {
     let mut host = host();
     for entries in [6, 100, 101, 256] {
@@ -79,4 +93,22 @@ fn an_older_or_forked_record_is_refused_until_it_is_accepted() {
     passes(&host);
     host.restart();
     passes(&host);
+}
+
+#[test]
+fn an_agent_cannot_accept_an_older_record_for_itself() {
+    let mut host = host();
+    host.stop();
+    // The daemon has a user of its own, and this one is an agent's.
+    host.start(procura_daemon::ServiceOptions {
+        own_uid: own_uid() + 1,
+        users: vec![own_uid()],
+        socket_group: false,
+    });
+    let accepted = host.connect().danger_accept_rollback(None);
+    if own_uid() == 0 {
+        accepted.unwrap();
+    } else {
+        assert_eq!(accepted.unwrap_err().code(), "not_root");
+    }
 }

@@ -14,6 +14,9 @@ pub(super) struct List;
 
 impl Endpoint for List {
     type Op = AgentListing;
+    type Body = ();
+    type Answer = wire::AgentList;
+    const SUMMARY: &'static str = "Lists agents and their devices";
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces/{ns}/agents";
 
@@ -22,7 +25,7 @@ impl Endpoint for List {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json(&AgentListing::run(&permit, &context.open.directory.snapshot()))
+        Reply::json::<Self::Answer>(&AgentListing::run(&permit, &context.open.directory.snapshot()))
     }
 }
 
@@ -30,18 +33,22 @@ pub(super) struct Create;
 
 impl Endpoint for Create {
     type Op = AgentCreate;
+    type Body = wire::AgentCreate;
+    type Answer = wire::Agent;
+    const SUMMARY: &'static str = "Makes an agent";
+    const STATUS: u16 = 201;
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = List::PATH;
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let wire::AgentCreate { label, parent } = input.json()?;
+        let wire::AgentCreate { label, parent } = input.json::<Self::Body>()?;
         Ok(AgentCreate { namespace: input.param("ns")?, label, parent })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
         let made = context.open.recorder.change(permit, &context.origin(), |batch| AgentCreate::run(batch, now)).await?;
-        Reply::with_status(StatusCode::CREATED, &made)
+        Reply::with_status::<Self::Answer>(StatusCode::CREATED, &made)
     }
 }
 
@@ -49,6 +56,10 @@ pub(super) struct Link;
 
 impl Endpoint for Link {
     type Op = AgentLink;
+    type Body = ();
+    type Answer = wire::LinkCode;
+    const SUMMARY: &'static str = "Makes a link code for a device of an agent";
+    const STATUS: u16 = 201;
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/namespaces/{ns}/agents/{label}/link-code";
 
@@ -71,6 +82,9 @@ pub(super) struct Revoke;
 
 impl Endpoint for Revoke {
     type Op = AgentRevoke;
+    type Body = ();
+    type Answer = wire::RevokedActors;
+    const SUMMARY: &'static str = "Revokes an agent and everything below";
     const METHOD_NAME: &'static str = "DELETE";
     const PATH: &'static str = "/v1/namespaces/{ns}/agents/{label}";
 
@@ -81,6 +95,6 @@ impl Endpoint for Revoke {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
         let ended = context.open.recorder.change(permit, &context.origin(), |batch| AgentRevoke::run(batch, now)).await?;
-        Reply::json(&ended)
+        Reply::json::<Self::Answer>(&ended)
     }
 }

@@ -46,6 +46,10 @@ pub(super) struct OfAgent;
 
 impl Endpoint for OfAgent {
     type Op = DeviceRevoke;
+    type Body = ();
+    type Answer = ();
+    const SUMMARY: &'static str = "Revokes a device of an agent or of an operator";
+    const STATUS: u16 = 204;
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = PATH;
 
@@ -67,6 +71,10 @@ pub(super) struct OfOperator;
 
 impl Endpoint for OfOperator {
     type Op = OperatorDeviceRevoke;
+    type Body = ();
+    type Answer = ();
+    const SUMMARY: &'static str = "Revokes a device of an operator";
+    const STATUS: u16 = 204;
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = PATH;
 

@@ -7,12 +7,16 @@ use crate::serve::{Context, Endpoint, Input, Reply};
 use procura_authority::{GrantListing, GrantRead, GrantWithdraw, running_children};
 use procura_policy::Permit;
 use procura_proof::Caller;
-use procura_types::wire::Withdrawn;
+use procura_types::wire::{self, Withdrawn};
 
 pub(super) struct List;
 
 impl Endpoint for List {
     type Op = GrantListing;
+    type Body = ();
+    type Answer = wire::GrantList;
+    const SUMMARY: &'static str = "Lists grants";
+    const QUERY: &'static [&'static str] = &["after", "limit"];
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces/{ns}/grants";
 
@@ -22,7 +26,7 @@ impl Endpoint for List {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json(&GrantListing::run(&permit, &context.open.directory.snapshot()))
+        Reply::json::<Self::Answer>(&GrantListing::run(&permit, &context.open.directory.snapshot()))
     }
 }
 
@@ -30,6 +34,9 @@ pub(super) struct Read;
 
 impl Endpoint for Read {
     type Op = GrantRead;
+    type Body = ();
+    type Answer = wire::Grant;
+    const SUMMARY: &'static str = "Shows a grant";
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces/{ns}/grants/{id}";
 
@@ -38,7 +45,7 @@ impl Endpoint for Read {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json(&GrantRead::run(&permit, &context.open.directory.snapshot())?)
+        Reply::json::<Self::Answer>(&GrantRead::run(&permit, &context.open.directory.snapshot())?)
     }
 }
 
@@ -46,6 +53,9 @@ pub(super) struct Withdraw;
 
 impl Endpoint for Withdraw {
     type Op = GrantWithdraw;
+    type Body = ();
+    type Answer = wire::Withdrawn;
+    const SUMMARY: &'static str = "Ends a grant: no read passes from now on";
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/namespaces/{ns}/grants/{id}/withdraw";
 
@@ -59,6 +69,6 @@ impl Endpoint for Withdraw {
         let grant = context.open.recorder.change(permit, &context.origin(), |batch| GrantWithdraw::run(batch, now)).await?;
         // Listed after the commit: a run that was delivered just before is in it.
         let running = running_children(context.open.vault.store(), &namespace, &grant.id)?;
-        Reply::json(&Withdrawn { grant, running })
+        Reply::json::<Self::Answer>(&Withdrawn { grant, running })
     }
 }

@@ -8,7 +8,7 @@ use procura_ledger::{TileKind, TilePath};
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_proof::Caller;
 use procura_record::Details;
-use procura_types::wire::{EntryQuery, ProofAnswer};
+use procura_types::wire::{self, EntryQuery, ProofAnswer};
 use procura_types::{EntryId, Malformed, Namespace};
 use serde::Deserialize;
 
@@ -54,6 +54,9 @@ pub(super) struct NamespaceEntries;
 
 impl Endpoint for NamespaceEntries {
     type Op = LedgerRead;
+    type Body = ();
+    type Answer = wire::EntryList;
+    const SUMMARY: &'static str = "Lists entries, newest first; of one namespace for its auditors";
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = Entries::PATH;
 
@@ -65,7 +68,7 @@ impl Endpoint for NamespaceEntries {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         context.open.recorder.drain_refusals().await;
-        Reply::json(&context.open.reader.list(&permit.op().query)?)
+        Reply::json::<Self::Answer>(&context.open.reader.list(&permit.op().query)?)
     }
 }
 
@@ -74,6 +77,10 @@ pub(super) struct Entries;
 
 impl Endpoint for Entries {
     type Op = LedgerExport<EntryQuery>;
+    type Body = ();
+    type Answer = wire::EntryList;
+    const SUMMARY: &'static str = "Lists entries, newest first; without a namespace for stewards";
+    const QUERY: &'static [&'static str] = &["namespace", "actor", "owner", "grant", "action", "since", "until", "before", "limit"];
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/ledger/entries";
 
@@ -83,7 +90,7 @@ impl Endpoint for Entries {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         context.open.recorder.drain_refusals().await;
-        Reply::json(&context.open.reader.list(&permit.op().what)?)
+        Reply::json::<Self::Answer>(&context.open.reader.list(&permit.op().what)?)
     }
 }
 
@@ -92,6 +99,9 @@ pub(super) struct Checkpoint;
 
 impl Endpoint for Checkpoint {
     type Op = LedgerCheckpoint<()>;
+    type Body = ();
+    type Answer = ();
+    const SUMMARY: &'static str = "The newest signed checkpoint, which covers everything acknowledged (C2SP text)";
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/ledger/checkpoint";
 
@@ -124,6 +134,10 @@ pub(super) struct Consistency;
 
 impl Endpoint for Consistency {
     type Op = LedgerCheckpoint<Sizes>;
+    type Body = ();
+    type Answer = wire::ConsistencyAnswer;
+    const SUMMARY: &'static str = "Proves that one size of the log goes on from another";
+    const QUERY: &'static [&'static str] = &["from", "to"];
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/ledger/consistency";
 
@@ -133,7 +147,7 @@ impl Endpoint for Consistency {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let Sizes { from, to } = permit.op().what;
-        Reply::json(&context.open.reader.consistency(from, to)?)
+        Reply::json::<Self::Answer>(&context.open.reader.consistency(from, to)?)
     }
 }
 
@@ -142,6 +156,9 @@ pub(super) struct Tile;
 
 impl Endpoint for Tile {
     type Op = LedgerExport<TilePath>;
+    type Body = ();
+    type Answer = ();
+    const SUMMARY: &'static str = "A hash tile or an entry bundle (C2SP tlog-tiles)";
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/ledger/tile/{*path}";
 
@@ -175,6 +192,9 @@ pub(super) struct Proof;
 
 impl Endpoint for Proof {
     type Op = LedgerExport<EntryId>;
+    type Body = ();
+    type Answer = wire::ProofAnswer;
+    const SUMMARY: &'static str = "One entry with its inclusion proof";
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/ledger/proof/{id}";
 
@@ -193,6 +213,6 @@ impl Endpoint for Proof {
             .await
             .ok_or_else(|| Failure::new(Code::LedgerUnavailable, "Checkpoints are not being published."))?;
         let path = context.open.reader.inclusion(index, published.size)?;
-        Reply::json(&ProofAnswer { id, index, entry, path, checkpoint: published.note.clone() })
+        Reply::json::<Self::Answer>(&ProofAnswer { id, index, entry, path, checkpoint: published.note.clone() })
     }
 }

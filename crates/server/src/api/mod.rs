@@ -17,6 +17,7 @@ mod session;
 pub mod status;
 
 use crate::app::App;
+use crate::openapi::Document;
 use crate::problem::{Code, Failure};
 use crate::serve::{Context, Reply, mount, mount_either};
 use axum::Router;
@@ -24,7 +25,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use procura_identity::IssuedCode;
-use procura_types::wire::LinkCode;
+use procura_types::wire::{JoinAnswer, JoinRequest, LinkCode};
 use procura_types::{LinkCodeText, TraceId};
 use std::sync::Arc;
 
@@ -36,6 +37,20 @@ macro_rules! routes {
             <$endpoint as crate::serve::Endpoint>::PATH,
             <<$endpoint as crate::serve::Endpoint>::Op as procura_policy::Op>::ACTION.as_str(),
         ),)*];
+
+        /// The OpenAPI document of all calls, as JSON text.
+        #[must_use]
+        pub fn openapi_json() -> String {
+            let document = Document::default();
+            $(let document = document.call::<$endpoint>();)*
+            document
+                .call::<secret::Delete>()
+                .call::<ledger::Entries>()
+                .call::<device::OfAgent>()
+                .call::<status::DeepCheck>()
+                .open_call::<JoinRequest, JoinAnswer>("POST", "/v1/join", "Binds a device to an actor by a link code")
+                .to_json()
+        }
 
         fn calls(router: Router<Arc<App>>) -> Router<Arc<App>> {
             $(let router = mount::<$endpoint>(router);)*

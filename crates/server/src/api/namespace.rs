@@ -13,6 +13,9 @@ pub(super) struct List;
 
 impl Endpoint for List {
     type Op = NamespaceListing;
+    type Body = ();
+    type Answer = wire::NamespaceList;
+    const SUMMARY: &'static str = "Lists the namespaces that the caller has a part in";
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces";
 
@@ -21,7 +24,7 @@ impl Endpoint for List {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json(&NamespaceListing::run(&permit, &context.open.directory.snapshot()))
+        Reply::json::<Self::Answer>(&NamespaceListing::run(&permit, &context.open.directory.snapshot()))
     }
 }
 
@@ -29,11 +32,15 @@ pub(super) struct Create;
 
 impl Endpoint for Create {
     type Op = NamespaceCreate;
+    type Body = wire::NamespaceCreate;
+    type Answer = wire::NamespaceInfo;
+    const SUMMARY: &'static str = "Makes a namespace";
+    const STATUS: u16 = 201;
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/namespaces";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let wire::NamespaceCreate { name } = input.json()?;
+        let wire::NamespaceCreate { name } = input.json::<Self::Body>()?;
         Ok(NamespaceCreate { name })
     }
 
@@ -44,6 +51,6 @@ impl Endpoint for Create {
             .recorder
             .change(permit, &context.origin(), |batch| NamespaceCreate::run(vault, batch, now))
             .await?;
-        Reply::with_status(StatusCode::CREATED, &made)
+        Reply::with_status::<Self::Answer>(StatusCode::CREATED, &made)
     }
 }

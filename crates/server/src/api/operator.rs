@@ -13,6 +13,9 @@ pub(super) struct List;
 
 impl Endpoint for List {
     type Op = OperatorListing;
+    type Body = ();
+    type Answer = wire::OperatorList;
+    const SUMMARY: &'static str = "Lists operators";
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/operators";
 
@@ -21,7 +24,7 @@ impl Endpoint for List {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json(&OperatorListing::run(&permit, &context.open.directory.snapshot()))
+        Reply::json::<Self::Answer>(&OperatorListing::run(&permit, &context.open.directory.snapshot()))
     }
 }
 
@@ -29,11 +32,15 @@ pub(super) struct Invite;
 
 impl Endpoint for Invite {
     type Op = OperatorInvite;
+    type Body = wire::OperatorInvite;
+    type Answer = wire::LinkCode;
+    const SUMMARY: &'static str = "Invites an operator; the code is shown once";
+    const STATUS: u16 = 201;
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = List::PATH;
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let wire::OperatorInvite { name, roles } = input.json()?;
+        let wire::OperatorInvite { name, roles } = input.json::<Self::Body>()?;
         Ok(OperatorInvite { name, roles })
     }
 
@@ -52,17 +59,20 @@ pub(super) struct SetRoles;
 
 impl Endpoint for SetRoles {
     type Op = OperatorRoles;
+    type Body = wire::RolesPut;
+    type Answer = wire::Operator;
+    const SUMMARY: &'static str = "Replaces all roles of an operator";
     const METHOD_NAME: &'static str = "PUT";
     const PATH: &'static str = "/v1/operators/{name}/roles";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let wire::RolesPut { roles } = input.json()?;
+        let wire::RolesPut { roles } = input.json::<Self::Body>()?;
         Ok(OperatorRoles { name: input.param("name")?, roles })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let operator = context.open.recorder.change(permit, &context.origin(), OperatorRoles::run).await?;
-        Reply::json(&operator)
+        Reply::json::<Self::Answer>(&operator)
     }
 }
 
@@ -70,6 +80,9 @@ pub(super) struct Revoke;
 
 impl Endpoint for Revoke {
     type Op = OperatorRevoke;
+    type Body = ();
+    type Answer = wire::RevokedActors;
+    const SUMMARY: &'static str = "Revokes an operator and everything below";
     const METHOD_NAME: &'static str = "DELETE";
     const PATH: &'static str = "/v1/operators/{name}";
 
@@ -80,7 +93,7 @@ impl Endpoint for Revoke {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
         let ended = context.open.recorder.change(permit, &context.origin(), |batch| OperatorRevoke::run(batch, now)).await?;
-        Reply::json(&ended)
+        Reply::json::<Self::Answer>(&ended)
     }
 }
 
@@ -88,6 +101,10 @@ pub(super) struct Link;
 
 impl Endpoint for Link {
     type Op = OperatorLink;
+    type Body = ();
+    type Answer = wire::LinkCode;
+    const SUMMARY: &'static str = "Makes a link code for another device of an operator";
+    const STATUS: u16 = 201;
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/operators/{name}/link-code";
 

@@ -12,6 +12,9 @@ pub(super) struct List;
 
 impl Endpoint for List {
     type Op = ProjectListing;
+    type Body = ();
+    type Answer = wire::ProjectList;
+    const SUMMARY: &'static str = "Lists projects";
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces/{ns}/projects";
 
@@ -20,7 +23,7 @@ impl Endpoint for List {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json(&ProjectListing::run(&permit, &context.open.directory.snapshot(), context.open.vault.store())?)
+        Reply::json::<Self::Answer>(&ProjectListing::run(&permit, &context.open.directory.snapshot(), context.open.vault.store())?)
     }
 }
 
@@ -28,6 +31,9 @@ pub(super) struct Read;
 
 impl Endpoint for Read {
     type Op = ProjectRead;
+    type Body = ();
+    type Answer = wire::Project;
+    const SUMMARY: &'static str = "Shows a project";
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces/{ns}/projects/{name}";
 
@@ -36,7 +42,7 @@ impl Endpoint for Read {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json(&ProjectRead::run(&permit, &context.open.directory.snapshot(), context.open.vault.store())?)
+        Reply::json::<Self::Answer>(&ProjectRead::run(&permit, &context.open.directory.snapshot(), context.open.vault.store())?)
     }
 }
 
@@ -44,17 +50,20 @@ pub(super) struct Write;
 
 impl Endpoint for Write {
     type Op = ProjectWrite;
+    type Body = wire::ProjectPut;
+    type Answer = wire::Project;
+    const SUMMARY: &'static str = "Makes a project or replaces it";
     const METHOD_NAME: &'static str = "PUT";
     const PATH: &'static str = Read::PATH;
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let wire::ProjectPut { agents, env } = input.json()?;
+        let wire::ProjectPut { agents, env } = input.json::<Self::Body>()?;
         Ok(ProjectWrite { namespace: input.param("ns")?, name: input.param("name")?, agents, env })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
         let project = context.open.recorder.change(permit, &context.origin(), |batch| ProjectWrite::run(batch, now)).await?;
-        Reply::json(&project)
+        Reply::json::<Self::Answer>(&project)
     }
 }

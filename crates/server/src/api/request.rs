@@ -7,12 +7,16 @@ use crate::serve::{Context, Endpoint, Input, Reply};
 use procura_authority::{RequestApprove, RequestDeny, RequestListing, RequestRead};
 use procura_policy::Permit;
 use procura_proof::Caller;
-use procura_types::wire::Approve as Approval;
+use procura_types::wire::{self, Approve as Approval};
 
 pub(super) struct List;
 
 impl Endpoint for List {
     type Op = RequestListing;
+    type Body = ();
+    type Answer = wire::RequestList;
+    const SUMMARY: &'static str = "Lists requests";
+    const QUERY: &'static [&'static str] = &["after", "limit"];
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces/{ns}/requests";
 
@@ -23,7 +27,7 @@ impl Endpoint for List {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let open = context.open;
-        Reply::json(&RequestListing::run(&permit, &open.directory.snapshot(), open.vault.store(), context.input.now)?)
+        Reply::json::<Self::Answer>(&RequestListing::run(&permit, &open.directory.snapshot(), open.vault.store(), context.input.now)?)
     }
 }
 
@@ -31,6 +35,9 @@ pub(super) struct Read;
 
 impl Endpoint for Read {
     type Op = RequestRead;
+    type Body = ();
+    type Answer = wire::AccessRequest;
+    const SUMMARY: &'static str = "Shows a request";
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces/{ns}/requests/{id}";
 
@@ -40,7 +47,7 @@ impl Endpoint for Read {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let open = context.open;
-        Reply::json(&RequestRead::run(&permit, &open.directory.snapshot(), open.vault.store(), context.input.now)?)
+        Reply::json::<Self::Answer>(&RequestRead::run(&permit, &open.directory.snapshot(), open.vault.store(), context.input.now)?)
     }
 }
 
@@ -48,11 +55,14 @@ pub(super) struct Approve;
 
 impl Endpoint for Approve {
     type Op = RequestApprove;
+    type Body = wire::Approve;
+    type Answer = wire::Grant;
+    const SUMMARY: &'static str = "Says yes, signed over the exact grant";
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/namespaces/{ns}/requests/{id}/approve";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let Approval { names, from, until, signature } = input.json()?;
+        let Approval { names, from, until, signature } = input.json::<Self::Body>()?;
         Ok(RequestApprove { namespace: input.param("ns")?, id: input.param("id")?, names, from, until, signature })
     }
 
@@ -64,7 +74,7 @@ impl Endpoint for Approve {
             .recorder
             .change(permit, &context.origin(), |batch| RequestApprove::run(batch, &installation, now))
             .await?;
-        Reply::json(&grant)
+        Reply::json::<Self::Answer>(&grant)
     }
 }
 
@@ -72,6 +82,10 @@ pub(super) struct Deny;
 
 impl Endpoint for Deny {
     type Op = RequestDeny;
+    type Body = ();
+    type Answer = ();
+    const SUMMARY: &'static str = "Says no";
+    const STATUS: u16 = 204;
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/namespaces/{ns}/requests/{id}/deny";
 

@@ -8,7 +8,7 @@ use procura_authority::{Matched, RequestCreate, RunDeliver, RunEnd, RunQuery};
 use procura_policy::{Concerned, Denied, DenyReason, Op, Permit, Resource, authorize};
 use procura_proof::Caller;
 use procura_record::Origin;
-use procura_types::wire::{RunPending, RunRequest, RunValue, RunValues, ValueB64};
+use procura_types::wire::{self, RunPending, RunRequest, RunValue, RunValues, ValueB64};
 use procura_types::{Namespace, ProjectName, RunId};
 use procura_vault::{Releases, VaultError, Wanted};
 use std::collections::BTreeMap;
@@ -39,11 +39,14 @@ pub(super) struct Deliver;
 
 impl Endpoint for Deliver {
     type Op = Run;
+    type Body = wire::RunRequest;
+    type Answer = wire::RunAnswer;
+    const SUMMARY: &'static str = "Asks for the values of a project: 200 with values, 202 with the request that waits";
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/namespaces/{ns}/projects/{name}/runs";
 
     fn parse(open: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure> {
-        let RunRequest { names, delivery, caller: report } = input.json()?;
+        let RunRequest { names, delivery, caller: report } = input.json::<Self::Body>()?;
         let query = RunQuery { namespace: input.param("ns")?, project: input.param("name")?, names, delivery, report };
         let matched = Matched::resolve(&open.vault, &open.directory.snapshot(), caller.actor(), query, input.now)?;
         let run = RunId::generate(input.now, open.recorder.entropy()).map_err(Failure::internal)?;
@@ -128,6 +131,10 @@ pub(super) struct End;
 
 impl Endpoint for End {
     type Op = RunEnd;
+    type Body = wire::RunEnd;
+    type Answer = ();
+    const SUMMARY: &'static str = "Reports that the process of a run ended";
+    const STATUS: u16 = 204;
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/namespaces/{ns}/projects/{name}/runs/{run}/end";
 

@@ -24,6 +24,10 @@ pub(super) struct List;
 
 impl Endpoint for List {
     type Op = SecretListing;
+    type Body = ();
+    type Answer = wire::SecretList;
+    const SUMMARY: &'static str = "Lists secrets by the beginning of their path";
+    const QUERY: &'static [&'static str] = &["prefix", "after", "limit"];
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces/{ns}/secrets";
 
@@ -33,7 +37,7 @@ impl Endpoint for List {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json(&SecretListing::run(&permit, context.open.vault.store())?)
+        Reply::json::<Self::Answer>(&SecretListing::run(&permit, context.open.vault.store())?)
     }
 }
 
@@ -47,6 +51,10 @@ pub(super) struct Read;
 
 impl Endpoint for Read {
     type Op = SecretRead;
+    type Body = ();
+    type Answer = wire::SecretValue;
+    const SUMMARY: &'static str = "Reads a value; the intent is in the ledger before";
+    const QUERY: &'static [&'static str] = &["version"];
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces/{ns}/secrets/{*path}";
 
@@ -72,7 +80,7 @@ impl Endpoint for Read {
         };
         let path = recorded.op().path.clone();
         match released.into_iter().next() {
-            Some(value) => Reply::json(&SecretValue {
+            Some(value) => Reply::json::<Self::Answer>(&SecretValue {
                 path,
                 version: value.version,
                 value_b64: ValueB64::encode(value.value.expose()),
@@ -87,11 +95,14 @@ pub(super) struct Write;
 
 impl Endpoint for Write {
     type Op = SecretWrite;
+    type Body = wire::SecretPut;
+    type Answer = wire::SecretWritten;
+    const SUMMARY: &'static str = "Writes a version";
     const METHOD_NAME: &'static str = "PUT";
     const PATH: &'static str = "/v1/namespaces/{ns}/secrets/{*path}";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let body: SecretPut = input.json()?;
+        let body: SecretPut = input.json::<Self::Body>()?;
         Ok(SecretWrite {
             namespace: input.param("ns")?,
             path: input.param("path")?,
@@ -109,7 +120,7 @@ impl Endpoint for Write {
             .recorder
             .change(permit, &context.origin(), |batch| SecretWrite::run(vault, batch, now))
             .await?;
-        Reply::json(&written)
+        Reply::json::<Self::Answer>(&written)
     }
 }
 
@@ -126,6 +137,11 @@ pub(super) struct Delete;
 
 impl Endpoint for Delete {
     type Op = SecretDelete;
+    type Body = ();
+    type Answer = ();
+    const SUMMARY: &'static str = "Makes versions unreadable, or with destroy=true removes their bytes and keys";
+    const STATUS: u16 = 204;
+    const QUERY: &'static [&'static str] = &["version", "destroy"];
     const METHOD_NAME: &'static str = "DELETE";
     const PATH: &'static str = Read::PATH;
 
@@ -144,6 +160,11 @@ pub(super) struct Destroy;
 
 impl Endpoint for Destroy {
     type Op = SecretDestroy;
+    type Body = ();
+    type Answer = ();
+    const SUMMARY: &'static str = "Removes the bytes and keys of versions";
+    const STATUS: u16 = 204;
+    const QUERY: &'static [&'static str] = &["version", "destroy"];
     const METHOD_NAME: &'static str = "DELETE";
     const PATH: &'static str = Read::PATH;
 
@@ -169,6 +190,10 @@ pub(super) struct History;
 
 impl Endpoint for History {
     type Op = SecretHistoryQuery;
+    type Body = ();
+    type Answer = wire::SecretHistory;
+    const SUMMARY: &'static str = "Lists the versions of a secret, newest first";
+    const QUERY: &'static [&'static str] = &["before", "limit"];
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces/{ns}/history/{*path}";
 
@@ -178,6 +203,6 @@ impl Endpoint for History {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json(&SecretHistoryQuery::run(&permit, context.open.vault.store())?)
+        Reply::json::<Self::Answer>(&SecretHistoryQuery::run(&permit, context.open.vault.store())?)
     }
 }

@@ -8,7 +8,7 @@ use procura_policy::{Action, Op, Permit, Resource};
 use procura_proof::session::{Subject, issue, open};
 use procura_proof::{Caller, Profile};
 use procura_types::FieldTuple;
-use procura_types::wire::{SessionAnswer, SessionRequest, ValueB64};
+use procura_types::wire::{self, SessionAnswer, SessionRequest, ValueB64};
 
 /// Starts or renews a session of the caller's device.
 pub(crate) struct SessionStart {
@@ -26,11 +26,14 @@ pub(super) struct Start;
 
 impl Endpoint for Start {
     type Op = SessionStart;
+    type Body = wire::SessionRequest;
+    type Answer = wire::SessionAnswer;
+    const SUMMARY: &'static str = "Starts or renews a session, with a proof by the device's own key";
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/sessions";
 
     fn parse(_: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure> {
-        let SessionRequest { audience, renew } = input.json()?;
+        let SessionRequest { audience, renew } = input.json::<Self::Body>()?;
         if audience != crate::AUDIENCE {
             let mut failure = Failure::new(Code::Malformed, "audience: this server verifies sessions of `procura` only");
             failure.field = Some("audience");
@@ -79,7 +82,7 @@ impl Endpoint for Start {
             .bytes(issued.mac_key.expose())
             .u64(issued.expires.as_millis());
         let server_signature = vault.server_key().sign(message.as_bytes()).map_err(Failure::internal)?;
-        Reply::json(&SessionAnswer {
+        Reply::json::<Self::Answer>(&SessionAnswer {
             session_id: issued.session_id,
             mac_key: ValueB64::encode(issued.mac_key.expose()),
             expires_at: issued.expires,

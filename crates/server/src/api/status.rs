@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_proof::Caller;
 use procura_record::Details;
-use procura_types::wire::Status;
+use procura_types::wire::{self, Status};
 use std::sync::Arc;
 
 /// What anyone may know: whether it is initialised and sealed, and what is wrong.
@@ -63,6 +63,10 @@ pub(super) struct Seal;
 
 impl Endpoint for Seal {
     type Op = InstallationSeal;
+    type Body = ();
+    type Answer = ();
+    const SUMMARY: &'static str = "Closes the vault";
+    const STATUS: u16 = 204;
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/seal";
 
@@ -98,6 +102,10 @@ pub(super) struct DeepCheck;
 
 impl Endpoint for DeepCheck {
     type Op = InstallationCheck;
+    type Body = ();
+    type Answer = wire::Status;
+    const SUMMARY: &'static str = "Says what anyone may know; with deep=true reads and opens every row, for stewards";
+    const QUERY: &'static [&'static str] = &["deep"];
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/status";
 
@@ -111,6 +119,6 @@ impl Endpoint for DeepCheck {
         let findings = tokio::task::spawn_blocking(move || store.deep_check())
             .await
             .map_err(Failure::internal)??;
-        Reply::json(&Status { deep: Some(findings), ..status(context.app) })
+        Reply::json::<Self::Answer>(&Status { deep: Some(findings), ..status(context.app) })
     }
 }

@@ -163,6 +163,10 @@ fn refuses_for_a_while(home: &TempDir, boot: &str, lost: Lost) {
     assert_eq!(made(&guard, b"new", T + 17, T + 2), Ok(Outcome::Fresh));
     drop(guard);
     let guard = open(home, boot, Start::Again, T + 3);
+    assert_eq!(
+        (guard.lost(), guard.refuse_until()),
+        (None, Some(at(T + 16)))
+    );
     assert_eq!(made(&guard, b"one", T, T + 3), refused(14));
     assert_eq!(made(&guard, b"new", T + 17, T + 3), Ok(Outcome::Replayed));
 }

@@ -158,3 +158,29 @@ impl Limit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_is_held_given_and_held_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("store.db");
+        let connection = Connection::open(&database).unwrap();
+        let size = || {
+            let path = database.with_added_extension("reserve");
+            std::fs::metadata(path).unwrap().blocks() * 512
+        };
+        let mut reserve = Reserve::open(&database, &connection, None).unwrap();
+        assert!(reserve.is_there(&connection) && size() >= BYTES);
+        assert!(reserve.free(&connection) && size() == 0);
+        assert!(!reserve.free(&connection));
+        drop(reserve);
+        let mut reserve = Reserve::open(&database, &connection, None).unwrap();
+        assert!(reserve.is_there(&connection) && size() >= BYTES);
+        // Before opening on a full disk.
+        assert!(give_up(&database) && size() == 0);
+        assert!(!give_up(&database));
+    }
+}

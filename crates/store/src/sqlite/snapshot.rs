@@ -145,3 +145,36 @@ impl Snapshots {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SqliteOptions;
+    use procura_types::InstallationId;
+
+    #[test]
+    fn a_forgotten_snapshot_lets_its_transaction_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let id = InstallationId::from_bytes([1; 16]);
+        let _engine = crate::SqliteEngine::create(&path, &id, &SqliteOptions::default()).unwrap();
+        let readers = Arc::new(Readers::new(path));
+        let snapshots = Snapshots::default();
+        let over = SqliteSnapshot::take(&readers, Duration::ZERO).unwrap();
+        let alive = SqliteSnapshot::take(&readers, Duration::from_secs(60)).unwrap();
+        snapshots.watch(&over);
+        snapshots.watch(&alive);
+        snapshots.expire();
+        assert!(over.cell.lock().is_none());
+        assert!(alive.cell.lock().is_some());
+        assert_eq!(snapshots.lock().len(), 1);
+        drop(alive);
+        for _ in 0..2 * MANY {
+            snapshots.watch(&over);
+            drop(SqliteSnapshot::take(&readers, Duration::ZERO).map(|gone| snapshots.watch(&gone)));
+        }
+        drop(over);
+        snapshots.expire();
+        assert!(snapshots.lock().is_empty());
+    }
+}

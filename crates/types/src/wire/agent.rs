@@ -3,6 +3,7 @@ use crate::{ActorId, Label, Namespace, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// `POST …/agents`: makes an agent below the caller's owner or below `parent`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentCreate {
@@ -14,6 +15,7 @@ pub struct AgentCreate {
 }
 
 /// An agent as listed.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Agent {
     /// Derived from parent, namespace, label and incarnation.
@@ -40,6 +42,7 @@ pub struct Agent {
 }
 
 /// `GET …/agents`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AgentList {
     /// Sorted by label, then incarnation.
@@ -47,6 +50,7 @@ pub struct AgentList {
 }
 
 /// A link code, shown once (`protocol.md` §2).
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Serialize, Deserialize)]
 pub struct LinkCode {
     /// What the joining host types: [`super::LinkCodeText`], which carries the server's key hash.
@@ -56,6 +60,7 @@ pub struct LinkCode {
 }
 
 /// Everything that a revocation ended.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RevokedActors {
     /// The actor and all below it.

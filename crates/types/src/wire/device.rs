@@ -2,6 +2,7 @@ use crate::{ActorId, Thumbprint, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A public key as JWK (RFC 7517, RFC 8037): Ed25519 (`OKP`) or P-256 (`EC`).
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublicJwk {
@@ -17,6 +18,7 @@ pub struct PublicJwk {
 }
 
 /// One machine's key.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Device {
     /// RFC 7638 thumbprint of its key.

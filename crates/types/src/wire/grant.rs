@@ -6,6 +6,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 /// One environment name and the secret behind it.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrantItem {
@@ -16,10 +17,12 @@ pub struct GrantItem {
 }
 
 /// A person's signed yes.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Receipt {
     /// The exact grant bytes that were signed, base64url.
     #[serde(with = "crate::encoding::serde_b64url")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub grant: Vec<u8>,
     /// Who approved.
     pub approver: ActorId,
@@ -31,10 +34,12 @@ pub struct Receipt {
     pub time: Timestamp,
     /// Over `T("procura.receipt.v1", grant)`, base64url.
     #[serde(with = "crate::encoding::serde_b64url")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub signature: Vec<u8>,
 }
 
 /// A grant as listed.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Grant {
     /// Equal to the id of the request.
@@ -63,6 +68,7 @@ pub struct Grant {
 }
 
 /// `GET …/grants`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GrantList {
     /// Sorted by id, that is by time.
@@ -73,6 +79,7 @@ pub struct GrantList {
 }
 
 /// A process that received values under a grant and has not been seen to end.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunningChild {
     /// The hand-over.
@@ -87,6 +94,7 @@ pub struct RunningChild {
 }
 
 /// `POST …/grants/{id}/withdraw`: no read passes from now on.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Withdrawn {
     /// The grant as it is now.

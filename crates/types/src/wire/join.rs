@@ -3,11 +3,13 @@ use crate::{ActorId, Label, Namespace, Thumbprint};
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/join`: the only way in for a device (`protocol.md` §2).
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JoinRequest {
     /// SHA-256 of the 16 code bytes; the code itself is never sent.
     #[serde(with = "crate::encoding::serde_b64url")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub code_sha256: Vec<u8>,
     /// The actor that the code names, or the id derived from an operator's own key.
     pub actor_id: ActorId,
@@ -15,10 +17,12 @@ pub struct JoinRequest {
     pub device_key: PublicJwk,
     /// By that key, over `T("procura.join.v1", server_id, SHA-256(code), actor_id, device_thumbprint)`.
     #[serde(with = "crate::encoding::serde_b64url")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub signature: Vec<u8>,
 }
 
 /// What a device knows after it joined.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JoinAnswer {
     /// The actor that the device is bound to.
@@ -40,5 +44,6 @@ pub struct JoinAnswer {
     pub ledger_vkey: String,
     /// By the server's key, over `T("procura.join.answer.v1", server_id, SHA-256(code), actor, device, ledger_vkey)`.
     #[serde(with = "crate::encoding::serde_b64url")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub server_signature: Vec<u8>,
 }

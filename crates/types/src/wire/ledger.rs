@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a daemon says of the process behind a request. Advisory: the server
 /// cannot check it (`protocol.md` §6).
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallerReport {
@@ -36,6 +37,7 @@ pub struct CallerReport {
 }
 
 /// Filters of `GET /v1/ledger/entries`; all given ones must hold.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EntryQuery {
@@ -69,6 +71,7 @@ pub struct EntryQuery {
 }
 
 /// One entry with its place in the log.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EntryRow {
     /// Index in the log, from 0.
@@ -78,6 +81,7 @@ pub struct EntryRow {
 }
 
 /// `GET /v1/ledger/entries`, newest first.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EntryList {
     /// The matching entries.
@@ -88,6 +92,7 @@ pub struct EntryList {
 }
 
 /// `GET /v1/ledger/proof/{id}`: that an entry is in the log.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProofAnswer {
     /// The entry.
@@ -103,6 +108,7 @@ pub struct ProofAnswer {
 }
 
 /// `GET /v1/ledger/consistency?from=&to=`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConsistencyAnswer {
     /// The older size.

@@ -2,6 +2,7 @@ use crate::{Namespace, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/namespaces`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamespaceCreate {
@@ -10,6 +11,7 @@ pub struct NamespaceCreate {
 }
 
 /// A namespace as listed.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NamespaceInfo {
     /// Its name.
@@ -19,6 +21,7 @@ pub struct NamespaceInfo {
 }
 
 /// `GET /v1/namespaces`: those that the caller has a part in.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NamespaceList {
     /// Sorted by name.

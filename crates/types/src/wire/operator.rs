@@ -3,6 +3,7 @@ use crate::{ActorId, Label, Namespace, Role, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// One role of an operator.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoleAssignment {
@@ -14,6 +15,7 @@ pub struct RoleAssignment {
 }
 
 /// `POST /v1/operators`: invites a person; answered with a [`super::LinkCode`].
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperatorInvite {
@@ -24,6 +26,7 @@ pub struct OperatorInvite {
 }
 
 /// `PUT /v1/operators/{name}/roles`: replaces all roles.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RolesPut {
@@ -32,6 +35,7 @@ pub struct RolesPut {
 }
 
 /// An operator as listed.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Operator {
     /// Derived from the operator's own root key.
@@ -50,6 +54,7 @@ pub struct Operator {
 }
 
 /// `GET /v1/operators`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OperatorList {
     /// Sorted by name.

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 /// `application/problem+json` (RFC 9457, `protocol.md` §8).
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// `urn:procura:error:<code>`.

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// `PUT …/projects/{name}`: makes the project or replaces it.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectPut {
@@ -15,6 +16,7 @@ pub struct ProjectPut {
 }
 
 /// A project as stored.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Project {
     /// Its name.
@@ -30,6 +32,7 @@ pub struct Project {
 }
 
 /// `GET …/projects`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProjectList {
     /// Sorted by name.

@@ -3,6 +3,7 @@ use crate::{ActorId, Delivery, EnvName, Namespace, ProjectName, RequestId, Times
 use serde::{Deserialize, Serialize};
 
 /// Where a request stands.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RequestState {
@@ -17,6 +18,7 @@ pub enum RequestState {
 }
 
 /// A request as listed: everything that an approver must know.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AccessRequest {
     /// Its id; the grant will bear the same.
@@ -47,6 +49,7 @@ pub struct AccessRequest {
 }
 
 /// `GET …/requests`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RequestList {
     /// Sorted by id, that is by time.
@@ -58,6 +61,7 @@ pub struct RequestList {
 
 /// `POST …/requests/{id}/approve`. The signature covers the exact grant, so the
 /// approver fixes all of it: which names, from when, until when.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Approve {
@@ -70,5 +74,6 @@ pub struct Approve {
     pub until: Timestamp,
     /// By the approver's own key, over `T("procura.receipt.v1", grant bytes)`.
     #[serde(with = "crate::encoding::serde_b64url")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub signature: Vec<u8>,
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// `POST …/projects/{name}/runs`. Only names leave the host.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunRequest {
@@ -18,6 +19,7 @@ pub struct RunRequest {
 }
 
 /// Why a name found nothing.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnmatchedReason {
@@ -30,6 +32,7 @@ pub enum UnmatchedReason {
 }
 
 /// A name that found nothing.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unmatched {
     /// The name as asked for.
@@ -39,6 +42,7 @@ pub struct Unmatched {
 }
 
 /// One value for one environment name.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Serialize, Deserialize)]
 pub struct RunValue {
     /// The secret.
@@ -50,6 +54,7 @@ pub struct RunValue {
 }
 
 /// 200: all values, or none.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Serialize, Deserialize)]
 pub struct RunValues {
     /// This hand-over, in the ledger.
@@ -63,6 +68,7 @@ pub struct RunValues {
 }
 
 /// 202: a person has to say yes first.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunPending {
     /// The request that waits; the same one until it is answered.
@@ -74,6 +80,7 @@ pub struct RunPending {
 }
 
 /// Either answer to a run.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum RunAnswer {
@@ -84,6 +91,7 @@ pub enum RunAnswer {
 }
 
 /// `POST …/projects/{name}/runs/{run}/end`: the daemon saw the process end.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunEnd {}

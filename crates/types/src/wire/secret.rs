@@ -4,6 +4,7 @@ use zeroize::Zeroize;
 
 /// A secret value as base64url text on its way through JSON. Not printed, not
 /// cloned, wiped on drop.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ValueB64(String);
@@ -27,6 +28,7 @@ impl Drop for ValueB64 {
 }
 
 /// `PUT …/secrets/{path}`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretPut {
@@ -44,6 +46,7 @@ pub struct SecretPut {
 }
 
 /// What a write made.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SecretWritten {
     /// Where.
@@ -55,6 +58,7 @@ pub struct SecretWritten {
 }
 
 /// `GET …/secrets/{path}`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Serialize, Deserialize)]
 pub struct SecretValue {
     /// Where.
@@ -68,6 +72,7 @@ pub struct SecretValue {
 }
 
 /// One row of a list: no value.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SecretRow {
     /// Where.
@@ -83,6 +88,7 @@ pub struct SecretRow {
 }
 
 /// `GET …/secrets?prefix=`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SecretList {
     /// Sorted by path.
@@ -93,6 +99,7 @@ pub struct SecretList {
 }
 
 /// What is left of a version.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VersionState {
@@ -105,6 +112,7 @@ pub enum VersionState {
 }
 
 /// One version of a secret.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SecretVersion {
     /// From 1, dense.
@@ -118,6 +126,7 @@ pub struct SecretVersion {
 }
 
 /// `GET …/history/{path}`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SecretHistory {
     /// Where.

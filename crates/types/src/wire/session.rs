@@ -3,6 +3,7 @@ use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/sessions`, with an asymmetric proof (`protocol.md` §3.4).
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionRequest {
@@ -15,6 +16,7 @@ pub struct SessionRequest {
 }
 
 /// A session.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Serialize, Deserialize)]
 pub struct SessionAnswer {
     /// The `keyid` of later requests.
@@ -27,5 +29,6 @@ pub struct SessionAnswer {
     /// request, session_id, mac_key, u64 expiry in ms)`: another process on the
     /// server's port cannot make it.
     #[serde(with = "crate::encoding::serde_b64url")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub server_signature: Vec<u8>,
 }

@@ -3,6 +3,7 @@ use crate::{ActorId, InstallationId, Label, Secret};
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/status`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Status {
     /// The installation, once there is one.
@@ -25,10 +26,12 @@ pub struct Status {
 }
 
 /// `POST /admin/init` on the admin socket.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InitRequest {
     /// The vault's passphrase.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub passphrase: Secret<String>,
     /// The owner's name.
     pub owner: Label,
@@ -36,10 +39,12 @@ pub struct InitRequest {
     pub root_key: PublicJwk,
     /// By that key, over `T("procura.init.v1", root key thumbprint)`.
     #[serde(with = "crate::encoding::serde_b64url")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub signature: Vec<u8>,
 }
 
 /// What `init` made.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct InitAnswer {
     /// The new installation.
@@ -53,19 +58,24 @@ pub struct InitAnswer {
 }
 
 /// `POST /admin/unseal` on the admin socket.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnsealRequest {
     /// The vault's passphrase.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub passphrase: Secret<String>,
 }
 
 /// `POST /admin/passphrase` on the admin socket: rotates the root.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PassphraseChange {
     /// The passphrase of today.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub current: Secret<String>,
     /// The new one.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub new: Secret<String>,
 }

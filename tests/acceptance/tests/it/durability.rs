@@ -107,7 +107,7 @@ fn swap(server: &Installation, table: &str) -> std::path::PathBuf {
     let database = server.database();
     let copy = server.folder().join("genuine.db");
     std::fs::copy(&database, &copy).unwrap();
-    let rows = format!("substr(key, 1, {}) = CAST('{table}' AS BLOB) || x'00'", table.len() + 1);
+    let rows = format!("substr(key, 1, {}) = CAST('{table}' || char(0) AS BLOB)", table.len() + 1);
     let sql = format!(
         "CREATE TEMP TABLE two AS SELECT key, value, version FROM row WHERE {rows};
          SELECT count(*) FROM two;

@@ -3,22 +3,27 @@
 use procura_acceptance::Installation;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
+
+fn authority(server: &Installation) -> &str {
+    server.url().trim_start_matches("http://")
+}
 
 /// Sends bytes to the API as they are and gives what comes back.
 fn send(server: &Installation, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(server.url().trim_start_matches("http://")).unwrap();
+    let mut stream = TcpStream::connect(authority(server)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    // The server may refuse and hang up before all is sent.
+    // The server may refuse and hang up before all is sent or read.
     let _ = stream.write_all(bytes);
-    let _ = stream.shutdown(std::net::Shutdown::Write);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).into_owned()
 }
 
 fn get(server: &Installation, path: &str, headers: &str) -> String {
-    send(server, format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n").as_bytes())
+    let host = authority(server);
+    send(server, format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n").as_bytes())
 }
 
 fn assert_problem(answer: &str, status: u16, code: &str) {
@@ -38,6 +43,8 @@ fn without_a_proof_there_is_a_reason_and_nothing_else() {
     }
     let half = get(&server, "/v1/namespaces", "Signature-Input: sig=()\r\n");
     assert!(half.starts_with("HTTP/1.1 401"), "{half}");
+    let elsewhere = b"GET /v1/status HTTP/1.1\r\nHost: elsewhere.example\r\nConnection: close\r\n\r\n";
+    assert_problem(&send(&server, elsewhere), 400, "malformed");
     let junk = get(&server, "/v1/namespaces", "Signature-Input: ((((\r\nSignature: sig=:AAAA:\r\n");
     assert_problem(&junk, 401, "unauthorized");
     assert!(junk.contains("\"reason\":\"malformed\""), "{junk}");
@@ -47,9 +54,8 @@ fn without_a_proof_there_is_a_reason_and_nothing_else() {
 fn bytes_that_are_no_request_do_no_harm() {
     let server = Installation::ready();
     for bytes in [
-        &b""[..],
-        b"\0\0\0\0\0\0\0\0",
-        b"GET",
+        &b"\0\0\0\0\0\0\0\0\r\n\r\n"[..],
+        b"GET\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
         b"POST /v1/join HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST /v1/join HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
@@ -68,8 +74,9 @@ fn bytes_that_are_no_request_do_no_harm() {
 fn a_body_that_is_no_json_too_large_or_of_other_fields_is_refused() {
     let server = Installation::ready();
     let post = |body: &str| {
-        let head = "POST /v1/join HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n";
-        send(&server, format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes())
+        let head = "POST /v1/join HTTP/1.1\r\nContent-Type: application/json\r\nConnection: close\r\n";
+        let (host, length) = (authority(&server), body.len());
+        send(&server, format!("{head}Host: {host}\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes())
     };
     for body in ["", "{", "[]", "null", "{\"code_sha256\":1}", "{\"surprise\":true}"] {
         let answer = post(body);
@@ -117,6 +124,7 @@ fn the_server_refuses_to_start_in_ways_that_are_not_safe() {
     let server = Installation::empty();
     let start = |home: &std::path::Path, arguments: &[&str], config: &str| {
         std::fs::create_dir_all(home).unwrap();
+        std::fs::set_permissions(home, std::fs::Permissions::from_mode(0o700)).unwrap();
         std::fs::write(home.join("procura.toml"), config).unwrap();
         let mut command = std::process::Command::new(procura_acceptance::program("procura"));
         command.arg("server").args(arguments).env("PROCURA_HOME", home).env_remove("PROCURA_SERVER");
@@ -130,6 +138,10 @@ fn the_server_refuses_to_start_in_ways_that_are_not_safe() {
     server.cli(&["init", "--owner", "alice"]).ok();
     let local = ["--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0"];
     let _ = start(&server.home(), &local, "").code(81).says("another process uses this home");
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = std::process::Command::new(procura_acceptance::program("procura"));
+    command.args(["server", "--home", fresh.to_str().unwrap()]).env_remove("PROCURA_SERVER");
+    let _ = procura_acceptance::Outcome::from(command.output().unwrap()).code(80).says("chmod 700");
     let taken = ["--listen", server.url().trim_start_matches("http://"), "--health-listen", "127.0.0.1:0"];
     let _ = start(&fresh, &taken, "").code(86);
 }

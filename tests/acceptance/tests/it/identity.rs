@@ -10,7 +10,7 @@ fn a_link_code_is_good_once() {
     let code = server.cli(&["-n", "shop", "agent", "add", "scribe"]).ok().text();
     Daemon::start(server.folder(), "one").join(&code).ok();
     let second = Daemon::start(server.folder(), "two").join(&code).code(77);
-    let _ = second.says("code_refused");
+    let _ = second.says("used already");
 }
 
 #[test]
@@ -52,7 +52,11 @@ fn a_revoked_agent_is_out_at_once_and_its_label_returns_as_another() {
     let _ = scene.run(&["API_KEY"], &["true"]).code(77);
     let fresh = Daemon::start(scene.server.folder(), "fresh");
     fresh.join(&code).ok();
-    let _ = fresh.run_for(scene.server.folder(), "orders", &["API_KEY"], &["true"]).code(75);
+    // Not even the project's permission to ask.
+    let asks = || fresh.run_for(scene.server.folder(), "orders", &["API_KEY"], &["true"]);
+    let _ = asks().code(77);
+    scene.server.cli(&["-n", "shop", "project", "set", "orders", "--agent", "scribe"]).ok();
+    let _ = asks().code(75);
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn ctrl_c_reaches_the_command_and_the_shell_sees_128_plus_2() {
 
 #[test]
 fn a_command_may_handle_ctrl_c_itself() {
-    let (_scene, terminal, line) = at_a_terminal("trap 'echo caught; exit 7' INT; echo begun; while :; do sleep 1; done");
+    let (_scene, terminal, line) = at_a_terminal("trap 'echo; echo caught; exit 7' INT; echo begun; while :; do sleep 1; done");
     terminal.line(&line);
     terminal.shows("begun");
     terminal.key("C-c");

@@ -19,3 +19,32 @@ fn compare(file: &str, yields: &str) {
 fn permission_matrix() {
     compare("schema/permission-matrix.md", &procura_policy::permission_matrix());
 }
+
+#[test]
+fn errors() {
+    compare("spec/errors.md", &procura_server::problem::errors_markdown());
+}
+
+#[test]
+fn configuration() {
+    compare("schema/config.md", &procura_server::config_markdown());
+}
+
+#[test]
+fn command_line() {
+    let output = std::process::Command::new(procura_acceptance::program("procura"))
+        .args(["__reference", "cli"])
+        .output()
+        .unwrap();
+    compare("schema/cli.md", &String::from_utf8(output.stdout).unwrap());
+}
+
+#[test]
+fn openapi() {
+    compare("schema/openapi.json", &procura_server::api::openapi_json());
+}
+
+#[test]
+fn openapi() {
+    compare("schema/openapi.json", &procura_server::api::openapi_json());
+}

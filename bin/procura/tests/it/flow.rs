@@ -1,0 +1,295 @@
+//! The command line with a real server of its own.
+
+use crate::{procura, ran};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const PASSPHRASE: &[u8] = b"correct horse battery\n";
+
+/// A server on a home, killed when the test ends.
+struct Running {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn serve(home: &Path) -> Running {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_procura"))
+        .args([
+            "server",
+            "--listen",
+            "127.0.0.1:0",
+            "--health-listen",
+            "127.0.0.1:0",
+        ])
+        .env_clear()
+        .env("PROCURA_HOME", home)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(ready["event"], "ready");
+    let url = ready["api"].as_str().unwrap().to_owned();
+    Running { child, url }
+}
+
+struct Cli {
+    home: PathBuf,
+    url: Option<String>,
+}
+
+impl Cli {
+    fn run(&self, args: &[&str], input: &[u8]) -> crate::Ran {
+        let mut command = procura(&self.home);
+        if let Some(url) = &self.url {
+            command.env("PROCURA_SERVER", url);
+        }
+        let mut child = command
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that reads nothing may be gone already.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        ran(child.wait_with_output().unwrap())
+    }
+
+    fn ok(&self, args: &[&str], input: &[u8]) -> String {
+        let ran = self.run(args, input);
+        assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
+        ran.out
+    }
+}
+
+/// An installation with a server that is unsealed and an operator logged in.
+fn installed(home: &Path) -> (Running, Cli) {
+    let cli = Cli {
+        home: home.to_owned(),
+        url: None,
+    };
+    cli.ok(
+        &["init", "--owner", "alice", "--passphrase-fd", "0"],
+        PASSPHRASE,
+    );
+    let server = serve(home);
+    let cli = Cli {
+        url: Some(server.url.clone()),
+        ..cli
+    };
+    cli.ok(&["unseal", "--passphrase-fd", "0"], PASSPHRASE);
+    cli.ok(&["login", "--passphrase-fd", "0"], PASSPHRASE);
+    (server, cli)
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            copy(&source, &target);
+        } else if kind.is_file() {
+            std::fs::copy(&source, &target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn init_over_the_socket_of_a_running_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    let server = serve(&home);
+    let cli = Cli {
+        home: home.clone(),
+        url: Some(server.url.clone()),
+    };
+    assert!(
+        cli.ok(&["status"], b"")
+            .contains("no installation yet; next: procura init")
+    );
+    let answer = cli.ok(
+        &["init", "--owner", "alice", "--json", "--passphrase-fd", "0"],
+        PASSPHRASE,
+    );
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert!(
+        answer["ledger_vkey"]
+            .as_str()
+            .unwrap()
+            .starts_with("procura/")
+    );
+    // The home remembers where its server is.
+    let alone = Cli {
+        home: home.clone(),
+        url: None,
+    };
+    alone.ok(&["login", "--passphrase-fd", "0"], PASSPHRASE);
+    assert!(alone.ok(&["namespace", "list"], b"").contains("default"));
+    alone.ok(&["logout"], b"");
+
+    let key = std::fs::read(home.join("operator/key.json")).unwrap();
+    let again = cli.run(&["init", "--passphrase-fd", "0"], PASSPHRASE);
+    assert_eq!(again.code, 78);
+    assert!(
+        again.err.contains("belongs to an installation already"),
+        "{}",
+        again.err
+    );
+    assert_eq!(std::fs::read(home.join("operator/key.json")).unwrap(), key);
+}
+
+#[test]
+fn values_are_exact_bytes_in_and_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    let (_server, cli) = installed(&home);
+    let every_byte: Vec<u8> = (0..=255).collect();
+    let file = dir.path().join("value");
+    std::fs::write(&file, &every_byte).unwrap();
+    cli.ok(
+        &["secret", "put", "a/file", "--file", file.to_str().unwrap()],
+        b"",
+    );
+    cli.ok(&["secret", "put", "a/pipe"], b"line\n");
+    cli.ok(&["secret", "put", "a/empty"], b"");
+    let got = procura(&home)
+        .env("PROCURA_SERVER", cli.url.as_deref().unwrap())
+        .args(["secret", "get", "a/file"])
+        .output()
+        .unwrap();
+    assert_eq!(got.stdout, every_byte);
+    assert_eq!(cli.ok(&["secret", "get", "a/pipe"], b""), "line\n");
+    assert_eq!(cli.ok(&["secret", "get", "a/empty"], b""), "");
+
+    let conflict = cli.run(
+        &["secret", "put", "a/pipe", "--expect-version", "0"],
+        b"other",
+    );
+    assert_eq!(conflict.code, 77);
+    assert!(
+        conflict.err.contains("version_mismatch"),
+        "{}",
+        conflict.err
+    );
+    let absent = cli.run(&["secret", "get", "a/none"], b"");
+    assert_eq!((absent.code, absent.out.as_str()), (77, ""));
+    cli.ok(&["logout"], b"");
+}
+
+#[test]
+fn another_server_at_the_address_is_refused_before_it_learns_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, other) = (dir.path().join("home"), dir.path().join("other"));
+    let (_server, cli) = installed(&home);
+    let (_impostor, stranger) = installed(&other);
+    let misled = Cli {
+        home,
+        url: stranger.url.clone(),
+    };
+    let refused = misled.run(&["secret", "put", "a/b"], b"canary");
+    assert_eq!(refused.code, 77);
+    assert!(
+        refused.err.starts_with(
+            "procura: another installation answers at this address: this home belongs to "
+        ),
+        "{}",
+        refused.err
+    );
+    cli.ok(&["logout"], b"");
+    stranger.ok(&["logout"], b"");
+}
+
+#[test]
+fn an_installation_put_back_from_a_copy_is_refused_until_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, backup) = (dir.path().join("home"), dir.path().join("backup"));
+    let (mut server, cli) = installed(&home);
+    cli.ok(&["secret", "put", "a/b"], b"one");
+    // The server stops in order, and everything but the operator's side is
+    // copied.
+    let stopped = Command::new("kill")
+        .arg(server.child.id().to_string())
+        .status()
+        .unwrap();
+    assert!(stopped.success() && server.child.wait().unwrap().success());
+    copy(&home, &backup);
+    std::fs::remove_dir_all(backup.join("operator")).unwrap();
+
+    let server = serve(&home);
+    let cli = Cli {
+        url: Some(server.url.clone()),
+        ..cli
+    };
+    cli.ok(&["unseal", "--passphrase-fd", "0"], PASSPHRASE);
+    for value in [&b"two"[..], b"three", b"four"] {
+        cli.ok(&["secret", "put", "a/b"], value);
+    }
+    let checkpoint = home.join("operator/checkpoint");
+    // As if it had been looked at an hour ago.
+    let age = || {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(&checkpoint)
+            .unwrap();
+        let now = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(now - Duration::from_secs(3600)).unwrap();
+    };
+    age();
+    cli.ok(&["secret", "list"], b"");
+    drop(server);
+
+    for entry in std::fs::read_dir(&home).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("operator") {
+            std::fs::remove_dir_all(path).unwrap();
+        } else if path.is_file() {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    copy(&backup, &home);
+    let server = serve(&home);
+    let cli = Cli {
+        url: Some(server.url.clone()),
+        ..cli
+    };
+    cli.ok(&["unseal", "--passphrase-fd", "0"], PASSPHRASE);
+    age();
+    let refused = cli.run(&["secret", "get", "a/b"], b"");
+    assert_eq!((refused.code, refused.out.as_str()), (77, ""));
+    assert!(
+        refused
+            .err
+            .starts_with("procura: the server is older than it was, or its record was rewritten: "),
+        "{}",
+        refused.err
+    );
+    assert!(
+        refused.err.contains("--danger-accept-rollback"),
+        "{}",
+        refused.err
+    );
+
+    let accepted = cli.ok(&["--danger-accept-rollback", "secret", "get", "a/b"], b"");
+    assert_eq!(accepted, "one");
+    age();
+    assert_eq!(cli.ok(&["secret", "get", "a/b"], b""), "one");
+    cli.ok(&["logout"], b"");
+}
