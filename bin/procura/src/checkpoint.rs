@@ -7,10 +7,6 @@ use crate::home::Known;
 use crate::{files, output};
 use procura_client::SessionClient;
 use procura_ledger::{Checkpoint, Hash, Vkey, verify_consistency};
-use procura_types::Duration;
-
-/// How long a check counts.
-const FRESH: Duration = Duration::from_secs(60);
 
 /// The key that signs the record of the server that was joined.
 pub(crate) fn vkey(known: &Known) -> Result<Vkey, Failure> {
@@ -20,24 +16,13 @@ pub(crate) fn vkey(known: &Known) -> Result<Vkey, Failure> {
         .map_err(|error| Failure::config("the ledger's key in server.json").because(error))
 }
 
-/// Compares the server's newest checkpoint with the remembered one, unless
-/// that was done within the last minute.
-pub(crate) async fn check_now_and_then(
+/// Compares the server's newest checkpoint with the remembered one. Costs a
+/// question that needs no proof, and a second one when the record has grown.
+pub(crate) async fn check(
     context: &Context,
     known: &Known,
     client: &SessionClient,
 ) -> Result<(), Failure> {
-    // The file's own time says when it was last looked at; a file system
-    // clock that disagrees only means one more question.
-    let file = context.home.checkpoint_file();
-    let age = file
-        .metadata()
-        .and_then(|metadata| metadata.modified())
-        .ok()
-        .and_then(|modified| modified.elapsed().ok());
-    if age.is_some_and(|age| age < FRESH) {
-        return Ok(());
-    }
     let status = client.client().status().await?;
     if status
         .installation
@@ -53,9 +38,11 @@ pub(crate) async fn check_now_and_then(
         // It has nothing to show, and nothing to give either.
         return Ok(());
     }
-    // What anybody is told could come from anybody; this comes under a session.
-    let note = text(client.checkpoint().await?)?;
-    accept(context, known, client, &note).await.map(drop)
+    // Told without a proof, but signed with the key that was pinned on joining.
+    match status.checkpoint {
+        Some(note) => accept(context, known, client, &note).await.map(drop),
+        None => Err(Failure::refused("the server is open and shows no checkpoint of its record")),
+    }
 }
 
 /// A checkpoint as text.
@@ -104,7 +91,11 @@ pub(crate) async fn accept(
             other => other?,
         }
     }
-    files::replace(&file, note.as_bytes())?;
+    if let Err(error) = files::replace(&file, note.as_bytes()) {
+        // On a full disk it must still be possible to revoke and to seal; what
+        // is remembered stays, and is as good as it was.
+        output::say(&format!("warning: the newest checkpoint is not remembered: {error}"));
+    }
     Ok(newest)
 }
 

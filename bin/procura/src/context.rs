@@ -144,7 +144,7 @@ impl Context {
         let known = self.known()?;
         let client = self.client(&self.url(Some(&known)), Some(&known))?;
         let client = SessionClient::new(client, self.signer().await?);
-        checkpoint::check_now_and_then(self, &known, &client).await?;
+        checkpoint::check(self, &known, &client).await?;
         Ok(client)
     }
 

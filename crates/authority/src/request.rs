@@ -288,6 +288,8 @@ pub struct RequestRead {
     pub namespace: Namespace,
     /// Which.
     pub id: RequestId,
+    /// Who asked and may look how it stands; none for a request that is not there.
+    pub agent: Option<ActorId>,
 }
 
 impl Op for RequestRead {
@@ -295,9 +297,29 @@ impl Op for RequestRead {
     fn resource(&self) -> Resource {
         Resource::Request(self.namespace.clone(), self.id)
     }
+    fn concerned(&self) -> Concerned<'_> {
+        Concerned {
+            own: self.agent.as_ref(),
+            ..Concerned::default()
+        }
+    }
 }
 
 impl RequestRead {
+    /// The operation for this request, whether it exists or not.
+    pub fn resolve(
+        store: &Store,
+        namespace: Namespace,
+        id: RequestId,
+    ) -> Result<Self, AuthorityError> {
+        let row = REQUESTS.get(store, &(namespace.clone(), id))?;
+        Ok(Self {
+            namespace,
+            id,
+            agent: row.map(|row| row.value.agent),
+        })
+    }
+
     /// The request of the permit.
     pub fn run(
         permit: &Permit<Self>,
@@ -324,7 +346,7 @@ pub struct RequestListing {
 }
 
 impl Op for RequestListing {
-    const ACTION: Action = Action::RequestRead;
+    const ACTION: Action = Action::RequestList;
     fn resource(&self) -> Resource {
         Resource::Namespace(self.namespace.clone())
     }

@@ -1,7 +1,8 @@
 //! Values for one process: asked for, waited for, handed over.
 
 use crate::children::Run;
-use crate::service::{Connection, Member, Users};
+use crate::connection::Connection;
+use crate::member::{Member, Users};
 use crate::socket::{ExecAsk, Pending, Reply};
 use crate::{DaemonError, EnvValues, Peer, Service, caller, values};
 use procura_client::ClientError;
@@ -108,7 +109,7 @@ impl Call<'_> {
     }
 
     async fn start_once(&self) -> Result<RunAnswer, DaemonError> {
-        self.service.check_record(self.member).await?;
+        self.member.check_record(&self.service.store).await?;
         let answer = self
             .member
             .server

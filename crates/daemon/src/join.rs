@@ -2,7 +2,7 @@
 //! (`protocol.md` §2).
 
 use crate::device::DeviceState;
-use crate::service::Member;
+use crate::member::Member;
 use crate::socket::JoinAsk;
 use crate::{DaemonError, Device, Membership, Peer, Service};
 use procura_crypto::{SigningKey, sha256};

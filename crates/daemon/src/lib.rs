@@ -17,6 +17,7 @@
 mod accounts;
 mod caller;
 mod children;
+mod connection;
 mod daemon;
 mod delivery;
 mod device;
@@ -25,6 +26,7 @@ mod home;
 mod inherited;
 mod join;
 mod listen;
+mod member;
 mod peer;
 mod protect;
 mod remote;

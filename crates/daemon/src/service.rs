@@ -1,28 +1,22 @@
 //! The daemon's side of the socket: who may ask, and what is answered.
 
 use crate::children::Children;
+use crate::connection::Connection;
 use crate::device::DeviceState;
+use crate::member::{Member, Users};
 use crate::socket::{Ask, Failure, Greeting, Op, Reply, Status, TicketReply, VERSION, packet};
-use crate::{
-    Connect, DaemonError, Device, DeviceStore, DeviceSummary, Listener, Membership, Peer, Seen,
-    Server, Tickets, rollback,
-};
+use crate::{Connect, DaemonError, Device, DeviceStore, DeviceSummary, Listener, Peer, Tickets};
 use procura_types::wire::ValueB64;
 use procura_types::{ActorId, Clock, Entropy, encoding};
-use std::os::fd::BorrowedFd;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use std::{fmt, io};
-use tokio::io::Interest;
-use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
 /// How many connections are served at once; others wait to be accepted.
 const CONNECTIONS: usize = 256;
 /// How long a client may take to ask.
 const ASK_TIME: Duration = Duration::from_secs(10);
-/// How old a look at the record may be.
-const CHECK_EVERY: Duration = Duration::from_secs(60);
 
 /// Whom the daemon serves.
 #[derive(Debug, Clone)]
@@ -47,94 +41,6 @@ pub struct Service {
     members: Mutex<Vec<Arc<Member>>>,
     pending: Mutex<Vec<Device>>,
     tickets: Mutex<Tickets>,
-}
-
-/// A device that has joined, and the way to its server.
-pub(crate) struct Member {
-    pub(crate) device: Device,
-    pub(crate) membership: Membership,
-    pub(crate) server: Arc<dyn Server>,
-    record: tokio::sync::Mutex<Record>,
-}
-
-/// Whose devices are meant.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Users {
-    /// This user's.
-    One(u32),
-    /// Everybody's.
-    All,
-}
-
-impl Users {
-    fn include(self, uid: u32) -> bool {
-        match self {
-            Self::One(user) => user == uid,
-            Self::All => true,
-        }
-    }
-}
-
-impl fmt::Display for Users {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::One(uid) => write!(f, "user {uid}"),
-            Self::All => f.write_str("anybody"),
-        }
-    }
-}
-
-/// What this host knows of the record.
-struct Record {
-    seen: Option<Seen>,
-    checked: Option<Instant>,
-}
-
-impl Member {
-    /// Finds the way to the server of a device that has joined.
-    pub(crate) fn new(device: Device, connect: &dyn Connect) -> Result<Self, DaemonError> {
-        let DeviceState::Joined(membership) = device.state.clone() else {
-            return Err(DaemonError::Config("the device has not joined".to_owned()));
-        };
-        let server = connect.server(&device)?;
-        let record = tokio::sync::Mutex::new(Record {
-            seen: membership.seen,
-            checked: None,
-        });
-        Ok(Self {
-            device,
-            membership: *membership,
-            server,
-            record,
-        })
-    }
-
-    /// `namespace/label`, for people who have to choose.
-    fn long_label(&self) -> String {
-        format!("{}/{}", self.membership.namespace, self.membership.label)
-    }
-
-    fn is_called(&self, agent: &str) -> bool {
-        agent == self.membership.label.as_str()
-            || agent == self.long_label()
-            || agent == self.device.thumbprint().to_string()
-    }
-
-    /// The next use of the device looks at the record first.
-    pub(crate) async fn look_again(&self) {
-        self.record.lock().await.checked = None;
-    }
-
-    fn with_seen(&self, seen: Option<Seen>) -> Device {
-        let membership = Membership {
-            seen,
-            ..self.membership.clone()
-        };
-        Device {
-            state: DeviceState::Joined(Box::new(membership)),
-            ..self.device.clone()
-        }
-    }
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -394,27 +300,6 @@ impl Service {
             .cloned()
     }
 
-    /// Refuses a server whose record lacks what was seen of it before. Looked
-    /// at when the daemon starts to use a device, after the server was gone, and
-    /// once a minute.
-    pub(crate) async fn check_record(&self, member: &Member) -> Result<(), DaemonError> {
-        let mut record = member.record.lock().await;
-        if record
-            .checked
-            .is_some_and(|checked| checked.elapsed() < CHECK_EVERY)
-        {
-            return Ok(());
-        }
-        let vkey = &member.membership.ledger_vkey;
-        let seen = rollback::check(member.server.as_ref(), vkey, record.seen).await?;
-        if record.seen != Some(seen) {
-            self.store.save(&member.with_seen(Some(seen)))?;
-            record.seen = Some(seen);
-        }
-        record.checked = Some(Instant::now());
-        Ok(())
-    }
-
     async fn danger_accept_rollback(
         &self,
         peer: &Peer,
@@ -427,15 +312,9 @@ impl Service {
                 "only root and the daemon's own user may accept an older record",
             ));
         }
-        let member = self.choose(Users::All, agent)?;
-        let mut record = member.record.lock().await;
-        self.store.save(&member.with_seen(None))?;
-        tracing::warn!(agent = %member.membership.lineage, "danger_accept_rollback: what was seen of the record is forgotten");
-        *record = Record {
-            seen: None,
-            checked: None,
-        };
-        Ok(())
+        self.choose(Users::All, agent)?
+            .danger_forget_record(&self.store)
+            .await
     }
 }
 
@@ -444,42 +323,5 @@ fn failure(error: &DaemonError) -> Failure {
         exit: error.exit(),
         code: error.code().to_owned(),
         message: error.to_string(),
-    }
-}
-
-/// One client.
-pub(crate) struct Connection {
-    stream: UnixStream,
-}
-
-impl Connection {
-    /// From now on the kernel stamps each message with its sender.
-    fn stamp_senders(&self) -> io::Result<()> {
-        Ok(rustix::net::sockopt::set_socket_passcred(
-            &self.stream,
-            true,
-        )?)
-    }
-
-    pub(crate) async fn say(&self, reply: &Reply, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
-        let bytes = packet::encode(reply)?;
-        self.stream
-            .async_io(Interest::WRITABLE, || {
-                packet::send(&self.stream, bytes.expose(), file)
-            })
-            .await
-    }
-
-    async fn hear(&self) -> io::Result<packet::Packet> {
-        self.stream
-            .async_io(Interest::READABLE, || packet::receive(&self.stream))
-            .await?
-            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
-    }
-
-    /// Ends when the client has gone. It has asked its one question: whatever
-    /// else it says ends the conversation as well.
-    pub(crate) async fn gone(&self) {
-        let _ = self.hear().await;
     }
 }

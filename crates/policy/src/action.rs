@@ -75,8 +75,9 @@ actions! {
     OperatorRoles = "operator.roles", Rule::Roles(&[Steward]);
     /// Revokes an operator and everything below.
     OperatorRevoke = "operator.revoke", Rule::Roles(&[Steward]);
-    /// Makes a link code for another device of an operator.
-    OperatorLink = "operator.link", Rule::OwnOr(&[Steward]);
+    /// Makes a link code for another device of an operator: by the operator alone,
+    /// since whoever holds the device can sign approvals as that person.
+    OperatorLink = "operator.link", Rule::Own;
     /// Makes an agent.
     AgentCreate = "agent.create", Rule::Roles(&[Admin]);
     /// Lists agents and their devices.
@@ -111,8 +112,10 @@ actions! {
     ProjectRead = "project.read", Rule::Roles(&[Admin, Approver, Auditor]);
     /// Asks for authority.
     RequestCreate = "request.create", Rule::Member;
-    /// Reads requests.
-    RequestRead = "request.read", Rule::Roles(&[Admin, Approver, Auditor]);
+    /// Lists requests.
+    RequestList = "request.list", Rule::Roles(&[Admin, Approver, Auditor]);
+    /// Reads one request; the agent may read its own.
+    RequestRead = "request.read", Rule::OwnOr(&[Admin, Approver, Auditor]);
     /// Says yes, signed.
     RequestApprove = "request.approve", Rule::Roles(&[Approver]);
     /// Says no.

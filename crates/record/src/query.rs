@@ -50,14 +50,14 @@ impl RecordReader {
     }
 
     /// How many entries there are, published or not.
-    pub fn len(&self) -> Result<u64, StoreError> {
+    pub fn size(&self) -> Result<u64, StoreError> {
         self.store.log_len(LEDGER)
     }
 
     /// Entries that fit the query, newest first.
     pub fn list(&self, query: &EntryQuery) -> Result<EntryList, QueryError> {
         let limit = usize::try_from(query.limit.unwrap_or(100).clamp(1, 1000)).unwrap_or(1000);
-        let mut end = query.before.unwrap_or(u64::MAX).min(self.len()?);
+        let mut end = query.before.unwrap_or(u64::MAX).min(self.size()?);
         let floor = end.saturating_sub(SCAN);
         let needles = needles(query);
         let mut entries = Vec::new();
@@ -91,7 +91,7 @@ impl RecordReader {
     /// The entry of an id and its index.
     pub fn find(&self, id: EntryId) -> Result<(u64, String), QueryError> {
         let needle = format!("\"id\":\"{id}\"");
-        let mut end = self.len()?;
+        let mut end = self.size()?;
         while end > 0 {
             let start = end.saturating_sub(PAGE);
             let count = usize::try_from(end - start).unwrap_or(0);

@@ -54,6 +54,18 @@ struct Overflow {
     counts: BTreeMap<(String, String), (u64, Timestamp, Timestamp)>,
 }
 
+impl Overflow {
+    fn count(&mut self, refusal: &Refusal) {
+        let key = (refusal.action.clone(), refusal.reason.clone());
+        self.add(key, (1, refusal.time, refusal.time));
+    }
+
+    fn add(&mut self, key: (String, String), more: (u64, Timestamp, Timestamp)) {
+        let slot = self.counts.entry(key).or_insert((0, more.1, more.2));
+        *slot = (slot.0 + more.0, slot.1.min(more.1), slot.2.max(more.2));
+    }
+}
+
 /// Hands refusals to the ledger behind the requests.
 pub struct RefusalQueue {
     queue: mpsc::Sender<Message>,
@@ -87,12 +99,7 @@ impl RefusalQueue {
         if let Err(error) = self.queue.try_send(Message::Refusal(Box::new(refusal))) {
             if let mpsc::error::TrySendError::Full(Message::Refusal(refusal)) = error {
                 let mut overflow = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
-                let time = refusal.time;
-                let slot = overflow
-                    .counts
-                    .entry((refusal.action, refusal.reason))
-                    .or_insert((0, time, time));
-                *slot = (slot.0 + 1, slot.1.min(time), slot.2.max(time));
+                overflow.count(&refusal);
             }
             self.wake.notify_one();
         }
@@ -124,16 +131,27 @@ impl Writer {
                 () = wake.notified() => {}
             }
             let mut waiters = Vec::new();
-            let mut entries = Vec::new();
+            let mut refusals = Vec::new();
             for message in messages.drain(..) {
                 match message {
-                    Message::Refusal(refusal) => entries.extend(self.entry(*refusal)),
+                    Message::Refusal(refusal) => refusals.push(*refusal),
                     Message::Drain(done) => waiters.push(done),
                 }
             }
-            entries.extend(self.summaries());
+            let overflow =
+                std::mem::take(&mut *self.overflow.lock().unwrap_or_else(PoisonError::into_inner));
+            let entries: Vec<Entry> = refusals
+                .iter()
+                .filter_map(|refusal| self.entry(refusal))
+                .chain(self.summaries(&overflow))
+                .collect();
             if let Err(error) = self.write(&entries).await {
-                tracing::error!(%error, lost = entries.len(), "refusals could not be recorded");
+                tracing::error!(%error, "refusals could not be recorded; they stay counted");
+                let mut kept = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
+                refusals.iter().for_each(|refusal| kept.count(refusal));
+                for (key, more) in overflow.counts {
+                    kept.add(key, more);
+                }
             }
             for done in waiters {
                 let _ = done.send(());
@@ -141,7 +159,7 @@ impl Writer {
         }
     }
 
-    fn entry(&self, refusal: Refusal) -> Option<Entry> {
+    fn entry(&self, refusal: &Refusal) -> Option<Entry> {
         let Refusal {
             action,
             reason,
@@ -154,7 +172,7 @@ impl Writer {
             profile,
             ip,
             trace,
-        } = refusal;
+        } = refusal.clone();
         let entry = Entry::new(time, self.entropy.as_ref(), action, trace).ok()?;
         Some(Entry {
             decision: Decision::Deny,
@@ -172,12 +190,9 @@ impl Writer {
 
     /// A flood, by action and reason; the reason stands in `resource`, as the
     /// entry's own says that it is a summary.
-    fn summaries(&self) -> Vec<Entry> {
-        let counts =
-            std::mem::take(&mut *self.overflow.lock().unwrap_or_else(PoisonError::into_inner))
-                .counts;
+    fn summaries(&self, overflow: &Overflow) -> Vec<Entry> {
+        let counts = overflow.counts.iter();
         counts
-            .into_iter()
             .filter_map(|((action, reason), (count, from, until))| {
                 let now = self.clock.now();
                 let trace = TraceId::generate(now, self.entropy.as_ref()).ok()?;
@@ -185,8 +200,12 @@ impl Writer {
                     decision: Decision::Deny,
                     reason: Some(Cow::Borrowed(SUMMARY)),
                     resource: Some(format!("reason/{reason}")),
-                    summary: Some(Summary { count, from, until }),
-                    ..Entry::new(now, self.entropy.as_ref(), action, trace).ok()?
+                    summary: Some(Summary {
+                        count: *count,
+                        from: *from,
+                        until: *until,
+                    }),
+                    ..Entry::new(now, self.entropy.as_ref(), action.clone(), trace).ok()?
                 })
             })
             .collect()

@@ -5,9 +5,9 @@
 use procura_crypto::{Binding, Holder, Purpose, XaesKey, open, seal};
 use procura_ledger::{BundleReader, Hash, HashTiles, LedgerError, TileFile, TileKind, TilePath};
 use procura_types::{Entropy, InstallationId};
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -135,7 +135,11 @@ impl Tiles {
         let path = self.directory.join(name);
         let temporary = path.with_extension("new");
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(Self::error(parent))?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(parent)
+                .map_err(Self::error(parent))?;
         }
         let mut file = File::options()
             .write(true)

@@ -30,11 +30,13 @@ impl Installation {
         installation
     }
 
-    /// Initialised and unsealed, as `init` leaves it.
+    /// Initialised and unsealed, as `init` leaves it, and the owner logged in:
+    /// unlocking the key anew takes most of the time of a command.
     #[must_use]
     pub fn ready() -> Self {
         let installation = Self::empty();
         installation.cli(&["init", "--owner", "alice"]).ok();
+        installation.cli(&["login"]).ok();
         installation
     }
 
@@ -188,5 +190,12 @@ impl Installation {
     #[must_use]
     pub fn server_said(&self) -> String {
         std::fs::read_to_string(self.folder().join("server.log")).unwrap()
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        // Ends the key agent, if there is one.
+        let _ = self.cli(&["logout"]);
     }
 }

@@ -293,3 +293,72 @@ fn an_installation_put_back_from_a_copy_is_refused_until_accepted() {
     assert_eq!(cli.ok(&["secret", "get", "a/b"], b""), "one");
     cli.ok(&["logout"], b"");
 }
+
+#[test]
+fn an_export_verifies_offline_and_one_changed_byte_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    let (_server, cli) = installed(&home);
+    cli.ok(&["secret", "put", "a/b"], b"one");
+    let record = dir.path().join("record");
+    let path = record.to_str().unwrap();
+    let done = cli.ok(&["audit", "export", path, "--json"], b"");
+    let done: serde_json::Value = serde_json::from_str(&done).unwrap();
+    assert_eq!((&done["fetched"], &done["kept"]), (&2.into(), &0.into()));
+    cli.ok(&["audit", "verify", path], b"");
+    cli.ok(&["logout"], b"");
+
+    // Offline from here on, with the key that init printed.
+    let known: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(home.join("operator/server.json")).unwrap()).unwrap();
+    let key = known["ledger_vkey"].as_str().unwrap();
+    let stranger = Cli {
+        home: dir.path().join("elsewhere"),
+        url: None,
+    };
+    let bundles = record.join("tile/entries");
+    let find = |from: &Path| {
+        std::fs::read_dir(from)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path()
+    };
+    let bundle = find(&find(&bundles));
+    let whole = std::fs::read(&bundle).unwrap();
+    // One byte in the middle of each of the first two entries.
+    let first = usize::from(u16::from_be_bytes([whole[0], whole[1]]));
+    for (entry, byte) in [(0, 2 + first / 2), (1, 2 + first + 2 + 20)] {
+        let mut bent = whole.clone();
+        bent[byte] ^= 1;
+        std::fs::write(&bundle, bent).unwrap();
+        let found = stranger.run(&["audit", "verify", path, "--key", key], b"");
+        assert_eq!(found.code, 77, "{}", found.err);
+        let words = format!(
+            "procura: the record does not verify: entry {entry}: the entry is not as it was recorded"
+        );
+        assert!(found.err.starts_with(&words), "{}", found.err);
+    }
+    std::fs::write(&bundle, &whole).unwrap();
+    let report = stranger.ok(&["audit", "verify", path, "--key", key], b"");
+    assert!(
+        report.contains("removal of the newest entries cannot be excluded"),
+        "{report}"
+    );
+    let after = record.join("checkpoint");
+    let args = [
+        "audit",
+        "verify",
+        path,
+        "--key",
+        key,
+        "--after",
+        after.to_str().unwrap(),
+    ];
+    assert!(
+        stranger
+            .ok(&args, b"")
+            .contains("the log continues the checkpoint")
+    );
+}

@@ -1,11 +1,13 @@
 //! From `procura run` to the command, in one process.
 
-use crate::fake::{RUN, Scripted};
-use crate::host::{Host, eventually};
+use crate::fake::{Fake, RUN, Scripted};
+use crate::host::{Host, eventually, own_uid};
+use procura_daemon::ServiceOptions;
+use procura_daemon::socket::client::JoinOptions;
 use procura_types::exit;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -324,10 +326,71 @@ fn waiting_is_ended_by_approval_or_by_a_signal() {
     assert_eq!(child.wait().unwrap().signal(), Some(2));
 }
 
+/// Who runs agents in tests about users: another user when root tests, for root
+/// may look at everything; else whoever tests.
+fn agent_uid() -> u32 {
+    if own_uid() == 0 { 65534 } else { own_uid() }
+}
+
+/// `procura run` as that user, who is let through to the socket and the
+/// programs.
+fn run_as_agent(host: &Host, options: &[&str], command: &[&str]) -> Command {
+    let home = host.home.path();
+    let open = |path: &Path, mode: u32| {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    open(home, 0o755);
+    open(&host.socket(), 0o666);
+    let (program, procurad) = (home.join("run_in_place"), home.join("procurad"));
+    fs::copy(run_in_place(), &program).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_procurad"), &procurad).unwrap();
+    let mut run = Command::new(program);
+    run.arg(host.socket())
+        .arg(procurad)
+        .arg("shop")
+        .args(options)
+        .arg("--")
+        .args(command)
+        .current_dir("/")
+        .stdin(Stdio::null());
+    if own_uid() == 0 {
+        run.uid(agent_uid()).gid(agent_uid());
+    }
+    run
+}
+
+#[test]
+fn a_user_who_is_not_served_gets_nothing_even_through_an_open_socket() {
+    let mut host = host([values(&[("A", b"1")])]);
+    host.stop();
+    // The daemon is another user's, and serves nobody else.
+    host.start(ServiceOptions {
+        own_uid: agent_uid() + 1,
+        users: Vec::new(),
+        socket_group: false,
+    });
+    let output = run_as_agent(&host, &[], &["true"]).output().unwrap();
+    assert_eq!(code(&output), exit::REFUSED);
+    assert!(text(&output.stderr).contains("may not use this daemon"));
+    assert!(host.fake.script().asked.is_empty());
+}
+
 #[test]
 fn while_it_waits_others_of_its_user_cannot_look_into_it() {
-    let host = host([Scripted::Pending]);
-    let mut child = run(&host, &["--wait"], &["true"])
+    let mut host = Host::new();
+    host.stop();
+    host.start(ServiceOptions {
+        own_uid: own_uid(),
+        users: vec![agent_uid()],
+        socket_group: false,
+    });
+    let options = JoinOptions {
+        uid: Some(agent_uid()),
+        ..JoinOptions::default()
+    };
+    host.connect().join(&Fake::code(1), options).unwrap();
+    host.fake.script().runs.push_back(Scripted::Pending);
+    let mut child = run_as_agent(&host, &["--wait"], &["true"])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -337,14 +400,26 @@ fn while_it_waits_others_of_its_user_cannot_look_into_it() {
         line.clear();
         assert_ne!(said.read_line(&mut line).unwrap(), 0);
     }
+    for file in ["environ", "mem", "maps", "fd"] {
+        let mut look = Command::new("cat");
+        look.arg(format!("/proc/{}/{file}", child.id()));
+        if file == "fd" {
+            look = Command::new("ls");
+            look.arg(format!("/proc/{}/fd", child.id()));
+        }
+        if own_uid() == 0 {
+            look.uid(agent_uid()).gid(agent_uid());
+        }
+        let seen = look.stdin(Stdio::null()).output().unwrap();
+        assert!(!seen.status.success(), "{file}");
+        assert!(text(&seen.stderr).contains("Permission denied"), "{file}");
+    }
     let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
     let core = limits
         .lines()
         .find(|line| line.starts_with("Max core file size"))
         .unwrap();
     assert_eq!(core.split_ascii_whitespace().nth(4), Some("0"));
-    let argv = fs::read(format!("/proc/{}/cmdline", child.id())).unwrap();
-    assert!(argv.windows(11).any(|part| part == b"--ticket-fd"));
     child.kill().unwrap();
     child.wait().unwrap();
 }

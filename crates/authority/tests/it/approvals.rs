@@ -1,11 +1,14 @@
 use crate::flows::Terms;
 use crate::world::{Actor, Failure, World, bank, item, label, project, shop};
-use procura_authority::{AuthorityError, CLOCK_TOLERANCE, MAX_GRANT};
+use procura_authority::{AuthorityError, CLOCK_TOLERANCE, MAX_GRANT, RequestApprove};
 use procura_crypto::{SigningKey, SystemEntropy};
 use procura_identity::AgentRevoke;
 use procura_policy::DenyReason;
 use procura_types::wire::RequestState;
 use procura_types::{Duration, GrantId, RequestId, Role};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
 async fn asked() -> (World, Actor, RequestId) {
     let (world, scribe) = World::new().await;
@@ -275,24 +278,34 @@ async fn a_request_is_answered_once() {
     ));
 }
 
-#[tokio::test]
-async fn two_approvals_at_once_are_one() {
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_answers_at_once_the_faster_counts() {
     let (world, _, id) = asked().await;
-    let bob = world.operator("bob", &[(Role::Approver, &shop())]).await;
     let terms = world.terms();
-    let (one, two) = tokio::join!(
-        world.approve(&bob, id, &terms),
-        world.deny(&world.alice, id)
-    );
-    let lost = match (one, two) {
-        (Ok(_), Err(lost)) => lost,
-        (Err(lost), Ok(())) => lost,
-        other => panic!("not one of two: {other:?}"),
+    let signature = world.alice.key.sign(&world.message(id, &terms)).unwrap();
+    let op = RequestApprove {
+        namespace: shop(),
+        id,
+        names: None,
+        from: terms.from,
+        until: terms.until,
+        signature,
     };
+    let first = AtomicBool::new(true);
+    let approved = world.act(&world.alice, op, |batch| {
+        let approved = RequestApprove::run(batch, &world.installation, world.now());
+        // A no is done between this yes's look and its commit.
+        if first.swap(false, Ordering::SeqCst) {
+            assert!(approved.is_ok());
+            block_in_place(|| Handle::current().block_on(world.deny(&world.alice, id))).unwrap();
+        }
+        approved
+    });
     assert!(matches!(
-        lost.domain(),
-        AuthorityError::AlreadyApproved | AuthorityError::AlreadyDenied
+        approved.await.unwrap_err().domain(),
+        AuthorityError::AlreadyDenied
     ));
+    assert!(world.snapshot().grants().next().is_none());
 }
 
 #[tokio::test]
@@ -376,7 +389,7 @@ async fn a_request_is_answered_in_its_namespace() {
     };
     let error = world.act(&world.alice, op, run).await.unwrap_err().domain();
     assert!(matches!(error, AuthorityError::NoRequest));
-    let op = procura_authority::RequestApprove {
+    let op = RequestApprove {
         namespace: bank(),
         id,
         names: None,
@@ -385,7 +398,7 @@ async fn a_request_is_answered_in_its_namespace() {
         signature: vec![0; 64],
     };
     let run = |batch: &mut procura_record::RecordedBatch<'_, _>| {
-        procura_authority::RequestApprove::run(batch, &world.installation, world.now())
+        RequestApprove::run(batch, &world.installation, world.now())
     };
     let error = world.act(&world.alice, op, run).await.unwrap_err().domain();
     assert!(matches!(error, AuthorityError::NoRequest));

@@ -198,6 +198,7 @@ impl World {
         let op = RequestRead {
             namespace: shop(),
             id,
+            agent: None,
         };
         let permit = self.permit(&self.alice, op).ok().unwrap();
         RequestRead::run(&permit, &self.snapshot(), self.store(), self.now()).unwrap()

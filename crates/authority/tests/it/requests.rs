@@ -1,8 +1,14 @@
-use crate::world::{Failure, World, bank, item, project, shop};
-use procura_authority::{AuthorityError, MAX_PENDING, REQUEST_LIFE, RequestListing, RequestRead};
+use crate::world::{Failure, World, bank, change, item, project, shop};
+use procura_authority::{
+    AuthorityError, MAX_PENDING, REQUEST_LIFE, RequestCreate, RequestListing, RequestRead,
+};
+use procura_crypto::SystemEntropy;
 use procura_policy::DenyReason;
 use procura_types::wire::RequestState;
 use procura_types::{Duration, RequestId, Role};
+use std::sync::Mutex;
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
 #[tokio::test]
 async fn the_same_question_is_one_request() {
@@ -49,7 +55,7 @@ async fn the_same_question_is_one_request() {
     assert!(request.already.is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn two_who_ask_the_same_at_once_get_one_request() {
     let (world, scribe) = World::new().await;
     let permit = || {
@@ -58,8 +64,20 @@ async fn two_who_ask_the_same_at_once_get_one_request() {
             .ok()
             .unwrap()
     };
-    let (one, two) = tokio::join!(world.ask(permit()), world.ask(permit()));
-    assert_eq!(one.unwrap(), two.unwrap());
+    let faster = Mutex::new(Some(permit()));
+    let overtook = Mutex::new(None);
+    let id = change(&world.recorder, permit(), |batch| {
+        let id = RequestCreate::run(batch, world.now(), &SystemEntropy);
+        // Another one asks and is done between this one's look and its commit.
+        if let Some(permit) = faster.lock().unwrap().take() {
+            let asked = block_in_place(|| Handle::current().block_on(world.ask(permit)));
+            *overtook.lock().unwrap() = Some(asked.unwrap());
+        }
+        id
+    })
+    .await
+    .unwrap();
+    assert_eq!(Some(id), *overtook.lock().unwrap());
 }
 
 #[tokio::test]
@@ -165,6 +183,7 @@ async fn requests_are_read_by_operators_of_their_namespace() {
         let read = RequestRead {
             namespace: shop(),
             id,
+            agent: None,
         };
         assert_eq!(world.permit(actor, read).err(), Some(DenyReason::NoRole));
         let list = RequestListing {
@@ -181,6 +200,7 @@ async fn requests_are_read_by_operators_of_their_namespace() {
             RequestRead {
                 namespace: bank(),
                 id,
+                agent: None,
             },
         )
         .ok()

@@ -1,6 +1,11 @@
-use crate::world::{World, ed25519, label, namespace, owner_id, p256, role};
-use procura_identity::{AgentRevoke, CODE_LIFE, IdentityError, JoinRefusal, OperatorRevoke};
+use crate::world::{World, ed25519, label, namespace, owner_id, p256, perform, role};
+use procura_identity::{
+    AgentRevoke, CODE_LIFE, DeviceJoin, IdentityError, Join, JoinRefusal, OperatorRevoke,
+};
 use procura_types::{Duration, Role};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
 fn refusal(error: IdentityError) -> JoinRefusal {
     match error {
@@ -28,18 +33,33 @@ async fn a_code_lets_one_device_in_once() {
     assert_eq!(world.snapshot().devices_of(&agent.actor_id).count(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn two_at_once_with_one_code_are_one_device() {
     let world = World::new().await;
     let agent = world.agent("scribe", None).await.unwrap();
     let code = world.agent_code("scribe").await.unwrap();
-    let (one, two) = (ed25519(), ed25519());
-    let (first, second) = tokio::join!(world.join(&code, &one), world.join(&code, &two));
-    let lost = match (first, second) {
-        (Ok(_), Err(lost)) | (Err(lost), Ok(_)) => lost,
-        other => panic!("not one of two: {other:?}"),
+    let (joining, caller) = world.joining(code.code.expose(), agent.actor_id, &ed25519());
+    let opened = Join::resolve(
+        world.recorder.store(),
+        &world.snapshot(),
+        &joining,
+        world.now(),
+    );
+    let Ok(Join::Device(op)) = opened else {
+        panic!("the code is for a device")
     };
-    assert_eq!(refusal(lost.domain()), JoinRefusal::UnknownCode);
+    let first = AtomicBool::new(true);
+    let slower = perform(&world.recorder, caller, op, |batch| {
+        let joined = DeviceJoin::run(batch, world.now());
+        // Another device joins between this one's look and its commit.
+        if first.swap(false, Ordering::SeqCst) {
+            assert!(joined.is_ok());
+            block_in_place(|| Handle::current().block_on(world.join(&code, &ed25519()))).unwrap();
+        }
+        joined
+    });
+    let lost = slower.await.unwrap_err().domain();
+    assert_eq!(refusal(lost), JoinRefusal::UnknownCode);
     assert_eq!(world.snapshot().devices_of(&agent.actor_id).count(), 1);
 }
 

@@ -111,7 +111,7 @@ impl Endpoint for Checkpoint {
 
     async fn run(context: Context<'_>, _: Permit<Self::Op>) -> Result<Reply, Failure> {
         context.open.recorder.drain_refusals().await;
-        let size = context.open.reader.len()?;
+        let size = context.open.reader.size()?;
         let published = context
             .open
             .publisher

@@ -41,8 +41,8 @@ impl Endpoint for Read {
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces/{ns}/requests/{id}";
 
-    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(RequestRead { namespace: input.param("ns")?, id: input.param("id")? })
+    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(RequestRead::resolve(open.vault.store(), input.param("ns")?, input.param("id")?)?)
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {

@@ -76,37 +76,44 @@ fn the_sync_comes_before_the_answer() {
 
 #[test]
 fn two_rows_swapped_in_the_database_do_not_open() {
+    for table in ["secret", "secret-body"] {
+        let mut server = Installation::ready();
+        server.cli(&["namespace", "create", "shop"]).ok();
+        server.put("shop", "one", b"first!");
+        server.put("shop", "two", b"second");
+        server.stop();
+        swap(&server, table);
+        server.start_again();
+        server.unseal().ok();
+        for path in ["one", "two"] {
+            let _ = server.cli(&["-n", "shop", "secret", "get", path]).code(74).says("damaged");
+        }
+        let deep = server.cli(&["--json", "status", "--deep"]).code(74).json();
+        assert_ne!(deep["deep"], serde_json::json!([]), "{deep}");
+    }
+}
+
+#[test]
+fn an_older_copy_of_the_database_is_refused() {
     let mut server = Installation::ready();
     server.cli(&["namespace", "create", "shop"]).ok();
-    server.put("shop", "one", b"first!");
-    server.put("shop", "two", b"second");
     server.stop();
-    for table in ["secret", "secret-body"] {
-        let copy = swap(&server, table);
-        server.start_again();
-        // Noticed when it is opened, or when it is touched.
-        if server.unseal().code == 0 {
-            for path in ["one", "two"] {
-                let read = server.cli(&["-n", "shop", "secret", "get", path]);
-                assert_ne!(read.code, 0, "{table}: {path} was given: {read:?}");
-                let _ = read.says("damaged");
-            }
-        }
-        server.stop();
-        std::fs::copy(copy, server.database()).unwrap();
-    }
-    // With the genuine file back all is well.
+    let older = server.folder().join("older.db");
+    std::fs::copy(server.database(), &older).unwrap();
     server.start_again();
     server.unseal().ok();
-    assert_eq!(server.cli(&["-n", "shop", "secret", "get", "one"]).ok().text(), "first!");
+    server.put("shop", "a", b"written since");
+    server.stop();
+    std::fs::copy(&older, server.database()).unwrap();
+    server.start_again();
+    let _ = server.unseal().code(74).says("older");
+    assert_eq!(server.cli(&["--json", "status"]).ok().json()["sealed"], true);
 }
 
 /// Exchanges the values of the two rows of `table`, with versions, by means of
-/// the `sqlite3` tool; gives a copy of the file as it was.
-fn swap(server: &Installation, table: &str) -> std::path::PathBuf {
+/// the `sqlite3` tool.
+fn swap(server: &Installation, table: &str) {
     let database = server.database();
-    let copy = server.folder().join("genuine.db");
-    std::fs::copy(&database, &copy).unwrap();
     let rows = format!("substr(key, 1, {}) = CAST('{table}' || char(0) AS BLOB)", table.len() + 1);
     let sql = format!(
         "CREATE TEMP TABLE two AS SELECT key, value, version FROM row WHERE {rows};
@@ -116,5 +123,4 @@ fn swap(server: &Installation, table: &str) -> std::path::PathBuf {
     let output = std::process::Command::new("sqlite3").arg(&database).arg(&sql).output().expect("sqlite3 runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "2", "rows of {table}");
-    copy
 }

@@ -43,7 +43,7 @@ fn without_a_proof_there_is_a_reason_and_nothing_else() {
     }
     let half = get(&server, "/v1/namespaces", "Signature-Input: sig=()\r\n");
     assert!(half.starts_with("HTTP/1.1 401"), "{half}");
-    let elsewhere = b"GET /v1/status HTTP/1.1\r\nHost: elsewhere.example\r\nConnection: close\r\n\r\n";
+    let elsewhere = b"GET /v1/namespaces HTTP/1.1\r\nHost: elsewhere.example\r\nConnection: close\r\n\r\n";
     assert_problem(&send(&server, elsewhere), 400, "malformed");
     let junk = get(&server, "/v1/namespaces", "Signature-Input: ((((\r\nSignature: sig=:AAAA:\r\n");
     assert_problem(&junk, 401, "unauthorized");
@@ -138,6 +138,7 @@ fn the_server_refuses_to_start_in_ways_that_are_not_safe() {
     server.cli(&["init", "--owner", "alice"]).ok();
     let local = ["--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0"];
     let _ = start(&server.home(), &local, "").code(81).says("another process uses this home");
+    std::fs::write(fresh.join("procura.toml"), "").unwrap();
     std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = std::process::Command::new(procura_acceptance::program("procura"));
     command.args(["server", "--home", fresh.to_str().unwrap()]).env_remove("PROCURA_SERVER");

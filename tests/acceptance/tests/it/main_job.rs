@@ -8,7 +8,7 @@ fn the_first_run_waits_for_a_yes_and_then_the_command_has_the_values() {
     let pending = scene.run(&["API_KEY"], &["sh", "-c", "echo started"]).code(75);
     assert_eq!(pending.text(), "", "the command must not have started");
     let request = scene.waiting();
-    let pending = pending.says(&request).says("API_KEY").says("procura").says("request approve");
+    let pending = pending.says(&request).says("API_KEY").says(&format!("procura request approve {request} -n shop"));
     assert!(!pending.stderr.contains("DB_URL"), "{}", pending.stderr);
 
     scene.server.cli(&["-n", "shop", "request", "approve", &request]).ok();

@@ -10,7 +10,7 @@ fn a_restart_is_sealed_and_nothing_can_be_read_until_an_unseal() {
     assert_eq!(scene.server.stop(), Some(0));
     scene.server.start_again();
     let _ = scene.server.cli(&["-n", "shop", "secret", "get", "api/key"]).code(77).says("sealed");
-    let refused = scene.run(&["API_KEY"], &["sh", "-c", "echo started"]).code(69);
+    let refused = scene.run(&["API_KEY"], &["sh", "-c", "echo started"]).code(77);
     assert_eq!(refused.says("sealed").text(), "");
     scene.server.unseal().ok();
     // The daemon ran all the while and needs no restart.

@@ -89,23 +89,33 @@ fn exit_codes_and_signals_are_the_commands_own() {
 }
 
 #[test]
-fn directory_limits_streams_and_other_variables_are_passed_on() {
+fn everything_else_is_as_it_would_be_without_us() {
     let scene = Scene::set();
     scene.approved(&["API_KEY"]);
-    let words = scene.daemon.run_arguments(
-        "orders",
-        &["API_KEY"],
-        &["sh", "-c", "pwd; ulimit -n; ulimit -c; echo $KEPT; echo x$LD_PRELOAD$LD_LIBRARY_PATH; cat; ls /proc/self/fd | wc -l"],
-    );
-    let line = format!("ulimit -n 500; ulimit -c 100; exec \"$0\" {}", "\"$@\"");
-    let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", &line]).arg(program("procura")).args(&words).current_dir("/tmp");
-    shell.env("PROCURA_HOME", scene.daemon.home()).env("PROCURA_SOCKET", scene.daemon.socket());
-    shell.env("KEPT", "kept").env("LD_LIBRARY_PATH", "/nowhere");
-    shell.stdin(std::fs::File::open("/dev/null").unwrap());
-    let ran = procura_acceptance::Outcome::from(shell.output().unwrap()).ok();
-    // ls has its three streams and the directory that it reads: nothing of ours is left open.
-    assert_eq!(ran.text().lines().collect::<Vec<_>>(), ["/tmp", "500", "100", "kept", "x", "4"]);
+    let look = "pwd; ulimit -n; ulimit -c; umask; echo $KEPT; cat; ls /proc/self/fd | wc -l; ps -o ni= $$";
+    let command = ["sh", "-c", look];
+    let with: Vec<String> = scene.daemon.run_arguments("orders", &["API_KEY"], &command);
+    let seen = |words: Vec<&str>| {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", "ulimit -n 500; ulimit -c 100; umask 027; exec \"$0\" \"$@\""]).args(words);
+        shell.current_dir("/tmp").env("KEPT", "kept").stdin(std::fs::File::open("/etc/hostname").unwrap());
+        shell.env("PROCURA_HOME", scene.daemon.home()).env("PROCURA_SOCKET", scene.daemon.socket());
+        procura_acceptance::Outcome::from(shell.output().unwrap()).ok().text()
+    };
+    let procura = program("procura");
+    let ours = [procura.to_str().unwrap()].into_iter().chain(with.iter().map(String::as_str)).collect();
+    assert_eq!(seen(ours), seen(command.to_vec()));
+}
+
+#[test]
+fn variables_that_steer_the_loader_are_dropped() {
+    let scene = Scene::set();
+    scene.approved(&["API_KEY"]);
+    let words = scene.daemon.run_arguments("orders", &["API_KEY"], &["sh", "-c", "echo [$LD_LIBRARY_PATH$LD_AUDIT]"]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut procura = scene.daemon.procura(&words);
+    procura.env("LD_LIBRARY_PATH", "/nowhere").env("LD_AUDIT", "/nowhere/x.so");
+    assert_eq!(procura_acceptance::Outcome::from(procura.output().unwrap()).ok().text(), "[]");
 }
 
 #[test]

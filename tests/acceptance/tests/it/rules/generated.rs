@@ -43,8 +43,3 @@ fn command_line() {
 fn openapi() {
     compare("schema/openapi.json", &procura_server::api::openapi_json());
 }
-
-#[test]
-fn openapi() {
-    compare("schema/openapi.json", &procura_server::api::openapi_json());
-}

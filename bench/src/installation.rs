@@ -1,0 +1,361 @@
+//! The server under test: the released program, on a home made for it.
+
+use crate::clock::SystemClock;
+use crate::connection::Connection;
+use crate::load::SECRETS;
+use crate::process::Running;
+use crate::prover::Prover;
+use crate::values::{self, NAMESPACE, Values};
+use crate::{Outcome, report};
+use procura_client::{Client, ClientOptions, SessionClient};
+use procura_crypto::{MacKey, PublicKey, SigningKey, SystemEntropy};
+use procura_proof::RequestView;
+use procura_proof::sign::{Signer, sign_request};
+use procura_types::wire::{AgentCreate, SessionAnswer};
+use procura_types::{Clock as _, Entropy as _, Joins, LinkCodeText};
+use std::cell::Cell;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+/// Protects nothing: the home is gone when the measuring is over.
+pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
+/// The owner.
+const OWNER: &str = "bench";
+/// Connections that write secrets.
+const WRITERS: u32 = 64;
+
+/// A home with a server.
+pub(crate) struct Installation {
+    // Dropped before the folder that it works in.
+    server: Running,
+    program: PathBuf,
+    folder: TempDir,
+    url: String,
+}
+
+/// A device of the owner, with an Ed25519 key.
+pub(crate) struct Device {
+    key: Arc<SigningKey>,
+    server_key: PublicKey,
+}
+
+impl Installation {
+    /// Starts a server on a fresh home in `folder`, makes an installation and a
+    /// namespace.
+    pub(crate) fn make(folder: TempDir) -> Outcome<Self> {
+        let program = std::env::current_exe()?.with_file_name("procura");
+        if !program.is_file() {
+            return Err(format!(
+                "{} is not there: build it first, with --release",
+                program.display()
+            )
+            .into());
+        }
+        let (server, url, _) = start(&program, folder.path(), None)?;
+        let made = Self {
+            server,
+            program,
+            folder,
+            url,
+        };
+        made.cli(&["init", "--owner", OWNER])?;
+        made.cli(&["namespace", "create", NAMESPACE])?;
+        Ok(made)
+    }
+
+    /// The server's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.id()
+    }
+
+    /// `host:port` of the API.
+    pub(crate) fn authority(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
+    /// Stops the server and starts it again with the passphrase in a file: the
+    /// time from its start until it says that it is ready and open.
+    pub(crate) fn restart(&mut self) -> Outcome<Duration> {
+        self.server.stop()?;
+        let passphrase = self.folder.path().join("passphrase");
+        std::fs::write(&passphrase, PASSPHRASE)?;
+        let (server, url, took) = start(&self.program, self.folder.path(), Some(&passphrase))?;
+        self.server = server;
+        self.url = url;
+        Ok(took)
+    }
+
+    /// Runs the command line as the owner; what it prints.
+    fn cli(&self, words: &[&str]) -> Outcome<String> {
+        let mut command = Command::new(&self.program);
+        command
+            .env_clear()
+            .arg("--home")
+            .arg(home(self.folder.path()));
+        // The passphrase comes on stdin.
+        command
+            .args(["--server", &self.url, "--passphrase-fd", "0"])
+            .args(words);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut stdin = child.stdin.take().ok_or("no pipe to the program")?;
+        writeln!(stdin, "{PASSPHRASE}")?;
+        drop(stdin);
+        let output = child.wait_with_output()?;
+        if output.status.success() {
+            Ok(String::from_utf8(output.stdout)?)
+        } else {
+            Err(format!(
+                "procura {words:?}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            )
+            .into())
+        }
+    }
+
+    /// Makes a key and joins it as another device of the owner.
+    pub(crate) async fn join(&self) -> Outcome<Device> {
+        let code = LinkCodeText::parse(&self.cli(&["operator", "code", OWNER])?)?;
+        let Joins::Operator(actor) = code.joins else {
+            return Err("the code is for somebody else".into());
+        };
+        let key = Arc::new(SigningKey::generate_ed25519(&SystemEntropy)?);
+        let answer = self.client(None)?.join(&code, &actor, key.as_ref()).await?;
+        Ok(Device {
+            key,
+            server_key: PublicKey::from_jwk(&answer.server_key)?,
+        })
+    }
+
+    fn client(&self, pinned_server_key: Option<PublicKey>) -> Outcome<Client> {
+        let options = ClientOptions {
+            pinned_server_key,
+            ..ClientOptions::default()
+        };
+        Ok(Client::new(
+            &self.url,
+            options,
+            Arc::new(SystemClock),
+            Arc::new(SystemEntropy),
+        )?)
+    }
+
+    /// A prover by the device's own key.
+    pub(crate) fn by_key(device: &Device) -> Outcome<Prover> {
+        let mut salt = [0; 10];
+        SystemEntropy.fill(&mut salt)?;
+        Ok(Prover::key(Arc::clone(&device.key), salt))
+    }
+
+    /// A prover by a fresh session of the device.
+    pub(crate) async fn by_session(&self, device: &Device) -> Outcome<Prover> {
+        let mut connection = Connection::open(self.authority()).await?;
+        let body = br#"{"audience":"procura"}"#;
+        let request = with_body(
+            self.authority(),
+            "POST",
+            "/v1/sessions",
+            body,
+            Signer::Device(&device.key),
+        )?;
+        let answer = connection.exchange(&request).await?;
+        if answer.status != 200 {
+            return Err(format!("no session: {}", String::from_utf8_lossy(answer.body)).into());
+        }
+        let session: SessionAnswer = serde_json::from_slice(answer.body)?;
+        let mac_key = MacKey::from_bytes(session.mac_key.decode()?.expose())?;
+        Ok(Prover::session(session.session_id, mac_key))
+    }
+
+    /// Writes the secrets of these numbers through the API.
+    pub(crate) async fn write(
+        &self,
+        device: &Device,
+        secrets: std::ops::Range<u32>,
+    ) -> Outcome<()> {
+        let began = Instant::now();
+        let Prover::Session {
+            id,
+            mac_key,
+            counter,
+        } = self.by_session(device).await?
+        else {
+            return Err("not a session".into());
+        };
+        let session = Rc::new(Session {
+            id,
+            mac_key,
+            counter,
+            values: Values::new(),
+        });
+        let mut writers = JoinSet::new();
+        for writer in 0..WRITERS {
+            let (authority, session) = (self.authority().to_owned(), Rc::clone(&session));
+            let own = (secrets.start + writer..secrets.end).step_by(usize::try_from(WRITERS)?);
+            writers.spawn_local(async move {
+                put(&authority, &session, own)
+                    .await
+                    .map_err(|error| error.to_string())
+            });
+        }
+        while let Some(ended) = writers.join_next().await {
+            ended??;
+        }
+        report::say(&format!(
+            "wrote {} secrets in {:.1} s",
+            secrets.len(),
+            began.elapsed().as_secs_f64()
+        ));
+        Ok(())
+    }
+
+    /// Makes so many agents.
+    pub(crate) async fn make_agents(&self, device: &Device, agents: u32) -> Outcome<()> {
+        let signer: Arc<SigningKey> = Arc::clone(&device.key);
+        let client = SessionClient::new(self.client(Some(device.server_key.clone()))?, signer);
+        let namespace = NAMESPACE.parse()?;
+        for agent in 0..agents {
+            let create = AgentCreate {
+                label: format!("agent-{agent}").parse()?,
+                parent: None,
+            };
+            client.create_agent(&namespace, &create).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Session {
+    id: String,
+    mac_key: MacKey,
+    counter: Cell<u64>,
+    values: Values,
+}
+
+async fn put(
+    authority: &str,
+    session: &Session,
+    secrets: impl Iterator<Item = u32>,
+) -> Outcome<()> {
+    let mut connection = Connection::open(authority).await?;
+    for secret in secrets {
+        let mut path = SECRETS.as_bytes().to_vec();
+        values::append_path(&mut path, secret);
+        let mut body = br#"{"value_b64":""#.to_vec();
+        session.values.append(&mut body, secret);
+        body.extend_from_slice(br#"","expect_version":0}"#);
+        let counter = session.counter.get();
+        session.counter.set(counter + 1);
+        let signer = Signer::Session {
+            id: &session.id,
+            mac_key: &session.mac_key,
+            counter,
+        };
+        let request = with_body(authority, "PUT", std::str::from_utf8(&path)?, &body, signer)?;
+        let answer = connection.exchange(&request).await?;
+        if answer.status != 200 {
+            return Err(format!(
+                "secret {secret} was not written: {}",
+                String::from_utf8_lossy(answer.body)
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// A request with a JSON body, by the real signer.
+fn with_body(
+    authority: &str,
+    method: &str,
+    path: &str,
+    body: &[u8],
+    signer: Signer<'_>,
+) -> Outcome<Vec<u8>> {
+    let fields = [("content-type", "application/json")];
+    let view = RequestView {
+        method,
+        authority,
+        scheme: None,
+        path,
+        query: None,
+        headers: &fields,
+        body,
+    };
+    let signed = sign_request(&view, signer, SystemClock.now(), &SystemEntropy)?;
+    let mut request = Vec::with_capacity(body.len() + 1024);
+    write!(
+        request,
+        "{method} {path} HTTP/1.1\r\nhost: {authority}\r\ncontent-type: application/json\r\n"
+    )?;
+    write!(request, "content-length: {}\r\n", body.len())?;
+    for (name, value) in signed.headers {
+        write!(request, "{name}: {value}\r\n")?;
+    }
+    request.extend_from_slice(b"\r\n");
+    request.extend_from_slice(body);
+    Ok(request)
+}
+
+fn home(folder: &Path) -> PathBuf {
+    folder.join("home")
+}
+
+/// Starts a server: it, its URL, and how long it took to be ready.
+fn start(
+    program: &Path,
+    folder: &Path,
+    passphrase: Option<&Path>,
+) -> Outcome<(Running, String, Duration)> {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("server.log"))?;
+    let mut command = Command::new(program);
+    command.env_clear().arg("--home").arg(home(folder));
+    command
+        .args([
+            "server",
+            "--listen",
+            "127.0.0.1:0",
+            "--health-listen",
+            "127.0.0.1:0",
+        ])
+        .stderr(log);
+    if let Some(passphrase) = passphrase {
+        command.env("PROCURA_PASSPHRASE_FILE", passphrase);
+    }
+    let began = Instant::now();
+    let server = Running::start(&mut command).map_err(|error| {
+        let said = std::fs::read_to_string(folder.join("server.log")).unwrap_or_default();
+        format!("{error}:\n{said}")
+    })?;
+    let took = began.elapsed();
+    let ready: serde_json::Value = serde_json::from_str(&server.first_line)?;
+    let text = |key: &str| {
+        ready
+            .get(key)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let sealed = ready.get("sealed").and_then(serde_json::Value::as_bool);
+    if text("event") != "ready" || sealed != Some(passphrase.is_none()) {
+        return Err(format!(
+            "the server is not as it should be: {}",
+            server.first_line.trim()
+        )
+        .into());
+    }
+    Ok((server, text("api"), took))
+}

@@ -1,0 +1,96 @@
+//! `./x bench`: how fast the released server is, beside what the machine can do.
+//!
+//! The server is a process of its own, on a fresh home, set up through its own
+//! command line. This process generates the load and checks every answer. See
+//! `docs/benchmarks.md` for what each figure means.
+
+mod bare;
+mod clock;
+mod connection;
+mod floors;
+mod histogram;
+mod installation;
+mod load;
+mod plan;
+mod process;
+mod prover;
+mod report;
+mod values;
+
+use clap::Parser;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// What a measurement gives, or why all of it is worth nothing.
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Longer than the 76 s for which the server remembers a proof, so that it
+/// forgets as much as it learns while it is measured.
+const HEADLINE_SECONDS: u64 = 80;
+
+/// Measures the released server of Procura
+#[derive(Debug, Parser)]
+#[command(name = "procura-bench", version)]
+struct Cli {
+    /// Write the figures there, as JSON Lines
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Seconds of each of the three runs of the two headline figures
+    #[arg(long, value_name = "N", default_value_t = HEADLINE_SECONDS, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// Ten seconds where it would be eighty, and shorter elsewhere: for a look, not for figures to keep
+    #[arg(long)]
+    quick: bool,
+    /// Measure only these: floors, read_session, read_session_8, read_ed25519, flat, ready
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<plan::Part>,
+    /// Where the fresh home is made; needs some 20 GB for a full run [default: beside this program]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Answers plain HTTP on a free port until it is killed; the floor that is measured against
+    #[arg(long, hide = true)]
+    bare_http: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = if cli.bare_http {
+        bare::serve()
+    } else {
+        measure(cli)
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::say(&format!("procura-bench: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(cli: Cli) -> Outcome<()> {
+    // Opened before an hour's work is done for it.
+    let json = cli.json.as_deref().map(std::fs::File::create).transpose()?;
+    let (headline, other) = if cli.quick {
+        (10.min(cli.seconds), 4)
+    } else {
+        (cli.seconds, 20)
+    };
+    let plan = plan::Plan {
+        only: cli.only,
+        headline: Duration::from_secs(headline),
+        other: Duration::from_secs(other),
+        dir: cli.dir,
+    };
+    let figures = plan.run()?;
+    report::table(&figures)?;
+    if let Some(mut json) = json {
+        for figure in &figures {
+            serde_json::to_writer(&mut json, figure)?;
+            json.write_all(b"\n")?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,328 @@
+//! What is measured, in which order.
+
+use crate::Outcome;
+use crate::floors::{self, Floors};
+use crate::installation::{Device, Installation, PASSPHRASE};
+use crate::load::{self, Expect, Run, Target};
+use crate::process::{self, Running};
+use crate::prover::Prover;
+use crate::report::{Figure, median, say};
+use crate::values::Values;
+use procura_crypto::{Argon2Params, SystemEntropy, derive_passphrase_key, lock_policy};
+use std::path::PathBuf;
+use std::process::Command;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Runs of each figure; the one in the middle counts.
+const RUNS: usize = 3;
+/// The replay guard keeps at most 2^20 nonces of one device, some 11,000 a
+/// second; four devices stay below that whatever the server can do.
+const DEVICES: usize = 4;
+const CONNECTIONS: usize = 32;
+const FEW: u32 = 1_000;
+const MANY: u32 = 100_000;
+const AGENTS: u32 = 1_000;
+
+/// What can be asked for by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Part {
+    Floors,
+    ReadSession,
+    #[value(name = "read_session_8")]
+    ReadSession8,
+    ReadEd25519,
+    Flat,
+    Ready,
+}
+
+/// What to measure, and for how long.
+pub(crate) struct Plan {
+    /// Only these; all when empty.
+    pub(crate) only: Vec<Part>,
+    /// Each run of the two headline figures.
+    pub(crate) headline: Duration,
+    /// Each other run.
+    pub(crate) other: Duration,
+    /// Where the home is made.
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// The server under test and all that is known so far.
+struct Bench<'a> {
+    plan: &'a Plan,
+    installation: Installation,
+    devices: Vec<Device>,
+    values: Rc<Values>,
+    floors: Option<Floors>,
+    figures: Vec<Figure>,
+}
+
+impl Plan {
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+
+    /// Measures everything.
+    pub(crate) fn run(&self) -> Outcome<Vec<Figure>> {
+        // Keys that protect nothing may lie anywhere.
+        lock_policy(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, self.measure())
+    }
+
+    async fn measure(&self) -> Outcome<Vec<Figure>> {
+        let beside = std::env::current_exe()?;
+        let dir = self
+            .dir
+            .as_deref()
+            .or(beside.parent())
+            .ok_or("no directory for the home")?;
+        let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?;
+        let mut figures = Vec::new();
+        let mut floors = None;
+        if self.wants(Part::Floors) {
+            say("floors");
+            let (mut parts, measured) = floors::measure(folder.path())?;
+            figures.extend(measured);
+            let (http, figure) = self.bare_http().await?;
+            figures.push(figure);
+            parts.http = http;
+            floors = Some(parts);
+        }
+        if self.only == [Part::Floors] {
+            return Ok(figures);
+        }
+        let installation = Installation::make(folder)?;
+        say(&format!("the server is process {}", installation.pid()));
+        let mut devices = Vec::new();
+        for _ in 0..DEVICES {
+            devices.push(installation.join().await?);
+        }
+        let mut bench = Bench {
+            plan: self,
+            installation,
+            devices,
+            values: Rc::new(Values::new()),
+            floors,
+            figures,
+        };
+        bench.measure().await?;
+        Ok(bench.figures)
+    }
+
+    /// HTTP that does nothing, on the same stack and under the same load.
+    async fn bare_http(&self) -> Outcome<(f64, Figure)> {
+        let server = Running::start(Command::new(std::env::current_exe()?).arg("--bare-http"))?;
+        let authority = server
+            .first_line
+            .trim()
+            .trim_start_matches("http://")
+            .to_owned();
+        let mut runs = Vec::new();
+        for _ in 0..RUNS {
+            // As long as the id of a session.
+            let prover = Prover::session(
+                "A".repeat(167),
+                procura_crypto::MacKey::from_bytes(&[1; 32])?,
+            );
+            let target = Target {
+                authority: authority.clone(),
+                pid: server.id(),
+                provers: vec![Rc::new(prover)],
+                connections: CONNECTIONS,
+                secrets: FEW,
+                expect: Expect::Bare,
+            };
+            runs.push(load::run(target, self.other).await?);
+        }
+        let summary = Summary::of(&runs);
+        Ok((summary.cpu_us, summary.figure("floor_http")))
+    }
+}
+
+impl Bench<'_> {
+    async fn measure(&mut self) -> Outcome<()> {
+        let plan = self.plan;
+        self.write(0..FEW).await?;
+        if plan.wants(Part::ReadSession) {
+            let summary = self
+                .read(By::Session, CONNECTIONS, FEW, plan.headline)
+                .await?;
+            self.add(
+                "read_session",
+                &summary,
+                self.floors.map(|floors| floors.read_session()),
+            );
+        }
+        if plan.wants(Part::ReadSession8) {
+            let summary = self.read(By::Session, 8, FEW, plan.other).await?;
+            self.add(
+                "read_session_8",
+                &summary,
+                self.floors.map(|floors| floors.read_session()),
+            );
+        }
+        if plan.wants(Part::ReadEd25519) {
+            let summary = self.read(By::Key, CONNECTIONS, FEW, plan.headline).await?;
+            self.add(
+                "read_ed25519",
+                &summary,
+                self.floors.map(|floors| floors.read_ed25519()),
+            );
+            self.memory("rss_mb_after_ed25519")?;
+        }
+        if plan.wants(Part::Flat) {
+            self.flat().await?;
+        }
+        if plan.wants(Part::Ready) {
+            self.ready()?;
+        }
+        Ok(())
+    }
+
+    /// The same reads among few and among many secrets; the floor of the many is
+    /// what the few cost.
+    async fn flat(&mut self) -> Outcome<()> {
+        let few = self
+            .read(By::Session, CONNECTIONS, FEW, self.plan.other)
+            .await?;
+        self.add("flat_1k", &few, None);
+        self.write(FEW..MANY).await?;
+        let many = self
+            .read(By::Session, CONNECTIONS, MANY, self.plan.other)
+            .await?;
+        self.add("flat_100k", &many, Some(few.cpu_us));
+        // As many again, but those few that a cache can hold.
+        let hot = self
+            .read(By::Session, CONNECTIONS, FEW, self.plan.other)
+            .await?;
+        self.add("flat_100k_hot", &hot, Some(few.cpu_us));
+        let device = self.devices.first().ok_or("no device")?;
+        self.installation.make_agents(device, AGENTS).await?;
+        self.memory("rss_mb")
+    }
+
+    fn ready(&mut self) -> Outcome<()> {
+        let (mut beside, mut whole, mut kdf) = (Vec::new(), Vec::new(), Vec::new());
+        let params = Argon2Params::generate(&SystemEntropy)?;
+        for _ in 0..RUNS {
+            let began = Instant::now();
+            derive_passphrase_key(PASSPHRASE, &params)?;
+            let derived = began.elapsed();
+            let took = self.installation.restart()?;
+            whole.push(took.as_secs_f64() * 1e3);
+            kdf.push(derived.as_secs_f64() * 1e3);
+            beside.push(took.saturating_sub(derived).as_secs_f64() * 1e3);
+        }
+        self.figures
+            .push(Figure::plain("ready_ms", median(beside), "ms"));
+        self.figures
+            .push(Figure::plain("ready_ms_with_kdf", median(whole), "ms"));
+        self.figures
+            .push(Figure::plain("floor_argon2id_ms", median(kdf), "ms"));
+        self.memory("rss_mb_restarted")
+    }
+
+    async fn write(&self, secrets: std::ops::Range<u32>) -> Outcome<()> {
+        let device = self.devices.first().ok_or("no device")?;
+        self.installation.write(device, secrets).await
+    }
+
+    /// Three runs of reads.
+    async fn read(
+        &self,
+        by: By,
+        connections: usize,
+        secrets: u32,
+        time: Duration,
+    ) -> Outcome<Summary> {
+        let mut runs = Vec::new();
+        for _ in 0..RUNS {
+            let mut provers = Vec::new();
+            for device in &self.devices {
+                provers.push(Rc::new(match by {
+                    By::Session => self.installation.by_session(device).await?,
+                    By::Key => Installation::by_key(device)?,
+                }));
+            }
+            let target = Target {
+                authority: self.installation.authority().to_owned(),
+                pid: self.installation.pid(),
+                provers,
+                connections,
+                secrets,
+                expect: Expect::Secret(Rc::clone(&self.values)),
+            };
+            let run = load::run(target, time).await?;
+            say(&format!(
+                "{by:?}, {connections} connections, {secrets} secrets: {:.0}/s, {:.1} µs of the server, {:.1} µs here, others {:.0} %",
+                run.per_second, run.cpu_us, run.generator_us, run.others_percent
+            ));
+            runs.push(run);
+        }
+        Ok(Summary::of(&runs))
+    }
+
+    fn add(&mut self, name: &str, summary: &Summary, floor: Option<f64>) {
+        self.figures.push(summary.figure(name).floor(floor));
+        self.figures.push(Figure::plain(
+            format!("{name}.generator"),
+            summary.generator_us,
+            "us",
+        ));
+        self.figures.push(Figure::plain(
+            format!("{name}.others"),
+            summary.others_percent,
+            "percent",
+        ));
+    }
+
+    fn memory(&mut self, name: &str) -> Outcome<()> {
+        let kib = process::anonymous_kib(self.installation.pid())?;
+        self.figures
+            .push(Figure::plain(name, f64::from(kib) / 1024.0, "MB"));
+        Ok(())
+    }
+}
+
+/// How requests are proven.
+#[derive(Debug, Clone, Copy)]
+enum By {
+    Session,
+    Key,
+}
+
+/// The medians of runs, each figure by itself.
+struct Summary {
+    per_second: f64,
+    p50_us: f64,
+    p99_us: f64,
+    cpu_us: f64,
+    generator_us: f64,
+    others_percent: f64,
+}
+
+impl Summary {
+    fn of(runs: &[Run]) -> Self {
+        let middle = |figure: fn(&Run) -> f64| median(runs.iter().map(figure).collect());
+        Self {
+            per_second: middle(|run| run.per_second),
+            p50_us: middle(|run| run.p50_us),
+            p99_us: middle(|run| run.p99_us),
+            cpu_us: middle(|run| run.cpu_us),
+            generator_us: middle(|run| run.generator_us),
+            others_percent: middle(|run| run.others_percent),
+        }
+    }
+
+    fn figure(&self, name: &str) -> Figure {
+        Figure::plain(name, self.per_second.round(), "1/s")
+            .latency(self.p50_us, self.p99_us)
+            .cpu(self.cpu_us)
+    }
+}

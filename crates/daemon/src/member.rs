@@ -1,0 +1,136 @@
+//! A device in use: its server, and what this host knows of that server's
+//! record.
+
+use crate::device::DeviceState;
+use crate::{Connect, DaemonError, Device, DeviceStore, Membership, Seen, Server, rollback};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How old a look at the record may be.
+const CHECK_EVERY: Duration = Duration::from_secs(60);
+
+/// A device that has joined, and the way to its server.
+pub(crate) struct Member {
+    pub(crate) device: Device,
+    pub(crate) membership: Membership,
+    pub(crate) server: Arc<dyn Server>,
+    record: tokio::sync::Mutex<Record>,
+}
+
+/// Whose devices are meant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Users {
+    /// This user's.
+    One(u32),
+    /// Everybody's.
+    All,
+}
+
+impl Users {
+    pub(crate) fn include(self, uid: u32) -> bool {
+        match self {
+            Self::One(user) => user == uid,
+            Self::All => true,
+        }
+    }
+}
+
+impl fmt::Display for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(uid) => write!(f, "user {uid}"),
+            Self::All => f.write_str("anybody"),
+        }
+    }
+}
+
+/// What this host knows of the record.
+struct Record {
+    seen: Option<Seen>,
+    checked: Option<Instant>,
+}
+
+impl Member {
+    /// Finds the way to the server of a device that has joined.
+    pub(crate) fn new(device: Device, connect: &dyn Connect) -> Result<Self, DaemonError> {
+        let DeviceState::Joined(membership) = device.state.clone() else {
+            return Err(DaemonError::Config("the device has not joined".to_owned()));
+        };
+        let server = connect.server(&device)?;
+        let record = tokio::sync::Mutex::new(Record {
+            seen: membership.seen,
+            checked: None,
+        });
+        Ok(Self {
+            device,
+            membership: *membership,
+            server,
+            record,
+        })
+    }
+
+    /// `namespace/label`, for people who have to choose.
+    pub(crate) fn long_label(&self) -> String {
+        format!("{}/{}", self.membership.namespace, self.membership.label)
+    }
+
+    pub(crate) fn is_called(&self, agent: &str) -> bool {
+        agent == self.membership.label.as_str()
+            || agent == self.long_label()
+            || agent == self.device.thumbprint().to_string()
+    }
+
+    /// The next use of the device looks at the record first.
+    pub(crate) async fn look_again(&self) {
+        self.record.lock().await.checked = None;
+    }
+
+    /// Refuses a server whose record lacks what was seen of it before. Looked
+    /// at when the daemon starts to use a device, after the server was gone, and
+    /// once a minute.
+    pub(crate) async fn check_record(&self, store: &DeviceStore) -> Result<(), DaemonError> {
+        let mut record = self.record.lock().await;
+        if record
+            .checked
+            .is_some_and(|checked| checked.elapsed() < CHECK_EVERY)
+        {
+            return Ok(());
+        }
+        let vkey = &self.membership.ledger_vkey;
+        let seen = rollback::check(self.server.as_ref(), vkey, record.seen).await?;
+        if record.seen != Some(seen) {
+            store.save(&self.with_seen(Some(seen)))?;
+            record.seen = Some(seen);
+        }
+        record.checked = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Forgets what was seen of the record: the next look remembers what is
+    /// there then.
+    pub(crate) async fn danger_forget_record(
+        &self,
+        store: &DeviceStore,
+    ) -> Result<(), DaemonError> {
+        let mut record = self.record.lock().await;
+        store.save(&self.with_seen(None))?;
+        tracing::warn!(agent = %self.membership.lineage, "danger_accept_rollback: what was seen of the record is forgotten");
+        *record = Record {
+            seen: None,
+            checked: None,
+        };
+        Ok(())
+    }
+
+    fn with_seen(&self, seen: Option<Seen>) -> Device {
+        let membership = Membership {
+            seen,
+            ..self.membership.clone()
+        };
+        Device {
+            state: DeviceState::Joined(Box::new(membership)),
+            ..self.device.clone()
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The printed table says what the decider does: every action, every kind of
+//! caller, the right namespace and another.
+
+use crate::world::{World, item, need, other, project, right};
+use procura_policy::{
+    Action, Basis, Concerned, Denied, DenyReason, Resource, Rule, permission_matrix,
+};
+use procura_proof::Profile;
+use procura_types::{Namespace, Role};
+use std::collections::BTreeMap;
+
+/// The cells of the table by action and column.
+fn table() -> BTreeMap<String, BTreeMap<String, String>> {
+    let text = permission_matrix();
+    let mut rows = text
+        .lines()
+        .filter(|line| line.starts_with('|') && !line.starts_with("|---"));
+    let cells = |line: &str| -> Vec<String> {
+        line.trim_matches('|')
+            .split('|')
+            .map(|cell| cell.trim().trim_matches('`').to_owned())
+            .collect()
+    };
+    let head = cells(rows.next().unwrap());
+    rows.map(|line| {
+        let row = cells(line);
+        assert_eq!(row.len(), head.len(), "{line}");
+        (row[0].clone(), head.iter().cloned().zip(row).collect())
+    })
+    .collect()
+}
+
+fn resource(action: Action, namespace: &Namespace) -> Resource {
+    let scope = action.as_str().split('.').next().unwrap();
+    match (scope, action) {
+        ("installation" | "operator" | "session", _)
+        | (
+            _,
+            Action::NamespaceCreate
+            | Action::NamespaceList
+            | Action::LedgerExport
+            | Action::LedgerCheckpoint,
+        ) => Resource::Installation,
+        _ => Resource::Namespace(namespace.clone()),
+    }
+}
+
+fn denied(reason: DenyReason, visible: bool) -> Result<Basis, Denied> {
+    Err(Denied { reason, visible })
+}
+
+/// Why a caller without any title to the action hears no.
+const fn without(rule: Rule) -> DenyReason {
+    match rule {
+        Rule::Roles(_) | Rule::OwnOr(_) | Rule::Anyone => DenyReason::NoRole,
+        Rule::Member => DenyReason::NotMember,
+        Rule::Grant => DenyReason::NoGrant,
+        Rule::Own => DenyReason::NotOwn,
+        Rule::Joining | Rule::AdminSocket => DenyReason::WrongProfile,
+    }
+}
+
+#[test]
+fn every_action_has_a_row() {
+    let table = table();
+    let names: Vec<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
+    assert_eq!(table.len(), names.len());
+    for name in names {
+        assert!(table.contains_key(name), "{name}");
+    }
+}
+
+#[test]
+fn roles_open_what_the_table_says() {
+    let (world, table) = (World::new(), table());
+    for action in Action::ALL.iter().copied() {
+        for role in Role::ALL {
+            for namespace in [right(), other()] {
+                let resource = resource(action, &namespace);
+                let found = world.plain(role.as_str(), action, &resource);
+                let installation = resource.namespace().is_none();
+                // A role of a namespace counts there and nowhere else.
+                let counts = role == Role::Steward || (!installation && namespace == right());
+                let printed = table[action.as_str()][role.as_str()] == "yes";
+                let expected = match action.rule() {
+                    Rule::Anyone => Ok(Basis::Anyone),
+                    _ if printed && counts => Ok(Basis::Role(role)),
+                    rule => {
+                        let sees = installation || (role != Role::Steward && namespace == right());
+                        let profile = matches!(rule, Rule::Joining | Rule::AdminSocket);
+                        let hidden = profile || rule == Rule::Member;
+                        denied(without(rule), sees && !hidden)
+                    }
+                };
+                assert_eq!(found, expected, "{role} {} {namespace}", action.as_str());
+                if matches!(action.rule(), Rule::Anyone) {
+                    assert!(printed, "{}", action.as_str());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn agents_may_what_the_table_says() {
+    let (world, table) = (World::new(), table());
+    let (web, items, here) = (project(), [item("KEY", "a/key")], right());
+    let own = world.id("granted");
+    let members = [own];
+    for action in Action::ALL.iter().copied() {
+        let resource = resource(action, &here);
+        let rule = action.rule();
+        let caller = world.caller("granted", Profile::Native);
+        let ask = |concerned| world.ask(&caller, action, &resource, concerned);
+        let printed = table[action.as_str()]["agent"].as_str();
+        let nothing = ask(Concerned::default());
+        let everything = ask(Concerned {
+            own: Some(&own),
+            members: &members,
+            ..need(&here, &web, &items)
+        });
+        let name = action.as_str();
+        match printed {
+            "yes" => assert_eq!((nothing, everything), (Ok(Basis::Anyone), Ok(Basis::Anyone)), "{name}"),
+            "" => {
+                let hidden = matches!(rule, Rule::Joining | Rule::AdminSocket);
+                let no = denied(without(rule), !hidden);
+                assert_eq!((nothing, everything), (no, no), "{name}");
+            }
+            "named by the project" => {
+                assert_eq!(nothing, denied(DenyReason::NotMember, false), "{name}");
+                let asked = ask(Concerned { members: &members, ..Concerned::default() });
+                assert_eq!(asked, Ok(Basis::Member), "{name}");
+            }
+            "with a covering grant" => {
+                assert_eq!(nothing, denied(DenyReason::NoGrant, true), "{name}");
+                let id = procura_types::GrantId::from_bytes([1; 16]);
+                assert_eq!(ask(need(&here, &web, &items)), Ok(Basis::Grant(id)), "{name}");
+            }
+            "its own" => {
+                assert_eq!(nothing, denied(without(rule), true), "{name}");
+                let asked = ask(Concerned { own: Some(&own), ..Concerned::default() });
+                assert_eq!(asked, Ok(Basis::Own), "{name}");
+            }
+            other => panic!("the test does not know the cell {other:?} of {name}"),
+        }
+    }
+}
+
+#[test]
+fn another_agent_has_nothing_of_it() {
+    let world = World::new();
+    let (web, items, here) = (project(), [item("KEY", "a/key")], right());
+    let own = world.id("granted");
+    let members = [own];
+    for who in ["sibling", "stranger", "nobody"] {
+        let caller = world.caller(who, Profile::Native);
+        for action in Action::ALL.iter().copied() {
+            let resource = resource(action, &here);
+            let concerned = Concerned {
+                own: Some(&own),
+                members: &members,
+                ..need(&here, &web, &items)
+            };
+            let found = world.ask(&caller, action, &resource, concerned);
+            let rule = action.rule();
+            let expected = if rule == Rule::Anyone {
+                Ok(Basis::Anyone)
+            } else {
+                let sees = resource.namespace().is_none() || who == "sibling";
+                let hidden = matches!(rule, Rule::Joining | Rule::AdminSocket | Rule::Member);
+                denied(without(rule), sees && !hidden)
+            };
+            assert_eq!(found, expected, "{who} {}", action.as_str());
+        }
+    }
+}
+
+#[test]
+fn link_codes_and_the_admin_socket_open_their_own_and_nothing_else() {
+    let (world, table) = (World::new(), table());
+    for action in Action::ALL.iter().copied() {
+        let resource = resource(action, &right());
+        let printed = table[action.as_str()]["other"].as_str();
+        for (profile, cell, basis) in [
+            (Profile::Join, "with a link code", Basis::Joining),
+            (Profile::AdminSocket, "on the admin socket", Basis::AdminSocket),
+        ] {
+            // Even with the identity of a steward.
+            let caller = world.caller("steward", profile);
+            let found = world.ask(&caller, action, &resource, Concerned::default());
+            let expected = if printed == cell {
+                Ok(basis)
+            } else {
+                denied(DenyReason::WrongProfile, false)
+            };
+            assert_eq!(found, expected, "{} {}", profile.as_str(), action.as_str());
+        }
+        // A session is as good as the key that it came from.
+        for who in ["steward", "admin", "approver", "auditor", "granted", "nobody"] {
+            let session = world.caller(who, Profile::Session);
+            assert_eq!(
+                world.ask(&session, action, &resource, Concerned::default()),
+                world.plain(who, action, &resource),
+                "{who} {}",
+                action.as_str()
+            );
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Every durable step fails, both ways: what was lost left neither rows nor
+//! entry, what was kept left both.
+
+use crate::world::{ROWS, World, admin_roles, origin};
+use procura_record::{ChangeError, Details, RecordError};
+use procura_store::{CommitError, FakeDisk, FakeFault};
+use procura_types::Role;
+use std::convert::Infallible;
+
+fn commit(error: ChangeError<Infallible>) -> CommitError {
+    match error {
+        ChangeError::Record(RecordError::Commit(error)) => error,
+        other => panic!("another failure: {other}"),
+    }
+}
+
+const KEYS: [&str; 4] = ["a", "b", "c", "d"];
+
+#[tokio::test]
+async fn rows_and_entry_of_a_change_share_their_fate() {
+    for at in 0..KEYS.len() {
+        for (fault, kept) in [(FakeFault::Lost, false), (FakeFault::KeptButFailed, true)] {
+            let world = World::new().await;
+            world.disk.fail(world.disk.steps() + 1 + at as u64, fault);
+            for key in &KEYS[..at] {
+                world.put(key, 1).await.unwrap();
+            }
+            let error = commit(world.put(KEYS[at], 1).await.unwrap_err());
+            assert_eq!(error, CommitError::Unknown, "{fault:?} at {at}");
+            // Nothing goes on until the store is opened again.
+            let next = world.permit(crate::world::Put("z")).unwrap();
+            let refused = world.recorder.record(next, origin(), Details::default()).await.err().unwrap();
+            assert!(matches!(refused, RecordError::Commit(CommitError::Poisoned)), "{refused}");
+
+            let world = world.reopen();
+            let there = at + usize::from(kept);
+            let rows: Vec<bool> = KEYS.iter().map(|key| world.row(key).is_some()).collect();
+            let expected: Vec<bool> = (0..KEYS.len()).map(|key| key < there).collect();
+            assert_eq!(rows, expected, "{fault:?} at {at}");
+            assert_eq!(world.entries().len(), 1 + there, "{fault:?} at {at}");
+            world.put("z", 1).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_directory_is_what_was_kept() {
+    for (fault, kept) in [(FakeFault::Lost, false), (FakeFault::KeptButFailed, true)] {
+        let world = World::new().await;
+        world.disk.fail(world.disk.steps() + 1, fault);
+        let permit = world.socket_permit();
+        let result = world
+            .recorder
+            .change(permit, &origin(), |batch| {
+                batch.put_roles(&admin_roles(&[]));
+                Ok::<_, Infallible>(())
+            })
+            .await;
+        assert_eq!(commit(result.unwrap_err()), CommitError::Unknown);
+        // Nobody was told that the role is gone, so nobody acts on it before.
+        let world = world.reopen();
+        assert_eq!(world.permit(crate::world::Put("a")).is_err(), kept, "{fault:?}");
+        assert_eq!(world.entries().len(), 1 + usize::from(kept));
+    }
+}
+
+#[tokio::test]
+async fn an_intent_that_failed_releases_nothing() {
+    for (fault, kept) in [(FakeFault::Lost, false), (FakeFault::KeptButFailed, true)] {
+        let world = World::new().await;
+        world.disk.fail(world.disk.steps() + 1, fault);
+        let permit = world.permit(crate::world::Put("a")).unwrap();
+        let refused = world.recorder.record(permit, origin(), Details::default()).await.err().unwrap();
+        assert!(matches!(refused, RecordError::Commit(CommitError::Unknown)), "{refused}");
+        // An intent without a release may stand in the record; never the reverse.
+        assert_eq!(world.reopen().entries().len(), 1 + usize::from(kept));
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_the_next_change_passes() {
+    let world = World::new().await;
+    world.disk.fail(world.disk.steps() + 1, FakeFault::Full);
+    assert_eq!(commit(world.put("a", 1).await.unwrap_err()), CommitError::Full);
+    assert_eq!((world.row("a"), world.entries().len()), (None, 1));
+    world.put("a", 2).await.unwrap();
+    assert_eq!((world.row("a"), world.entries().len()), (Some(2), 2));
+}
+
+#[tokio::test]
+async fn what_takes_authority_away_works_on_a_full_disk() {
+    let world = World::on(&FakeDisk::new(100, 20_000)).await;
+    let error = loop {
+        if let Err(error) = world.put("a", 1).await {
+            break commit(error);
+        }
+    };
+    assert_eq!(error, CommitError::Full);
+    let permit = world.socket_permit();
+    world
+        .recorder
+        .change(permit, &origin(), |batch| {
+            batch.reserved();
+            batch.put_roles(&admin_roles(&[Role::Auditor]));
+            Ok::<_, Infallible>(())
+        })
+        .await
+        .unwrap();
+    assert!(world.permit(crate::world::Put("a")).is_err());
+    let rows = ROWS.get(world.store(), &"a".to_owned()).unwrap();
+    assert!(rows.is_some());
+}

@@ -1,0 +1,16 @@
+//! The record over a fake engine that fails on request, and over files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::as_conversions
+)]
+
+mod changes;
+mod faults;
+mod publisher;
+mod reader;
+mod refusals;
+mod spool;
+mod world;

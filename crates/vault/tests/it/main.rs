@@ -1,0 +1,15 @@
+//! The vault over a real store, with real keys, in a directory of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::as_conversions
+)]
+
+mod installation;
+mod namespaces;
+mod passphrase;
+mod secrets;
+mod tamper;
+mod world;

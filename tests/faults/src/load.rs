@@ -1,0 +1,161 @@
+//! A client with a memory of its own.
+
+use procura_acceptance::Installation;
+use procura_client::{Client, ClientOptions, SessionClient};
+use procura_crypto::{SigningKey, SystemEntropy, owner_id};
+use procura_types::wire::{SecretPut, ValueB64};
+use procura_types::{Alg, Clock, Duration, LinkCodeText, Namespace, SecretPath, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64)
+    }
+}
+
+/// What the server said yes to.
+#[derive(Default)]
+pub struct Acknowledged {
+    /// Path → (version, value) of each write, in order.
+    pub writes: BTreeMap<String, Vec<(u64, Vec<u8>)>>,
+    /// How many values were given out.
+    pub reads: u64,
+}
+
+/// Writers and readers of one operator with rights of their own.
+pub struct Load {
+    signer: Arc<SigningKey>,
+    server_key: procura_crypto::PublicKey,
+    actor: procura_types::ActorId,
+    acknowledged: Arc<Mutex<Acknowledged>>,
+    next: Arc<AtomicU64>,
+}
+
+/// How many rounds: few by default, or as many as `FAULT_ROUNDS` says.
+#[must_use]
+pub fn rounds(default: u32) -> u32 {
+    std::env::var("FAULT_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+impl Load {
+    /// Joins an operator who may write and read in `default`.
+    #[must_use]
+    pub fn join(server: &Installation) -> Self {
+        let invited = server
+            .cli(&["--json", "operator", "invite", "loader", "--role", "admin@default"])
+            .ok()
+            .json();
+        let code = LinkCodeText::parse(invited["code"].as_str().unwrap()).unwrap();
+        let signer = Arc::new(SigningKey::generate_p256(&SystemEntropy).unwrap());
+        let actor = owner_id(Alg::P256, signer.public().as_bytes());
+        let client = Client::new(server.url(), ClientOptions::default(), Arc::new(SystemClock), Arc::new(SystemEntropy)).unwrap();
+        let answer = runtime().block_on(client.join(&code, &actor, signer.as_ref())).unwrap();
+        let server_key = procura_crypto::PublicKey::from_jwk(&answer.server_key).unwrap();
+        Self { signer, server_key, actor, acknowledged: Arc::default(), next: Arc::default() }
+    }
+
+    fn client(&self, url: &str) -> SessionClient {
+        let options = ClientOptions {
+            pinned_server_key: Some(self.server_key.clone()),
+            timeout: Duration::from_secs(5),
+            ..ClientOptions::default()
+        };
+        let client = Client::new(url, options, Arc::new(SystemClock), Arc::new(SystemEntropy)).unwrap();
+        SessionClient::new(client, Arc::clone(&self.signer) as Arc<dyn procura_client::RequestSigner>)
+    }
+
+    /// Writes and reads on eight tasks until `during` returns, which may do
+    /// anything to the server. Errors end a task: it is the acknowledged that
+    /// counts.
+    pub fn during(&self, url: &str, during: impl FnOnce()) {
+        let stop = Arc::new(AtomicBool::new(false));
+        let runtime = runtime();
+        let tasks: Vec<_> = (0..8)
+            .map(|task| {
+                let (client, stop, next) = (self.client(url), Arc::clone(&stop), Arc::clone(&self.next));
+                let acknowledged = Arc::clone(&self.acknowledged);
+                runtime.spawn(async move {
+                    let namespace: Namespace = "default".parse().unwrap();
+                    while !stop.load(Ordering::Relaxed) {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        let path: SecretPath = format!("load/{task}/{}", number % 50).parse().unwrap();
+                        let value = format!("value-{number}-{}", "x".repeat((number % 900) as usize)).into_bytes();
+                        let put = SecretPut {
+                            value_b64: ValueB64::encode(&value),
+                            expect_version: None,
+                            env: None,
+                            description: None,
+                        };
+                        let Ok(written) = client.put_secret(&namespace, &path, &put).await else { return };
+                        note(&acknowledged, &path, written.version, value);
+                        if number.is_multiple_of(3) {
+                            let Ok(read) = client.get_secret(&namespace, &path, Some(written.version)).await else { return };
+                            assert_eq!(read.version, written.version);
+                            acknowledged.lock().unwrap().reads += 1;
+                        }
+                    }
+                })
+            })
+            .collect();
+        during();
+        stop.store(true, Ordering::Relaxed);
+        for task in tasks {
+            runtime.block_on(task).unwrap();
+        }
+    }
+
+    /// How much was acknowledged so far: writes and reads.
+    #[must_use]
+    pub fn counts(&self) -> (usize, u64) {
+        let list = self.acknowledged.lock().unwrap();
+        (list.writes.values().map(Vec::len).sum(), list.reads)
+    }
+
+    /// The checker. Everything acknowledged is there, with its value, and for
+    /// every released value there is at least one entry.
+    pub fn check(&self, server: &Installation) {
+        let client = self.client(server.url());
+        let namespace: Namespace = "default".parse().unwrap();
+        let runtime = runtime();
+        let before = self.entries(server);
+        let list = self.acknowledged.lock().unwrap();
+        assert!(before >= list.reads, "{} values were released and only {before} reads are recorded", list.reads);
+        let mut checked = 0u64;
+        for (path, versions) in &list.writes {
+            for (version, value) in versions {
+                let read = runtime
+                    .block_on(client.get_secret(&namespace, &path.parse().unwrap(), Some(*version)))
+                    .unwrap_or_else(|error| panic!("{path} version {version} was acknowledged and is not there: {error}"));
+                assert!(read.value_b64.decode().unwrap().expose() == value, "{path} version {version} has another value");
+                checked += 1;
+            }
+        }
+        drop(list);
+        assert!(self.entries(server) >= before + checked, "reads of the checker are missing in the record");
+        self.acknowledged.lock().unwrap().reads += checked;
+    }
+
+    /// Reads by this operator that the record holds.
+    fn entries(&self, server: &Installation) -> u64 {
+        let actor = self.actor.to_string();
+        let list = server
+            .cli(&["--json", "audit", "list", "--action", "secret.read", "--actor", &actor, "--limit", "1000000"])
+            .ok()
+            .json();
+        list["entries"].as_array().unwrap().len() as u64
+    }
+}
+
+fn note(acknowledged: &Mutex<Acknowledged>, path: &SecretPath, version: u64, value: Vec<u8>) {
+    let mut list = acknowledged.lock().unwrap();
+    list.writes.entry(path.to_string()).or_default().push((version, value));
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
