@@ -278,7 +278,6 @@ async fn change_passphrase(app: &App, request: PassphraseChange, trace: TraceId)
 }
 
 /// The routes of the admin socket.
-#[must_use]
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/admin/init", post(async |State(app): State<Arc<App>>, request: Request| {

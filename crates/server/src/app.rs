@@ -7,9 +7,10 @@ use arc_swap::ArcSwap;
 use procura_proof::Verifier;
 use procura_record::{Directory, Publisher, RecordReader, Recorder, Spool};
 use procura_store::Store;
+use procura_store::guard::JournalGuard;
 use procura_types::{Clock, Entropy, Timestamp};
 use procura_vault::{Installation, Vault};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The services of an open vault. Requests hold it for as long as they run; when
@@ -59,6 +60,7 @@ pub struct App {
     pub ceremony: tokio::sync::Mutex<()>,
     wrong_passphrases: AtomicU32,
     api_url: std::sync::OnceLock<String>,
+    guard: Mutex<Option<Arc<JournalGuard>>>,
 }
 
 impl App {
@@ -75,6 +77,20 @@ impl App {
             ceremony: tokio::sync::Mutex::new(()),
             wrong_passphrases: AtomicU32::new(0),
             api_url: std::sync::OnceLock::new(),
+            guard: Mutex::new(None),
+        }
+    }
+
+    /// The replay guard, opened once: it outlives a seal, since requests of the
+    /// time before may still hold it and its journal has one writer.
+    pub fn guard<E>(
+        &self,
+        open: impl FnOnce() -> Result<JournalGuard, E>,
+    ) -> Result<Arc<JournalGuard>, E> {
+        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        match guard.as_ref() {
+            Some(guard) => Ok(Arc::clone(guard)),
+            None => Ok(Arc::clone(guard.insert(Arc::new(open()?)))),
         }
     }
 

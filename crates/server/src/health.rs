@@ -56,7 +56,6 @@ async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
 }
 
 /// The routes of the health listener.
-#[must_use]
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new().route("/health", get(health)).route("/metrics", get(metrics)).with_state(app)
 }

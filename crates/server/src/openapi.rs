@@ -115,7 +115,7 @@ impl Document {
 
     /// The whole document as JSON text.
     #[must_use]
-    pub(crate) fn to_json(self) -> String {
+    pub(crate) fn into_json(self) -> String {
         let info = InfoBuilder::new()
             .title("Procura")
             .version(env!("CARGO_PKG_VERSION"))

@@ -98,16 +98,18 @@ fn prepare(app: &App, vault: Arc<Vault>, start: Start) -> Result<Parts, OpeningE
         Arc::clone(&app.clock),
         Arc::clone(&app.entropy),
     );
-    let guard = JournalGuard::open(
-        &app.config.home,
-        &boot_id(),
-        start,
-        Limits::default(),
-        app.clock.now(),
-        app.entropy.as_ref(),
-    )
-    .map_err(|error| OpeningError::Guard(error.to_string()))?;
-    let verifier = Verifier::new(crate::AUDIENCE, Arc::new(guard), session_keys(&vault))?;
+    let guard = app.guard(|| {
+        JournalGuard::open(
+            &app.config.home,
+            &boot_id(),
+            start,
+            Limits::default(),
+            app.clock.now(),
+            app.entropy.as_ref(),
+        )
+        .map_err(|error| OpeningError::Guard(error.to_string()))
+    })?;
+    let verifier = Verifier::new(crate::AUDIENCE, guard, session_keys(&vault))?;
     Ok(Parts { vault, directory, recorder, verifier })
 }
 

@@ -1,9 +1,9 @@
 //! Every durable step fails, both ways: what was lost left neither rows nor
 //! entry, what was kept left both.
 
-use crate::world::{ROWS, World, admin_roles, origin};
+use crate::world::{World, admin_roles, origin};
 use procura_record::{ChangeError, Details, RecordError};
-use procura_store::{CommitError, FakeDisk, FakeFault};
+use procura_store::{Blob, CommitError, FakeDisk, FakeFault, Kind, Table};
 use procura_types::Role;
 use std::convert::Infallible;
 
@@ -90,12 +90,12 @@ async fn a_full_disk_refuses_and_the_next_change_passes() {
 #[tokio::test]
 async fn what_takes_authority_away_works_on_a_full_disk() {
     let world = World::on(&FakeDisk::new(100, 20_000)).await;
-    let error = loop {
-        if let Err(error) = world.put("a", 1).await {
-            break commit(error);
-        }
-    };
-    assert_eq!(error, CommitError::Full);
+    world.put("a", 1).await.unwrap();
+    fill(&world).await;
+    assert_eq!(commit(world.put("b", 1).await.unwrap_err()), CommitError::Full);
+    let permit = world.permit(crate::world::Put("b")).unwrap();
+    let refused = world.recorder.record(permit, origin(), Details::default()).await.err().unwrap();
+    assert!(matches!(refused, RecordError::Commit(CommitError::Full)), "{refused}");
     let permit = world.socket_permit();
     world
         .recorder
@@ -107,6 +107,22 @@ async fn what_takes_authority_away_works_on_a_full_disk() {
         .await
         .unwrap();
     assert!(world.permit(crate::world::Put("a")).is_err());
-    let rows = ROWS.get(world.store(), &"a".to_owned()).unwrap();
-    assert!(rows.is_some());
+    assert_eq!((world.row("a"), world.row("b")), (Some(1), None));
+}
+
+/// Fills the disk to its last byte.
+async fn fill(world: &World) {
+    const FILL: Table<String, Blob> = Table::new("fill", Kind::Clear);
+    let (mut length, mut step) = (0, 16_384);
+    while step > 0 {
+        let mut batch = world.store().batch().unwrap();
+        FILL.put(&mut batch, &"fill".to_owned(), &Blob::new(vec![0; length + step]));
+        match world.store().commit(batch).await {
+            Ok(_) => length += step,
+            Err(error) => {
+                assert_eq!(error, CommitError::Full);
+                step /= 2;
+            }
+        }
+    }
 }

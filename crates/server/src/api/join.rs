@@ -12,7 +12,7 @@ use axum::routing::post;
 use procura_identity::{DeviceJoin, IdentityError, Join, Joined, OperatorJoin};
 use procura_policy::{Op, authorize};
 use procura_proof::{Caller, Joining, verify_join};
-use procura_record::{Origin, RecordedBatch};
+use procura_record::{ChangeError, Origin, RecordedBatch};
 use procura_types::wire::{JoinAnswer, JoinRequest};
 use procura_types::{FieldTuple, Timestamp, TraceId};
 use std::net::{IpAddr, Ipv4Addr};
@@ -54,10 +54,11 @@ async fn join(app: &App, open: &Open, input: &Input) -> Result<Reply, Failure> {
         .map_err(|refusal| refused(app, open, &snapshot, input, &refusal))?;
     let opened = Join::resolve(open.vault.store(), &snapshot, &joining, input.now);
     let joined = match opened {
-        Ok(Join::Device(op)) => bind(open, input, caller, op, DeviceJoin::run).await,
-        Ok(Join::Operator(op)) => bind(open, input, caller, op, OperatorJoin::run).await,
-        Err(error) => Err(note(open, input, &joining, error)),
-    }?;
+        Ok(Join::Device(op)) => bind(open, input, caller, op, DeviceJoin::run).await?,
+        Ok(Join::Operator(op)) => bind(open, input, caller, op, OperatorJoin::run).await?,
+        Err(error) => Err(error),
+    };
+    let joined = joined.map_err(|error| note(open, input, &joining, error))?;
     let ledger_vkey = open.vault.installation().ledger_vkey;
     let message = FieldTuple::new("procura.join.answer.v1")
         .bytes(server.as_bytes())
@@ -85,12 +86,16 @@ async fn bind<O: Op>(
     caller: Caller,
     op: O,
     run: fn(&mut RecordedBatch<'_, O>, Timestamp) -> Result<Joined, IdentityError>,
-) -> Result<Joined, Failure> {
+) -> Result<Result<Joined, IdentityError>, Failure> {
     let snapshot = open.directory.snapshot();
     let permit = authorize(open.recorder.decider(), &snapshot, caller, op, input.now)
         .map_err(|(denied, _, _)| denial(denied))?;
     let now = input.now;
-    Ok(open.recorder.change(permit, &Origin::new(input.trace), |batch| run(batch, now)).await?)
+    match open.recorder.change(permit, &Origin::new(input.trace), |batch| run(batch, now)).await {
+        Ok(joined) => Ok(Ok(joined)),
+        Err(ChangeError::Domain(error)) => Ok(Err(error)),
+        Err(ChangeError::Record(error)) => Err(error.into()),
+    }
 }
 
 /// A code that does not let a device in stands in the record.

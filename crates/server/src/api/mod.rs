@@ -49,7 +49,7 @@ macro_rules! routes {
                 .call::<device::OfAgent>()
                 .call::<status::DeepCheck>()
                 .open_call::<JoinRequest, JoinAnswer>("POST", "/v1/join", "Binds a device to an actor by a link code")
-                .to_json()
+                .into_json()
         }
 
         fn calls(router: Router<Arc<App>>) -> Router<Arc<App>> {
@@ -74,7 +74,6 @@ routes![
 ];
 
 /// The routes of the API listener.
-#[must_use]
 pub fn router(app: Arc<App>) -> Router {
     let router = calls(Router::new());
     let router = mount_either::<secret::Delete, secret::Destroy>(router, "destroy");

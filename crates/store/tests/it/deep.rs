@@ -1,7 +1,10 @@
 //! The deep check, and the check after unsealing at size.
 
-use crate::home::{AGENTS, Home, LEDGER, PROJECTS, commit, doc, project};
-use procura_store::Damage;
+use crate::home::{AGENTS, Home, LEDGER, PROJECTS, commit, doc, keys, project};
+use procura_crypto::SystemEntropy;
+use procura_store::{Barrier, Damage};
+use procura_types::Secret;
+use std::sync::Arc;
 
 #[test]
 fn a_sound_store_has_no_findings() {
@@ -31,6 +34,18 @@ fn all_damage_is_listed() {
         .to_string(),
     ];
     assert_eq!(findings, expected);
+}
+
+#[test]
+fn a_chain_made_with_another_key_does_not_end_where_it_should() {
+    let home = Home::filled(1);
+    let store = home.open().unwrap();
+    let mut other = keys(home.id, 1, &[1]);
+    other.chain_key = Secret::new([0; 32]);
+    let barrier = Barrier::new(other, Arc::new(SystemEntropy)).unwrap();
+    store.install_barrier(barrier).unwrap();
+    let chain = Damage::Chain("ledger".into());
+    assert_eq!(store.deep_check().unwrap(), [chain.to_string()]);
 }
 
 #[test]

@@ -325,4 +325,11 @@ fn an_emptied_store_is_not_a_new_one() {
               UPDATE head SET seq = 0, sealed = NULL",
     );
     head_is_refused(&home);
+    // Whatever is left over betrays it.
+    let home = Home::filled(1);
+    home.sql(
+        "DELETE FROM entry; DELETE FROM log; DELETE FROM journal;
+              UPDATE meta SET sentinel = NULL; UPDATE head SET seq = 0, sealed = NULL",
+    );
+    head_is_refused(&home);
 }
