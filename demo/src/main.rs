@@ -23,7 +23,9 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["service"] => service(),
         ["child", url, names @ ..] => child(url, names),
-        _ => Err(io::Error::other("usage: procura-demo service | procura-demo child URL [NAME…]")),
+        _ => Err(io::Error::other(
+            "usage: procura-demo service | procura-demo child URL [NAME…]",
+        )),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,7 +61,11 @@ fn answer(mut stream: TcpStream, wanted: &str) -> io::Result<()> {
             break;
         }
         accepted |= line.split_once(": ").is_some_and(|(name, value)| {
-            let shown = format!("{}: {}", name.to_ascii_lowercase(), value.replacen("Bearer", "bearer", 1));
+            let shown = format!(
+                "{}: {}",
+                name.to_ascii_lowercase(),
+                value.replacen("Bearer", "bearer", 1)
+            );
             shown == wanted
         });
     }
@@ -68,13 +74,18 @@ fn answer(mut stream: TcpStream, wanted: &str) -> io::Result<()> {
     } else {
         ("401 Unauthorized", "I do not know this key")
     };
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{words}", words.len())
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{words}",
+        words.len()
+    )
 }
 
 /// Shows the key that the environment holds to the service at `url`.
 fn child(url: &str, names: &[&str]) -> io::Result<()> {
     let of = |name: &str| {
-        std::env::var(name).map_err(|_| io::Error::other(format!("child: {name} is not in my environment")))
+        std::env::var(name)
+            .map_err(|_| io::Error::other(format!("child: {name} is not in my environment")))
     };
     let key = of("SHOP_API_KEY")?;
     for name in names {
@@ -83,12 +94,17 @@ fn child(url: &str, names: &[&str]) -> io::Result<()> {
     }
     let address = url.strip_prefix("http://").unwrap_or(url);
     let mut stream = TcpStream::connect(address)?;
-    write!(stream, "POST /orders HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\nContent-Length: 0\r\n\r\n")?;
+    write!(
+        stream,
+        "POST /orders HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\nContent-Length: 0\r\n\r\n"
+    )?;
     let mut reply = String::new();
     stream.read_to_string(&mut reply)?;
     let (head, words) = reply.split_once("\r\n\r\n").unwrap_or((reply.as_str(), ""));
     if !head.starts_with("HTTP/1.1 200") {
-        return Err(io::Error::other(format!("child: the service refused me: {words}")));
+        return Err(io::Error::other(format!(
+            "child: the service refused me: {words}"
+        )));
     }
     println!("child: the service says: {words}");
     Ok(())

@@ -209,6 +209,8 @@ struct Worker {
     writer: TileWriter,
     frontier: Frontier,
     row: Option<Row<PublishedRow>>,
+    /// Entries of the newest signed checkpoint.
+    signed: u64,
 }
 
 impl Worker {
@@ -263,6 +265,7 @@ impl Worker {
             writer,
             frontier,
             row,
+            signed: 0,
         })
     }
 
@@ -304,14 +307,11 @@ impl Worker {
         problem: Arc<Mutex<Option<String>>>,
         stop: Arc<Notify>,
     ) {
-        let mut last = false;
-        while !last {
-            tokio::select! {
-                () = pending.wake.notified() => {}
-                () = stop.notified() => last = true,
-            }
+        let mut stopping = false;
+        loop {
             let length = pending.length.load(Ordering::Acquire);
-            if length > self.frontier.size() {
+            let mut failed = false;
+            if length > self.signed {
                 let outcome = self.publish(length).await;
                 let mut problem = problem.lock().unwrap_or_else(PoisonError::into_inner);
                 match outcome {
@@ -324,16 +324,45 @@ impl Worker {
                     Err(error) => {
                         tracing::error!(%error, "no checkpoint could be published");
                         *problem = Some(error.to_string());
-                        // Tried again with the next entry.
+                        failed = true;
                     }
                 }
             }
-            if !last {
-                tokio::select! {
-                    () = tokio::time::sleep(EVERY) => {}
-                    () = stop.notified() => last = true,
-                }
+            if stopping {
+                return;
             }
+            if failed {
+                self.go_back();
+            }
+            // What could not be published is tried again without a new entry.
+            let more = async {
+                tokio::time::sleep(EVERY).await;
+                if !failed {
+                    pending.wake.notified().await;
+                }
+            };
+            tokio::select! {
+                () = more => {}
+                () = stop.notified() => stopping = true,
+            }
+        }
+    }
+
+    /// Forgets what was taken in since the last stored size: files that could not
+    /// be written are made again.
+    fn go_back(&mut self) {
+        let (size, frontier) = self.row.as_ref().map_or_else(
+            || (0, Frontier::new()),
+            |row| {
+                let frontier = Frontier::from_bytes(&row.value.frontier).unwrap_or_default();
+                (row.value.size, frontier)
+            },
+        );
+        let writer = Self::files(&self.parts, size, &frontier)
+            .or_else(|_| Self::rebuild(&self.parts, size));
+        if let Ok(writer) = writer {
+            self.writer = writer;
+            self.frontier = frontier;
         }
     }
 
@@ -378,6 +407,7 @@ impl Worker {
         for path in &flush.obsolete {
             self.parts.tiles.remove(path);
         }
+        self.signed = row.size;
         Ok(Published {
             size: row.size,
             note,

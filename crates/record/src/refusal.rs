@@ -4,7 +4,9 @@
 use crate::tables::LEDGER;
 use procura_ledger::{Decision, Entry, SUMMARY, Summary};
 use procura_store::{Batch, Store};
-use procura_types::{ActorId, BatchId, Clock, Entropy, Namespace, Thumbprint, Timestamp, TraceId};
+use procura_types::{
+    ActorId, BatchId, Clock, Duration, Entropy, Namespace, Thumbprint, Timestamp, TraceId,
+};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,6 +17,11 @@ use tokio::sync::{Notify, mpsc, oneshot};
 const QUEUE: usize = 4096;
 /// Entries in one batch.
 const BATCH: usize = 64;
+/// Refusals of one action and reason that are written one by one within a second.
+/// Beyond that they are counted: strangers must not be able to fill the disk.
+const EACH_SECOND: u32 = 100;
+/// How long counts wait for their summary.
+const SUMMARY_AFTER: Duration = Duration::from_secs(1);
 
 /// A request that was refused, or that failed to authenticate.
 #[derive(Debug, Clone)]
@@ -48,13 +55,30 @@ enum Message {
     Drain(oneshot::Sender<()>),
 }
 
-/// How many were not written one by one, by action and reason.
+/// By action and reason: how many, and when the first and the last of them were.
+type Counts = BTreeMap<(String, String), (u64, Timestamp, Timestamp)>;
+
+/// How many were not written one by one.
 #[derive(Default)]
 struct Overflow {
-    counts: BTreeMap<(String, String), (u64, Timestamp, Timestamp)>,
+    counts: Counts,
+    /// The current second and how many were written one by one in it.
+    passed: BTreeMap<(String, String), (u64, u32)>,
 }
 
 impl Overflow {
+    /// Whether this one may be written by itself.
+    fn passes(&mut self, refusal: &Refusal) -> bool {
+        let key = (refusal.action.clone(), refusal.reason.clone());
+        let second = refusal.time.as_secs();
+        let passed = self.passed.entry(key).or_insert((second, 0));
+        if passed.0 != second {
+            *passed = (second, 0);
+        }
+        passed.1 += 1;
+        passed.1 <= EACH_SECOND
+    }
+
     fn count(&mut self, refusal: &Refusal) {
         let key = (refusal.action.clone(), refusal.reason.clone());
         self.add(key, (1, refusal.time, refusal.time));
@@ -96,6 +120,12 @@ impl RefusalQueue {
 
     /// Queues one; when the queue is full it is counted.
     pub fn push(&self, refusal: Refusal) {
+        let mut overflow = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
+        if !overflow.passes(&refusal) {
+            overflow.count(&refusal);
+            return;
+        }
+        drop(overflow);
         if let Err(error) = self.queue.try_send(Message::Refusal(Box::new(refusal))) {
             if let mpsc::error::TrySendError::Full(Message::Refusal(refusal)) = error {
                 let mut overflow = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,10 +155,13 @@ struct Writer {
 impl Writer {
     async fn run(self, mut receiver: mpsc::Receiver<Message>, wake: Arc<Notify>) {
         let mut messages = Vec::with_capacity(BATCH);
+        let mut ticks = tokio::time::interval(SUMMARY_AFTER);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 count = receiver.recv_many(&mut messages, BATCH) => if count == 0 { break },
                 () = wake.notified() => {}
+                _ = ticks.tick() => {}
             }
             let mut waiters = Vec::new();
             let mut refusals = Vec::new();
@@ -138,18 +171,19 @@ impl Writer {
                     Message::Drain(done) => waiters.push(done),
                 }
             }
-            let overflow =
-                std::mem::take(&mut *self.overflow.lock().unwrap_or_else(PoisonError::into_inner));
+            let counts = std::mem::take(
+                &mut self.overflow.lock().unwrap_or_else(PoisonError::into_inner).counts,
+            );
             let entries: Vec<Entry> = refusals
                 .iter()
                 .filter_map(|refusal| self.entry(refusal))
-                .chain(self.summaries(&overflow))
+                .chain(self.summaries(&counts))
                 .collect();
             if let Err(error) = self.write(&entries).await {
                 tracing::error!(%error, "refusals could not be recorded; they stay counted");
                 let mut kept = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
                 refusals.iter().for_each(|refusal| kept.count(refusal));
-                for (key, more) in overflow.counts {
+                for (key, more) in counts {
                     kept.add(key, more);
                 }
             }
@@ -190,9 +224,9 @@ impl Writer {
 
     /// A flood, by action and reason; the reason stands in `resource`, as the
     /// entry's own says that it is a summary.
-    fn summaries(&self, overflow: &Overflow) -> Vec<Entry> {
-        let counts = overflow.counts.iter();
+    fn summaries(&self, counts: &Counts) -> Vec<Entry> {
         counts
+            .iter()
             .filter_map(|((action, reason), (count, from, until))| {
                 let now = self.clock.now();
                 let trace = TraceId::generate(now, self.entropy.as_ref()).ok()?;

@@ -70,13 +70,30 @@ impl Input {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|error| {
             // serde_json quotes what it met; a value could stand there, so only
-            // its position is passed on.
-            Failure::new(
+            // its position and the field are passed on.
+            let mut failure = Failure::new(
                 Code::InvalidJson,
                 format!("The body does not fit at line {}, column {}.", error.line(), error.column()),
-            )
+            );
+            failure.field = json_field(&error.to_string());
+            failure
         })
     }
+}
+
+/// Fields of bodies and types in them that errors may name.
+const JSON_FIELDS: &[&str] = &[
+    "actor_id", "audience", "code_sha256", "current", "delivery", "device", "device_key", "env", "from", "label", "name",
+    "namespace", "new", "owner", "passphrase", "path", "project", "role", "roles", "root_key", "signature", "time", "until",
+    "value_b64",
+];
+
+/// The field of an error of ours (`label: must be …`) or of a missing one: never
+/// a word of the body itself.
+fn json_field(error: &str) -> Option<&'static str> {
+    let missing = error.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
+    let (named, _) = missing.or_else(|| error.split_once(": "))?;
+    JSON_FIELDS.iter().copied().find(|field| *field == named)
 }
 
 /// What an endpoint knows besides the permit.
@@ -216,6 +233,22 @@ pub fn refuse<O: Op>(context: &Context<'_>, caller: &Caller, op: &O, denied: Den
     });
 }
 
+fn refuse_unfound(open: &Open, input: &Input, caller: &Caller, action: &str) {
+    open.recorder.refuse(Refusal {
+        action: action.to_owned(),
+        reason: Code::NotFound.as_str().to_owned(),
+        time: input.now,
+        actor: Some(*caller.actor()),
+        owner: Some(*caller.owner()),
+        device: caller.device().copied(),
+        namespace: input.param("ns").ok(),
+        resource: Some(format!("http/{}", crate::problem::printable(input.parts.uri.path()))),
+        profile: caller.profile().as_str(),
+        ip: input.peer,
+        trace: input.trace,
+    });
+}
+
 const fn filter<E: Endpoint>() -> MethodFilter {
     match E::METHOD_NAME.as_bytes() {
         b"PUT" => MethodFilter::PUT,
@@ -276,7 +309,13 @@ async fn handle<E: Endpoint>(
     let input = read(request, trace, peer, now).await?;
     let snapshot = open.directory.snapshot();
     let caller = proving::prove(app, &open, &snapshot, &input)?;
-    let op = E::parse(&open, &input, &caller)?;
+    let op = E::parse(&open, &input, &caller).inspect_err(|failure| {
+        // Looking for what is not there is refused like looking for what is not
+        // for the caller, so it stands in the record as well.
+        if failure.code == Code::NotFound {
+            refuse_unfound(&open, &input, &caller, E::Op::ACTION.as_str());
+        }
+    })?;
     let context = Context { app, open: &open, input: &input };
     match authorize(open.recorder.decider(), &snapshot, caller, op, now) {
         Ok(permit) => E::run(context, permit).await,

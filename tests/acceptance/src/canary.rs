@@ -14,7 +14,10 @@ impl<'a> Search<'a> {
     /// For a value as it is, in base64 at each of the three offsets, and in hexadecimal.
     #[must_use]
     pub fn new(value: &'a str) -> Self {
-        assert!(value.len() >= 24, "a canary must be long enough not to occur by chance");
+        assert!(
+            value.len() >= 24,
+            "a canary must be long enough not to occur by chance"
+        );
         let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
         let mut needles = vec![value.as_bytes().to_vec(), hex.into_bytes()];
         for offset in 0..3 {
@@ -23,13 +26,19 @@ impl<'a> Search<'a> {
             needles.push(standard.replace('+', "-").replace('/', "_").into_bytes());
             needles.push(standard.into_bytes());
         }
-        Self { needles, found: Vec::new(), looked: 0, value }
+        Self {
+            needles,
+            found: Vec::new(),
+            looked: 0,
+            value,
+        }
     }
 
     /// Looks at some bytes.
     pub fn bytes(&mut self, place: &str, bytes: &[u8]) {
         self.looked += 1;
-        let contains = |needle: &Vec<u8>| bytes.windows(needle.len()).any(|window| window == needle);
+        let contains =
+            |needle: &Vec<u8>| bytes.windows(needle.len()).any(|window| window == needle);
         if self.needles.iter().any(contains) {
             self.found.push(place.to_owned());
         }
@@ -52,7 +61,10 @@ impl<'a> Search<'a> {
     pub fn processes(&mut self, except: &[u32]) {
         for entry in std::fs::read_dir("/proc").unwrap() {
             let path = entry.unwrap().path();
-            let pid = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok());
+            let pid = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.parse::<u32>().ok());
             if !pid.is_some_and(|pid| !except.contains(&pid) && pid != std::process::id()) {
                 continue;
             }
@@ -71,15 +83,23 @@ impl<'a> Search<'a> {
     /// # Panics
     /// Names the places where it was, never the value.
     pub fn assert_nowhere(self) {
-        assert!(self.looked > 0 && !self.value.is_empty(), "nothing was looked at");
-        assert!(self.found.is_empty(), "a planted value was found in {:#?}", self.found);
+        assert!(
+            self.looked > 0 && !self.value.is_empty(),
+            "nothing was looked at"
+        );
+        assert!(
+            self.found.is_empty(),
+            "a planted value was found in {:#?}",
+            self.found
+        );
     }
 }
 
 /// Base64 without padding; the harness links nothing for it.
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digit = |bits: u32, place: u32| char::from(DIGITS[usize::try_from(bits >> place & 63).unwrap()]);
+    let digit =
+        |bits: u32, place: u32| char::from(DIGITS[usize::try_from(bits >> place & 63).unwrap()]);
     bytes
         .chunks_exact(3)
         .flat_map(|three| {

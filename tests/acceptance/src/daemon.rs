@@ -15,7 +15,10 @@ impl Daemon {
     /// Starts a daemon whose home is `name` in `folder`.
     #[must_use]
     pub fn start(folder: &Path, name: &str) -> Self {
-        let mut daemon = Self { folder: folder.join(name), process: None };
+        let mut daemon = Self {
+            folder: folder.join(name),
+            process: None,
+        };
         std::fs::create_dir(&daemon.folder).unwrap();
         daemon.start_again();
         daemon
@@ -26,7 +29,10 @@ impl Daemon {
         let mut command = Command::new(program("procurad"));
         command.args(["--home", self.home().to_str().unwrap()]);
         command.args(["--socket", self.socket().to_str().unwrap()]);
-        self.process = Some(Background::start(&mut command, self.folder.join("daemon.log")));
+        self.process = Some(Background::start(
+            &mut command,
+            self.folder.join("daemon.log"),
+        ));
     }
 
     /// `kill -9`.
@@ -62,7 +68,10 @@ impl Daemon {
     #[must_use]
     pub fn procura(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("procura"));
-        command.args(arguments).env("PROCURA_HOME", self.home()).env("PROCURA_SOCKET", self.socket());
+        command
+            .args(arguments)
+            .env("PROCURA_HOME", self.home())
+            .env("PROCURA_SOCKET", self.socket());
         command.env_remove("PROCURA_SERVER").stdin(Stdio::null());
         command
     }
@@ -76,7 +85,10 @@ impl Daemon {
     /// Joins with a link code, at another server than it names.
     #[must_use = "check how it ended"]
     pub fn join_at(&self, code: &str, url: &str) -> Outcome {
-        self.procura(&["--server", url, "join", code]).output().unwrap().into()
+        self.procura(&["--server", url, "join", code])
+            .output()
+            .unwrap()
+            .into()
     }
 
     /// The arguments of `procura run` for `project`, asking for `names` (for the
@@ -106,12 +118,17 @@ impl Daemon {
     /// Runs a command for a project and waits.
     #[must_use = "check how it ended"]
     pub fn run_for(&self, cwd: &Path, project: &str, names: &[&str], command: &[&str]) -> Outcome {
-        self.run_command(cwd, project, names, command).output().unwrap().into()
+        self.run_command(cwd, project, names, command)
+            .output()
+            .unwrap()
+            .into()
     }
 
     /// Runs a command for a project in the background.
     #[must_use]
     pub fn spawn_for(&self, cwd: &Path, project: &str, names: &[&str], command: &[&str]) -> Child {
-        self.run_command(cwd, project, names, command).spawn().unwrap()
+        self.run_command(cwd, project, names, command)
+            .spawn()
+            .unwrap()
     }
 }

@@ -1,7 +1,7 @@
 //! One installation: a fresh home, its server, and the owner's command line.
 
-use crate::process::{Background, program};
 use crate::Outcome;
+use crate::process::{Background, program};
 use serde_json::Value;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -24,8 +24,16 @@ impl Installation {
     /// A server on an empty home, not initialised.
     #[must_use]
     pub fn empty() -> Self {
-        let folder = tempfile::Builder::new().prefix("procura-").tempdir().unwrap();
-        let mut installation = Self { server: None, folder, url: String::new(), health: String::new() };
+        let folder = tempfile::Builder::new()
+            .prefix("procura-")
+            .tempdir()
+            .unwrap();
+        let mut installation = Self {
+            server: None,
+            folder,
+            url: String::new(),
+            health: String::new(),
+        };
         installation.start();
         installation
     }
@@ -63,14 +71,26 @@ impl Installation {
         let mut words: Vec<&str> = wrapper.to_vec();
         words.push(server.to_str().unwrap());
         let mut command = Command::new(words[0]);
-        command.args(&words[1..]).args(["server", "--listen", listen, "--health-listen", "127.0.0.1:0"]);
-        command.env("PROCURA_HOME", self.home()).env_remove("PROCURA_SERVER");
+        command.args(&words[1..]).args([
+            "server",
+            "--listen",
+            listen,
+            "--health-listen",
+            "127.0.0.1:0",
+        ]);
+        command
+            .env("PROCURA_HOME", self.home())
+            .env_remove("PROCURA_SERVER");
         let server = Background::start(&mut command, self.folder.path().join("server.log"));
-        let ready: Value = serde_json::from_str(&server.first_line).expect("the ready line is JSON");
+        let ready: Value =
+            serde_json::from_str(&server.first_line).expect("the ready line is JSON");
         assert_eq!(ready["event"], "ready", "{ready}");
         assert_eq!(ready["sealed"], true, "{ready}");
         ready["api"].as_str().unwrap().clone_into(&mut self.url);
-        ready["health"].as_str().unwrap().clone_into(&mut self.health);
+        ready["health"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut self.health);
         self.server = Some(server);
     }
 
@@ -100,7 +120,9 @@ impl Installation {
     #[must_use]
     pub fn database(&self) -> PathBuf {
         let is_database = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "db");
-        let mut files = std::fs::read_dir(self.home()).unwrap().map(|entry| entry.unwrap().path());
+        let mut files = std::fs::read_dir(self.home())
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
         files.find(is_database).expect("the home holds a database")
     }
 
@@ -142,7 +164,13 @@ impl Installation {
 
     /// Runs `procura` with another home or passphrase.
     #[must_use = "check how it ended"]
-    pub fn cli_in(&self, home: &Path, passphrase: &str, arguments: &[&str], input: &[u8]) -> Outcome {
+    pub fn cli_in(
+        &self,
+        home: &Path,
+        passphrase: &str,
+        arguments: &[&str],
+        input: &[u8],
+    ) -> Outcome {
         self.run(home, &[passphrase], arguments, input)
     }
 
@@ -156,7 +184,8 @@ impl Installation {
         // A file of its own, outside of what is searched, opened by a shell: a
         // descriptor opened here would be inherited by what other tests start.
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all((passphrases.join("\n") + "\n").as_bytes()).unwrap();
+        file.write_all((passphrases.join("\n") + "\n").as_bytes())
+            .unwrap();
         let mut child = Command::new("sh")
             .args(["-c", "exec 3<\"$0\"; exec \"$@\""])
             .arg(file.path())
@@ -183,7 +212,8 @@ impl Installation {
 
     /// Writes a secret.
     pub fn put(&self, namespace: &str, path: &str, value: &[u8]) {
-        self.cli_with(&["-n", namespace, "secret", "put", path], value).ok();
+        self.cli_with(&["-n", namespace, "secret", "put", path], value)
+            .ok();
     }
 
     /// What the server said on stderr so far.

@@ -31,7 +31,13 @@ impl Outcome {
     #[track_caller]
     #[must_use = "or call ok()"]
     pub fn code(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.text(), self.stderr);
+        assert_eq!(
+            self.code,
+            code,
+            "stdout: {}\nstderr: {}",
+            self.text(),
+            self.stderr
+        );
         self
     }
 
@@ -44,7 +50,11 @@ impl Outcome {
     /// Asserts that the words for people contain `part`.
     #[track_caller]
     pub fn says(self, part: &str) -> Self {
-        assert!(self.stderr.contains(part), "`{part}` is not in: {}", self.stderr);
+        assert!(
+            self.stderr.contains(part),
+            "`{part}` is not in: {}",
+            self.stderr
+        );
         self
     }
 

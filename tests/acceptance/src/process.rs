@@ -12,9 +12,18 @@ use std::time::{Duration, Instant};
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let profile = test.ancestors().find(|folder| folder.ends_with("deps")).unwrap().parent().unwrap();
+    let profile = test
+        .ancestors()
+        .find(|folder| folder.ends_with("deps"))
+        .unwrap()
+        .parent()
+        .unwrap();
     let path = profile.join(name);
-    assert!(path.is_file(), "{} is not there: run ./x build first", path.display());
+    assert!(
+        path.is_file(),
+        "{} is not there: run ./x build first",
+        path.display()
+    );
     path
 }
 
@@ -44,7 +53,11 @@ pub(crate) struct Background {
 impl Background {
     /// Starts `command` and waits for its first line; stderr goes to `log`.
     pub(crate) fn start(command: &mut Command, log: PathBuf) -> Self {
-        let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let stderr = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -62,7 +75,11 @@ impl Background {
         }
         // Whatever follows is read away, so that the program never blocks on it.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        Self { child, first_line, log }
+        Self {
+            child,
+            first_line,
+            log,
+        }
     }
 
     /// `kill -9`.
@@ -88,7 +105,11 @@ impl Drop for Background {
             && let Ok(said) = std::fs::read_to_string(&self.log)
         {
             let from = said.len().saturating_sub(4000);
-            eprintln!("--- {} ---\n{}", self.log.display(), said.get(from..).unwrap_or(&said));
+            eprintln!(
+                "--- {} ---\n{}",
+                self.log.display(),
+                said.get(from..).unwrap_or(&said)
+            );
         }
     }
 }

@@ -17,9 +17,21 @@ impl Terminal {
     /// Opens a terminal of 80×24 in `folder`, which must be a fresh one.
     #[must_use]
     pub fn open(folder: &std::path::Path) -> Self {
-        let terminal = Self { socket: folder.join("tmux.sock") };
+        let terminal = Self {
+            socket: folder.join("tmux.sock"),
+        };
         terminal.tmux(&[
-            "-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", "-s", "t", "env PS1='prompt ' sh -i",
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            "80",
+            "-y",
+            "24",
+            "-s",
+            "t",
+            "env PS1='prompt ' sh -i",
         ]);
         // What is typed before the shell is there is echoed twice.
         terminal.shows("prompt");
@@ -27,11 +39,17 @@ impl Terminal {
     }
 
     fn try_tmux(&self, arguments: &[&str]) -> std::io::Result<std::process::Output> {
-        Command::new("tmux").arg("-S").arg(&self.socket).args(arguments).output()
+        Command::new("tmux")
+            .arg("-S")
+            .arg(&self.socket)
+            .args(arguments)
+            .output()
     }
 
     fn tmux(&self, arguments: &[&str]) -> String {
-        let output = self.try_tmux(arguments).expect("tmux runs; ./x setup installs it");
+        let output = self
+            .try_tmux(arguments)
+            .expect("tmux runs; ./x setup installs it");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "tmux {arguments:?}: {said}");
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -50,7 +68,15 @@ impl Terminal {
 
     /// Makes the window another size, in columns and rows.
     pub fn resize(&self, columns: u16, rows: u16) {
-        self.tmux(&["resize-window", "-t", "t", "-x", &columns.to_string(), "-y", &rows.to_string()]);
+        self.tmux(&[
+            "resize-window",
+            "-t",
+            "t",
+            "-x",
+            &columns.to_string(),
+            "-y",
+            &rows.to_string(),
+        ]);
     }
 
     /// What the screen shows now.
@@ -69,10 +95,16 @@ impl Terminal {
         let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             until("a line on the screen", PATIENCE, || {
                 screen = self.screen();
-                screen.lines().any(|line| line.trim_end() == text).then_some(())
+                screen
+                    .lines()
+                    .any(|line| line.trim_end() == text)
+                    .then_some(())
             });
         }));
-        assert!(seen.is_ok(), "the terminal never showed `{text}`:\n{screen}");
+        assert!(
+            seen.is_ok(),
+            "the terminal never showed `{text}`:\n{screen}"
+        );
     }
 }
 

@@ -3,9 +3,9 @@
 use super::link_code;
 use crate::app::Open;
 use crate::problem::{Code, Failure};
-use crate::serve::{Context, Endpoint, Input, Reply};
+use crate::serve::{Context, Endpoint, Input, Reply, denial, refuse};
 use procura_identity::{OperatorInvite, OperatorLink, OperatorListing, OperatorRevoke, OperatorRoles};
-use procura_policy::Permit;
+use procura_policy::{Denied, DenyReason, Permit};
 use procura_proof::Caller;
 use procura_types::wire;
 
@@ -110,7 +110,7 @@ impl Endpoint for Link {
 
     fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         OperatorLink::resolve(&open.directory.snapshot(), &input.param("name")?)
-            .ok_or_else(|| Failure::new(Code::NotFound, "There is no such operator, or it is not for you to know."))
+            .ok_or_else(missing)
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
@@ -122,4 +122,14 @@ impl Endpoint for Link {
             .await?;
         link_code(&context, issued)
     }
+
+    /// Who is no steward does not learn here which operators there are.
+    async fn denied(context: Context<'_>, denied: Denied, caller: Caller, op: Self::Op) -> Result<Reply, Failure> {
+        refuse(&context, &caller, &op, denied);
+        Err(if denied.reason == DenyReason::NoRole { missing() } else { denial(denied) })
+    }
+}
+
+fn missing() -> Failure {
+    Failure::new(Code::NotFound, "There is no such operator, or it is not for you to know.")
 }

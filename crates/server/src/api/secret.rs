@@ -7,7 +7,7 @@ use procura_policy::Permit;
 use procura_proof::Caller;
 use procura_record::Details;
 use procura_types::wire::{self, SecretPut, SecretValue, ValueB64};
-use procura_types::SecretPath;
+use procura_types::{Malformed, SecretPath};
 use procura_vault::{SecretDelete, SecretDestroy, SecretHistoryQuery, SecretListing, SecretRead, SecretWrite, Wanted, VaultError};
 use serde::Deserialize;
 
@@ -128,9 +128,21 @@ impl Endpoint for Write {
 #[serde(deny_unknown_fields)]
 struct RemoveQuery {
     version: Option<u64>,
-    /// Which of the two operations it is was decided by this key already.
-    #[serde(default, rename = "destroy")]
-    _destroy: bool,
+    #[serde(default)]
+    destroy: bool,
+}
+
+impl RemoveQuery {
+    /// The version. Which of the two operations it is was decided by the key as
+    /// it was written; one that only decodes to it is refused.
+    fn version(input: &Input, destroy: bool) -> Result<Option<u64>, Failure> {
+        let query: Self = input.query()?;
+        if query.destroy == destroy {
+            Ok(query.version)
+        } else {
+            Err(Malformed::new("destroy", "is written without escapes").into())
+        }
+    }
 }
 
 pub(super) struct Delete;
@@ -146,7 +158,7 @@ impl Endpoint for Delete {
     const PATH: &'static str = Read::PATH;
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let RemoveQuery { version, .. } = input.query()?;
+        let version = RemoveQuery::version(input, false)?;
         Ok(SecretDelete { namespace: input.param("ns")?, path: input.param("path")?, version })
     }
 
@@ -169,7 +181,7 @@ impl Endpoint for Destroy {
     const PATH: &'static str = Read::PATH;
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let RemoveQuery { version, .. } = input.query()?;
+        let version = RemoveQuery::version(input, true)?;
         Ok(SecretDestroy { namespace: input.param("ns")?, path: input.param("path")?, version })
     }
 

@@ -7,7 +7,10 @@ use procura_acceptance::{Daemon, Installation, PASSPHRASE};
 fn a_link_code_is_good_once() {
     let server = Installation::ready();
     server.cli(&["namespace", "create", "shop"]).ok();
-    let code = server.cli(&["-n", "shop", "agent", "add", "scribe"]).ok().text();
+    let code = server
+        .cli(&["-n", "shop", "agent", "add", "scribe"])
+        .ok()
+        .text();
     Daemon::start(server.folder(), "one").join(&code).ok();
     let second = Daemon::start(server.folder(), "two").join(&code).code(77);
     let _ = second.says("used already");
@@ -19,7 +22,10 @@ fn a_code_of_another_server_is_refused_before_it_is_used_up() {
     for server in [&server, &other] {
         server.cli(&["namespace", "create", "shop"]).ok();
     }
-    let code = server.cli(&["-n", "shop", "agent", "add", "scribe"]).ok().text();
+    let code = server
+        .cli(&["-n", "shop", "agent", "add", "scribe"])
+        .ok()
+        .text();
     let daemon = Daemon::start(server.folder(), "host");
     let misled = daemon.join_at(&code, other.url());
     assert_ne!(misled.code, 0, "{misled:?}");
@@ -31,7 +37,10 @@ fn a_code_of_another_server_is_refused_before_it_is_used_up() {
 fn a_mistyped_code_is_refused_with_what_to_do() {
     let server = Installation::ready();
     server.cli(&["namespace", "create", "shop"]).ok();
-    let code = server.cli(&["-n", "shop", "agent", "add", "scribe"]).ok().text();
+    let code = server
+        .cli(&["-n", "shop", "agent", "add", "scribe"])
+        .ok()
+        .text();
     let daemon = Daemon::start(server.folder(), "host");
     let _ = daemon.join(&code[..40]).code(64).says("copy all of it");
     let _ = daemon.join("hello").code(64).says("pcj1_");
@@ -43,19 +52,33 @@ fn a_revoked_agent_is_out_at_once_and_its_label_returns_as_another() {
     let scene = Scene::set();
     scene.approved(&["API_KEY"]);
     scene.run(&["API_KEY"], &["true"]).ok();
-    scene.server.cli(&["-n", "shop", "agent", "revoke", "scribe"]).ok();
-    let refused = scene.run(&["API_KEY"], &["sh", "-c", "echo started"]).code(77);
+    scene
+        .server
+        .cli(&["-n", "shop", "agent", "revoke", "scribe"])
+        .ok();
+    let refused = scene
+        .run(&["API_KEY"], &["sh", "-c", "echo started"])
+        .code(77);
     assert_eq!(refused.text(), "");
 
     // The same label again: nothing is inherited.
-    let code = scene.server.cli(&["-n", "shop", "agent", "add", "scribe"]).ok().text();
+    let code = scene
+        .server
+        .cli(&["-n", "shop", "agent", "add", "scribe"])
+        .ok()
+        .text();
     let _ = scene.run(&["API_KEY"], &["true"]).code(77);
     let fresh = Daemon::start(scene.server.folder(), "fresh");
     fresh.join(&code).ok();
     // Not even the project's permission to ask.
     let asks = || fresh.run_for(scene.server.folder(), "orders", &["API_KEY"], &["true"]);
     let _ = asks().code(77);
-    scene.server.cli(&["-n", "shop", "project", "set", "orders", "--agent", "scribe"]).ok();
+    scene
+        .server
+        .cli(&[
+            "-n", "shop", "project", "set", "orders", "--agent", "scribe",
+        ])
+        .ok();
     let _ = asks().code(75);
 }
 
@@ -63,39 +86,81 @@ fn a_revoked_agent_is_out_at_once_and_its_label_returns_as_another() {
 fn a_revoked_device_is_out_and_the_agents_other_device_is_not() {
     let scene = Scene::set();
     scene.approved(&["API_KEY"]);
-    let code = scene.server.cli(&["-n", "shop", "agent", "code", "scribe"]).ok().text();
+    let code = scene
+        .server
+        .cli(&["-n", "shop", "agent", "code", "scribe"])
+        .ok()
+        .text();
     let second = Daemon::start(scene.server.folder(), "second");
     second.join(&code).ok();
-    let agents = scene.server.cli(&["-n", "shop", "--json", "agent", "list"]).ok().json();
+    let agents = scene
+        .server
+        .cli(&["-n", "shop", "--json", "agent", "list"])
+        .ok()
+        .json();
     let devices = agents["agents"][0]["devices"].as_array().unwrap();
     assert_eq!(devices.len(), 2, "{agents}");
-    let first = devices.iter().min_by_key(|device| device["created"].as_str().unwrap().to_owned()).unwrap();
-    scene.server.cli(&["-n", "shop", "device", "revoke", first["thumbprint"].as_str().unwrap()]).ok();
+    let first = devices
+        .iter()
+        .min_by_key(|device| device["created"].as_str().unwrap().to_owned())
+        .unwrap();
+    scene
+        .server
+        .cli(&[
+            "-n",
+            "shop",
+            "device",
+            "revoke",
+            first["thumbprint"].as_str().unwrap(),
+        ])
+        .ok();
     let _ = scene.run(&["API_KEY"], &["true"]).code(77).says("revoked");
-    second.run_for(scene.server.folder(), "orders", &["API_KEY"], &["true"]).ok();
+    second
+        .run_for(scene.server.folder(), "orders", &["API_KEY"], &["true"])
+        .ok();
 }
 
 #[test]
 fn revoking_an_agent_revokes_all_below_it() {
     let server = Installation::ready();
     server.cli(&["namespace", "create", "shop"]).ok();
-    server.cli(&["-n", "shop", "agent", "add", "top", "--no-code"]).ok();
-    let code = server.cli(&["-n", "shop", "agent", "add", "below", "--parent", "top"]).ok().text();
+    server
+        .cli(&["-n", "shop", "agent", "add", "top", "--no-code"])
+        .ok();
+    let code = server
+        .cli(&["-n", "shop", "agent", "add", "below", "--parent", "top"])
+        .ok()
+        .text();
     let daemon = Daemon::start(server.folder(), "host");
     daemon.join(&code).ok();
-    server.cli(&["-n", "shop", "project", "set", "orders", "--agent", "below", "--env", "A=a"]).ok();
+    server
+        .cli(&[
+            "-n", "shop", "project", "set", "orders", "--agent", "below", "--env", "A=a",
+        ])
+        .ok();
     server.put("shop", "a", b"a");
-    let _ = daemon.run_for(server.folder(), "orders", &["A"], &["true"]).code(75);
-    let revoked = server.cli(&["-n", "shop", "--json", "agent", "revoke", "top"]).ok().json();
+    let _ = daemon
+        .run_for(server.folder(), "orders", &["A"], &["true"])
+        .code(75);
+    let revoked = server
+        .cli(&["-n", "shop", "--json", "agent", "revoke", "top"])
+        .ok()
+        .json();
     assert_eq!(revoked["revoked"].as_array().unwrap().len(), 2, "{revoked}");
-    let _ = daemon.run_for(server.folder(), "orders", &["A"], &["true"]).code(77).says("revoked");
+    let _ = daemon
+        .run_for(server.folder(), "orders", &["A"], &["true"])
+        .code(77)
+        .says("revoked");
 }
 
 #[test]
 fn revocation_survives_a_restart() {
     let mut scene = Scene::set();
     scene.approved(&["API_KEY"]);
-    scene.server.cli(&["-n", "shop", "agent", "revoke", "scribe"]).ok();
+    scene
+        .server
+        .cli(&["-n", "shop", "agent", "revoke", "scribe"])
+        .ok();
     scene.server.kill();
     scene.server.start_again();
     scene.server.unseal().ok();
@@ -107,14 +172,27 @@ fn an_operator_joins_by_invitation_and_may_do_what_the_role_says() {
     let server = Installation::ready();
     server.cli(&["namespace", "create", "shop"]).ok();
     server.put("shop", "api/key", b"x");
-    let code = server.cli(&["operator", "invite", "bob", "--role", "auditor@shop"]).ok().text();
+    let code = server
+        .cli(&["operator", "invite", "bob", "--role", "auditor@shop"])
+        .ok()
+        .text();
     let home = server.folder().join("bob");
-    server.cli_in(&home, PASSPHRASE, &["operator", "join", &code], b"").ok();
+    server
+        .cli_in(&home, PASSPHRASE, &["operator", "join", &code], b"")
+        .ok();
     let bob = |arguments: &[&str]| server.cli_in(&home, PASSPHRASE, arguments, b"");
     bob(&["-n", "shop", "secret", "list"]).ok();
-    let _ = bob(&["-n", "shop", "secret", "get", "api/key"]).code(77).says("forbidden");
-    let _ = bob(&["-n", "shop", "secret", "delete", "api/key"]).code(77).says("forbidden");
-    let _ = bob(&["namespace", "create", "mine"]).code(77).says("forbidden");
+    let _ = bob(&["-n", "shop", "secret", "get", "api/key"])
+        .code(77)
+        .says("forbidden");
+    let _ = bob(&["-n", "shop", "secret", "delete", "api/key"])
+        .code(77)
+        .says("forbidden");
+    let _ = bob(&["namespace", "create", "mine"])
+        .code(77)
+        .says("forbidden");
     server.cli(&["operator", "revoke", "bob"]).ok();
-    let _ = bob(&["-n", "shop", "secret", "list"]).code(77).says("revoked");
+    let _ = bob(&["-n", "shop", "secret", "list"])
+        .code(77)
+        .says("revoked");
 }

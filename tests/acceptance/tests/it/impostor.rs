@@ -5,23 +5,30 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
-/// Listens where the server was, keeps what it is sent, and answers everything
-/// with a session that it made up.
-fn pose_as(address: &str) -> Arc<Mutex<Vec<u8>>> {
+/// Listens where the server was, keeps what it is sent, answers with the status
+/// that the server once gave to anybody, and else with a session that it made up.
+fn pose_as(address: &str, status: String) -> Arc<Mutex<Vec<u8>>> {
     let listener = TcpListener::bind(address).unwrap();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let hears = Arc::clone(&heard);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            stream.set_read_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
+            stream
+                .set_read_timeout(Some(std::time::Duration::from_millis(500)))
+                .unwrap();
             let mut buffer = [0u8; 8192];
             while let Ok(length @ 1..) = stream.read(&mut buffer) {
                 hears.lock().unwrap().extend_from_slice(&buffer[..length]);
-                let body = concat!(
+                let session = concat!(
                     r#"{"session_id":"AQ","mac_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","#,
                     r#""expires_at":"2099-01-01T00:00:00.000Z","server_signature":"AAAA"}"#
                 );
+                let body = if buffer.starts_with(b"GET /v1/status") {
+                    &status
+                } else {
+                    session
+                };
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ";
                 // A client that has seen enough hangs up.
                 let _ = write!(stream, "{head}{}\r\n\r\n{body}", body.len());
@@ -35,10 +42,17 @@ fn pose_as(address: &str) -> Arc<Mutex<Vec<u8>>> {
 fn neither_operator_nor_daemon_gives_anything_to_an_impostor() {
     let mut scene = Scene::set();
     scene.approved(&["API_KEY"]);
+    let status = scene.server.cli(&["--json", "status"]).ok().text();
     scene.server.stop();
-    let heard = pose_as(scene.server.url().trim_start_matches("http://"));
+    let heard = pose_as(scene.server.url().trim_start_matches("http://"), status);
 
-    let put = scene.server.cli_with(&["-n", "shop", "secret", "put", "api/key"], CANARY.as_bytes()).code(77);
+    let put = scene
+        .server
+        .cli_with(
+            &["-n", "shop", "secret", "put", "api/key"],
+            CANARY.as_bytes(),
+        )
+        .code(77);
     let _ = put.says("not signed by the server's key");
     let ran = scene.run(&["API_KEY"], &["sh", "-c", "echo started"]);
     assert_ne!(ran.code, 0, "{ran:?}");

@@ -8,11 +8,21 @@ use std::time::Duration;
 fn neither_value_nor_passphrase_is_in_files_arguments_or_environments() {
     let mut scene = Scene::set();
     scene.approved(&["API_KEY"]);
-    scene.server.cli(&["-n", "shop", "secret", "get", "api/key"]).ok();
-    let mut child = scene.daemon.spawn_for(scene.server.folder(), "orders", &["API_KEY"], &["sleep", "300"]);
+    scene
+        .server
+        .cli(&["-n", "shop", "secret", "get", "api/key"])
+        .ok();
+    let mut child = scene.daemon.spawn_for(
+        scene.server.folder(),
+        "orders",
+        &["API_KEY"],
+        &["sleep", "300"],
+    );
     until("the command has the value", Duration::from_secs(20), || {
         let environment = std::fs::read(format!("/proc/{}/environ", child.id())).ok()?;
-        String::from_utf8_lossy(&environment).contains(CANARY).then_some(())
+        String::from_utf8_lossy(&environment)
+            .contains(CANARY)
+            .then_some(())
     });
     for value in [CANARY, PASSPHRASE] {
         let mut search = Search::new(value);
@@ -51,7 +61,11 @@ fn server_and_daemon_cannot_be_dumped_and_their_files_are_private() {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
-            let mode = std::fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o077;
+            let mode = std::fs::symlink_metadata(&path)
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o077;
             assert_eq!(mode, 0, "{} can be used by others", path.display());
             if path.is_dir() {
                 folders.push(path);

@@ -14,6 +14,7 @@ mod durability;
 mod http;
 mod identity;
 mod impostor;
+mod installed;
 mod leaks;
 mod main_job;
 mod namespaces;

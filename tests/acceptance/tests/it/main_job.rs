@@ -5,14 +5,27 @@ use crate::scene::{CANARY, Scene};
 #[test]
 fn the_first_run_waits_for_a_yes_and_then_the_command_has_the_values() {
     let scene = Scene::set();
-    let pending = scene.run(&["API_KEY"], &["sh", "-c", "echo started"]).code(75);
+    let pending = scene
+        .run(&["API_KEY"], &["sh", "-c", "echo started"])
+        .code(75);
     assert_eq!(pending.text(), "", "the command must not have started");
     let request = scene.waiting();
-    let pending = pending.says(&request).says("API_KEY").says(&format!("procura request approve {request} -n shop"));
+    let pending = pending
+        .says(&request)
+        .says("API_KEY")
+        .says(&format!("procura request approve {request} -n shop"));
     assert!(!pending.stderr.contains("DB_URL"), "{}", pending.stderr);
 
-    scene.server.cli(&["-n", "shop", "request", "approve", &request]).ok();
-    let ran = scene.run(&["API_KEY"], &["sh", "-c", "printf %s \"$API_KEY\"; test -z \"$DB_URL\""]).ok();
+    scene
+        .server
+        .cli(&["-n", "shop", "request", "approve", &request])
+        .ok();
+    let ran = scene
+        .run(
+            &["API_KEY"],
+            &["sh", "-c", "printf %s \"$API_KEY\"; test -z \"$DB_URL\""],
+        )
+        .ok();
     assert_eq!(ran.stdout, CANARY.as_bytes());
 }
 
@@ -29,11 +42,34 @@ fn a_second_request_for_the_same_does_not_ask_twice() {
 fn a_subset_of_a_grant_passes_by_itself_and_more_does_not() {
     let scene = Scene::set();
     scene.approved(&["API_KEY", "DB_URL"]);
-    scene.run(&["DB_URL"], &["sh", "-c", "test \"$DB_URL\" = db-url-of-the-shop && test -z \"$API_KEY\""]).ok();
+    scene
+        .run(
+            &["DB_URL"],
+            &[
+                "sh",
+                "-c",
+                "test \"$DB_URL\" = db-url-of-the-shop && test -z \"$API_KEY\"",
+            ],
+        )
+        .ok();
 
     scene.server.put("shop", "mail/key", b"m");
-    scene.server.cli(&["-n", "shop", "project", "set", "orders", "--env", "MAIL_KEY=mail/key"]).ok();
-    let _ = scene.run(&["DB_URL", "MAIL_KEY"], &["true"]).code(75).says("MAIL_KEY");
+    scene
+        .server
+        .cli(&[
+            "-n",
+            "shop",
+            "project",
+            "set",
+            "orders",
+            "--env",
+            "MAIL_KEY=mail/key",
+        ])
+        .ok();
+    let _ = scene
+        .run(&["DB_URL", "MAIL_KEY"], &["true"])
+        .code(75)
+        .says("MAIL_KEY");
 }
 
 #[test]
@@ -41,8 +77,15 @@ fn an_approved_subset_satisfies_requests_for_that_subset() {
     let scene = Scene::set();
     let _ = scene.run(&["API_KEY", "DB_URL"], &["true"]).code(75);
     let request = scene.waiting();
-    scene.server.cli(&["-n", "shop", "request", "approve", &request, "--names", "DB_URL"]).ok();
-    scene.run(&["DB_URL"], &["sh", "-c", "test -n \"$DB_URL\""]).ok();
+    scene
+        .server
+        .cli(&[
+            "-n", "shop", "request", "approve", &request, "--names", "DB_URL",
+        ])
+        .ok();
+    scene
+        .run(&["DB_URL"], &["sh", "-c", "test -n \"$DB_URL\""])
+        .ok();
     let _ = scene.run(&["API_KEY"], &["true"]).code(75);
     let _ = scene.run(&["API_KEY", "DB_URL"], &["true"]).code(75);
 }
@@ -52,8 +95,14 @@ fn a_denied_request_delivers_nothing() {
     let scene = Scene::set();
     let _ = scene.run(&["API_KEY"], &["true"]).code(75);
     let request = scene.waiting();
-    scene.server.cli(&["-n", "shop", "request", "deny", &request]).ok();
-    let again = scene.server.cli(&["-n", "shop", "request", "approve", &request]).code(77);
+    scene
+        .server
+        .cli(&["-n", "shop", "request", "deny", &request])
+        .ok();
+    let again = scene
+        .server
+        .cli(&["-n", "shop", "request", "approve", &request])
+        .code(77);
     let _ = again.says("denied");
     let asked_anew = scene.run(&["API_KEY"], &["sh", "-c", "echo started"]);
     assert!([75, 77].contains(&asked_anew.code), "{asked_anew:?}");
@@ -65,8 +114,13 @@ fn withdrawal_stops_the_very_next_read() {
     let scene = Scene::set();
     let grant = scene.approved(&["API_KEY"]);
     scene.run(&["API_KEY"], &["true"]).ok();
-    scene.server.cli(&["-n", "shop", "grant", "withdraw", &grant]).ok();
-    let stopped = scene.run(&["API_KEY"], &["sh", "-c", "echo started"]).code(75);
+    scene
+        .server
+        .cli(&["-n", "shop", "grant", "withdraw", &grant])
+        .ok();
+    let stopped = scene
+        .run(&["API_KEY"], &["sh", "-c", "echo started"])
+        .code(75);
     assert_eq!(stopped.text(), "");
 }
 
@@ -74,14 +128,35 @@ fn withdrawal_stops_the_very_next_read() {
 fn withdrawal_lists_the_processes_that_still_hold_values() {
     let scene = Scene::set();
     let grant = scene.approved(&["API_KEY"]);
-    let mut child = scene.daemon.spawn_for(scene.server.folder(), "orders", &["API_KEY"], &["sleep", "300"]);
-    procura_acceptance::until("the command runs", std::time::Duration::from_secs(20), || {
-        let command = std::fs::read(format!("/proc/{}/cmdline", child.id())).ok()?;
-        command.starts_with(b"sleep").then_some(())
-    });
-    let withdrawn = scene.server.cli(&["-n", "shop", "--json", "grant", "withdraw", &grant]).ok().json();
-    assert_eq!(withdrawn["running"].as_array().unwrap().len(), 1, "{withdrawn}");
-    assert_eq!(withdrawn["running"][0]["caller"]["pid"], child.id(), "{withdrawn}");
+    let mut child = scene.daemon.spawn_for(
+        scene.server.folder(),
+        "orders",
+        &["API_KEY"],
+        &["sleep", "300"],
+    );
+    procura_acceptance::until(
+        "the command runs",
+        std::time::Duration::from_secs(20),
+        || {
+            let command = std::fs::read(format!("/proc/{}/cmdline", child.id())).ok()?;
+            command.starts_with(b"sleep").then_some(())
+        },
+    );
+    let withdrawn = scene
+        .server
+        .cli(&["-n", "shop", "--json", "grant", "withdraw", &grant])
+        .ok()
+        .json();
+    assert_eq!(
+        withdrawn["running"].as_array().unwrap().len(),
+        1,
+        "{withdrawn}"
+    );
+    assert_eq!(
+        withdrawn["running"][0]["caller"]["pid"],
+        child.id(),
+        "{withdrawn}"
+    );
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -91,9 +166,22 @@ fn a_grant_covers_new_versions_and_not_a_remapped_name() {
     let scene = Scene::set();
     scene.approved(&["API_KEY"]);
     scene.server.put("shop", "api/key", b"the second version");
-    let ran = scene.run(&["API_KEY"], &["sh", "-c", "printf %s \"$API_KEY\""]).ok();
+    let ran = scene
+        .run(&["API_KEY"], &["sh", "-c", "printf %s \"$API_KEY\""])
+        .ok();
     assert_eq!(ran.stdout, b"the second version");
-    scene.server.cli(&["-n", "shop", "project", "set", "orders", "--env", "API_KEY=db/url"]).ok();
+    scene
+        .server
+        .cli(&[
+            "-n",
+            "shop",
+            "project",
+            "set",
+            "orders",
+            "--env",
+            "API_KEY=db/url",
+        ])
+        .ok();
     let _ = scene.run(&["API_KEY"], &["true"]).code(75);
 }
 
@@ -101,7 +189,10 @@ fn a_grant_covers_new_versions_and_not_a_remapped_name() {
 fn a_value_that_cannot_be_had_fails_the_whole_run() {
     let scene = Scene::set();
     scene.approved(&["API_KEY", "DB_URL"]);
-    scene.server.cli(&["-n", "shop", "secret", "delete", "db/url"]).ok();
+    scene
+        .server
+        .cli(&["-n", "shop", "secret", "delete", "db/url"])
+        .ok();
     let failed = scene.run(&["API_KEY", "DB_URL"], &["sh", "-c", "echo started"]);
     assert!([75, 77].contains(&failed.code), "{failed:?}");
     assert_eq!(failed.text(), "", "no partial environment");
@@ -110,7 +201,20 @@ fn a_value_that_cannot_be_had_fails_the_whole_run() {
 #[test]
 fn an_agent_that_the_project_does_not_name_may_not_even_ask() {
     let scene = Scene::set();
-    scene.server.cli(&["-n", "shop", "project", "set", "orders", "--remove-agent", "scribe"]).ok();
-    let refused = scene.run(&["API_KEY"], &["sh", "-c", "echo started"]).code(77);
+    scene
+        .server
+        .cli(&[
+            "-n",
+            "shop",
+            "project",
+            "set",
+            "orders",
+            "--remove-agent",
+            "scribe",
+        ])
+        .ok();
+    let refused = scene
+        .run(&["API_KEY"], &["sh", "-c", "echo started"])
+        .code(77);
     assert_eq!(refused.text(), "");
 }

@@ -23,7 +23,9 @@ impl Scene {
         server.put("shop", "db/url", b"db-url-of-the-shop");
         let daemon = Daemon::start(server.folder(), "host");
         join(&server, &daemon, "shop", "scribe");
-        let set = ["-n", "shop", "project", "set", "orders", "--agent", "scribe"];
+        let set = [
+            "-n", "shop", "project", "set", "orders", "--agent", "scribe",
+        ];
         let env = ["--env", "API_KEY=api/key", "--env", "DB_URL=db/url"];
         server.cli(&[&set[..], &env[..]].concat()).ok();
         Self { daemon, server }
@@ -31,20 +33,27 @@ impl Scene {
 
     /// The agent runs a command for the project, asking for `names`.
     pub(crate) fn run(&self, names: &[&str], command: &[&str]) -> Outcome {
-        self.daemon.run_for(self.server.folder(), "orders", names, command)
+        self.daemon
+            .run_for(self.server.folder(), "orders", names, command)
     }
 
     /// Asks for `names` and has all of them approved.
     pub(crate) fn approved(&self, names: &[&str]) -> String {
         let _ = self.run(names, &["true"]).code(75);
         let request = self.waiting();
-        self.server.cli(&["-n", "shop", "request", "approve", &request]).ok();
+        self.server
+            .cli(&["-n", "shop", "request", "approve", &request])
+            .ok();
         request
     }
 
     /// The one request that waits.
     pub(crate) fn waiting(&self) -> String {
-        let list = self.server.cli(&["-n", "shop", "--json", "request", "list"]).ok().json();
+        let list = self
+            .server
+            .cli(&["-n", "shop", "--json", "request", "list"])
+            .ok()
+            .json();
         let requests = list["requests"].as_array().unwrap().clone();
         assert_eq!(requests.len(), 1, "{list}");
         requests[0]["id"].as_str().unwrap().to_owned()
@@ -53,6 +62,9 @@ impl Scene {
 
 /// Makes the agent and joins a device for it.
 pub(crate) fn join(server: &Installation, daemon: &Daemon, namespace: &str, label: &str) {
-    let code = server.cli(&["-n", namespace, "agent", "add", label]).ok().text();
+    let code = server
+        .cli(&["-n", namespace, "agent", "add", label])
+        .ok()
+        .text();
     daemon.join(&code).ok();
 }

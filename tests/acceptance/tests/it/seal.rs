@@ -9,12 +9,20 @@ fn a_restart_is_sealed_and_nothing_can_be_read_until_an_unseal() {
     scene.approved(&["API_KEY"]);
     assert_eq!(scene.server.stop(), Some(0));
     scene.server.start_again();
-    let _ = scene.server.cli(&["-n", "shop", "secret", "get", "api/key"]).code(77).says("sealed");
-    let refused = scene.run(&["API_KEY"], &["sh", "-c", "echo started"]).code(77);
+    let _ = scene
+        .server
+        .cli(&["-n", "shop", "secret", "get", "api/key"])
+        .code(77)
+        .says("sealed");
+    let refused = scene
+        .run(&["API_KEY"], &["sh", "-c", "echo started"])
+        .code(77);
     assert_eq!(refused.says("sealed").text(), "");
     scene.server.unseal().ok();
     // The daemon ran all the while and needs no restart.
-    let ran = scene.run(&["API_KEY"], &["sh", "-c", "printf %s \"$API_KEY\""]).ok();
+    let ran = scene
+        .run(&["API_KEY"], &["sh", "-c", "printf %s \"$API_KEY\""])
+        .ok();
     assert_eq!(ran.stdout, CANARY.as_bytes());
 }
 
@@ -24,7 +32,10 @@ fn a_wrong_passphrase_opens_nothing() {
     server.stop();
     server.start_again();
     let home = server.home();
-    let _ = server.cli_in(&home, "not the passphrase at all", &["unseal"], b"").code(77).says("wrong_passphrase");
+    let _ = server
+        .cli_in(&home, "not the passphrase at all", &["unseal"], b"")
+        .code(77)
+        .says("wrong_passphrase");
     let status = server.cli(&["--json", "status"]).ok().json();
     assert_eq!(status["sealed"], true, "{status}");
     server.unseal().ok();
@@ -37,12 +48,22 @@ fn wrong_passphrases_slow_the_next_try() {
     server.start_again();
     let wrong = || {
         let begin = std::time::Instant::now();
-        let _ = server.cli_in(&server.home(), "not the passphrase at all", &["unseal"], b"").code(77);
+        let _ = server
+            .cli_in(
+                &server.home(),
+                "not the passphrase at all",
+                &["unseal"],
+                b"",
+            )
+            .code(77);
         begin.elapsed()
     };
     let first = wrong();
     let later = (0..4).map(|_| wrong()).max().unwrap();
-    assert!(later > first * 2, "the first took {first:?}, the slowest of four more {later:?}");
+    assert!(
+        later > first * 2,
+        "the first took {first:?}, the slowest of four more {later:?}"
+    );
 }
 
 #[test]
@@ -60,13 +81,17 @@ fn a_new_passphrase_replaces_the_old_one() {
     server.cli(&["namespace", "create", "shop"]).ok();
     server.put("shop", "a", b"value from before");
     let new = "another passphrase for the vault";
-    server.cli_lines(&server.home(), &[PASSPHRASE, new], &["passphrase"]).ok();
+    server
+        .cli_lines(&server.home(), &[PASSPHRASE, new], &["passphrase"])
+        .ok();
     server.stop();
     server.start_again();
     let home = server.home();
     let _ = server.unseal().code(77).says("wrong_passphrase");
     server.cli_in(&home, new, &["unseal"], b"").ok();
-    let read = server.cli_in(&home, new, &["-n", "shop", "secret", "get", "a"], b"").ok();
+    let read = server
+        .cli_in(&home, new, &["-n", "shop", "secret", "get", "a"], b"")
+        .ok();
     assert_eq!(read.text(), "value from before");
 }
 
@@ -74,9 +99,14 @@ fn a_new_passphrase_replaces_the_old_one() {
 fn init_is_done_once_and_a_short_passphrase_is_refused() {
     let server = Installation::empty();
     let home = server.home();
-    let _ = server.cli_in(&home, "short", &["init", "--owner", "alice"], b"").says("12 characters");
+    let _ = server
+        .cli_in(&home, "short", &["init", "--owner", "alice"], b"")
+        .says("12 characters");
     server.cli(&["init", "--owner", "alice"]).ok();
-    let _ = server.cli(&["init", "--owner", "mallory"]).code(78).says("belongs to an installation already");
+    let _ = server
+        .cli(&["init", "--owner", "mallory"])
+        .code(78)
+        .says("belongs to an installation already");
     // Without what the owner's side remembers, the server itself refuses.
     std::fs::remove_dir_all(server.home().join("operator")).unwrap();
     let _ = server.cli(&["init", "--owner", "mallory"]).code(77);

@@ -9,7 +9,10 @@ fn at_a_terminal(command: &str) -> (Scene, Terminal, String) {
     scene.approved(&["API_KEY"]);
     let script = scene.server.folder().join("command.sh");
     std::fs::write(&script, command).unwrap();
-    let words = scene.daemon.run_arguments("orders", &["API_KEY"], &["sh", script.to_str().unwrap()]);
+    let words =
+        scene
+            .daemon
+            .run_arguments("orders", &["API_KEY"], &["sh", script.to_str().unwrap()]);
     let line = format!(
         "PROCURA_HOME={} PROCURA_SOCKET={} {} {}",
         scene.daemon.home().display(),
@@ -34,7 +37,9 @@ fn ctrl_c_reaches_the_command_and_the_shell_sees_128_plus_2() {
 
 #[test]
 fn a_command_may_handle_ctrl_c_itself() {
-    let (_scene, terminal, line) = at_a_terminal("trap 'echo; echo caught; exit 7' INT; echo begun; while :; do sleep 1; done");
+    let (_scene, terminal, line) = at_a_terminal(
+        "trap 'echo; echo caught; exit 7' INT; echo begun; while :; do sleep 1; done",
+    );
     terminal.line(&line);
     terminal.shows("begun");
     terminal.key("C-c");
@@ -82,9 +87,15 @@ fn exit_codes_and_signals_are_the_commands_own() {
         let ran = scene.run(&["API_KEY"], &["sh", "-c", &format!("exit {code}")]);
         assert_eq!(ran.code.to_string(), code);
     }
-    let _ = scene.run(&["API_KEY"], &["sh", "-c", "kill -9 $$"]).code(128 + 9);
-    let _ = scene.run(&["API_KEY"], &["sh", "-c", "kill -TERM $$"]).code(128 + 15);
-    let _ = scene.run(&["API_KEY"], &["no-such-command-anywhere"]).code(127);
+    let _ = scene
+        .run(&["API_KEY"], &["sh", "-c", "kill -9 $$"])
+        .code(128 + 9);
+    let _ = scene
+        .run(&["API_KEY"], &["sh", "-c", "kill -TERM $$"])
+        .code(128 + 15);
+    let _ = scene
+        .run(&["API_KEY"], &["no-such-command-anywhere"])
+        .code(127);
     let _ = scene.run(&["API_KEY"], &["/etc/passwd"]).code(126);
 }
 
@@ -92,18 +103,34 @@ fn exit_codes_and_signals_are_the_commands_own() {
 fn everything_else_is_as_it_would_be_without_us() {
     let scene = Scene::set();
     scene.approved(&["API_KEY"]);
-    let look = "pwd; ulimit -n; ulimit -c; umask; echo $KEPT; cat; ls /proc/self/fd | wc -l; ps -o ni= $$";
+    let look =
+        "pwd; ulimit -n; ulimit -c; umask; echo $KEPT; cat; ls /proc/self/fd | wc -l; ps -o ni= $$";
     let command = ["sh", "-c", look];
     let with: Vec<String> = scene.daemon.run_arguments("orders", &["API_KEY"], &command);
     let seen = |words: Vec<&str>| {
         let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", "ulimit -n 500; ulimit -c 100; umask 027; exec \"$0\" \"$@\""]).args(words);
-        shell.current_dir("/tmp").env("KEPT", "kept").stdin(std::fs::File::open("/etc/hostname").unwrap());
-        shell.env("PROCURA_HOME", scene.daemon.home()).env("PROCURA_SOCKET", scene.daemon.socket());
-        procura_acceptance::Outcome::from(shell.output().unwrap()).ok().text()
+        shell
+            .args([
+                "-c",
+                "ulimit -n 500; ulimit -c 100; umask 027; exec \"$0\" \"$@\"",
+            ])
+            .args(words);
+        shell
+            .current_dir("/tmp")
+            .env("KEPT", "kept")
+            .stdin(std::fs::File::open("/etc/hostname").unwrap());
+        shell
+            .env("PROCURA_HOME", scene.daemon.home())
+            .env("PROCURA_SOCKET", scene.daemon.socket());
+        procura_acceptance::Outcome::from(shell.output().unwrap())
+            .ok()
+            .text()
     };
     let procura = program("procura");
-    let ours = [procura.to_str().unwrap()].into_iter().chain(with.iter().map(String::as_str)).collect();
+    let ours = [procura.to_str().unwrap()]
+        .into_iter()
+        .chain(with.iter().map(String::as_str))
+        .collect();
     assert_eq!(seen(ours), seen(command.to_vec()));
 }
 
@@ -111,18 +138,34 @@ fn everything_else_is_as_it_would_be_without_us() {
 fn variables_that_steer_the_loader_are_dropped() {
     let scene = Scene::set();
     scene.approved(&["API_KEY"]);
-    let words = scene.daemon.run_arguments("orders", &["API_KEY"], &["sh", "-c", "echo [$LD_LIBRARY_PATH$LD_AUDIT]"]);
+    let words = scene.daemon.run_arguments(
+        "orders",
+        &["API_KEY"],
+        &["sh", "-c", "echo [$LD_LIBRARY_PATH$LD_AUDIT]"],
+    );
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let mut procura = scene.daemon.procura(&words);
-    procura.env("LD_LIBRARY_PATH", "/nowhere").env("LD_AUDIT", "/nowhere/x.so");
-    assert_eq!(procura_acceptance::Outcome::from(procura.output().unwrap()).ok().text(), "[]");
+    procura
+        .env("LD_LIBRARY_PATH", "/nowhere")
+        .env("LD_AUDIT", "/nowhere/x.so");
+    assert_eq!(
+        procura_acceptance::Outcome::from(procura.output().unwrap())
+            .ok()
+            .text(),
+        "[]"
+    );
 }
 
 #[test]
 fn the_commands_pid_is_the_one_that_was_started() {
     let scene = Scene::set();
     scene.approved(&["API_KEY"]);
-    let mut child = scene.daemon.spawn_for(scene.server.folder(), "orders", &["API_KEY"], &["sleep", "300"]);
+    let mut child = scene.daemon.spawn_for(
+        scene.server.folder(),
+        "orders",
+        &["API_KEY"],
+        &["sleep", "300"],
+    );
     procura_acceptance::until("the command", std::time::Duration::from_secs(20), || {
         let comm = std::fs::read_to_string(format!("/proc/{}/comm", child.id())).ok()?;
         (comm.trim() == "sleep").then_some(())

@@ -20,7 +20,10 @@ fn rows() -> BTreeMap<String, Row> {
             let [layer, name, _holds, outside] = cells.as_slice() else {
                 panic!("a row of the crate table has other than four cells: {cells:?}");
             };
-            let outside = outside.split(',').map(str::trim).filter(|name| !name.is_empty());
+            let outside = outside
+                .split(',')
+                .map(str::trim)
+                .filter(|name| !name.is_empty());
             let row = Row {
                 place,
                 layer: layer.parse().expect("a layer is a number"),
@@ -29,19 +32,27 @@ fn rows() -> BTreeMap<String, Row> {
             (package_name(name), row)
         })
         .collect();
-    assert!(rows.len() >= 16, "the crate table has only {} rows", rows.len());
+    assert!(
+        rows.len() >= 16,
+        "the crate table has only {} rows",
+        rows.len()
+    );
     rows
 }
 
 /// `bin/procurad` is the package `procurad`; `types` is `procura-types`.
 fn package_name(cell: &str) -> String {
-    cell.strip_prefix("bin/").map_or_else(|| format!("procura-{cell}"), str::to_owned)
+    cell.strip_prefix("bin/")
+        .map_or_else(|| format!("procura-{cell}"), str::to_owned)
 }
 
 /// The packages of the product: those in `crates/` and `bin/`.
 fn product(metadata: &Metadata) -> impl Iterator<Item = &Package> {
     metadata.workspace_packages().into_iter().filter(|package| {
-        let manifest = package.manifest_path.strip_prefix(&metadata.workspace_root).unwrap();
+        let manifest = package
+            .manifest_path
+            .strip_prefix(&metadata.workspace_root)
+            .unwrap();
         manifest.starts_with("crates") || manifest.starts_with("bin")
     })
 }
@@ -49,7 +60,9 @@ fn product(metadata: &Metadata) -> impl Iterator<Item = &Package> {
 #[test]
 fn every_crate_has_one_row_and_every_row_is_a_crate() {
     let metadata = metadata();
-    let mut found: Vec<_> = product(&metadata).map(|package| package.name.to_string()).collect();
+    let mut found: Vec<_> = product(&metadata)
+        .map(|package| package.name.to_string())
+        .collect();
     found.sort();
     assert_eq!(found, rows().into_keys().collect::<Vec<_>>());
 }
@@ -67,14 +80,23 @@ fn a_crate_uses_only_those_above_it() {
     let mut wrong = Vec::new();
     for package in product(&metadata) {
         let own = &rows[package.name.as_str()];
-        let inner = package.dependencies.iter().filter(|dep| dep.kind != DependencyKind::Development);
+        let inner = package
+            .dependencies
+            .iter()
+            .filter(|dep| dep.kind != DependencyKind::Development);
         for dependency in inner {
-            if rows.get(&dependency.name).is_some_and(|row| row.place >= own.place) {
+            if rows
+                .get(&dependency.name)
+                .is_some_and(|row| row.place >= own.place)
+            {
                 wrong.push(format!("{} uses {}", package.name, dependency.name));
             }
         }
     }
-    assert!(wrong.is_empty(), "dependencies that do not point down: {wrong:?}");
+    assert!(
+        wrong.is_empty(),
+        "dependencies that do not point down: {wrong:?}"
+    );
 }
 
 #[test]
@@ -92,12 +114,18 @@ fn listed_outside_libraries_are_used_only_where_they_are_listed() {
             .collect();
         for name in &names {
             if restricted.contains(name) && !own.outside.contains(name) {
-                wrong.push(format!("{} uses {name}, which the table gives to others", package.name));
+                wrong.push(format!(
+                    "{} uses {name}, which the table gives to others",
+                    package.name
+                ));
             }
         }
         for name in &own.outside {
             if !names.contains(&name) {
-                wrong.push(format!("{} does not use {name}, which the table gives to it", package.name));
+                wrong.push(format!(
+                    "{} does not use {name}, which the table gives to it",
+                    package.name
+                ));
             }
         }
     }

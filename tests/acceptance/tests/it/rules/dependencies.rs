@@ -10,46 +10,89 @@ use std::process::Command;
 /// optional packages that no feature switches on.
 fn built_from(name: &str) -> BTreeSet<String> {
     let tree = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--edges=normal,build", "--prefix=none", "--format={p}", "--package", name])
+        .args([
+            "tree",
+            "--locked",
+            "--edges=normal,build",
+            "--prefix=none",
+            "--format={p}",
+            "--package",
+            name,
+        ])
         .current_dir(super::root())
         .output()
         .unwrap();
-    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    assert!(
+        tree.status.success(),
+        "{}",
+        String::from_utf8_lossy(&tree.stderr)
+    );
     let lines = String::from_utf8(tree.stdout).unwrap();
-    lines.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+    lines
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn assert_not_built_from(program: &str, banned: &[&str]) {
     let all = built_from(program);
-    assert!(all.contains(program), "cargo tree says nothing of {program}");
+    assert!(
+        all.contains(program),
+        "cargo tree says nothing of {program}"
+    );
     let wrong: Vec<_> = banned.iter().filter(|name| all.contains(**name)).collect();
     assert!(wrong.is_empty(), "{program} is built from {wrong:?}");
 }
 
 #[test]
 fn the_daemon_links_neither_store_nor_domain() {
-    let domain = ["procura-store", "procura-record", "procura-vault", "procura-identity", "procura-authority"];
+    let domain = [
+        "procura-store",
+        "procura-record",
+        "procura-vault",
+        "procura-identity",
+        "procura-authority",
+    ];
     assert_not_built_from("procurad", &domain);
     assert_not_built_from("procurad", &["procura-server", "rusqlite", "axum"]);
 }
 
 #[test]
 fn the_client_links_neither_store_nor_domain() {
-    let domain = ["procura-store", "procura-record", "procura-vault", "procura-identity", "procura-authority"];
+    let domain = [
+        "procura-store",
+        "procura-record",
+        "procura-vault",
+        "procura-identity",
+        "procura-authority",
+    ];
     assert_not_built_from("procura-client", &domain);
 }
 
 #[test]
 fn pure_crates_link_no_runtime_and_no_database() {
     for pure in ["types", "crypto", "directory", "proof", "policy", "ledger"] {
-        assert_not_built_from(&format!("procura-{pure}"), &["tokio", "hyper", "rusqlite", "axum"]);
+        assert_not_built_from(
+            &format!("procura-{pure}"),
+            &["tokio", "hyper", "rusqlite", "axum"],
+        );
     }
 }
 
 #[test]
 fn no_program_has_a_second_provider_of_cryptography() {
     for program in ["procura", "procurad"] {
-        let others = ["ring", "openssl", "openssl-sys", "native-tls", "ed25519-dalek", "p256", "aes-gcm", "boring"];
+        let others = [
+            "ring",
+            "openssl",
+            "openssl-sys",
+            "native-tls",
+            "ed25519-dalek",
+            "p256",
+            "aes-gcm",
+            "boring",
+        ];
         assert_not_built_from(program, &others);
     }
 }
@@ -63,18 +106,27 @@ fn acceptable(licence: &str) -> bool {
 
 #[test]
 fn licences_without_gpl() {
-    assert!(acceptable("MIT OR GPL-2.0") && acceptable("Apache-2.0 AND MIT") && acceptable("MIT/Apache-2.0"));
+    assert!(
+        acceptable("MIT OR GPL-2.0")
+            && acceptable("Apache-2.0 AND MIT")
+            && acceptable("MIT/Apache-2.0")
+    );
     assert!(!acceptable("GPL-3.0-only") && !acceptable("AGPL-3.0 AND MIT"));
     let metadata = metadata();
     let wrong: Vec<_> = metadata
         .packages
         .iter()
-        .filter(|package| !package.license.as_deref().is_some_and(acceptable) && package.license_file.is_none())
+        .filter(|package| {
+            !package.license.as_deref().is_some_and(acceptable) && package.license_file.is_none()
+        })
         .map(|package| format!("{} {:?}", package.name, package.license))
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     let own = metadata.workspace_packages();
-    assert!(own.iter().all(|package| package.license.as_deref() == Some("Apache-2.0 OR MIT")));
+    assert!(
+        own.iter()
+            .all(|package| package.license.as_deref() == Some("Apache-2.0 OR MIT"))
+    );
 }
 
 #[test]
@@ -108,5 +160,8 @@ fn every_direct_dependency_is_explained() {
         .map(|dependency| dependency.name.clone())
         .collect();
     let unexplained: Vec<_> = used.difference(&explained).collect();
-    assert!(unexplained.is_empty(), "without a line in docs/adr: {unexplained:?}");
+    assert!(
+        unexplained.is_empty(),
+        "without a line in docs/adr: {unexplained:?}"
+    );
 }

@@ -20,8 +20,13 @@ fn exit_codes() {
 
 #[test]
 fn purposes_of_envelopes() {
-    let coded: Vec<&str> = procura_crypto::Purpose::ALL.iter().map(|purpose| purpose.as_str()).collect();
-    let documented: Vec<String> =
-        table(&read("spec/purposes.md"), "purpose").into_iter().map(|row| row[0].clone()).collect();
+    let coded: Vec<&str> = procura_crypto::Purpose::ALL
+        .iter()
+        .map(|purpose| purpose.as_str())
+        .collect();
+    let documented: Vec<String> = table(&read("spec/purposes.md"), "purpose")
+        .into_iter()
+        .map(|row| row[0].clone())
+        .collect();
     assert_eq!(documented, coded);
 }

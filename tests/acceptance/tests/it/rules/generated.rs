@@ -12,17 +12,26 @@ fn compare(file: &str, yields: &str) {
         std::fs::write(&path, yields).unwrap();
     }
     let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(checked_in == yields, "{file} is not what the code yields: run ./x generate and read the diff");
+    assert!(
+        checked_in == yields,
+        "{file} is not what the code yields: run ./x generate and read the diff"
+    );
 }
 
 #[test]
 fn permission_matrix() {
-    compare("schema/permission-matrix.md", &procura_policy::permission_matrix());
+    compare(
+        "schema/permission-matrix.md",
+        &procura_policy::permission_matrix(),
+    );
 }
 
 #[test]
 fn errors() {
-    compare("spec/errors.md", &procura_server::problem::errors_markdown());
+    compare(
+        "spec/errors.md",
+        &procura_server::problem::errors_markdown(),
+    );
 }
 
 #[test]

@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 
 /// The root of the repository.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
 }
 
 /// The text of a file, named from the root.
@@ -23,18 +26,32 @@ fn read(file: &str) -> String {
 /// `first`, as trimmed cells without back-quotes; the header is not among them.
 fn table(text: &str, first: &str) -> Vec<Vec<String>> {
     let cells = |line: &str| -> Vec<String> {
-        line.trim().trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect()
+        line.trim()
+            .trim_matches('|')
+            .split('|')
+            .map(|cell| cell.trim().replace('`', ""))
+            .collect()
     };
     let mut lines = text.lines().skip_while(|line| {
         !(line.starts_with('|') && cells(line).first().is_some_and(|cell| cell == first))
     });
-    assert!(lines.next().is_some(), "no table that begins with `{first}`");
-    lines.skip(1).take_while(|line| line.starts_with('|')).map(cells).collect()
+    assert!(
+        lines.next().is_some(),
+        "no table that begins with `{first}`"
+    );
+    lines
+        .skip(1)
+        .take_while(|line| line.starts_with('|'))
+        .map(cells)
+        .collect()
 }
 
 /// What cargo knows of the workspace and all that it is built from on Linux.
 fn metadata() -> cargo_metadata::Metadata {
-    let platform = format!("--filter-platform={}-unknown-linux-gnu", std::env::consts::ARCH);
+    let platform = format!(
+        "--filter-platform={}-unknown-linux-gnu",
+        std::env::consts::ARCH
+    );
     cargo_metadata::MetadataCommand::new()
         .manifest_path(root().join("Cargo.toml"))
         .other_options(vec!["--locked".into(), platform])

@@ -10,7 +10,8 @@ fn files(ending: &str) -> Vec<PathBuf> {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
-                if !matches!(name.as_str(), "target" | "tmp" | "vectors") && !name.starts_with('.') {
+                if !matches!(name.as_str(), "target" | "tmp" | "vectors") && !name.starts_with('.')
+                {
                     walk(&path, ending, found);
                 }
             } else if name.ends_with(ending) {
@@ -32,7 +33,12 @@ fn shown(path: &Path) -> String {
 fn no_source_file_is_longer_than_800_lines() {
     let long: Vec<_> = files(".rs")
         .iter()
-        .map(|path| (std::fs::read_to_string(path).unwrap().lines().count(), shown(path)))
+        .map(|path| {
+            (
+                std::fs::read_to_string(path).unwrap().lines().count(),
+                shown(path),
+            )
+        })
         .filter(|(lines, _)| *lines > 800)
         .collect();
     assert!(long.is_empty(), "split these: {long:?}");
@@ -41,9 +47,15 @@ fn no_source_file_is_longer_than_800_lines() {
 #[test]
 fn nothing_is_left_undone_and_no_test_is_switched_off() {
     // Written in two halves, so that this file does not contain them.
-    let marks: Vec<String> = [("todo", "!("), ("unimplemented", "!("), ("#[ig", "nore"), ("FIX", "ME"), ("XX", "X:")]
-        .map(|(head, tail)| format!("{head}{tail}"))
-        .into();
+    let marks: Vec<String> = [
+        ("todo", "!("),
+        ("unimplemented", "!("),
+        ("#[ig", "nore"),
+        ("FIX", "ME"),
+        ("XX", "X:"),
+    ]
+    .map(|(head, tail)| format!("{head}{tail}"))
+    .into();
     let mut wrong = Vec::new();
     for path in files(".rs") {
         for (number, line) in std::fs::read_to_string(&path).unwrap().lines().enumerate() {
@@ -57,13 +69,17 @@ fn nothing_is_left_undone_and_no_test_is_switched_off() {
 
 #[test]
 fn no_file_is_a_drawer_for_everything() {
-    let drawers = ["utils", "util", "helpers", "helper", "common", "misc", "manager"];
+    let drawers = [
+        "utils", "util", "helpers", "helper", "common", "misc", "manager",
+    ];
     let wrong: Vec<_> = files(".rs")
         .iter()
-        .filter(|path| path.components().any(|part| {
-            let name = part.as_os_str().to_string_lossy();
-            drawers.contains(&name.trim_end_matches(".rs"))
-        }))
+        .filter(|path| {
+            path.components().any(|part| {
+                let name = part.as_os_str().to_string_lossy();
+                drawers.contains(&name.trim_end_matches(".rs"))
+            })
+        })
         .map(|path| shown(path))
         .collect();
     assert!(wrong.is_empty(), "{wrong:?}");
@@ -71,12 +87,19 @@ fn no_file_is_a_drawer_for_everything() {
 
 #[test]
 fn sql_is_in_the_store_alone() {
-    let words: Vec<String> = [("SELECT ", "value"), ("INSERT ", "INTO"), ("CREATE ", "TABLE"), ("PRAGMA ", "")]
-        .map(|(head, tail)| format!("{head}{tail}"))
-        .into();
+    let words: Vec<String> = [
+        ("SELECT ", "value"),
+        ("INSERT ", "INTO"),
+        ("CREATE ", "TABLE"),
+        ("PRAGMA ", ""),
+    ]
+    .map(|(head, tail)| format!("{head}{tail}"))
+    .into();
     let wrong: Vec<_> = files(".rs")
         .into_iter()
-        .filter(|path| shown(path).starts_with("crates/") && !shown(path).starts_with("crates/store/"))
+        .filter(|path| {
+            shown(path).starts_with("crates/") && !shown(path).starts_with("crates/store/")
+        })
         .filter(|path| {
             let text = std::fs::read_to_string(path).unwrap();
             words.iter().any(|word| text.contains(word.as_str()))
@@ -92,7 +115,11 @@ fn unsafe_code_is_where_the_architecture_page_says() {
     let word = ["unsafe", " {"].concat();
     for path in files(".rs") {
         if std::fs::read_to_string(&path).unwrap().contains(&word) {
-            assert!(page.contains(&format!("`{}`", shown(&path))), "{} is not named there", shown(&path));
+            assert!(
+                page.contains(&format!("`{}`", shown(&path))),
+                "{} is not named there",
+                shown(&path)
+            );
         }
     }
 }
@@ -102,7 +129,11 @@ fn links_between_documents_lead_somewhere() {
     let mut dead = Vec::new();
     for path in files(".md") {
         let text = std::fs::read_to_string(&path).unwrap();
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
             let file = target.split('#').next().unwrap_or_default();
             if file.is_empty() || file.contains("://") || file.contains([' ', '{', '[']) {
                 continue;

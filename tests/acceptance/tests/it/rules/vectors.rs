@@ -30,18 +30,26 @@ fn every_vector_file_is_read_by_a_test_or_listed_with_a_reason() {
         .map(|path| std::fs::read_to_string(path).unwrap())
         .collect();
     let list = read("spec/vectors/README.md");
-    let data: Vec<_> = files(&vectors).into_iter().filter(|path| !is_licence(path)).collect();
+    let data: Vec<_> = files(&vectors)
+        .into_iter()
+        .filter(|path| !is_licence(path))
+        .collect();
     assert!(data.len() >= 10, "only {} files of vectors", data.len());
     let unread: Vec<_> = data
         .iter()
         .map(|path| path.strip_prefix(&vectors).unwrap().display().to_string())
         .filter(|name| {
             let file = name.rsplit('/').next().unwrap();
-            let listed = list.lines().any(|line| line.contains(file) && line.contains("not run:"));
+            let listed = list
+                .lines()
+                .any(|line| line.contains(file) && line.contains("not run:"));
             !code.contains(file) && !listed
         })
         .collect();
-    assert!(unread.is_empty(), "neither read nor listed as `not run: reason`: {unread:?}");
+    assert!(
+        unread.is_empty(),
+        "neither read nor listed as `not run: reason`: {unread:?}"
+    );
 }
 
 #[test]
@@ -51,7 +59,10 @@ fn every_folder_of_vectors_names_its_licence() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            assert!(list.contains(&format!("{name}/")), "spec/vectors/README.md has no licence for {name}/");
+            assert!(
+                list.contains(&format!("{name}/")),
+                "spec/vectors/README.md has no licence for {name}/"
+            );
         }
     }
 }
