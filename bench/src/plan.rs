@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// Runs of each figure; the one in the middle counts.
 const RUNS: usize = 3;
@@ -68,14 +69,6 @@ impl Plan {
     pub(crate) fn run(&self) -> Outcome<Vec<Figure>> {
         // Keys that protect nothing may lie anywhere.
         lock_policy(true)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, self.measure())
-    }
-
-    async fn measure(&self) -> Outcome<Vec<Figure>> {
         let beside = std::env::current_exe()?;
         let dir = self
             .dir
@@ -83,17 +76,33 @@ impl Plan {
             .or(beside.parent())
             .ok_or("no directory for the home")?;
         let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(dir)?;
-        let mut figures = Vec::new();
-        let mut floors = None;
-        if self.wants(Part::Floors) {
+        let floors = if self.wants(Part::Floors) {
             say("floors");
-            let (mut parts, measured) = floors::measure(folder.path())?;
-            figures.extend(measured);
-            let (http, figure) = self.bare_http().await?;
-            figures.push(figure);
-            parts.http = http;
-            floors = Some(parts);
-        }
+            Some(floors::measure(folder.path())?)
+        } else {
+            None
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, self.measure(folder, floors))
+    }
+
+    async fn measure(
+        &self,
+        folder: TempDir,
+        floors: Option<(Floors, Vec<Figure>)>,
+    ) -> Outcome<Vec<Figure>> {
+        let (floors, figures) = match floors {
+            None => (None, Vec::new()),
+            Some((mut floors, mut figures)) => {
+                let (http, figure) = self.bare_http().await?;
+                floors.http = http;
+                figures.push(figure);
+                (Some(floors), figures)
+            }
+        };
         if self.only == [Part::Floors] {
             return Ok(figures);
         }

@@ -41,7 +41,9 @@ pub(crate) async fn check(
     // Told without a proof, but signed with the key that was pinned on joining.
     match status.checkpoint {
         Some(note) => accept(context, known, client, &note).await.map(drop),
-        None => Err(Failure::refused("the server is open and shows no checkpoint of its record")),
+        None => Err(Failure::refused(
+            "the server is open and shows no checkpoint of its record",
+        )),
     }
 }
 
@@ -94,7 +96,9 @@ pub(crate) async fn accept(
     if let Err(error) = files::replace(&file, note.as_bytes()) {
         // On a full disk it must still be possible to revoke and to seal; what
         // is remembered stays, and is as good as it was.
-        output::say(&format!("warning: the newest checkpoint is not remembered: {error}"));
+        output::say(&format!(
+            "warning: the newest checkpoint is not remembered: {error}"
+        ));
     }
     Ok(newest)
 }

@@ -141,6 +141,9 @@ pub(crate) fn start(home: &Home, key: &SigningKey, life: Duration) -> Result<(),
     if let Some(old) = AgentSigner::find(home) {
         old.stop()?;
     }
+    // The file with the passphrase, for one, would stay open for as long as the
+    // agent lives.
+    procura_daemon::close_all_on_exec().map_err(failed)?;
     let mut child = Command::new(std::env::current_exe().map_err(failed)?)
         .arg("__key-agent")
         .arg(home.key_agent_socket())

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use clap::Args;
 use procura_daemon::Places;
 use procura_daemon::socket::client::{self, RunOptions};
-use procura_types::ProjectName;
+use procura_types::{EnvName, ProjectName};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 /// request waits for an approver.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  procura run --project shop -- python agent.py\n  procura run --project shop --env-file .env --wait -- ./deploy.sh --all"
+    after_help = "Examples:\n  procura run --project shop -- python agent.py\n  procura run --project shop --name API_KEY --name DB_URL -- python agent.py\n  procura run --project shop --env-file .env --wait -- ./deploy.sh --all"
 )]
 pub(crate) struct Run {
     /// The project
@@ -27,6 +27,9 @@ pub(crate) struct Run {
     /// Which agent, when this machine is several: label, or namespace/label
     #[arg(long, value_name = "LABEL")]
     agent: Option<String>,
+    /// Ask for this name alone; may be given again [default: all that the project maps]
+    #[arg(long = "name", value_name = "NAME")]
+    names: Vec<EnvName>,
     /// Ask for the names in this .env file; only names are taken from it
     #[arg(long = "env-file", value_name = "F")]
     env_files: Vec<PathBuf>,
@@ -71,6 +74,7 @@ impl Run {
             procurad: None,
             project: self.project,
             agent: self.agent,
+            names: self.names,
             env_files: self.env_files,
             wait: self.wait,
             json: context.json,

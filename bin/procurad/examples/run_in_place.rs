@@ -2,7 +2,7 @@
 //! what `procura run` does, and no more.
 //!
 //! ```text
-//! run_in_place SOCKET PROCURAD PROJECT [--env-file FILE] [--wait] [--json] -- COMMAND…
+//! run_in_place SOCKET PROCURAD PROJECT [--name NAME] [--env-file FILE] [--wait] [--json] -- COMMAND…
 //! ```
 
 use procura_daemon::socket::client::{RunOptions, run};
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         procurad: Some(PathBuf::from(procurad)),
         project,
         agent: None,
+        names: Vec::new(),
         env_files: Vec::new(),
         wait: false,
         json: false,
@@ -33,6 +34,15 @@ fn main() -> ExitCode {
     };
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
+            Some("--name") => match arguments
+                .next()
+                .as_deref()
+                .and_then(std::ffi::OsStr::to_str)
+                .map(str::parse)
+            {
+                Some(Ok(name)) => options.names.push(name),
+                _ => return ExitCode::from(exit::USAGE),
+            },
             Some("--env-file") => options
                 .env_files
                 .extend(arguments.next().map(PathBuf::from)),

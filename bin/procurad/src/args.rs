@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Parser, Subcommand};
-use procura_types::ProjectName;
+use procura_types::{EnvName, ProjectName};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -77,6 +77,9 @@ pub(crate) struct ExecArgs {
     /// namespace/label.
     #[arg(long, value_name = "LABEL")]
     pub(crate) agent: Option<String>,
+    /// A name that is wanted. May be given again.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Vec<EnvName>,
     /// A .env file that names what is wanted; its values are not used.
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Vec<PathBuf>,

@@ -29,6 +29,7 @@ pub(crate) struct Session {
     pub(crate) mac_key: MacKey,
     counter: AtomicU64,
     expires: Timestamp,
+    number: u64,
 }
 
 impl Session {
@@ -48,6 +49,7 @@ pub struct SessionClient {
     client: Client,
     signer: Arc<dyn RequestSigner>,
     session: Arc<Mutex<Option<Arc<Session>>>>,
+    started: Arc<AtomicU64>,
 }
 
 impl SessionClient {
@@ -59,6 +61,7 @@ impl SessionClient {
             client,
             signer,
             session: Arc::new(Mutex::new(None)),
+            started: Arc::new(AtomicU64::new(0)),
         }
     }
 
@@ -72,6 +75,16 @@ impl SessionClient {
     #[must_use]
     pub fn signer(&self) -> &dyn RequestSigner {
         self.signer.as_ref()
+    }
+
+    /// Starts a session if there is none to use now. Its number, counted from 1
+    /// for each one that this client started: another number than before means
+    /// that the server may be another copy than before.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn session_number(&self) -> Result<u64, ClientError> {
+        Ok(self.session().await?.number)
     }
 
     /// Makes any call of the native API: the answer's JSON becomes an `Ans`, no
@@ -190,6 +203,10 @@ impl SessionClient {
             mac_key: MacKey::from_bytes(mac_key.expose())?,
             counter: AtomicU64::new(1),
             expires: answer.expires_at,
+            number: self
+                .started
+                .fetch_add(1, Ordering::Relaxed)
+                .saturating_add(1),
         })
     }
 }

@@ -115,6 +115,9 @@ impl Call<'_> {
             .server
             .start_run(self.namespace(), self.project, self.run)
             .await?;
+        // The server may have asked for a new session on the way, as one put
+        // back from a backup does.
+        self.member.check_record(&self.service.store).await?;
         Ok(answer)
     }
 

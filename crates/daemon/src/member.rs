@@ -48,7 +48,8 @@ impl fmt::Display for Users {
 /// What this host knows of the record.
 struct Record {
     seen: Option<Seen>,
-    checked: Option<Instant>,
+    /// When it was looked at, and in which session.
+    checked: Option<(Instant, u64)>,
 }
 
 impl Member {
@@ -87,13 +88,14 @@ impl Member {
     }
 
     /// Refuses a server whose record lacks what was seen of it before. Looked
-    /// at when the daemon starts to use a device, after the server was gone, and
-    /// once a minute.
+    /// at when the daemon starts to use a device, in each new session, after the
+    /// server was gone, and once a minute.
     pub(crate) async fn check_record(&self, store: &DeviceStore) -> Result<(), DaemonError> {
         let mut record = self.record.lock().await;
+        let session = self.server.session().await?;
         if record
             .checked
-            .is_some_and(|checked| checked.elapsed() < CHECK_EVERY)
+            .is_some_and(|(when, number)| number == session && when.elapsed() < CHECK_EVERY)
         {
             return Ok(());
         }
@@ -103,7 +105,7 @@ impl Member {
             store.save(&self.with_seen(Some(seen)))?;
             record.seen = Some(seen);
         }
-        record.checked = Some(Instant::now());
+        record.checked = Some((Instant::now(), session));
         Ok(())
     }
 

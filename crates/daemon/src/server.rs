@@ -50,6 +50,10 @@ pub trait Server: Send + Sync {
         request: RequestId,
     ) -> Answer<'a, RequestState>;
 
+    /// Starts a session if there is none to use now, and gives its number,
+    /// which is another for each session.
+    fn session(&self) -> Answer<'_, u64>;
+
     /// The newest signed checkpoint of the ledger: a C2SP note.
     fn checkpoint(&self) -> Answer<'_, Vec<u8>>;
 

@@ -157,14 +157,20 @@ impl<'a> Audit<'a> {
                     .found(format_args!("actor {actor}")));
             }
             if OWNER_MADE.contains(&entry.action.as_ref()) {
-                let name = entry.resource.clone().ok_or_else(|| malformed("operator/<name>"))?;
+                let name = entry
+                    .resource
+                    .clone()
+                    .ok_or_else(|| malformed("operator/<name>"))?;
                 self.owners.insert(name, actor);
             }
         } else if DEVICE_REVOKE.contains(&entry.action.as_ref()) {
             let device = revoked_device(entry).ok_or_else(|| malformed("device/<thumbprint>"))?;
             self.revoked_devices.entry(device).or_insert(index);
         } else if entry.action == OPERATOR_REVOKE {
-            let actor = entry.resource.as_ref().and_then(|name| self.owners.get(name));
+            let actor = entry
+                .resource
+                .as_ref()
+                .and_then(|name| self.owners.get(name));
             let actor = *actor.ok_or_else(|| malformed("operator/<name> of one who joined"))?;
             self.revoked_actors.entry(actor).or_insert(index);
         }
@@ -267,7 +273,12 @@ impl<'a> Audit<'a> {
 }
 
 fn revoked_device(entry: &Entry) -> Option<Thumbprint> {
-    entry.resource.as_deref()?.strip_prefix("device/")?.parse().ok()
+    entry
+        .resource
+        .as_deref()?
+        .strip_prefix("device/")?
+        .parse()
+        .ok()
 }
 
 const fn finding(kind: FindingKind, index: u64) -> Finding {

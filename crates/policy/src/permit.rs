@@ -36,7 +36,10 @@ pub struct Permit<O: Op> {
 
 /// Decides on an operation. The snapshot must be the one that `caller` was
 /// authenticated with or a later one.
-#[expect(clippy::result_large_err, reason = "a refusal gives caller and operation back, to be recorded")]
+#[expect(
+    clippy::result_large_err,
+    reason = "a refusal gives caller and operation back, to be recorded"
+)]
 pub fn authorize<O: Op>(
     decider: &dyn Decider,
     snapshot: &Snapshot,

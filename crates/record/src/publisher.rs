@@ -117,7 +117,9 @@ impl Publisher {
             length: AtomicU64::new(0),
             wake: Notify::new(),
         });
-        parts.store.observe(Arc::new(Following(Arc::downgrade(&pending))));
+        parts
+            .store
+            .observe(Arc::new(Following(Arc::downgrade(&pending))));
         let mut worker = tokio::task::spawn_blocking(move || Worker::resume(parts))
             .await
             .map_err(|_| PublisherError::RolledBack {
@@ -196,7 +198,11 @@ impl Publisher {
     /// Publishes what is left and stops.
     pub async fn stop(&self) {
         self.stop.notify_one();
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let task = self
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(task) = task {
             // A worker that panicked has nothing left to publish.
             let _ = task.await;
@@ -358,8 +364,8 @@ impl Worker {
                 (row.value.size, frontier)
             },
         );
-        let writer = Self::files(&self.parts, size, &frontier)
-            .or_else(|_| Self::rebuild(&self.parts, size));
+        let writer =
+            Self::files(&self.parts, size, &frontier).or_else(|_| Self::rebuild(&self.parts, size));
         if let Ok(writer) = writer {
             self.writer = writer;
             self.frontier = frontier;

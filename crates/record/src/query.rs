@@ -97,7 +97,8 @@ impl RecordReader {
             let count = usize::try_from(end - start).unwrap_or(0);
             let page = self.store.log_read(LEDGER, start, count)?;
             for entry in page.into_iter().rev() {
-                if contains(entry.bytes.expose(), needle.as_bytes()) && Entry::parse(entry.bytes.expose())?.id == id
+                if contains(entry.bytes.expose(), needle.as_bytes())
+                    && Entry::parse(entry.bytes.expose())?.id == id
                 {
                     return Ok((entry.index, text(entry.bytes.expose())?));
                 }

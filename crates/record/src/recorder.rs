@@ -183,9 +183,11 @@ impl Recorder {
         details: Details,
     ) -> Result<Recorded<O>, RecordError> {
         let nothing = |_: &Permit<O>, _: &mut Batch| Ok::<(), RecordError>(());
-        self.record_with(permit, origin, details, nothing).await.map_err(|error| match error {
-            ChangeError::Domain(error) | ChangeError::Record(error) => error,
-        })
+        self.record_with(permit, origin, details, nothing)
+            .await
+            .map_err(|error| match error {
+                ChangeError::Domain(error) | ChangeError::Record(error) => error,
+            })
     }
 
     /// As [`Self::record`], with rows of the operation's own in the same commit.
@@ -198,13 +200,27 @@ impl Recorder {
     ) -> Result<Recorded<O>, ChangeError<E>> {
         for _ in 0..ATTEMPTS {
             let snapshot = self.renew(&mut permit).map_err(RecordError::from)?;
-            let entry = entry::intent(&permit, &snapshot, &origin, details.clone(), self.clock.as_ref(), self.entropy.as_ref())
-                .map_err(RecordError::from)?;
+            let entry = entry::intent(
+                &permit,
+                &snapshot,
+                &origin,
+                details.clone(),
+                self.clock.as_ref(),
+                self.entropy.as_ref(),
+            )
+            .map_err(RecordError::from)?;
             let mut batch = self.batch_at(snapshot.seq())?;
             rows(&permit, &mut batch).map_err(ChangeError::Domain)?;
             batch.append(LEDGER, entry.to_bytes().map_err(RecordError::from)?);
             match self.store.commit(batch).await {
-                Ok(_) => return Ok(Recorded { permit, entry: entry.id, run: details.run, origin }),
+                Ok(_) => {
+                    return Ok(Recorded {
+                        permit,
+                        entry: entry.id,
+                        run: details.run,
+                        origin,
+                    });
+                }
                 Err(CommitError::Conflict { .. }) => {}
                 Err(error) => return Err(RecordError::from(error).into()),
             }

@@ -172,7 +172,11 @@ impl Writer {
                 }
             }
             let counts = std::mem::take(
-                &mut self.overflow.lock().unwrap_or_else(PoisonError::into_inner).counts,
+                &mut self
+                    .overflow
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .counts,
             );
             let entries: Vec<Entry> = refusals
                 .iter()

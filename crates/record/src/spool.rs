@@ -85,7 +85,9 @@ impl Spool {
         clock: &dyn Clock,
         entropy: &dyn Entropy,
     ) -> Result<usize, RecordError> {
-        let io = |error: std::io::Error| procura_store::StoreError::Io(procura_store::IoCause::new(&error));
+        let io = |error: std::io::Error| {
+            procura_store::StoreError::Io(procura_store::IoCause::new(&error))
+        };
         let bytes = self.read().map_err(io)?;
         let lines: Vec<&[u8]> = bytes
             .split(|byte| *byte == b'\n')

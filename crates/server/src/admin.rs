@@ -30,7 +30,11 @@ pub const FIRST_NAMESPACE: &str = "default";
 /// How long the next try waits after so many wrong passphrases: 1, 2, 4 … 60 s.
 #[must_use]
 pub fn penalty(wrong: u32) -> Duration {
-    Duration::from_secs(1u64.checked_shl(wrong.saturating_sub(1)).unwrap_or(60).min(60))
+    Duration::from_secs(
+        1u64.checked_shl(wrong.saturating_sub(1))
+            .unwrap_or(60)
+            .min(60),
+    )
 }
 
 impl From<SealError> for Failure {
@@ -40,7 +44,9 @@ impl From<SealError> for Failure {
             SealError::WeakPassphrase => Code::WeakPassphrase,
             SealError::Initialised => Code::AlreadyInitialised,
             SealError::NotInitialised => Code::NotInitialised,
-            SealError::Damaged(_) | SealError::KeyringMismatch | SealError::Unseal(_) => Code::Damaged,
+            SealError::Damaged(_) | SealError::KeyringMismatch | SealError::Unseal(_) => {
+                Code::Damaged
+            }
             _ => return Self::internal(error),
         };
         Self::new(code, error.to_string())
@@ -67,7 +73,8 @@ async fn input(app: &App, request: Request) -> Result<Input, Failure> {
 }
 
 fn answer(result: Result<Reply, Failure>, app: &App) -> Response {
-    let trace = TraceId::generate(app.clock.now(), app.entropy.as_ref()).unwrap_or(TraceId::from_bytes([0; 16]));
+    let trace = TraceId::generate(app.clock.now(), app.entropy.as_ref())
+        .unwrap_or(TraceId::from_bytes([0; 16]));
     match result {
         Ok(reply) => reply.into_response(trace),
         Err(failure) => failure.into_response_for(trace),
@@ -87,25 +94,46 @@ pub async fn init(app: &App, request: InitRequest, trace: TraceId) -> Result<Ini
     if !matches!(app.stage().as_ref(), Stage::Uninitialised) {
         return Err(SealError::Initialised.into());
     }
-    let root_key = procura_crypto::PublicKey::from_jwk(&request.root_key)
-        .map_err(|error| Failure::new(Code::Malformed, "root_key: is no P-256 public key").because(error))?;
+    let root_key = procura_crypto::PublicKey::from_jwk(&request.root_key).map_err(|error| {
+        Failure::new(Code::Malformed, "root_key: is no P-256 public key").because(error)
+    })?;
     let message = FieldTuple::new("procura.init.v1").bytes(root_key.thumbprint().as_bytes());
     if root_key.algorithm() != procura_crypto::SignatureAlgorithm::EcdsaP256Sha256
         || !root_key.verify(message.as_bytes(), &request.signature)
     {
-        return Err(Failure::new(Code::SignatureRefused, "The request is not signed by the P-256 root key that it brings."));
+        return Err(Failure::new(
+            Code::SignatureRefused,
+            "The request is not signed by the P-256 root key that it brings.",
+        ));
     }
     let now = app.clock.now();
     let id = InstallationId::generate(now, app.entropy.as_ref()).map_err(Failure::internal)?;
-    let (home, clock, entropy) = (app.config.home.clone(), Arc::clone(&app.clock), Arc::clone(&app.entropy));
+    let (home, clock, entropy) = (
+        app.config.home.clone(),
+        Arc::clone(&app.clock),
+        Arc::clone(&app.entropy),
+    );
     let options = store_options(app);
     let passphrase = request.passphrase;
     // Argon2id and the files take their time; the async threads go on.
     let made = tokio::task::spawn_blocking(move || -> Result<_, OpeningError> {
         discard_unestablished(&home)?;
-        let store = Store::create(&home.join(DATABASE), &id, &options, Arc::clone(&clock), Arc::clone(&entropy))
-            .map_err(SealError::from)?;
-        Ok(Vault::found(&home, store, id, &passphrase, clock.as_ref(), entropy)?)
+        let store = Store::create(
+            &home.join(DATABASE),
+            &id,
+            &options,
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+        )
+        .map_err(SealError::from)?;
+        Ok(Vault::found(
+            &home,
+            store,
+            id,
+            &passphrase,
+            clock.as_ref(),
+            entropy,
+        )?)
     })
     .await
     .map_err(Failure::internal)?;
@@ -114,22 +142,40 @@ pub async fn init(app: &App, request: InitRequest, trace: TraceId) -> Result<Ini
     let caller = socket_caller(app)?;
     let owner = procura_crypto::owner_id(procura_types::Alg::P256, root_key.as_bytes());
     let first: Namespace = FIRST_NAMESPACE.parse().map_err(Failure::from)?;
-    let open = open_services(app, Arc::clone(&vault), Start::FirstEver, async |recorder: &Recorder| -> Result<(), Failure> {
-        let snapshot = recorder.directory().snapshot();
-        let op = InstallationInit { owner: request.owner, root_key };
-        let permit = authorize(recorder.decider(), &snapshot, caller, op, now)
-            .map_err(|(denied, _, _)| Failure::internal(denied))?;
-        recorder
-            .change(permit, &Origin::new(trace), |batch| -> Result<(), Failure> {
-                vault.put_founding(batch, &founding)?;
-                let steward = InstallationInit::run(batch, now)?;
-                vault.create_namespace(batch, &first, &steward.actor_id, &steward.roles, now)?;
-                Ok(())
-            })
-            .await?;
-        vault.establish()?;
-        Ok(())
-    })
+    let open = open_services(
+        app,
+        Arc::clone(&vault),
+        Start::FirstEver,
+        async |recorder: &Recorder| -> Result<(), Failure> {
+            let snapshot = recorder.directory().snapshot();
+            let op = InstallationInit {
+                owner: request.owner,
+                root_key,
+            };
+            let permit = authorize(recorder.decider(), &snapshot, caller, op, now)
+                .map_err(|(denied, _, _)| Failure::internal(denied))?;
+            recorder
+                .change(
+                    permit,
+                    &Origin::new(trace),
+                    |batch| -> Result<(), Failure> {
+                        vault.put_founding(batch, &founding)?;
+                        let steward = InstallationInit::run(batch, now)?;
+                        vault.create_namespace(
+                            batch,
+                            &first,
+                            &steward.actor_id,
+                            &steward.roles,
+                            now,
+                        )?;
+                        Ok(())
+                    },
+                )
+                .await?;
+            vault.establish()?;
+            Ok(())
+        },
+    )
     .await?;
     let installation = vault.installation();
     app.set_stage(Stage::Open(open));
@@ -147,22 +193,32 @@ pub const DATABASE: &str = "procura.db";
 /// How the store is opened, from the configuration.
 #[must_use]
 pub fn store_options(app: &App) -> SqliteOptions {
-    SqliteOptions { cache_bytes: app.config.cache_megabytes.saturating_mul(1024 * 1024), ..SqliteOptions::default() }
+    SqliteOptions {
+        cache_bytes: app.config.cache_megabytes.saturating_mul(1024 * 1024),
+        ..SqliteOptions::default()
+    }
 }
 
 /// Removes what an `init` left that did not come to its end: without
 /// `installation.json` nothing opens it, and nothing in it was acknowledged.
 fn discard_unestablished(home: &Path) -> Result<(), SealError> {
-    let entries = fs::read_dir(home).map_err(|cause| SealError::Io { what: "reading the home", cause })?;
+    let entries = fs::read_dir(home).map_err(|cause| SealError::Io {
+        what: "reading the home",
+        cause,
+    })?;
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(DATABASE) {
-            fs::remove_file(entry.path()).map_err(|cause| SealError::Io { what: "removing an unfinished database", cause })?;
+            fs::remove_file(entry.path()).map_err(|cause| SealError::Io {
+                what: "removing an unfinished database",
+                cause,
+            })?;
         }
     }
     match fs::remove_dir_all(home.join("ledger")) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-            Err(SealError::Io { what: "removing an unfinished ledger", cause })
-        }
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(SealError::Io {
+            what: "removing an unfinished ledger",
+            cause,
+        }),
         _ => Ok(()),
     }
 }
@@ -179,16 +235,23 @@ pub async fn unseal(app: &App, passphrase: Secret<String>) -> Result<Arc<Open>, 
     if app.wrong_passphrases() > 0 {
         tokio::time::sleep(penalty(app.wrong_passphrases())).await;
     }
-    let (home, entropy, sealable) = (app.config.home.clone(), Arc::clone(&app.entropy), store.clone());
-    let opened = tokio::task::spawn_blocking(move || Vault::unseal(&home, store, installation, &passphrase, entropy))
-        .await
-        .map_err(Failure::internal)?;
+    let (home, entropy, sealable) = (
+        app.config.home.clone(),
+        Arc::clone(&app.entropy),
+        store.clone(),
+    );
+    let opened = tokio::task::spawn_blocking(move || {
+        Vault::unseal(&home, store, installation, &passphrase, entropy)
+    })
+    .await
+    .map_err(Failure::internal)?;
     let vault = match opened {
         Ok(vault) => Arc::new(vault),
         Err(SealError::WrongPassphrase) => return Err(wrong_passphrase(app)),
         Err(error) => return Err(error.into()),
     };
-    let opened: Result<Arc<Open>, OpeningError> = open_services(app, vault, Start::Again, async |_: &Recorder| Ok(())).await;
+    let opened: Result<Arc<Open>, OpeningError> =
+        open_services(app, vault, Start::Again, async |_: &Recorder| Ok(())).await;
     match opened {
         Ok(open) => {
             app.forgive();
@@ -223,7 +286,10 @@ fn wrong_passphrase(app: &App) -> Failure {
     }
     let mut failure = Failure::new(
         Code::WrongPassphrase,
-        format!("The passphrase is wrong ({} since the last right one); the next try waits {seconds} s.", app.wrong_passphrases()),
+        format!(
+            "The passphrase is wrong ({} since the last right one); the next try waits {seconds} s.",
+            app.wrong_passphrases()
+        ),
     );
     failure.retry_after = Some(seconds);
     failure
@@ -233,7 +299,9 @@ fn wrong_passphrase(app: &App) -> Failure {
 pub async fn seal(app: &App) -> Result<(), Failure> {
     let _one = app.ceremony.lock().await;
     let stage = app.stage();
-    let Stage::Open(open) = stage.as_ref() else { return Ok(()) };
+    let Stage::Open(open) = stage.as_ref() else {
+        return Ok(());
+    };
     let installation = open.vault.installation();
     let store = open.vault.store().clone();
     // From here on no request begins.
@@ -246,7 +314,11 @@ pub async fn seal(app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn change_passphrase(app: &App, request: PassphraseChange, trace: TraceId) -> Result<(), Failure> {
+async fn change_passphrase(
+    app: &App,
+    request: PassphraseChange,
+    trace: TraceId,
+) -> Result<(), Failure> {
     let _one = app.ceremony.lock().await;
     let open = app.open()?;
     if app.wrong_passphrases() > 0 {
@@ -254,19 +326,33 @@ async fn change_passphrase(app: &App, request: PassphraseChange, trace: TraceId)
     }
     let caller = socket_caller(app)?;
     let now = app.clock.now();
-    let permit = authorize(open.recorder.decider(), &open.directory.snapshot(), caller, procura_vault::PassphraseChange, now)
-        .map_err(|(denied, _, _)| Failure::internal(denied))?;
+    let permit = authorize(
+        open.recorder.decider(),
+        &open.directory.snapshot(),
+        caller,
+        procura_vault::PassphraseChange,
+        now,
+    )
+    .map_err(|(denied, _, _)| Failure::internal(denied))?;
     let recorder = &open.recorder;
     let result = open
         .vault
-        .change_passphrase(&request.current, &request.new, async |rows| -> Result<(), Failure> {
-            recorder
-                .change(permit, &Origin::new(trace), |batch| -> Result<(), VaultError> {
-                    rows.iter().try_for_each(|row| row.put(batch))
-                })
-                .await
-                .map_err(Failure::from)
-        })
+        .change_passphrase(
+            &request.current,
+            &request.new,
+            async |rows| -> Result<(), Failure> {
+                recorder
+                    .change(
+                        permit,
+                        &Origin::new(trace),
+                        |batch| -> Result<(), VaultError> {
+                            rows.iter().try_for_each(|row| row.put(batch))
+                        },
+                    )
+                    .await
+                    .map_err(Failure::from)
+            },
+        )
         .await;
     match result {
         Err(failure) if failure.code == Code::WrongPassphrase => return Err(wrong_passphrase(app)),
@@ -280,29 +366,43 @@ async fn change_passphrase(app: &App, request: PassphraseChange, trace: TraceId)
 /// The routes of the admin socket.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/admin/init", post(async |State(app): State<Arc<App>>, request: Request| {
-            let result = async {
-                let input = input(&app, request).await?;
-                Reply::json(&init(&app, input.json()?, input.trace).await?)
-            };
-            answer(result.await, &app)
-        }))
-        .route("/admin/unseal", post(async |State(app): State<Arc<App>>, request: Request| {
-            let result = async {
-                let UnsealRequest { passphrase } = input(&app, request).await?.json()?;
-                unseal(&app, passphrase).await?;
-                Ok(Reply::nothing())
-            };
-            answer(result.await, &app)
-        }))
-        .route("/admin/passphrase", post(async |State(app): State<Arc<App>>, request: Request| {
-            let result = async {
-                let input = input(&app, request).await?;
-                change_passphrase(&app, input.json()?, input.trace).await?;
-                Ok(Reply::nothing())
-            };
-            answer(result.await, &app)
-        }))
-        .route("/admin/status", axum::routing::get(async |State(app): State<Arc<App>>| Json(crate::api::status::status(&app))))
+        .route(
+            "/admin/init",
+            post(async |State(app): State<Arc<App>>, request: Request| {
+                let result = async {
+                    let input = input(&app, request).await?;
+                    Reply::json(&init(&app, input.json()?, input.trace).await?)
+                };
+                answer(result.await, &app)
+            }),
+        )
+        .route(
+            "/admin/unseal",
+            post(async |State(app): State<Arc<App>>, request: Request| {
+                let result = async {
+                    let UnsealRequest { passphrase } = input(&app, request).await?.json()?;
+                    unseal(&app, passphrase).await?;
+                    Ok(Reply::nothing())
+                };
+                answer(result.await, &app)
+            }),
+        )
+        .route(
+            "/admin/passphrase",
+            post(async |State(app): State<Arc<App>>, request: Request| {
+                let result = async {
+                    let input = input(&app, request).await?;
+                    change_passphrase(&app, input.json()?, input.trace).await?;
+                    Ok(Reply::nothing())
+                };
+                answer(result.await, &app)
+            }),
+        )
+        .route(
+            "/admin/status",
+            axum::routing::get(async |State(app): State<Arc<App>>| {
+                Json(crate::api::status::status(&app))
+            }),
+        )
         .with_state(app)
 }

@@ -10,8 +10,8 @@ use procura_store::Store;
 use procura_store::guard::JournalGuard;
 use procura_types::{Clock, Entropy, Timestamp};
 use procura_vault::{Installation, Vault};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The services of an open vault. Requests hold it for as long as they run; when
 /// the vault is sealed meanwhile, the store refuses them.
@@ -66,7 +66,13 @@ pub struct App {
 impl App {
     /// An application that stands at `stage`.
     #[must_use]
-    pub fn new(config: Config, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, spool: Spool, stage: Stage) -> Self {
+    pub fn new(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        spool: Spool,
+        stage: Stage,
+    ) -> Self {
         Self {
             config,
             clock,
@@ -109,8 +115,14 @@ impl App {
     pub fn open(&self) -> Result<Arc<Open>, Failure> {
         match self.stage.load().as_ref() {
             Stage::Open(open) => Ok(Arc::clone(open)),
-            Stage::Sealed(..) => Err(Failure::new(Code::Sealed, "The vault is sealed: an operator of this host types `procura unseal`.")),
-            Stage::Uninitialised => Err(Failure::new(Code::NotInitialised, "This home holds no installation yet: type `procura init`.")),
+            Stage::Sealed(..) => Err(Failure::new(
+                Code::Sealed,
+                "The vault is sealed: an operator of this host types `procura unseal`.",
+            )),
+            Stage::Uninitialised => Err(Failure::new(
+                Code::NotInitialised,
+                "This home holds no installation yet: type `procura init`.",
+            )),
         }
     }
 
@@ -122,7 +134,10 @@ impl App {
 
     /// Counts a wrong passphrase and says how many seconds the next try waits.
     pub fn count_wrong_passphrase(&self) -> u64 {
-        let count = self.wrong_passphrases.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let count = self
+            .wrong_passphrases
+            .fetch_add(1, Ordering::Relaxed)
+            .saturating_add(1);
         crate::admin::penalty(count).as_secs()
     }
 
@@ -134,16 +149,33 @@ impl App {
     /// Whether an authority (`host[:port]`, lower case) is one of this server's.
     #[must_use]
     pub fn is_own_authority(&self, authority: &str) -> bool {
-        let named = |url: &str| url.split_once("://").is_some_and(|(_, rest)| rest.trim_end_matches('/') == authority);
-        if [self.api_url.get().map(String::as_str), self.config.public_url.as_deref()].into_iter().flatten().any(named) {
+        let named = |url: &str| {
+            url.split_once("://")
+                .is_some_and(|(_, rest)| rest.trim_end_matches('/') == authority)
+        };
+        if [
+            self.api_url.get().map(String::as_str),
+            self.config.public_url.as_deref(),
+        ]
+        .into_iter()
+        .flatten()
+        .any(named)
+        {
             return true;
         }
         // On loopback a name for this machine with the right port is as good.
-        let port = self.api_url.get().and_then(|url| url.rsplit(':').next()).unwrap_or_default();
+        let port = self
+            .api_url
+            .get()
+            .and_then(|url| url.rsplit(':').next())
+            .unwrap_or_default();
         self.config.listen.ip().is_loopback()
-            && ["localhost", "127.0.0.1", "[::1]"]
-                .iter()
-                .any(|name| authority.strip_prefix(name).and_then(|rest| rest.strip_prefix(':')) == Some(port))
+            && ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| {
+                authority
+                    .strip_prefix(name)
+                    .and_then(|rest| rest.strip_prefix(':'))
+                    == Some(port)
+            })
     }
 
     /// The URL that link codes carry.

@@ -110,17 +110,23 @@ fn from_text<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, String> {
         value: T,
     }
     let as_toml = toml::from_str::<Holder<T>>(&format!("value = {text}"));
-    as_toml.or_else(|_| {
-        let quoted = toml::Value::String(text.to_owned());
-        toml::from_str::<Holder<T>>(&format!("value = {quoted}"))
-    })
-    .map(|holder| holder.value)
-    .map_err(|error| error.message().to_owned())
+    as_toml
+        .or_else(|_| {
+            let quoted = toml::Value::String(text.to_owned());
+            toml::from_str::<Holder<T>>(&format!("value = {quoted}"))
+        })
+        .map(|holder| holder.value)
+        .map_err(|error| error.message().to_owned())
 }
 
 /// Variables that begin with the prefix and are not keys of the server.
 const OTHER_VARIABLES: &[&str] = &[
-    "PROCURA_HOME", "PROCURA_SERVER", "PROCURA_NAMESPACE", "PROCURA_SOCKET", "PROCURA_LOG", "PROCURA_CONFIG",
+    "PROCURA_HOME",
+    "PROCURA_SERVER",
+    "PROCURA_NAMESPACE",
+    "PROCURA_SOCKET",
+    "PROCURA_LOG",
+    "PROCURA_CONFIG",
 ];
 
 impl Config {
@@ -143,10 +149,17 @@ impl Config {
                 config.take_file(parsed);
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => {}
-            Err(cause) => return Err(ConfigError::Read { path: path.to_owned(), cause }),
+            Err(cause) => {
+                return Err(ConfigError::Read {
+                    path: path.to_owned(),
+                    cause,
+                });
+            }
         }
         for (name, text) in environment {
-            let Some(key) = name.strip_prefix("PROCURA_") else { continue };
+            let Some(key) = name.strip_prefix("PROCURA_") else {
+                continue;
+            };
             if OTHER_VARIABLES.contains(&name.as_str()) {
                 continue;
             }
@@ -155,7 +168,12 @@ impl Config {
                 Ok(false) => {
                     let problem = nearest(&key.to_ascii_lowercase()).map_or_else(
                         || "is no key of Procura".to_owned(),
-                        |near| format!("is no key of Procura; did you mean PROCURA_{}?", near.to_ascii_uppercase()),
+                        |near| {
+                            format!(
+                                "is no key of Procura; did you mean PROCURA_{}?",
+                                near.to_ascii_uppercase()
+                            )
+                        },
                     );
                     return Err(ConfigError::Environment { name, problem });
                 }
@@ -172,7 +190,9 @@ impl Config {
             return contradiction("tls_cert and tls_key go together; one is missing");
         }
         if self.tls_cert.is_none() && !self.listen.ip().is_loopback() {
-            return contradiction("listen is not a loopback address: plain HTTP is served on loopback only; give tls_cert and tls_key");
+            return contradiction(
+                "listen is not a loopback address: plain HTTP is served on loopback only; give tls_cert and tls_key",
+            );
         }
         if self.request_seconds == 0 || self.max_connections == 0 {
             return contradiction("request_seconds and max_connections must be at least 1");
@@ -189,7 +209,10 @@ impl Config {
 
 /// Adds the nearest known key to a message about an unknown one.
 fn with_suggestion(message: &str) -> String {
-    let unknown = message.split('`').nth(1).filter(|_| message.contains("unknown field"));
+    let unknown = message
+        .split('`')
+        .nth(1)
+        .filter(|_| message.contains("unknown field"));
     match unknown.and_then(nearest) {
         Some(near) => format!("{message}\ndid you mean `{near}`?"),
         None => message.to_owned(),
@@ -250,23 +273,36 @@ mod tests {
         Config::load(
             home.path().to_owned(),
             None,
-            environment.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())),
+            environment
+                .iter()
+                .map(|(name, text)| ((*name).to_owned(), (*text).to_owned())),
         )
     }
 
     #[test]
     fn environment_wins_over_the_file() {
-        let config = load("listen = \"127.0.0.1:1\"\nrequest_seconds = 5", &[("PROCURA_LISTEN", "127.0.0.1:2")]).unwrap();
+        let config = load(
+            "listen = \"127.0.0.1:1\"\nrequest_seconds = 5",
+            &[("PROCURA_LISTEN", "127.0.0.1:2")],
+        )
+        .unwrap();
         assert_eq!(config.listen.port(), 2);
         assert_eq!(config.request_seconds, 5);
     }
 
     #[test]
     fn unknown_keys_are_errors_with_a_suggestion() {
-        let error = load("listen = \"127.0.0.1:1\"", &[]).unwrap_err().to_string();
+        let error = load("listen = \"127.0.0.1:1\"", &[])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("did you mean `listen`?"), "{error}");
-        let error = load("", &[("PROCURA_TLS_CERTT", "x")]).unwrap_err().to_string();
-        assert_eq!(error, "PROCURA_TLS_CERTT: is no key of Procura; did you mean PROCURA_TLS_CERT?");
+        let error = load("", &[("PROCURA_TLS_CERTT", "x")])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "PROCURA_TLS_CERTT: is no key of Procura; did you mean PROCURA_TLS_CERT?"
+        );
         let error = load("listen = 7", &[]).unwrap_err().to_string();
         assert!(error.contains("procura.toml"), "{error}");
     }
@@ -276,9 +312,21 @@ mod tests {
         let mut config = Config::defaults(PathBuf::from("/nowhere"));
         config.check().unwrap();
         config.listen = "0.0.0.0:7310".parse().unwrap();
-        assert!(config.check().unwrap_err().to_string().contains("loopback only"));
+        assert!(
+            config
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("loopback only")
+        );
         config.tls_cert = Some("c.pem".into());
-        assert!(config.check().unwrap_err().to_string().contains("one is missing"));
+        assert!(
+            config
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("one is missing")
+        );
         config.tls_key = Some("k.pem".into());
         config.check().unwrap();
     }

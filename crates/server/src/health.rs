@@ -18,7 +18,13 @@ pub(crate) fn degraded(app: &App) -> Vec<String> {
         if let Some(problem) = open.publisher.problem() {
             why.push(format!("checkpoints: {problem}"));
         }
-        why.extend(open.vault.store().trouble().iter().map(|trouble| format!("store: {trouble}")));
+        why.extend(
+            open.vault
+                .store()
+                .trouble()
+                .iter()
+                .map(|trouble| format!("store: {trouble}")),
+        );
     }
     why
 }
@@ -44,18 +50,32 @@ async fn health(State(app): State<Arc<App>>) -> impl IntoResponse {
         (_, _, false) => ("degraded", StatusCode::SERVICE_UNAVAILABLE),
         _ => ("ok", StatusCode::OK),
     };
-    (code, axum::Json(Health { status, initialized, sealed, degraded }))
+    (
+        code,
+        axum::Json(Health {
+            status,
+            initialized,
+            sealed,
+            degraded,
+        }),
+    )
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     let sealed = !matches!(app.stage().as_ref(), Stage::Open(_));
     (
-        [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+        [(
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
         app.metrics.render(sealed),
     )
 }
 
 /// The routes of the health listener.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new().route("/health", get(health)).route("/metrics", get(metrics)).with_state(app)
+    Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .with_state(app)
 }

@@ -37,7 +37,9 @@ pub enum TlsError {
 
 /// Reads chain and key from PEM files.
 pub(crate) fn tls_acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
-    let file = |path: &Path, cause: &dyn std::fmt::Display| TlsError::File(path.display().to_string(), cause.to_string());
+    let file = |path: &Path, cause: &dyn std::fmt::Display| {
+        TlsError::File(path.display().to_string(), cause.to_string())
+    };
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| file(cert, &error))?;
@@ -67,13 +69,21 @@ pub(crate) struct Listening {
 
 impl Listening {
     /// Serves a TCP listener until the server stops.
-    pub(crate) async fn tcp(self, app: Arc<App>, listener: TcpListener, router: Router, tls: Option<TlsAcceptor>) {
+    pub(crate) async fn tcp(
+        self,
+        app: Arc<App>,
+        listener: TcpListener,
+        router: Router,
+        tls: Option<TlsAcceptor>,
+    ) {
         let places = Arc::new(Semaphore::new(app.config.max_connections));
         let mut stopping = self.stopping.clone();
         loop {
             // A place is taken before a connection is accepted: beyond the limit
             // the kernel's queue holds them, and the server's memory does not.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = stopped(&mut stopping) => return,
@@ -123,13 +133,18 @@ impl Listening {
                 _ => continue,
             }
             let (router, stopping) = (router.clone(), self.stopping.clone());
-            self.tracker.spawn(connection(stream, router, None, stopping));
+            self.tracker
+                .spawn(connection(stream, router, None, stopping));
         }
     }
 }
 
-async fn connection<S>(stream: S, router: Router, peer: Option<IpAddr>, mut stopping: watch::Receiver<bool>)
-where
+async fn connection<S>(
+    stream: S,
+    router: Router,
+    peer: Option<IpAddr>,
+    mut stopping: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
@@ -138,7 +153,10 @@ where
         router.clone().oneshot(request)
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(64 * 1024);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(64 * 1024);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

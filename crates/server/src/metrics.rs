@@ -34,23 +34,55 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("procura");
         let requests = Family::<RequestLabels, Counter>::default();
-        registry.register("requests", "Requests by action and status", requests.clone());
+        registry.register(
+            "requests",
+            "Requests by action and status",
+            requests.clone(),
+        );
         let seconds = Histogram::new(exponential_buckets(0.000_05, 2.0, 16));
-        registry.register("request_seconds", "Time from a request's head to its answer", seconds.clone());
+        registry.register(
+            "request_seconds",
+            "Time from a request's head to its answer",
+            seconds.clone(),
+        );
         let refused = Family::<ReasonLabels, Counter>::default();
-        registry.register("proofs_refused", "Requests that failed to prove themselves, by reason", refused.clone());
+        registry.register(
+            "proofs_refused",
+            "Requests that failed to prove themselves, by reason",
+            refused.clone(),
+        );
         let connections = Gauge::default();
-        registry.register("connections", "Open connections of the API", connections.clone());
+        registry.register(
+            "connections",
+            "Open connections of the API",
+            connections.clone(),
+        );
         let sealed = Gauge::default();
-        registry.register("sealed", "1 while the vault is sealed or not initialised", sealed.clone());
-        Self { registry, requests, seconds, refused, connections, sealed }
+        registry.register(
+            "sealed",
+            "1 while the vault is sealed or not initialised",
+            sealed.clone(),
+        );
+        Self {
+            registry,
+            requests,
+            seconds,
+            refused,
+            connections,
+            sealed,
+        }
     }
 }
 
 impl Metrics {
     /// Counts a request that was answered.
     pub fn request(&self, action: &'static str, status: StatusCode, took: Duration) {
-        self.requests.get_or_create(&RequestLabels { action, status: status.as_u16() }).inc();
+        self.requests
+            .get_or_create(&RequestLabels {
+                action,
+                status: status.as_u16(),
+            })
+            .inc();
         self.seconds.observe(took.as_secs_f64());
     }
 

@@ -4,15 +4,17 @@ use crate::serve::Endpoint;
 use procura_policy::Op;
 use procura_types::wire;
 use std::any::TypeId;
-use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder};
+use utoipa::ToSchema;
+use utoipa::openapi::path::{
+    HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder,
+};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required,
-    ResponseBuilder, ResponsesBuilder,
+    ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref,
+    RefOr, Required, ResponseBuilder, ResponsesBuilder,
 };
-use utoipa::ToSchema;
 
 const SCHEME: &str = "procura-v1";
 
@@ -30,7 +32,8 @@ impl Default for Document {
         ));
         let mut document = Self {
             paths: PathsBuilder::new(),
-            components: ComponentsBuilder::new().security_scheme(SCHEME, SecurityScheme::ApiKey(scheme)),
+            components: ComponentsBuilder::new()
+                .security_scheme(SCHEME, SecurityScheme::ApiKey(scheme)),
         };
         document.schema::<wire::Problem>();
         document
@@ -48,7 +51,9 @@ impl Document {
     }
 
     fn content<T: ToSchema>(&mut self) -> utoipa::openapi::Content {
-        ContentBuilder::new().schema(Some(self.schema::<T>())).build()
+        ContentBuilder::new()
+            .schema(Some(self.schema::<T>()))
+            .build()
     }
 
     fn operation<B: ToSchema + 'static, A: ToSchema + 'static>(
@@ -58,20 +63,36 @@ impl Document {
         query: &[&str],
         status: u16,
     ) -> OperationBuilder {
-        let text = || RefOr::T(Schema::Object(ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).build()));
+        let text = || {
+            RefOr::T(Schema::Object(
+                ObjectBuilder::new()
+                    .schema_type(SchemaType::Type(Type::String))
+                    .build(),
+            ))
+        };
         let mut operation = OperationBuilder::new().summary(Some(summary));
         for name in parameters(path) {
             operation = operation.parameter(
-                ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True).schema(Some(text())),
+                ParameterBuilder::new()
+                    .name(name)
+                    .parameter_in(ParameterIn::Path)
+                    .required(Required::True)
+                    .schema(Some(text())),
             );
         }
         for name in query {
             operation = operation.parameter(
-                ParameterBuilder::new().name(*name).parameter_in(ParameterIn::Query).required(Required::False).schema(Some(text())),
+                ParameterBuilder::new()
+                    .name(*name)
+                    .parameter_in(ParameterIn::Query)
+                    .required(Required::False)
+                    .schema(Some(text())),
             );
         }
         if TypeId::of::<B>() != TypeId::of::<()>() {
-            let body = RequestBodyBuilder::new().content("application/json", self.content::<B>()).required(Some(Required::True));
+            let body = RequestBodyBuilder::new()
+                .content("application/json", self.content::<B>())
+                .required(Some(Required::True));
             operation = operation.request_body(Some(body.build()));
         }
         let mut success = ResponseBuilder::new().description("Done");
@@ -81,7 +102,12 @@ impl Document {
         let problem = ResponseBuilder::new()
             .description("A row of spec/errors.md")
             .content("application/problem+json", self.content::<wire::Problem>());
-        operation.responses(ResponsesBuilder::new().response(status.to_string(), success).response("default", problem).build())
+        operation.responses(
+            ResponsesBuilder::new()
+                .response(status.to_string(), success)
+                .response("default", problem)
+                .build(),
+        )
     }
 
     /// Adds a call that goes through the adapter.
@@ -89,7 +115,11 @@ impl Document {
     pub(crate) fn call<E: Endpoint>(mut self) -> Self {
         let operation = self
             .operation::<E::Body, E::Answer>(E::SUMMARY, E::PATH, E::QUERY, E::STATUS)
-            .operation_id(Some(format!("{} {}", E::METHOD_NAME.to_lowercase(), E::PATH)))
+            .operation_id(Some(format!(
+                "{} {}",
+                E::METHOD_NAME.to_lowercase(),
+                E::PATH
+            )))
             .tag(E::Op::ACTION.as_str())
             .security(SecurityRequirement::new(SCHEME, [""; 0]));
         self.add(E::METHOD_NAME, E::PATH, operation)
@@ -97,7 +127,12 @@ impl Document {
 
     /// Adds a call that needs no signature of a device that is known.
     #[must_use]
-    pub(crate) fn open_call<B: ToSchema + 'static, A: ToSchema + 'static>(mut self, method: &str, path: &str, summary: &str) -> Self {
+    pub(crate) fn open_call<B: ToSchema + 'static, A: ToSchema + 'static>(
+        mut self,
+        method: &str,
+        path: &str,
+        summary: &str,
+    ) -> Self {
         let operation = self.operation::<B, A>(summary, path, &[], 200);
         self.add(method, path, operation)
     }
@@ -109,7 +144,9 @@ impl Document {
             "DELETE" => HttpMethod::Delete,
             _ => HttpMethod::Get,
         };
-        self.paths = self.paths.path(path.replace("{*", "{"), PathItem::new(method, operation));
+        self.paths = self
+            .paths
+            .path(path.replace("{*", "{"), PathItem::new(method, operation));
         self
     }
 
@@ -119,15 +156,25 @@ impl Document {
         let info = InfoBuilder::new()
             .title("Procura")
             .version(env!("CARGO_PKG_VERSION"))
-            .description(Some("The native API. Shapes and rules: spec/protocol.md §9; errors: spec/errors.md."))
-            .license(Some(LicenseBuilder::new().name("Apache-2.0 OR MIT").identifier(Some("Apache-2.0 OR MIT")).build()));
+            .description(Some(
+                "The native API. Shapes and rules: spec/protocol.md §9; errors: spec/errors.md.",
+            ))
+            .license(Some(
+                LicenseBuilder::new()
+                    .name("Apache-2.0 OR MIT")
+                    .identifier(Some("Apache-2.0 OR MIT"))
+                    .build(),
+            ));
         let document: OpenApi = OpenApiBuilder::new()
             .info(info.build())
             .paths(self.paths)
             .components(Some(self.components.build()))
             .build();
         // A document of strings and maps always serializes.
-        document.to_pretty_json().map(|text| text + "\n").unwrap_or_default()
+        document
+            .to_pretty_json()
+            .map(|text| text + "\n")
+            .unwrap_or_default()
     }
 }
 

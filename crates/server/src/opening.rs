@@ -53,14 +53,17 @@ impl SessionKeys for VaultSessions {
 
     fn current(&self) -> Option<(u32, Arc<LockedKey>)> {
         let roots = self.0.session_roots();
-        roots.newest().map(|(epoch, root)| (epoch, Arc::clone(root)))
+        roots
+            .newest()
+            .map(|(epoch, root)| (epoch, Arc::clone(root)))
     }
 }
 
 /// The kernel's id of this boot: after another one, memory of used proofs that
 /// was not synced is gone.
 fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| String::new(), |id| id.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| String::new(), |id| id.trim().to_owned())
 }
 
 /// The session keys of a vault, for issuing.
@@ -71,7 +74,12 @@ pub(crate) fn session_keys(vault: &Arc<Vault>) -> Arc<dyn SessionKeys> {
 
 /// Starts all services over an open vault. `found` runs once more than nothing:
 /// it makes the first entries of a new installation before anything is published.
-pub(crate) async fn open_services<F, E>(app: &App, vault: Arc<Vault>, start: Start, found: F) -> Result<Arc<Open>, E>
+pub(crate) async fn open_services<F, E>(
+    app: &App,
+    vault: Arc<Vault>,
+    start: Start,
+    found: F,
+) -> Result<Arc<Open>, E>
 where
     F: AsyncFnOnce(&Recorder) -> Result<(), E>,
     E: From<OpeningError>,
@@ -110,12 +118,22 @@ fn prepare(app: &App, vault: Arc<Vault>, start: Start) -> Result<Parts, OpeningE
         .map_err(|error| OpeningError::Guard(error.to_string()))
     })?;
     let verifier = Verifier::new(crate::AUDIENCE, guard, session_keys(&vault))?;
-    Ok(Parts { vault, directory, recorder, verifier })
+    Ok(Parts {
+        vault,
+        directory,
+        recorder,
+        verifier,
+    })
 }
 
 impl Parts {
     async fn finish(self, app: &App) -> Result<Open, OpeningError> {
-        let Self { vault, directory, recorder, verifier } = self;
+        let Self {
+            vault,
+            directory,
+            recorder,
+            verifier,
+        } = self;
         let store = vault.store().clone();
         let installation = vault.installation();
         let tiles = Tiles::new(
@@ -132,9 +150,15 @@ impl Parts {
             entropy: Arc::clone(&app.entropy),
         })
         .await?;
-        let moved = app.spool.flush(&store, app.clock.as_ref(), app.entropy.as_ref()).await?;
+        let moved = app
+            .spool
+            .flush(&store, app.clock.as_ref(), app.entropy.as_ref())
+            .await?;
         if moved > 0 {
-            tracing::info!(entries = moved, "what happened while sealed is in the ledger now");
+            tracing::info!(
+                entries = moved,
+                "what happened while sealed is in the ledger now"
+            );
         }
         vault.forget_other_roots(app.clock.as_ref()).await?;
         let now = app.clock.now();
@@ -142,7 +166,15 @@ impl Parts {
         let opened = Entry::new(now, app.entropy.as_ref(), "installation.unseal", trace)?;
         recorder.append(&opened).await?;
         tracing::info!(installation = %installation.id, server = %server_id(&vault), "the vault is open");
-        Ok(Open { vault, recorder, directory, verifier, reader: RecordReader::new(store, tiles), publisher, since: now })
+        Ok(Open {
+            vault,
+            recorder,
+            directory,
+            verifier,
+            reader: RecordReader::new(store, tiles),
+            publisher,
+            since: now,
+        })
     }
 }
 

@@ -113,7 +113,14 @@ impl Failure {
     /// A failure with what the caller is told.
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), reason: None, field: None, cause: None, retry_after: None }
+        Self {
+            code,
+            detail: detail.into(),
+            reason: None,
+            field: None,
+            cause: None,
+            retry_after: None,
+        }
     }
 
     /// Adds what only the log is told.
@@ -133,7 +140,11 @@ impl Failure {
     /// A failure of the server itself: the caller learns nothing but the id.
     #[must_use]
     pub fn internal(cause: impl ToString) -> Self {
-        Self::new(Code::Internal, "The server could not do it; its log has the cause under this request_id.").because(cause)
+        Self::new(
+            Code::Internal,
+            "The server could not do it; its log has the cause under this request_id.",
+        )
+        .because(cause)
     }
 
     /// Renders it as problem+json and writes the cause to the log.
@@ -159,7 +170,10 @@ impl Failure {
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (self.code.status(), body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after.or(match self.code {
             Code::RateLimited | Code::Sealed | Code::VerifierUnavailable => Some(1),
@@ -207,6 +221,12 @@ pub fn errors_markdown() -> String {
 pub fn printable(text: &str) -> String {
     text.chars()
         .take(200)
-        .map(|letter| if letter.is_ascii_graphic() { letter } else { '?' })
+        .map(|letter| {
+            if letter.is_ascii_graphic() {
+                letter
+            } else {
+                '?'
+            }
+        })
         .collect()
 }

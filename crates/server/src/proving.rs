@@ -23,12 +23,21 @@ impl Headers for Lines<'_> {
 const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// Proves who sent a request, or records that it failed to.
-pub(crate) fn prove(app: &App, open: &Open, snapshot: &Snapshot, input: &Input) -> Result<Caller, Failure> {
+pub(crate) fn prove(
+    app: &App,
+    open: &Open,
+    snapshot: &Snapshot,
+    input: &Input,
+) -> Result<Caller, Failure> {
     let authority = authority(app, &input.parts.headers, &input.parts.uri)?;
     let view = RequestView {
         method: input.parts.method.as_str(),
         authority: &authority,
-        scheme: Some(if app.config.tls_cert.is_some() { "https" } else { "http" }),
+        scheme: Some(if app.config.tls_cert.is_some() {
+            "https"
+        } else {
+            "http"
+        }),
         path: input.parts.uri.path(),
         query: input.parts.uri.query(),
         headers: &Lines(&input.parts.headers),
@@ -44,23 +53,41 @@ pub(crate) fn prove(app: &App, open: &Open, snapshot: &Snapshot, input: &Input) 
 fn authority(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<String, Failure> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(Failure::new(Code::Malformed, "There must be exactly one Host field."));
+        return Err(Failure::new(
+            Code::Malformed,
+            "There must be exactly one Host field.",
+        ));
     };
     let host = host.to_str().unwrap_or_default().to_ascii_lowercase();
-    if uri.authority().is_some_and(|other| !other.as_str().eq_ignore_ascii_case(&host)) {
-        return Err(Failure::new(Code::Malformed, "The target and the Host field differ."));
+    if uri
+        .authority()
+        .is_some_and(|other| !other.as_str().eq_ignore_ascii_case(&host))
+    {
+        return Err(Failure::new(
+            Code::Malformed,
+            "The target and the Host field differ.",
+        ));
     }
     if app.is_own_authority(&host) {
         Ok(host)
     } else {
-        let mut failure = Failure::new(Code::Malformed, "The Host field names another server; public_url in procura.toml tells this one its name.");
+        let mut failure = Failure::new(
+            Code::Malformed,
+            "The Host field names another server; public_url in procura.toml tells this one its name.",
+        );
         failure.field = Some("host");
         Err(failure)
     }
 }
 
 /// Records a refused proof and words it for the caller.
-pub(crate) fn refused(app: &App, open: &Open, snapshot: &Snapshot, input: &Input, refusal: &Refusal) -> Failure {
+pub(crate) fn refused(
+    app: &App,
+    open: &Open,
+    snapshot: &Snapshot,
+    input: &Input,
+    refusal: &Refusal,
+) -> Failure {
     let reason = refusal.reason();
     app.metrics.refused(reason.as_str());
     open.recorder.refuse(procura_record::Refusal {
@@ -68,10 +95,15 @@ pub(crate) fn refused(app: &App, open: &Open, snapshot: &Snapshot, input: &Input
         reason: reason.as_str().to_owned(),
         time: input.now,
         actor: refusal.actor,
-        owner: refusal.actor.and_then(|actor| snapshot.actor(&actor).map(|record| record.owner)),
+        owner: refusal
+            .actor
+            .and_then(|actor| snapshot.actor(&actor).map(|record| record.owner)),
         device: refusal.device,
         namespace: None,
-        resource: Some(format!("http/{}", crate::problem::printable(input.parts.uri.path()))),
+        resource: Some(format!(
+            "http/{}",
+            crate::problem::printable(input.parts.uri.path())
+        )),
         profile: "none",
         ip: input.peer,
         trace: input.trace,
@@ -83,8 +115,6 @@ pub(crate) fn refused(app: &App, open: &Open, snapshot: &Snapshot, input: &Input
         _ => Code::Unauthorized,
     };
     let mut failure = Failure::new(code, refusal.case.detail()).with_reason(reason.as_str());
-    failure.retry_after = refusal
-        .retry_after
-        .map(|after| after.as_secs().max(1));
+    failure.retry_after = refusal.retry_after.map(|after| after.as_secs().max(1));
     failure
 }

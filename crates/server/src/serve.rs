@@ -10,9 +10,9 @@ use crate::proving;
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request, State};
 use axum::response::Response;
+use axum::routing::{MethodFilter, on};
 use axum::{RequestExt as _, Router};
 use bytes::Bytes;
-use axum::routing::{MethodFilter, on};
 use http::{HeaderMap, HeaderValue, StatusCode, header, request};
 use http_body_util::{BodyExt as _, Limited};
 use procura_policy::{Denied, Op, Permit, authorize};
@@ -22,9 +22,9 @@ use procura_types::{Timestamp, TraceId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::net::IpAddr;
-use utoipa::ToSchema;
 use std::str::FromStr;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// The largest body: a value of 1 MiB as base64url in JSON, and room for the rest.
 pub const MAX_BODY: usize = 1_500_000;
@@ -50,8 +50,15 @@ pub struct Input {
 
 impl Input {
     /// A parameter of the path, read as its type.
-    pub fn param<T: FromStr<Err = procura_types::Malformed>>(&self, name: &'static str) -> Result<T, Failure> {
-        let text = self.params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
+    pub fn param<T: FromStr<Err = procura_types::Malformed>>(
+        &self,
+        name: &'static str,
+    ) -> Result<T, Failure> {
+        let text = self
+            .params
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or("", |(_, value)| value.as_str());
         Ok(text.parse::<T>()?)
     }
 
@@ -60,7 +67,10 @@ impl Input {
         axum::extract::Query::try_from_uri(&self.parts.uri)
             .map(|query| query.0)
             .map_err(|error| {
-                let mut failure = Failure::new(Code::Malformed, format!("The query does not fit: {}", error.body_text()));
+                let mut failure = Failure::new(
+                    Code::Malformed,
+                    format!("The query does not fit: {}", error.body_text()),
+                );
                 failure.field = Some("query");
                 failure
             })
@@ -73,7 +83,11 @@ impl Input {
             // its position and the field are passed on.
             let mut failure = Failure::new(
                 Code::InvalidJson,
-                format!("The body does not fit at line {}, column {}.", error.line(), error.column()),
+                format!(
+                    "The body does not fit at line {}, column {}.",
+                    error.line(),
+                    error.column()
+                ),
             );
             failure.field = json_field(&error.to_string());
             failure
@@ -83,15 +97,38 @@ impl Input {
 
 /// Fields of bodies and types in them that errors may name.
 const JSON_FIELDS: &[&str] = &[
-    "actor_id", "audience", "code_sha256", "current", "delivery", "device", "device_key", "env", "from", "label", "name",
-    "namespace", "new", "owner", "passphrase", "path", "project", "role", "roles", "root_key", "signature", "time", "until",
+    "actor_id",
+    "audience",
+    "code_sha256",
+    "current",
+    "delivery",
+    "device",
+    "device_key",
+    "env",
+    "from",
+    "label",
+    "name",
+    "namespace",
+    "new",
+    "owner",
+    "passphrase",
+    "path",
+    "project",
+    "role",
+    "roles",
+    "root_key",
+    "signature",
+    "time",
+    "until",
     "value_b64",
 ];
 
 /// The field of an error of ours (`label: must be …`) or of a missing one: never
 /// a word of the body itself.
 fn json_field(error: &str) -> Option<&'static str> {
-    let missing = error.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
+    let missing = error
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split_once('`'));
     let (named, _) = missing.or_else(|| error.split_once(": "))?;
     JSON_FIELDS.iter().copied().find(|field| *field == named)
 }
@@ -130,19 +167,31 @@ impl Reply {
     /// Another status with JSON.
     pub fn with_status<T: Serialize>(status: StatusCode, value: &T) -> Result<Self, Failure> {
         let body = serde_json::to_vec(value).map_err(Failure::internal)?;
-        Ok(Self { status, content_type: "application/json", body: body.into() })
+        Ok(Self {
+            status,
+            content_type: "application/json",
+            body: body.into(),
+        })
     }
 
     /// 204.
     #[must_use]
     pub const fn nothing() -> Self {
-        Self { status: StatusCode::NO_CONTENT, content_type: "", body: Bytes::new() }
+        Self {
+            status: StatusCode::NO_CONTENT,
+            content_type: "",
+            body: Bytes::new(),
+        }
     }
 
     /// 200 with text or bytes.
     #[must_use]
     pub const fn raw(content_type: &'static str, body: Bytes) -> Self {
-        Self { status: StatusCode::OK, content_type, body }
+        Self {
+            status: StatusCode::OK,
+            content_type,
+            body,
+        }
     }
 
     /// The response, under the request's id.
@@ -152,7 +201,10 @@ impl Reply {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         if !self.content_type.is_empty() {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+            headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static(self.content_type),
+            );
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Ok(id) = HeaderValue::from_str(&trace.to_string()) {
@@ -186,7 +238,10 @@ pub trait Endpoint: Send + Sync + 'static {
     fn parse(open: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure>;
 
     /// Runs what was permitted.
-    fn run(context: Context<'_>, permit: Permit<Self::Op>) -> impl Future<Output = Result<Reply, Failure>> + Send;
+    fn run(
+        context: Context<'_>,
+        permit: Permit<Self::Op>,
+    ) -> impl Future<Output = Result<Reply, Failure>> + Send;
 
     /// What follows a no; by default the refusal.
     fn denied(
@@ -206,12 +261,17 @@ pub trait Endpoint: Send + Sync + 'static {
 #[must_use]
 pub fn denial(denied: Denied) -> Failure {
     if denied.reason == procura_policy::DenyReason::Revoked {
-        return Failure::new(Code::Unauthorized, "The device or its actor is revoked.").with_reason("revoked");
+        return Failure::new(Code::Unauthorized, "The device or its actor is revoked.")
+            .with_reason("revoked");
     }
     if denied.visible {
         Failure::new(Code::Forbidden, "Your roles and grants do not allow this.").because(denied)
     } else {
-        Failure::new(Code::NotFound, "There is no such thing here, or it is not for you to know.").because(denied)
+        Failure::new(
+            Code::NotFound,
+            "There is no such thing here, or it is not for you to know.",
+        )
+        .because(denied)
     }
 }
 
@@ -242,7 +302,10 @@ fn refuse_unfound(open: &Open, input: &Input, caller: &Caller, action: &str) {
         owner: Some(*caller.owner()),
         device: caller.device().copied(),
         namespace: input.param("ns").ok(),
-        resource: Some(format!("http/{}", crate::problem::printable(input.parts.uri.path()))),
+        resource: Some(format!(
+            "http/{}",
+            crate::problem::printable(input.parts.uri.path())
+        )),
         profile: caller.profile().as_str(),
         ip: input.peer,
         trace: input.trace,
@@ -260,7 +323,8 @@ const fn filter<E: Endpoint>() -> MethodFilter {
 
 /// Mounts an endpoint.
 pub fn mount<E: Endpoint>(router: Router<Arc<App>>) -> Router<Arc<App>> {
-    let handler = async |State(app): State<Arc<App>>, request: Request| serve::<E>(&app, request).await;
+    let handler =
+        async |State(app): State<Arc<App>>, request: Request| serve::<E>(&app, request).await;
     router.route(E::PATH, on(filter::<E>(), handler))
 }
 
@@ -272,10 +336,20 @@ pub fn mount_either<Plain: Endpoint, Special: Endpoint>(
     key: &'static str,
 ) -> Router<Arc<App>> {
     let handler = async move |State(app): State<Arc<App>>, request: Request| {
-        let special = request.uri().query().unwrap_or_default().split('&').any(|pair| {
-            pair.split_once('=').is_some_and(|(name, value)| name == key && value != "false")
-        });
-        if special { serve::<Special>(&app, request).await } else { serve::<Plain>(&app, request).await }
+        let special = request
+            .uri()
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .any(|pair| {
+                pair.split_once('=')
+                    .is_some_and(|(name, value)| name == key && value != "false")
+            });
+        if special {
+            serve::<Special>(&app, request).await
+        } else {
+            serve::<Plain>(&app, request).await
+        }
     };
     router.route(Plain::PATH, on(filter::<Plain>(), handler))
 }
@@ -286,15 +360,25 @@ pub async fn serve<E: Endpoint>(app: &App, request: Request) -> Response {
     let now = app.clock.now();
     let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
     let Ok(trace) = TraceId::generate(now, app.entropy.as_ref()) else {
-        return Failure::internal("no random bytes").into_response_for(TraceId::from_bytes([0; 16]));
+        return Failure::internal("no random bytes")
+            .into_response_for(TraceId::from_bytes([0; 16]));
     };
-    let answer = tokio::time::timeout(app.config.request_time(), handle::<E>(app, request, trace, peer, now)).await;
+    let answer = tokio::time::timeout(
+        app.config.request_time(),
+        handle::<E>(app, request, trace, peer, now),
+    )
+    .await;
     let response = match answer {
         Ok(Ok(reply)) => reply.into_response(trace),
         Ok(Err(failure)) => failure.into_response_for(trace),
-        Err(_) => Failure::new(Code::Timeout, "The request took longer than the server waits.").into_response_for(trace),
+        Err(_) => Failure::new(
+            Code::Timeout,
+            "The request took longer than the server waits.",
+        )
+        .into_response_for(trace),
     };
-    app.metrics.request(E::Op::ACTION.as_str(), response.status(), began.elapsed());
+    app.metrics
+        .request(E::Op::ACTION.as_str(), response.status(), began.elapsed());
     response
 }
 
@@ -316,7 +400,11 @@ async fn handle<E: Endpoint>(
             refuse_unfound(&open, &input, &caller, E::Op::ACTION.as_str());
         }
     })?;
-    let context = Context { app, open: &open, input: &input };
+    let context = Context {
+        app,
+        open: &open,
+        input: &input,
+    };
     match authorize(open.recorder.decider(), &snapshot, caller, op, now) {
         Ok(permit) => E::run(context, permit).await,
         Err((denied, caller, op)) => E::denied(context, denied, caller, op).await,
@@ -334,10 +422,16 @@ pub async fn read(
         .extract_parts::<RawPathParams>()
         .await
         .map_err(|_| Failure::new(Code::Malformed, "The path is not UTF-8."))?;
-    let params = params.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let params = params
+        .iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
     let (parts, body) = request.into_parts();
     if content_length(&parts.headers).is_some_and(|length| length > MAX_BODY) {
-        return Err(Failure::new(Code::TooLarge, "The body is longer than the server takes."));
+        return Err(Failure::new(
+            Code::TooLarge,
+            "The body is longer than the server takes.",
+        ));
     }
     let body = Limited::new(body, MAX_BODY)
         .collect()
@@ -350,9 +444,21 @@ pub async fn read(
             }
         })?
         .to_bytes();
-    Ok(Input { parts, body, peer, trace, now, params })
+    Ok(Input {
+        parts,
+        body,
+        peer,
+        trace,
+        now,
+        params,
+    })
 }
 
 fn content_length(headers: &HeaderMap) -> Option<usize> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }

@@ -65,7 +65,9 @@ pub enum StartError {
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
     /// Keys cannot be locked in memory.
-    #[error("{0}; raise the limit (`ulimit -l`, LimitMEMLOCK=), or set danger_unlocked_memory = true")]
+    #[error(
+        "{0}; raise the limit (`ulimit -l`, LimitMEMLOCK=), or set danger_unlocked_memory = true"
+    )]
     Memory(procura_crypto::LockError),
     /// The passphrase file.
     #[error("passphrase_file: {0}")]
@@ -99,7 +101,10 @@ impl From<OpenError> for StartError {
             OpenError::InUse(_) => Self::InUse,
             OpenError::NewerFormat { .. } => Self::NewerFormat(text),
             OpenError::OtherInstallation { .. } => Self::OtherInstallation(text),
-            OpenError::Missing(path) | OpenError::AlreadyExists(path) => Self::Home { path, problem: text },
+            OpenError::Missing(path) | OpenError::AlreadyExists(path) => Self::Home {
+                path,
+                problem: text,
+            },
             OpenError::NotAStore(_) | OpenError::Corrupt(_) => Self::Damaged(text),
             OpenError::Io(cause) => Self::Damaged(format!("{text}: {cause}")),
         }
@@ -117,40 +122,59 @@ impl From<SealError> for StartError {
 
 /// Makes the home if it is not there, and refuses one that others can enter.
 fn prepare_home(home: &Path) -> Result<(), StartError> {
-    let problem = |problem: String| StartError::Home { path: home.to_owned(), problem };
+    let problem = |problem: String| StartError::Home {
+        path: home.to_owned(),
+        problem,
+    };
     if !home.exists() {
         fs::create_dir_all(home).map_err(|error| problem(error.to_string()))?;
-        fs::set_permissions(home, fs::Permissions::from_mode(0o700)).map_err(|error| problem(error.to_string()))?;
+        fs::set_permissions(home, fs::Permissions::from_mode(0o700))
+            .map_err(|error| problem(error.to_string()))?;
     }
     let found = fs::metadata(home).map_err(|error| problem(error.to_string()))?;
     if !found.is_dir() {
         return Err(problem("is not a directory".to_owned()));
     }
     if found.uid() != rustix::process::getuid().as_raw() {
-        return Err(problem("belongs to another user; the home must be the server's own".to_owned()));
+        return Err(problem(
+            "belongs to another user; the home must be the server's own".to_owned(),
+        ));
     }
     if found.mode() & 0o077 != 0 {
-        return Err(problem(format!("others can enter it; type: chmod 700 {}", home.display())));
+        return Err(problem(format!(
+            "others can enter it; type: chmod 700 {}",
+            home.display()
+        )));
     }
     Ok(())
 }
 
 /// Brings an application up to where the home stands: without an installation,
 /// or sealed.
-fn application(config: Config, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<App, StartError> {
+fn application(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Result<App, StartError> {
     config.check()?;
     procura_crypto::lock_policy(config.danger_unlocked_memory).map_err(StartError::Memory)?;
     // Core files and debuggers of the same user would see keys.
-    let dumpable = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let dumpable =
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     if let Err(error) = dumpable
         && !config.danger_unlocked_memory
     {
-        return Err(StartError::Home { path: config.home.clone(), problem: format!("the process cannot be made undumpable: {error}") });
+        return Err(StartError::Home {
+            path: config.home.clone(),
+            problem: format!("the process cannot be made undumpable: {error}"),
+        });
     }
     prepare_home(&config.home)?;
-    let spool = Spool::open(&config.home.join("spool.jsonl")).map_err(|error: SpoolError| StartError::Home {
-        path: config.home.join("spool.jsonl"),
-        problem: error.to_string(),
+    let spool = Spool::open(&config.home.join("spool.jsonl")).map_err(|error: SpoolError| {
+        StartError::Home {
+            path: config.home.join("spool.jsonl"),
+            problem: error.to_string(),
+        }
     })?;
     let app = App::new(config, clock, entropy, spool, Stage::Uninitialised);
     if is_initialised(&app.config.home) {
@@ -178,7 +202,9 @@ pub async fn init_home(
     let trace = TraceId::generate(app.clock.now(), app.entropy.as_ref())
         .map_err(Failure::internal)
         .map_err(InitError::Refused)?;
-    let answer = admin::init(&app, request, trace).await.map_err(InitError::Refused)?;
+    let answer = admin::init(&app, request, trace)
+        .await
+        .map_err(InitError::Refused)?;
     admin::seal(&app).await.map_err(InitError::Refused)?;
     Ok(answer)
 }
@@ -203,7 +229,10 @@ struct Ready<'a> {
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |cause| StartError::Listen { address: address.to_string(), cause };
+    let failed = |cause| StartError::Listen {
+        address: address.to_string(),
+        cause,
+    };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
@@ -211,7 +240,10 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErr
 
 fn bind_admin(home: &Path) -> Result<UnixListener, StartError> {
     let path = home.join("admin.sock");
-    let failed = |cause| StartError::Listen { address: path.display().to_string(), cause };
+    let failed = |cause| StartError::Listen {
+        address: path.display().to_string(),
+        cause,
+    };
     // The database's lock says that no other server of this home lives.
     match fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
@@ -223,7 +255,10 @@ fn bind_admin(home: &Path) -> Result<UnixListener, StartError> {
 }
 
 fn read_passphrase(path: &Path) -> Result<Secret<String>, StartError> {
-    let text = Secret::new(fs::read_to_string(path).map_err(|error| StartError::Passphrase(format!("{}: {error}", path.display())))?);
+    let text = Secret::new(
+        fs::read_to_string(path)
+            .map_err(|error| StartError::Passphrase(format!("{}: {error}", path.display())))?,
+    );
     let line = text.expose().lines().next().unwrap_or_default().to_owned();
     Ok(Secret::new(line))
 }
@@ -245,23 +280,46 @@ pub async fn run(
     let (health_listener, health_address) = bind(app.config.health_listen).await?;
     let admin_listener = bind_admin(&app.config.home)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let (api_url, health_url) = (format!("{scheme}://{api_address}"), format!("http://{health_address}"));
+    let (api_url, health_url) = (
+        format!("{scheme}://{api_address}"),
+        format!("http://{health_address}"),
+    );
     app.set_api_url(api_url.clone());
     if let (Some(path), Stage::Sealed(..)) = (&app.config.passphrase_file, app.stage().as_ref()) {
         let passphrase = read_passphrase(path)?;
-        admin::unseal(&app, passphrase).await.map_err(|failure| StartError::Passphrase(failure.detail))?;
+        admin::unseal(&app, passphrase)
+            .await
+            .map_err(|failure| StartError::Passphrase(failure.detail))?;
     }
 
     let (stop, stopping) = watch::channel(false);
-    let listening = Listening { tracker: TaskTracker::new(), stopping };
+    let listening = Listening {
+        tracker: TaskTracker::new(),
+        stopping,
+    };
     let tracker = listening.tracker.clone();
     let accepting = [
-        tokio::spawn(listening.clone().tcp(Arc::clone(&app), api_listener, api::router(Arc::clone(&app)), tls)),
-        tokio::spawn(listening.clone().tcp(Arc::clone(&app), health_listener, health::router(Arc::clone(&app)), None)),
+        tokio::spawn(listening.clone().tcp(
+            Arc::clone(&app),
+            api_listener,
+            api::router(Arc::clone(&app)),
+            tls,
+        )),
+        tokio::spawn(listening.clone().tcp(
+            Arc::clone(&app),
+            health_listener,
+            health::router(Arc::clone(&app)),
+            None,
+        )),
         tokio::spawn(listening.unix(admin_listener, admin::router(Arc::clone(&app)))),
     ];
     let sealed = !matches!(app.stage().as_ref(), Stage::Open(_));
-    let line = serde_json::to_string(&Ready { event: "ready", api: &api_url, health: &health_url, sealed });
+    let line = serde_json::to_string(&Ready {
+        event: "ready",
+        api: &api_url,
+        health: &health_url,
+        sealed,
+    });
     ready(&line.unwrap_or_default());
 
     wait_for_signal().await;
@@ -274,7 +332,10 @@ pub async fn run(
     tracker.close();
     let grace = Duration::from_secs(app.config.stop_seconds);
     if tokio::time::timeout(grace, tracker.wait()).await.is_err() {
-        tracing::warn!(seconds = app.config.stop_seconds, "requests still run and are cut off");
+        tracing::warn!(
+            seconds = app.config.stop_seconds,
+            "requests still run and are cut off"
+        );
     }
     if let Err(failure) = admin::seal(&app).await {
         tracing::error!(cause = ?failure.cause, "the vault could not be sealed in order");
@@ -285,7 +346,10 @@ pub async fn run(
 }
 
 async fn wait_for_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         // Without handlers the default action of the signals stops the process.
         return std::future::pending().await;
     };

@@ -14,7 +14,12 @@ struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64)
+        Timestamp::from_millis(
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap()
+                .as_millis() as u64,
+        )
     }
 }
 
@@ -39,7 +44,10 @@ pub struct Load {
 /// How many rounds: few by default, or as many as `FAULT_ROUNDS` says.
 #[must_use]
 pub fn rounds(default: u32) -> u32 {
-    std::env::var("FAULT_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var("FAULT_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 impl Load {
@@ -47,16 +55,37 @@ impl Load {
     #[must_use]
     pub fn join(server: &Installation) -> Self {
         let invited = server
-            .cli(&["--json", "operator", "invite", "loader", "--role", "admin@default"])
+            .cli(&[
+                "--json",
+                "operator",
+                "invite",
+                "loader",
+                "--role",
+                "admin@default",
+            ])
             .ok()
             .json();
         let code = LinkCodeText::parse(invited["code"].as_str().unwrap()).unwrap();
         let signer = Arc::new(SigningKey::generate_p256(&SystemEntropy).unwrap());
         let actor = owner_id(Alg::P256, signer.public().as_bytes());
-        let client = Client::new(server.url(), ClientOptions::default(), Arc::new(SystemClock), Arc::new(SystemEntropy)).unwrap();
-        let answer = runtime().block_on(client.join(&code, &actor, signer.as_ref())).unwrap();
+        let client = Client::new(
+            server.url(),
+            ClientOptions::default(),
+            Arc::new(SystemClock),
+            Arc::new(SystemEntropy),
+        )
+        .unwrap();
+        let answer = runtime()
+            .block_on(client.join(&code, &actor, signer.as_ref()))
+            .unwrap();
         let server_key = procura_crypto::PublicKey::from_jwk(&answer.server_key).unwrap();
-        Self { signer, server_key, actor, acknowledged: Arc::default(), next: Arc::default() }
+        Self {
+            signer,
+            server_key,
+            actor,
+            acknowledged: Arc::default(),
+            next: Arc::default(),
+        }
     }
 
     fn client(&self, url: &str) -> SessionClient {
@@ -65,8 +94,12 @@ impl Load {
             timeout: Duration::from_secs(5),
             ..ClientOptions::default()
         };
-        let client = Client::new(url, options, Arc::new(SystemClock), Arc::new(SystemEntropy)).unwrap();
-        SessionClient::new(client, Arc::clone(&self.signer) as Arc<dyn procura_client::RequestSigner>)
+        let client =
+            Client::new(url, options, Arc::new(SystemClock), Arc::new(SystemEntropy)).unwrap();
+        SessionClient::new(
+            client,
+            Arc::clone(&self.signer) as Arc<dyn procura_client::RequestSigner>,
+        )
     }
 
     /// Writes and reads on eight tasks until `during` returns, which may do
@@ -77,24 +110,35 @@ impl Load {
         let runtime = runtime();
         let tasks: Vec<_> = (0..8)
             .map(|task| {
-                let (client, stop, next) = (self.client(url), Arc::clone(&stop), Arc::clone(&self.next));
+                let (client, stop, next) =
+                    (self.client(url), Arc::clone(&stop), Arc::clone(&self.next));
                 let acknowledged = Arc::clone(&self.acknowledged);
                 runtime.spawn(async move {
                     let namespace: Namespace = "default".parse().unwrap();
                     while !stop.load(Ordering::Relaxed) {
                         let number = next.fetch_add(1, Ordering::Relaxed);
-                        let path: SecretPath = format!("load/{task}/{}", number % 50).parse().unwrap();
-                        let value = format!("value-{number}-{}", "x".repeat((number % 900) as usize)).into_bytes();
+                        let path: SecretPath =
+                            format!("load/{task}/{}", number % 50).parse().unwrap();
+                        let value =
+                            format!("value-{number}-{}", "x".repeat((number % 900) as usize))
+                                .into_bytes();
                         let put = SecretPut {
                             value_b64: ValueB64::encode(&value),
                             expect_version: None,
                             env: None,
                             description: None,
                         };
-                        let Ok(written) = client.put_secret(&namespace, &path, &put).await else { return };
+                        let Ok(written) = client.put_secret(&namespace, &path, &put).await else {
+                            return;
+                        };
                         note(&acknowledged, &path, written.version, value);
                         if number.is_multiple_of(3) {
-                            let Ok(read) = client.get_secret(&namespace, &path, Some(written.version)).await else { return };
+                            let Ok(read) = client
+                                .get_secret(&namespace, &path, Some(written.version))
+                                .await
+                            else {
+                                return;
+                            };
                             assert_eq!(read.version, written.version);
                             acknowledged.lock().unwrap().reads += 1;
                         }
@@ -124,19 +168,33 @@ impl Load {
         let runtime = runtime();
         let before = self.entries(server);
         let list = self.acknowledged.lock().unwrap();
-        assert!(before >= list.reads, "{} values were released and only {before} reads are recorded", list.reads);
+        assert!(
+            before >= list.reads,
+            "{} values were released and only {before} reads are recorded",
+            list.reads
+        );
         let mut checked = 0u64;
         for (path, versions) in &list.writes {
             for (version, value) in versions {
                 let read = runtime
                     .block_on(client.get_secret(&namespace, &path.parse().unwrap(), Some(*version)))
-                    .unwrap_or_else(|error| panic!("{path} version {version} was acknowledged and is not there: {error}"));
-                assert!(read.value_b64.decode().unwrap().expose() == value, "{path} version {version} has another value");
+                    .unwrap_or_else(|error| {
+                        panic!(
+                            "{path} version {version} was acknowledged and is not there: {error}"
+                        )
+                    });
+                assert!(
+                    read.value_b64.decode().unwrap().expose() == value,
+                    "{path} version {version} has another value"
+                );
                 checked += 1;
             }
         }
         drop(list);
-        assert!(self.entries(server) >= before + checked, "reads of the checker are missing in the record");
+        assert!(
+            self.entries(server) >= before + checked,
+            "reads of the checker are missing in the record"
+        );
         self.acknowledged.lock().unwrap().reads += checked;
     }
 
@@ -144,7 +202,17 @@ impl Load {
     fn entries(&self, server: &Installation) -> u64 {
         let actor = self.actor.to_string();
         let list = server
-            .cli(&["--json", "audit", "list", "--action", "secret.read", "--actor", &actor, "--limit", "1000000"])
+            .cli(&[
+                "--json",
+                "audit",
+                "list",
+                "--action",
+                "secret.read",
+                "--actor",
+                &actor,
+                "--limit",
+                "1000000",
+            ])
             .ok()
             .json();
         list["entries"].as_array().unwrap().len() as u64
@@ -153,9 +221,16 @@ impl Load {
 
 fn note(acknowledged: &Mutex<Acknowledged>, path: &SecretPath, version: u64, value: Vec<u8>) {
     let mut list = acknowledged.lock().unwrap();
-    list.writes.entry(path.to_string()).or_default().push((version, value));
+    list.writes
+        .entry(path.to_string())
+        .or_default()
+        .push((version, value));
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }

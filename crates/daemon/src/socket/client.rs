@@ -4,7 +4,7 @@
 use crate::socket::{Ask, ExecAsk, Failure, Greeting, JoinAsk, Op, Reply, Status, VERSION, packet};
 use crate::{DaemonError, DeviceSummary, values};
 use procura_types::wire::ValueB64;
-use procura_types::{ProjectName, Secret, SecretBytes};
+use procura_types::{EnvName, ProjectName, Secret, SecretBytes};
 use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -205,6 +205,9 @@ pub struct RunOptions {
     pub project: ProjectName,
     /// Which agent, when this user has several.
     pub agent: Option<String>,
+    /// Names wanted. With those of `env_files`, all that are asked for; without
+    /// either, all that the project maps.
+    pub names: Vec<EnvName>,
     /// `.env` files that name what is wanted; only names are taken from them.
     pub env_files: Vec<PathBuf>,
     /// Wait until a person has answered.
@@ -266,6 +269,9 @@ fn prepare(options: &RunOptions) -> Result<(Command, OwnedFd), DaemonError> {
         .arg(options.project.as_str());
     if let Some(agent) = &options.agent {
         command.arg("--agent").arg(agent);
+    }
+    for name in &options.names {
+        command.arg("--name").arg(name.as_str());
     }
     for env_file in &options.env_files {
         command.arg("--env-file").arg(env_file);

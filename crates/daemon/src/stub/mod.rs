@@ -17,7 +17,7 @@ use crate::{DaemonError, EnvValues, receive_values};
 use procura_crypto::sha256;
 use procura_types::encoding::hex;
 use procura_types::wire::ValueB64;
-use procura_types::{Dotenv, FieldTuple, ProjectName, SecretBytes, exit};
+use procura_types::{Dotenv, EnvName, FieldTuple, ProjectName, SecretBytes, exit};
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -39,7 +39,9 @@ pub struct StubOptions {
     pub project: ProjectName,
     /// Which agent, when this user has several.
     pub agent: Option<String>,
-    /// `.env` files that name what is wanted.
+    /// Names wanted.
+    pub names: Vec<EnvName>,
+    /// `.env` files that name what is wanted too.
     pub env_files: Vec<PathBuf>,
     /// Wait until a person has answered.
     pub wait: bool,
@@ -129,7 +131,7 @@ impl Stub {
             ticket: ValueB64::encode(ticket.expose()),
             agent: options.agent.clone(),
             project: options.project.clone(),
-            names: names(&options.env_files)?,
+            names: names(&options.names, &options.env_files)?,
             argv_sha256: argv_hash(&options.command),
             cwd: directory
                 .as_deref()
@@ -174,10 +176,16 @@ fn receive(daemon: &DaemonClient, say: &mut report::Report<'_>) -> Result<EnvVal
     }
 }
 
-/// The names in all the files, each once. Their values stay in this process
-/// and are wiped.
-fn names(files: &[PathBuf]) -> Result<Vec<String>, DaemonError> {
+/// The names typed and those in all the files, each once. The values in the
+/// files stay in this process and are wiped.
+fn names(typed: &[EnvName], files: &[PathBuf]) -> Result<Vec<String>, DaemonError> {
     let mut names: Vec<String> = Vec::new();
+    let mut add = |name: &str| {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    };
+    typed.iter().map(EnvName::as_str).for_each(&mut add);
     for path in files {
         let failed = |source| DaemonError::io(format!("read {}", path.display()), source);
         let mut text = SecretBytes::new(Vec::new());
@@ -193,11 +201,7 @@ fn names(files: &[PathBuf]) -> Result<Vec<String>, DaemonError> {
             return Err(unusable("is larger than 1 MiB"));
         }
         let found = Dotenv::parse(text.expose()).map_err(|error| unusable(&error.to_string()))?;
-        for name in found.names() {
-            if !names.iter().any(|known| known == name) {
-                names.push(name.to_owned());
-            }
-        }
+        found.names().for_each(&mut add);
     }
     if names.is_empty() && !files.is_empty() {
         // An empty list would ask for everything.

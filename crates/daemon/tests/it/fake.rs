@@ -34,6 +34,10 @@ pub(crate) struct Script {
     pub(crate) ended: Vec<RunId>,
     pub(crate) joined: Vec<Thumbprint>,
     pub(crate) checkpoints: usize,
+    /// The number of the session.
+    pub(crate) session: u64,
+    /// Each run finds its session ended and starts another.
+    pub(crate) sessions_end: bool,
 }
 
 pub(crate) enum Scripted {
@@ -63,6 +67,8 @@ impl Fake {
                 ended: Vec::new(),
                 joined: Vec::new(),
                 checkpoints: 0,
+                session: 1,
+                sessions_end: false,
             })),
             ledger: Arc::new(NoteSigner::new(&origin(&INSTALLATION), key).unwrap()),
         }
@@ -144,6 +150,7 @@ impl Server for Fake {
         Box::pin(async move {
             let mut script = self.script();
             script.asked.push(run.clone());
+            script.session += u64::from(script.sessions_end);
             if script.runs.len() > 1 {
                 let next = script.runs.pop_front().unwrap();
                 return answer(&next);
@@ -169,6 +176,10 @@ impl Server for Fake {
             let mut script = self.script();
             Ok(script.states.pop_front().unwrap_or(RequestState::Pending))
         })
+    }
+
+    fn session(&self) -> Answer<'_, u64> {
+        Box::pin(async move { Ok(self.script().session) })
     }
 
     fn checkpoint(&self) -> Answer<'_, Vec<u8>> {

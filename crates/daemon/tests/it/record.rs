@@ -59,6 +59,32 @@ fn the_record_is_looked_at_again_when_the_server_was_gone() {
 }
 
 #[test]
+fn the_record_is_looked_at_in_each_session() {
+    let host = host();
+    host.fake.script().session = 2;
+    passes(&host);
+    assert_eq!(host.fake.script().checkpoints, 2);
+    host.fake.script().entries = 4;
+    passes(&host);
+    host.fake.script().session = 3;
+    refused(&host, "its record has 4 entries, and 5 were seen before");
+}
+
+#[test]
+fn values_of_a_session_that_began_on_the_way_are_not_handed_over_unchecked() {
+    let host = host();
+    {
+        let mut script = host.fake.script();
+        script.runs = [Scripted::Values(vec![("A", b"1".to_vec())])].into();
+        script.sessions_end = true;
+        script.entries = 4;
+    }
+    let failure = ask_exec(&host.socket(), |_| {}).failure();
+    assert_eq!(failure.code, "rolled_back");
+    assert_eq!(host.fake.script().checkpoints, 2);
+}
+
+#[test]
 fn a_record_that_grew_passes() {
     let mut host = host();
     for entries in [6, 100, 101, 256] {

@@ -22,14 +22,24 @@ fn actor(number: u8, choice: u8, ended: bool) -> ActorRecord {
     } else {
         // The kind of an actor never changes: all of it follows from its number.
         let label = LABELS[usize::from(number) % LABELS.len()];
-        agent(number, 1 + (number * 7) % (number - 1), label, u32::from(number))
+        agent(
+            number,
+            1 + (number * 7) % (number - 1),
+            label,
+            u32::from(number),
+        )
     };
-    if ended || choice == 0 { revoked(record) } else { record }
+    if ended || choice == 0 {
+        revoked(record)
+    } else {
+        record
+    }
 }
 
 fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
-        (1u8..12, 0u8..4, any::<bool>()).prop_map(|(number, choice, ended)| Change::Actor(actor(number, choice, ended))),
+        (1u8..12, 0u8..4, any::<bool>())
+            .prop_map(|(number, choice, ended)| Change::Actor(actor(number, choice, ended))),
         (1u8..8, any::<bool>()).prop_map(|(number, ended)| {
             let mut record = device(number, 1 + number % 5);
             record.revoked = ended.then(|| time(5));
@@ -68,7 +78,10 @@ impl Model {
     }
 
     fn above(&self, id: &ActorId) -> Vec<&ActorRecord> {
-        std::iter::successors(self.actors.get(id), |record| self.actors.get(record.parent()?)).collect()
+        std::iter::successors(self.actors.get(id), |record| {
+            self.actors.get(record.parent()?)
+        })
+        .collect()
     }
 
     fn is_active(&self, id: &ActorId) -> bool {

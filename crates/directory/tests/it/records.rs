@@ -1,13 +1,19 @@
 //! Records made from a few small numbers.
 
 use procura_crypto::{PublicKey, SigningKey, SystemEntropy};
-use procura_directory::{ActorKind, ActorRecord, DeviceRecord, GrantRecord, NamespaceRecord, RolesRecord};
+use procura_directory::{
+    ActorKind, ActorRecord, DeviceRecord, GrantRecord, NamespaceRecord, RolesRecord,
+};
 use procura_types::wire::{GrantItem, Receipt, RoleAssignment};
 use procura_types::{ActorId, Alg, Delivery, GrantId, Role, Thumbprint, Timestamp};
 use std::sync::LazyLock;
 
-static KEY: LazyLock<PublicKey> =
-    LazyLock::new(|| SigningKey::generate_ed25519(&SystemEntropy).unwrap().public().clone());
+static KEY: LazyLock<PublicKey> = LazyLock::new(|| {
+    SigningKey::generate_ed25519(&SystemEntropy)
+        .unwrap()
+        .public()
+        .clone()
+});
 
 pub(crate) fn time(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)

@@ -76,7 +76,9 @@ fn a_subtree_is_the_actor_and_all_below() {
 #[test]
 fn revocation_reaches_down_and_not_up() {
     let snapshot = tree().apply(8, [Change::Actor(revoked(agent(3, 2, "task", 1)))]);
-    let active: Vec<u8> = (1..=6).filter(|number| snapshot.is_active(&actor_id(*number))).collect();
+    let active: Vec<u8> = (1..=6)
+        .filter(|number| snapshot.is_active(&actor_id(*number)))
+        .collect();
     assert_eq!(active, [1, 2, 5, 6]);
 }
 
@@ -91,7 +93,10 @@ fn a_label_comes_back_as_another_incarnation() {
     assert!(gone.agent_named(&shop(), &label("baker")).is_none());
     assert_eq!(gone.last_incarnation(&shop(), &label("baker")), 1);
     let again = gone.apply(9, [Change::Actor(agent(7, 1, "baker", 2))]);
-    assert_eq!(again.agent_named(&shop(), &label("baker")).unwrap().id, actor_id(7));
+    assert_eq!(
+        again.agent_named(&shop(), &label("baker")).unwrap().id,
+        actor_id(7)
+    );
     assert_eq!(again.last_incarnation(&shop(), &label("baker")), 2);
     // What was revoked is still there, revoked.
     assert!(again.actor(&actor_id(5)).unwrap().revoked.is_some());
@@ -153,7 +158,10 @@ fn namespaces_are_listed_once() {
         1,
         [namespace("shop"), namespace("bank"), namespace("shop")].map(Change::Namespace),
     );
-    let mut names: Vec<_> = snapshot.namespaces().map(|found| found.name.to_string()).collect();
+    let mut names: Vec<_> = snapshot
+        .namespaces()
+        .map(|found| found.name.to_string())
+        .collect();
     names.sort();
     assert_eq!(names, ["bank", "shop"]);
     assert!(snapshot.namespace(&shop()).is_some());
@@ -184,8 +192,14 @@ fn a_covering_grant_is_one_grant_that_holds_for_all_of_it() {
             .map(|grant| grant.id)
     };
     let both = [key.clone(), salt.clone()];
-    assert_eq!(covering(2, std::slice::from_ref(&key), 15), Some(grant_id(1)));
-    assert_eq!(covering(2, std::slice::from_ref(&salt), 15), Some(grant_id(2)));
+    assert_eq!(
+        covering(2, std::slice::from_ref(&key), 15),
+        Some(grant_id(1))
+    );
+    assert_eq!(
+        covering(2, std::slice::from_ref(&salt), 15),
+        Some(grant_id(2))
+    );
     // Two grants do not add up, and a child has none of its parent's.
     assert_eq!(covering(2, &both, 15), None);
     assert_eq!(covering(3, std::slice::from_ref(&key), 15), None);

@@ -37,7 +37,12 @@ fn assert_dead(world: &World, caller: &Caller, what: &str) {
             members: &members,
             ..need(&here, &web, &items)
         };
-        let found = world.ask(caller, action, &Resource::Namespace(here.clone()), concerned);
+        let found = world.ask(
+            caller,
+            action,
+            &Resource::Namespace(here.clone()),
+            concerned,
+        );
         let no = Denied {
             reason: DenyReason::Revoked,
             visible: false,
@@ -95,7 +100,12 @@ fn a_namespace_that_does_not_exist_is_open_to_nobody() {
                 reason: DenyReason::NoRole,
                 visible: false,
             };
-            assert_eq!(world.plain(name, action, &nowhere), Err(no), "{name} {}", action.as_str());
+            assert_eq!(
+                world.plain(name, action, &nowhere),
+                Err(no),
+                "{name} {}",
+                action.as_str()
+            );
         }
     }
 }
@@ -194,6 +204,8 @@ fn a_permit_ends_with_the_role_it_stands_on() {
         }],
     }));
     permit.renew(&RoleDecider, &before, NOW).unwrap();
-    let denied = permit.renew(&RoleDecider, &world.snapshot, NOW).unwrap_err();
+    let denied = permit
+        .renew(&RoleDecider, &world.snapshot, NOW)
+        .unwrap_err();
     assert_eq!(denied.reason, DenyReason::NoRole);
 }

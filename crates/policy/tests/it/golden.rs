@@ -6,7 +6,10 @@ use std::path::Path;
 fn the_matrix_is_the_one_checked_in() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schema/permission-matrix.md");
     let yields = procura_policy::permission_matrix();
-    #[expect(clippy::disallowed_methods, reason = "a test has no configuration to be passed")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test has no configuration to be passed"
+    )]
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     if update {
         std::fs::write(&path, &yields).unwrap();

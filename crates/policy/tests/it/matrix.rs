@@ -121,7 +121,11 @@ fn agents_may_what_the_table_says() {
         });
         let name = action.as_str();
         match printed {
-            "yes" => assert_eq!((nothing, everything), (Ok(Basis::Anyone), Ok(Basis::Anyone)), "{name}"),
+            "yes" => assert_eq!(
+                (nothing, everything),
+                (Ok(Basis::Anyone), Ok(Basis::Anyone)),
+                "{name}"
+            ),
             "" => {
                 let hidden = matches!(rule, Rule::Joining | Rule::AdminSocket);
                 let no = denied(without(rule), !hidden);
@@ -129,17 +133,27 @@ fn agents_may_what_the_table_says() {
             }
             "named by the project" => {
                 assert_eq!(nothing, denied(DenyReason::NotMember, false), "{name}");
-                let asked = ask(Concerned { members: &members, ..Concerned::default() });
+                let asked = ask(Concerned {
+                    members: &members,
+                    ..Concerned::default()
+                });
                 assert_eq!(asked, Ok(Basis::Member), "{name}");
             }
             "with a covering grant" => {
                 assert_eq!(nothing, denied(DenyReason::NoGrant, true), "{name}");
                 let id = procura_types::GrantId::from_bytes([1; 16]);
-                assert_eq!(ask(need(&here, &web, &items)), Ok(Basis::Grant(id)), "{name}");
+                assert_eq!(
+                    ask(need(&here, &web, &items)),
+                    Ok(Basis::Grant(id)),
+                    "{name}"
+                );
             }
             "its own" => {
                 assert_eq!(nothing, denied(without(rule), true), "{name}");
-                let asked = ask(Concerned { own: Some(&own), ..Concerned::default() });
+                let asked = ask(Concerned {
+                    own: Some(&own),
+                    ..Concerned::default()
+                });
                 assert_eq!(asked, Ok(Basis::Own), "{name}");
             }
             other => panic!("the test does not know the cell {other:?} of {name}"),
@@ -184,7 +198,11 @@ fn link_codes_and_the_admin_socket_open_their_own_and_nothing_else() {
         let printed = table[action.as_str()]["other"].as_str();
         for (profile, cell, basis) in [
             (Profile::Join, "with a link code", Basis::Joining),
-            (Profile::AdminSocket, "on the admin socket", Basis::AdminSocket),
+            (
+                Profile::AdminSocket,
+                "on the admin socket",
+                Basis::AdminSocket,
+            ),
         ] {
             // Even with the identity of a steward.
             let caller = world.caller("steward", profile);
@@ -197,7 +215,9 @@ fn link_codes_and_the_admin_socket_open_their_own_and_nothing_else() {
             assert_eq!(found, expected, "{} {}", profile.as_str(), action.as_str());
         }
         // A session is as good as the key that it came from.
-        for who in ["steward", "admin", "approver", "auditor", "granted", "nobody"] {
+        for who in [
+            "steward", "admin", "approver", "auditor", "granted", "nobody",
+        ] {
             let session = world.caller(who, Profile::Session);
             assert_eq!(
                 world.ask(&session, action, &resource, Concerned::default()),

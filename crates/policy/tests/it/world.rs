@@ -44,12 +44,7 @@ impl World {
     /// Owners `steward`, `admin`, `approver`, `auditor` (of `right`) and `nobody`;
     /// agents `agent`, `granted` and `sibling` in `right`, `stranger` in `other`.
     pub(crate) fn new() -> Self {
-        let namespace = |name| {
-            Change::Namespace(NamespaceRecord {
-                name,
-                created: NOW,
-            })
-        };
+        let namespace = |name| Change::Namespace(NamespaceRecord { name, created: NOW });
         let mut world = Self {
             snapshot: Snapshot::default().apply(1, [namespace(right()), namespace(other())]),
             key: SigningKey::generate_ed25519(&SystemEntropy).unwrap(),

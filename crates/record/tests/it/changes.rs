@@ -24,8 +24,14 @@ async fn an_entry_says_who_what_where_and_how() {
     let entries = world.entries();
     assert_eq!(entries.len(), 2);
     let entry = &entries[1];
-    assert_eq!((entry.phase, entry.decision), (Phase::Intent, Decision::Allow));
-    assert_eq!((&*entry.action, &*entry.profile), ("secret.write", "session"));
+    assert_eq!(
+        (entry.phase, entry.decision),
+        (Phase::Intent, Decision::Allow)
+    );
+    assert_eq!(
+        (&*entry.action, &*entry.profile),
+        ("secret.write", "session")
+    );
     let permit = world.permit(Put("a/key")).unwrap();
     assert_eq!(entry.actor.as_ref(), Some(permit.caller().actor()));
     assert_eq!(entry.owner.as_ref(), Some(permit.caller().owner()));
@@ -34,7 +40,10 @@ async fn an_entry_says_who_what_where_and_how() {
     assert_eq!(entry.namespace, Some(shop()));
     assert_eq!(entry.resource.as_deref(), Some("secret/a/key"));
     assert_eq!((entry.time, entry.trace), (NOW, trace()));
-    assert_eq!((&*entries[0].action, &*entries[0].profile), ("installation.init", "admin_socket"));
+    assert_eq!(
+        (&*entries[0].action, &*entries[0].profile),
+        ("installation.init", "admin_socket")
+    );
 }
 
 #[tokio::test]
@@ -79,7 +88,10 @@ async fn conflicts_are_built_anew_and_end_after_five() {
             assert_eq!(world.entries().len(), before + 1);
         } else {
             let error = result.unwrap_err();
-            assert!(matches!(error, ChangeError::Record(RecordError::Contended)), "{error}");
+            assert!(
+                matches!(error, ChangeError::Record(RecordError::Contended)),
+                "{error}"
+            );
             assert_eq!((built.get(), world.row("a/key")), (5, None));
             assert_eq!(world.entries().len(), before);
         }
@@ -127,8 +139,13 @@ fn between(world: &World, put: impl FnOnce(&mut procura_store::Batch)) {
 #[tokio::test]
 async fn what_is_withdrawn_before_the_commit_is_denied() {
     let world = World::new().await;
-    let (change, record) = (world.permit(Put("a/key")).unwrap(), world.permit(Put("a/key")).unwrap());
-    world.socket(|batch| batch.put_roles(&admin_roles(&[Role::Auditor]))).await;
+    let (change, record) = (
+        world.permit(Put("a/key")).unwrap(),
+        world.permit(Put("a/key")).unwrap(),
+    );
+    world
+        .socket(|batch| batch.put_roles(&admin_roles(&[Role::Auditor])))
+        .await;
     let before = world.entries().len();
     let result = world
         .recorder
@@ -138,7 +155,12 @@ async fn what_is_withdrawn_before_the_commit_is_denied() {
         })
         .await;
     assert_eq!(denied(result.unwrap_err()), DenyReason::NoRole);
-    let refused = world.recorder.record(record, origin(), Details::default()).await.err().unwrap();
+    let refused = world
+        .recorder
+        .record(record, origin(), Details::default())
+        .await
+        .err()
+        .unwrap();
     assert!(matches!(refused, RecordError::Denied(denied) if denied.reason == DenyReason::NoRole));
     assert_eq!((world.row("a/key"), world.entries().len()), (None, before));
 }
@@ -155,7 +177,11 @@ async fn what_is_withdrawn_during_the_commit_is_denied() {
             ROWS.put(batch.rows(), &"a/key".to_owned(), &1);
             // The role goes after this change was decided and before it commits.
             std::thread::scope(|scope| {
-                let gone = scope.spawn(|| procura_store::conformance::wait(world.socket(|batch| batch.put_roles(&admin_roles(&[])))));
+                let gone = scope.spawn(|| {
+                    procura_store::conformance::wait(
+                        world.socket(|batch| batch.put_roles(&admin_roles(&[]))),
+                    )
+                });
                 gone.join().unwrap();
             });
             Ok::<_, Infallible>(())
@@ -163,7 +189,11 @@ async fn what_is_withdrawn_during_the_commit_is_denied() {
         .await;
     assert_eq!(denied(result.unwrap_err()), DenyReason::NoRole);
     assert_eq!((built.get(), world.row("a/key")), (1, None));
-    let writes = world.entries().iter().filter(|entry| entry.action == "secret.write").count();
+    let writes = world
+        .entries()
+        .iter()
+        .filter(|entry| entry.action == "secret.write")
+        .count();
     assert_eq!(writes, 0);
 }
 
@@ -171,8 +201,14 @@ async fn what_is_withdrawn_during_the_commit_is_denied() {
 async fn a_change_of_others_does_not_end_a_permit() {
     let world = World::new().await;
     let permit = world.permit(Put("a/key")).unwrap();
-    world.socket(|batch| batch.put_roles(&admin_roles(&[Role::Admin, Role::Auditor]))).await;
-    let recorded = world.recorder.record(permit, origin(), Details::default()).await.unwrap();
+    world
+        .socket(|batch| batch.put_roles(&admin_roles(&[Role::Admin, Role::Auditor])))
+        .await;
+    let recorded = world
+        .recorder
+        .record(permit, origin(), Details::default())
+        .await
+        .unwrap();
     assert_eq!(world.entries().last().unwrap().id, recorded.entry());
 }
 
@@ -180,14 +216,28 @@ async fn a_change_of_others_does_not_end_a_permit() {
 async fn an_intent_is_there_before_the_effect_and_a_failure_after() {
     let world = World::new().await;
     let permit = world.permit(Put("a/key")).unwrap();
-    let recorded = world.recorder.record(permit, origin(), Details::default()).await.unwrap();
+    let recorded = world
+        .recorder
+        .record(permit, origin(), Details::default())
+        .await
+        .unwrap();
     let intent = world.entries().pop().unwrap();
     assert_eq!((intent.id, intent.phase), (recorded.entry(), Phase::Intent));
-    world.recorder.failed(&recorded, "value_unreadable").await.unwrap();
+    world
+        .recorder
+        .failed(&recorded, "value_unreadable")
+        .await
+        .unwrap();
     let outcome = world.entries().pop().unwrap();
-    assert_eq!((outcome.phase, outcome.decision), (Phase::Outcome, Decision::Failed));
+    assert_eq!(
+        (outcome.phase, outcome.decision),
+        (Phase::Outcome, Decision::Failed)
+    );
     assert_eq!(outcome.reason.as_deref(), Some("value_unreadable"));
-    assert_eq!((outcome.resource, outcome.trace), (intent.resource, intent.trace));
+    assert_eq!(
+        (outcome.resource, outcome.trace),
+        (intent.resource, intent.trace)
+    );
 }
 
 #[tokio::test]
@@ -195,8 +245,16 @@ async fn a_sealed_store_takes_no_intent() {
     let world = World::new().await;
     let permit = world.permit(Put("a/key")).unwrap();
     world.store().seal();
-    let refused = world.recorder.record(permit, origin(), Details::default()).await.err().unwrap();
-    assert!(matches!(refused, RecordError::Commit(CommitError::Sealed)), "{refused}");
+    let refused = world
+        .recorder
+        .record(permit, origin(), Details::default())
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        matches!(refused, RecordError::Commit(CommitError::Sealed)),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -206,7 +264,12 @@ async fn the_log_is_in_the_order_of_acknowledgement() {
     for key in keys {
         world.put(key, 1).await.unwrap();
     }
-    let resources: Vec<_> = world.entries().iter().skip(1).map(|entry| entry.resource.clone().unwrap()).collect();
+    let resources: Vec<_> = world
+        .entries()
+        .iter()
+        .skip(1)
+        .map(|entry| entry.resource.clone().unwrap())
+        .collect();
     assert_eq!(resources, keys.map(|key| format!("secret/{key}")));
     // And commits that overlap are in the order of their sequence.
     let (one, two) = tokio::join!(world.put("g", 1), world.put("h", 1));

@@ -29,8 +29,16 @@ async fn rows_and_entry_of_a_change_share_their_fate() {
             assert_eq!(error, CommitError::Unknown, "{fault:?} at {at}");
             // Nothing goes on until the store is opened again.
             let next = world.permit(crate::world::Put("z")).unwrap();
-            let refused = world.recorder.record(next, origin(), Details::default()).await.err().unwrap();
-            assert!(matches!(refused, RecordError::Commit(CommitError::Poisoned)), "{refused}");
+            let refused = world
+                .recorder
+                .record(next, origin(), Details::default())
+                .await
+                .err()
+                .unwrap();
+            assert!(
+                matches!(refused, RecordError::Commit(CommitError::Poisoned)),
+                "{refused}"
+            );
 
             let world = world.reopen();
             let there = at + usize::from(kept);
@@ -59,7 +67,11 @@ async fn the_directory_is_what_was_kept() {
         assert_eq!(commit(result.unwrap_err()), CommitError::Unknown);
         // Nobody was told that the role is gone, so nobody acts on it before.
         let world = world.reopen();
-        assert_eq!(world.permit(crate::world::Put("a")).is_err(), kept, "{fault:?}");
+        assert_eq!(
+            world.permit(crate::world::Put("a")).is_err(),
+            kept,
+            "{fault:?}"
+        );
         assert_eq!(world.entries().len(), 1 + usize::from(kept));
     }
 }
@@ -70,8 +82,16 @@ async fn an_intent_that_failed_releases_nothing() {
         let world = World::new().await;
         world.disk.fail(world.disk.steps() + 1, fault);
         let permit = world.permit(crate::world::Put("a")).unwrap();
-        let refused = world.recorder.record(permit, origin(), Details::default()).await.err().unwrap();
-        assert!(matches!(refused, RecordError::Commit(CommitError::Unknown)), "{refused}");
+        let refused = world
+            .recorder
+            .record(permit, origin(), Details::default())
+            .await
+            .err()
+            .unwrap();
+        assert!(
+            matches!(refused, RecordError::Commit(CommitError::Unknown)),
+            "{refused}"
+        );
         // An intent without a release may stand in the record; never the reverse.
         assert_eq!(world.reopen().entries().len(), 1 + usize::from(kept));
     }
@@ -81,7 +101,10 @@ async fn an_intent_that_failed_releases_nothing() {
 async fn a_full_disk_refuses_and_the_next_change_passes() {
     let world = World::new().await;
     world.disk.fail(world.disk.steps() + 1, FakeFault::Full);
-    assert_eq!(commit(world.put("a", 1).await.unwrap_err()), CommitError::Full);
+    assert_eq!(
+        commit(world.put("a", 1).await.unwrap_err()),
+        CommitError::Full
+    );
     assert_eq!((world.row("a"), world.entries().len()), (None, 1));
     world.put("a", 2).await.unwrap();
     assert_eq!((world.row("a"), world.entries().len()), (Some(2), 2));
@@ -92,10 +115,21 @@ async fn what_takes_authority_away_works_on_a_full_disk() {
     let world = World::on(&FakeDisk::new(100, 20_000)).await;
     world.put("a", 1).await.unwrap();
     fill(&world).await;
-    assert_eq!(commit(world.put("b", 1).await.unwrap_err()), CommitError::Full);
+    assert_eq!(
+        commit(world.put("b", 1).await.unwrap_err()),
+        CommitError::Full
+    );
     let permit = world.permit(crate::world::Put("b")).unwrap();
-    let refused = world.recorder.record(permit, origin(), Details::default()).await.err().unwrap();
-    assert!(matches!(refused, RecordError::Commit(CommitError::Full)), "{refused}");
+    let refused = world
+        .recorder
+        .record(permit, origin(), Details::default())
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        matches!(refused, RecordError::Commit(CommitError::Full)),
+        "{refused}"
+    );
     let permit = world.socket_permit();
     world
         .recorder
@@ -116,7 +150,11 @@ async fn fill(world: &World) {
     let (mut length, mut step) = (0, 16_384);
     while step > 0 {
         let mut batch = world.store().batch().unwrap();
-        FILL.put(&mut batch, &"fill".to_owned(), &Blob::new(vec![0; length + step]));
+        FILL.put(
+            &mut batch,
+            &"fill".to_owned(),
+            &Blob::new(vec![0; length + step]),
+        );
         match world.store().commit(batch).await {
             Ok(_) => length += step,
             Err(error) => {

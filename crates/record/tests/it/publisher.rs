@@ -20,7 +20,10 @@ async fn published(world: &World, publisher: &Publisher) -> Checkpoint {
     let checkpoint = checkpoint(publisher, &note);
     assert_eq!(checkpoint.origin, procura_ledger::origin(&ID));
     assert_eq!(checkpoint.size, length);
-    let log = world.store().log_read(LEDGER, 0, usize::try_from(length).unwrap()).unwrap();
+    let log = world
+        .store()
+        .log_read(LEDGER, 0, usize::try_from(length).unwrap())
+        .unwrap();
     for entry in log {
         let path = inclusion_proof(publisher.tiles(), entry.index, length).unwrap();
         let leaf = leaf_hash(entry.bytes.expose());
@@ -42,7 +45,11 @@ fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() {
-            found.extend(files(&path).into_iter().map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)));
+            found.extend(
+                files(&path)
+                    .into_iter()
+                    .map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)),
+            );
         } else {
             found.insert(name, std::fs::read(&path).unwrap());
         }
@@ -56,7 +63,12 @@ async fn a_restart_goes_on_from_the_last_checkpoint() {
     let mut last = 0;
     for round in 0..4u64 {
         let publisher = world.publisher(home.path()).await.unwrap();
-        assert_eq!(checkpoint(&publisher, &publisher.latest().unwrap().note).size.max(last), publisher.latest().unwrap().size);
+        assert_eq!(
+            checkpoint(&publisher, &publisher.latest().unwrap().note)
+                .size
+                .max(last),
+            publisher.latest().unwrap().size
+        );
         puts(&world, 70 * round).await;
         let signed = published(&world, &publisher).await;
         assert!(signed.size >= last && signed.seq.is_some() && signed.set.is_some());
@@ -83,7 +95,11 @@ async fn files_that_are_gone_or_damaged_are_written_anew() {
     drop(publisher);
     let ledger = home.path().join("ledger");
     let whole = files(&ledger);
-    let names: Vec<String> = whole.keys().filter(|name| *name != "checkpoint").cloned().collect();
+    let names: Vec<String> = whole
+        .keys()
+        .filter(|name| *name != "checkpoint")
+        .cloned()
+        .collect();
     assert!(names.len() >= 5, "{names:?}");
     let mut world = world.reopen();
     // All of it, or the files at the right edge one by one, gone or with one bit changed.
@@ -106,7 +122,11 @@ async fn files_that_are_gone_or_damaged_are_written_anew() {
             }
             let publisher = world.publisher(home.path()).await.unwrap();
             let again = published(&world, &publisher).await;
-            assert_eq!((again.size, again.root), (before.size, before.root), "{name}");
+            assert_eq!(
+                (again.size, again.root),
+                (before.size, before.root),
+                "{name}"
+            );
             publisher.stop().await;
         }
     }
@@ -128,7 +148,10 @@ async fn hashes_lie_as_they_are_and_entries_sealed() {
     std::fs::copy(home.path().join("ledger/tile/entries/000.p/6"), foreign).unwrap();
     let path = "tile/entries/000.p/5".parse().unwrap();
     let error = publisher.tiles().read(&path).unwrap_err();
-    assert!(matches!(error, procura_record::TilesError::Refused(_)), "{error}");
+    assert!(
+        matches!(error, procura_record::TilesError::Refused(_)),
+        "{error}"
+    );
     assert_eq!(publisher.tiles().hash_tile(0, 0, 6).unwrap().len(), 6);
     assert!(publisher.tiles().hash_tile(0, 0, 7).is_err());
 }
@@ -157,10 +180,16 @@ async fn an_older_store_beside_a_newer_checkpoint_is_refused() {
     drop((publisher, world));
 
     let old = World::open(&backup);
-    assert_eq!(rolled_back(old.publisher(home.path()).await.err().unwrap()), newest);
+    assert_eq!(
+        rolled_back(old.publisher(home.path()).await.err().unwrap()),
+        newest
+    );
     // Even when it has grown past the checkpoint on another way.
     puts(&old, 10).await;
-    assert_eq!(rolled_back(old.publisher(home.path()).await.err().unwrap()), newest);
+    assert_eq!(
+        rolled_back(old.publisher(home.path()).await.err().unwrap()),
+        newest
+    );
 }
 
 #[tokio::test]
@@ -174,7 +203,10 @@ async fn another_store_of_the_same_size_is_refused() {
         publisher.stop().await;
     }
     let size = one.store().log_len(LEDGER).unwrap();
-    assert_eq!(rolled_back(two.reopen().publisher(home.path()).await.err().unwrap()), size);
+    assert_eq!(
+        rolled_back(two.reopen().publisher(home.path()).await.err().unwrap()),
+        size
+    );
     one.reopen().publisher(home.path()).await.unwrap();
 }
 
@@ -234,7 +266,10 @@ async fn stopping_publishes_what_is_left() {
     let publisher = world.publisher(home.path()).await.unwrap();
     puts(&world, 5).await;
     publisher.stop().await;
-    assert_eq!(publisher.latest().unwrap().size, world.store().log_len(LEDGER).unwrap());
+    assert_eq!(
+        publisher.latest().unwrap().size,
+        world.store().log_len(LEDGER).unwrap()
+    );
     assert_eq!(publisher.problem(), None);
     let size = tiles(home.path()).checkpoint().unwrap().unwrap();
     assert_eq!(checkpoint(&publisher, &size).size, 6);
@@ -253,7 +288,11 @@ async fn a_publisher_that_cannot_store_says_why_and_recovers() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
-    assert!(publisher.problem().unwrap().contains("no space"), "{:?}", publisher.problem());
+    assert!(
+        publisher.problem().unwrap().contains("no space"),
+        "{:?}",
+        publisher.problem()
+    );
     puts(&world, 1).await;
     published(&world, &publisher).await;
     assert_eq!(publisher.problem(), None);

@@ -15,22 +15,93 @@ async fn lists_are_newest_first_filtered_and_paged() {
     let reader = RecordReader::new(world.store().clone(), tiles(home.path()));
     let list = |query: &EntryQuery| {
         let found = reader.list(query).unwrap();
-        (found.entries.iter().map(|row| row.index).collect::<Vec<_>>(), found.next)
+        (
+            found
+                .entries
+                .iter()
+                .map(|row| row.index)
+                .collect::<Vec<_>>(),
+            found.next,
+        )
     };
     let all = EntryQuery::default;
     assert_eq!(list(&all()), (vec![3, 2, 1, 0], None));
-    let first = list(&EntryQuery { limit: Some(3), ..all() });
+    let first = list(&EntryQuery {
+        limit: Some(3),
+        ..all()
+    });
     assert_eq!(first, (vec![3, 2, 1], Some(1)));
-    assert_eq!(list(&EntryQuery { before: first.1, ..all() }), (vec![0], None));
-    assert_eq!(list(&EntryQuery { namespace: Some(shop()), ..all() }).0, [3, 2, 1]);
-    assert_eq!(list(&EntryQuery { namespace: Some("bank".parse().unwrap()), ..all() }).0, [0u64; 0]);
-    assert_eq!(list(&EntryQuery { action: Some("installation.init".into()), ..all() }).0, [0]);
+    assert_eq!(
+        list(&EntryQuery {
+            before: first.1,
+            ..all()
+        }),
+        (vec![0], None)
+    );
+    assert_eq!(
+        list(&EntryQuery {
+            namespace: Some(shop()),
+            ..all()
+        })
+        .0,
+        [3, 2, 1]
+    );
+    assert_eq!(
+        list(&EntryQuery {
+            namespace: Some("bank".parse().unwrap()),
+            ..all()
+        })
+        .0,
+        [0u64; 0]
+    );
+    assert_eq!(
+        list(&EntryQuery {
+            action: Some("installation.init".into()),
+            ..all()
+        })
+        .0,
+        [0]
+    );
     let now = crate::world::NOW;
-    assert_eq!(list(&EntryQuery { since: Some(now), ..all() }).0.len(), 4);
-    assert_eq!(list(&EntryQuery { until: Some(now), ..all() }).0.len(), 0);
-    let actor = *world.permit(crate::world::Put("a")).unwrap().caller().actor();
-    assert_eq!(list(&EntryQuery { actor: Some(actor), ..all() }).0, [3, 2, 1]);
-    assert_eq!(list(&EntryQuery { owner: Some(actor), ..all() }).0, [3, 2, 1]);
+    assert_eq!(
+        list(&EntryQuery {
+            since: Some(now),
+            ..all()
+        })
+        .0
+        .len(),
+        4
+    );
+    assert_eq!(
+        list(&EntryQuery {
+            until: Some(now),
+            ..all()
+        })
+        .0
+        .len(),
+        0
+    );
+    let actor = *world
+        .permit(crate::world::Put("a"))
+        .unwrap()
+        .caller()
+        .actor();
+    assert_eq!(
+        list(&EntryQuery {
+            actor: Some(actor),
+            ..all()
+        })
+        .0,
+        [3, 2, 1]
+    );
+    assert_eq!(
+        list(&EntryQuery {
+            owner: Some(actor),
+            ..all()
+        })
+        .0,
+        [3, 2, 1]
+    );
 }
 
 #[tokio::test]
@@ -55,7 +126,11 @@ async fn entries_are_found_by_id_and_proofs_hold() {
     let old = reader.inclusion(0, 1).unwrap();
     assert!(old.is_empty());
     let answer = reader.consistency(1, 4).unwrap();
-    let path: Vec<Hash> = answer.path.iter().map(|text| text.parse().unwrap()).collect();
+    let path: Vec<Hash> = answer
+        .path
+        .iter()
+        .map(|text| text.parse().unwrap())
+        .collect();
     let signed = procura_ledger::Checkpoint::open(&newest.note, publisher.vkey()).unwrap();
     let first = procura_ledger::leaf_hash(&world.entries()[0].to_bytes().unwrap());
     verify_consistency(1, &first, 4, &signed.root, &path).unwrap();

@@ -26,12 +26,24 @@ fn refusal(reason: &str, time: Timestamp) -> Refusal {
 /// Refusals that the record speaks of, by reason: one by one, and in summaries.
 fn counted(entries: &[Entry]) -> (BTreeMap<String, u64>, BTreeMap<String, u64>) {
     let (mut single, mut summed) = (BTreeMap::new(), BTreeMap::new());
-    for entry in entries.iter().filter(|entry| entry.decision == Decision::Deny) {
+    for entry in entries
+        .iter()
+        .filter(|entry| entry.decision == Decision::Deny)
+    {
         match &entry.summary {
-            None => *single.entry(entry.reason.as_deref().unwrap().to_owned()).or_default() += 1,
+            None => {
+                *single
+                    .entry(entry.reason.as_deref().unwrap().to_owned())
+                    .or_default() += 1
+            }
             Some(summary) => {
                 assert_eq!(entry.reason.as_deref(), Some(SUMMARY));
-                let reason = entry.resource.as_deref().unwrap().strip_prefix("reason/").unwrap();
+                let reason = entry
+                    .resource
+                    .as_deref()
+                    .unwrap()
+                    .strip_prefix("reason/")
+                    .unwrap();
                 *summed.entry(reason.to_owned()).or_default() += summary.count;
             }
         }
@@ -45,9 +57,15 @@ async fn a_refusal_stands_in_the_record_as_it_was() {
     world.recorder.refuse(refusal("bad_signature", NOW));
     world.recorder.drain_refusals().await;
     let entry = world.entries().pop().unwrap();
-    assert_eq!((&*entry.action, entry.decision), ("authenticate", Decision::Deny));
+    assert_eq!(
+        (&*entry.action, entry.decision),
+        ("authenticate", Decision::Deny)
+    );
     assert_eq!(entry.reason.as_deref(), Some("bad_signature"));
-    assert_eq!((entry.time, entry.trace, entry.namespace), (NOW, trace(), Some(shop())));
+    assert_eq!(
+        (entry.time, entry.trace, entry.namespace),
+        (NOW, trace(), Some(shop()))
+    );
     assert_eq!(entry.ip, Some([127, 0, 0, 1].into()));
     assert_eq!(&*entry.profile, "none");
 }
@@ -58,8 +76,14 @@ async fn a_flood_becomes_summaries_that_keep_the_counts() {
     // On this one thread the writer does not run before the flood is over.
     let last = NOW.plus(Duration::from_secs(6_999));
     for number in 0..7_000u64 {
-        let reason = if number % 7 == 0 { "revoked" } else { "bad_signature" };
-        world.recorder.refuse(refusal(reason, NOW.plus(Duration::from_secs(number))));
+        let reason = if number % 7 == 0 {
+            "revoked"
+        } else {
+            "bad_signature"
+        };
+        world
+            .recorder
+            .refuse(refusal(reason, NOW.plus(Duration::from_secs(number))));
     }
     world.recorder.drain_refusals().await;
     let entries = world.entries();
@@ -70,7 +94,10 @@ async fn a_flood_becomes_summaries_that_keep_the_counts() {
     let summaries: Vec<_> = entries.iter().filter_map(|entry| entry.summary).collect();
     assert_eq!(summaries.len(), 2);
     for summary in &summaries {
-        assert!(summary.from >= NOW.plus(Duration::from_secs(4_096)), "{summary:?}");
+        assert!(
+            summary.from >= NOW.plus(Duration::from_secs(4_096)),
+            "{summary:?}"
+        );
         assert!(summary.until <= last && summary.from <= summary.until);
     }
     assert!(summaries.iter().any(|summary| summary.until == last));

@@ -29,17 +29,25 @@ impl Place {
     }
 
     fn tear(&self, bytes: &[u8]) {
-        let mut file = std::fs::OpenOptions::new().append(true).open(self.path()).unwrap();
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(self.path())
+            .unwrap();
         file.write_all(bytes).unwrap();
     }
 }
 
 async fn flush(spool: &Spool, store: &Store) -> Result<usize, RecordError> {
-    spool.flush(store, &crate::world::Still, &SystemEntropy).await
+    spool
+        .flush(store, &crate::world::Still, &SystemEntropy)
+        .await
 }
 
 fn actions(store: &Store) -> Vec<String> {
-    crate::world::entries(store).iter().map(|entry| entry.action.to_string()).collect()
+    crate::world::entries(store)
+        .iter()
+        .map(|entry| entry.action.to_string())
+        .collect()
 }
 
 fn length(path: &Path) -> u64 {
@@ -50,7 +58,10 @@ fn length(path: &Path) -> u64 {
 async fn lines_are_on_disk_and_move_in_their_order() {
     let place = Place::new();
     let spool = place.spool();
-    let mode = std::fs::metadata(place.path()).unwrap().permissions().mode();
+    let mode = std::fs::metadata(place.path())
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
     let written: Vec<Entry> = ["one", "two", "three"].map(entry).into();
     for entry in &written {
@@ -61,8 +72,14 @@ async fn lines_are_on_disk_and_move_in_their_order() {
     let (spool, disk) = (place.spool(), FakeDisk::default());
     let store = store(&disk);
     assert_eq!(flush(&spool, &store).await.unwrap(), 3);
-    let ids: Vec<_> = crate::world::entries(&store).iter().map(|entry| entry.id).collect();
-    assert_eq!(ids, written.iter().map(|entry| entry.id).collect::<Vec<_>>());
+    let ids: Vec<_> = crate::world::entries(&store)
+        .iter()
+        .map(|entry| entry.id)
+        .collect();
+    assert_eq!(
+        ids,
+        written.iter().map(|entry| entry.id).collect::<Vec<_>>()
+    );
     assert_eq!(length(&place.path()), 0);
     assert_eq!(flush(&spool, &store).await.unwrap(), 0);
     spool.push(&entry("four")).unwrap();
@@ -72,7 +89,12 @@ async fn lines_are_on_disk_and_move_in_their_order() {
 
 #[tokio::test]
 async fn a_torn_last_line_goes_and_the_next_is_whole() {
-    for torn in [&b"{\"v\":1,\"id"[..], b"\0\0\0\0", b"\xc3", b"{\"reason\":\"\xe2\x82"] {
+    for torn in [
+        &b"{\"v\":1,\"id"[..],
+        b"\0\0\0\0",
+        b"\xc3",
+        b"{\"reason\":\"\xe2\x82",
+    ] {
         let place = Place::new();
         place.spool().push(&entry("one")).unwrap();
         place.tear(torn);
@@ -127,10 +149,19 @@ async fn a_commit_that_fails_moves_all_or_nothing() {
         spool.push(&entry("two")).unwrap();
         world.disk.fail(world.disk.steps() + 1, fault);
         let error = flush(&spool, world.store()).await.unwrap_err();
-        assert!(matches!(error, RecordError::Commit(CommitError::Unknown)), "{error}");
-        assert!(length(&place.path()) > 0, "nothing is thrown away before it is known");
+        assert!(
+            matches!(error, RecordError::Commit(CommitError::Unknown)),
+            "{error}"
+        );
+        assert!(
+            length(&place.path()) > 0,
+            "nothing is thrown away before it is known"
+        );
         let world = world.reopen();
-        assert_eq!(flush(&place.spool(), world.store()).await.unwrap(), if kept { 0 } else { 2 });
+        assert_eq!(
+            flush(&place.spool(), world.store()).await.unwrap(),
+            if kept { 0 } else { 2 }
+        );
         assert_eq!(actions(world.store()), ["installation.init", "one", "two"]);
         assert_eq!(length(&place.path()), 0);
     }

@@ -96,7 +96,9 @@ pub(crate) fn store(disk: &FakeDisk) -> Store {
         chain_key: key(3),
         index_key: key(4),
     };
-    store.install_barrier(Barrier::new(keys, entropy()).unwrap()).unwrap();
+    store
+        .install_barrier(Barrier::new(keys, entropy()).unwrap())
+        .unwrap();
     store
 }
 
@@ -104,7 +106,10 @@ pub(crate) fn entries(store: &Store) -> Vec<Entry> {
     let length = usize::try_from(store.log_len(LEDGER).unwrap()).unwrap();
     let entries = store.log_read(LEDGER, 0, length).unwrap();
     assert_eq!(entries.len(), length);
-    entries.iter().map(|entry| Entry::parse(entry.bytes.expose()).unwrap()).collect()
+    entries
+        .iter()
+        .map(|entry| Entry::parse(entry.bytes.expose()).unwrap())
+        .collect()
 }
 
 pub(crate) fn entry(action: &'static str) -> Entry {
@@ -186,7 +191,9 @@ impl World {
     pub(crate) fn socket_permit(&self) -> Permit<Init> {
         let snapshot = self.recorder.directory().snapshot();
         let caller = Caller::admin_socket(1000, 1000, NOW).unwrap();
-        authorize(&RoleDecider, &snapshot, caller, Init, NOW).map_err(|(denied, _, _)| denied).unwrap()
+        authorize(&RoleDecider, &snapshot, caller, Init, NOW)
+            .map_err(|(denied, _, _)| denied)
+            .unwrap()
     }
 
     pub(crate) async fn socket(&self, build: impl Fn(&mut RecordedBatch<'_, Init>)) {
@@ -200,7 +207,11 @@ impl World {
             .unwrap();
     }
 
-    pub(crate) async fn put(&self, key: &'static str, value: u64) -> Result<(), ChangeError<Infallible>> {
+    pub(crate) async fn put(
+        &self,
+        key: &'static str,
+        value: u64,
+    ) -> Result<(), ChangeError<Infallible>> {
         let permit = self.permit(Put(key)).unwrap();
         self.recorder
             .change(permit, &origin(), |batch| {
@@ -211,7 +222,9 @@ impl World {
     }
 
     pub(crate) fn row(&self, key: &str) -> Option<u64> {
-        ROWS.get(self.store(), &key.to_owned()).unwrap().map(|row| row.value)
+        ROWS.get(self.store(), &key.to_owned())
+            .unwrap()
+            .map(|row| row.value)
     }
 
     pub(crate) fn entries(&self) -> Vec<Entry> {

@@ -21,11 +21,16 @@ impl Endpoint for List {
     const PATH: &'static str = "/v1/namespaces/{ns}/agents";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(AgentListing { namespace: input.param("ns")? })
+        Ok(AgentListing {
+            namespace: input.param("ns")?,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json::<Self::Answer>(&AgentListing::run(&permit, &context.open.directory.snapshot()))
+        Reply::json::<Self::Answer>(&AgentListing::run(
+            &permit,
+            &context.open.directory.snapshot(),
+        ))
     }
 }
 
@@ -42,12 +47,22 @@ impl Endpoint for Create {
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         let wire::AgentCreate { label, parent } = input.json::<Self::Body>()?;
-        Ok(AgentCreate { namespace: input.param("ns")?, label, parent })
+        Ok(AgentCreate {
+            namespace: input.param("ns")?,
+            label,
+            parent,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
-        let made = context.open.recorder.change(permit, &context.origin(), |batch| AgentCreate::run(batch, now)).await?;
+        let made = context
+            .open
+            .recorder
+            .change(permit, &context.origin(), |batch| {
+                AgentCreate::run(batch, now)
+            })
+            .await?;
         Reply::with_status::<Self::Answer>(StatusCode::CREATED, &made)
     }
 }
@@ -64,7 +79,10 @@ impl Endpoint for Link {
     const PATH: &'static str = "/v1/namespaces/{ns}/agents/{label}/link-code";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(AgentLink { namespace: input.param("ns")?, label: input.param("label")? })
+        Ok(AgentLink {
+            namespace: input.param("ns")?,
+            label: input.param("label")?,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
@@ -72,7 +90,9 @@ impl Endpoint for Link {
         let issued = context
             .open
             .recorder
-            .change(permit, &context.origin(), |batch| AgentLink::run(batch, now, entropy))
+            .change(permit, &context.origin(), |batch| {
+                AgentLink::run(batch, now, entropy)
+            })
             .await?;
         link_code(&context, issued)
     }
@@ -89,12 +109,21 @@ impl Endpoint for Revoke {
     const PATH: &'static str = "/v1/namespaces/{ns}/agents/{label}";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(AgentRevoke { namespace: input.param("ns")?, label: input.param("label")? })
+        Ok(AgentRevoke {
+            namespace: input.param("ns")?,
+            label: input.param("label")?,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
-        let ended = context.open.recorder.change(permit, &context.origin(), |batch| AgentRevoke::run(batch, now)).await?;
+        let ended = context
+            .open
+            .recorder
+            .change(permit, &context.origin(), |batch| {
+                AgentRevoke::run(batch, now)
+            })
+            .await?;
         Reply::json::<Self::Answer>(&ended)
     }
 }

@@ -4,9 +4,9 @@
 use crate::app::{App, Open};
 use crate::problem::{Code, Failure};
 use crate::serve::{Context, Endpoint, Input, Reply, serve};
+use axum::RequestExt as _;
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::RequestExt as _;
 use axum::response::Response;
 use axum::routing::post;
 use procura_identity::{DeviceRevocation, DeviceRevoke, OperatorDeviceRevoke};
@@ -18,15 +18,26 @@ use std::sync::Arc;
 const PATH: &str = "/v1/devices/{thumbprint}/revoke";
 
 pub(super) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
-    router.route(PATH, post(async |State(app): State<Arc<App>>, request: Request| revoke(&app, request).await))
+    router.route(
+        PATH,
+        post(async |State(app): State<Arc<App>>, request: Request| revoke(&app, request).await),
+    )
 }
 
 /// Whose device it is decides which operation is authorized.
 async fn revoke(app: &App, mut request: Request) -> Response {
-    let thumbprint = request.extract_parts::<Path<String>>().await.ok().and_then(|path| path.0.parse().ok());
-    let found = app.open().ok().zip(thumbprint).and_then(|(open, thumbprint): (Arc<Open>, Thumbprint)| {
-        DeviceRevocation::resolve(&open.directory.snapshot(), &thumbprint)
-    });
+    let thumbprint = request
+        .extract_parts::<Path<String>>()
+        .await
+        .ok()
+        .and_then(|path| path.0.parse().ok());
+    let found =
+        app.open()
+            .ok()
+            .zip(thumbprint)
+            .and_then(|(open, thumbprint): (Arc<Open>, Thumbprint)| {
+                DeviceRevocation::resolve(&open.directory.snapshot(), &thumbprint)
+            });
     match found {
         Some(DeviceRevocation::Operator(_)) => serve::<OfOperator>(app, request).await,
         // What does not exist is refused after the caller was proven.
@@ -35,11 +46,15 @@ async fn revoke(app: &App, mut request: Request) -> Response {
 }
 
 fn resolve(open: &Open, input: &Input) -> Result<DeviceRevocation, Failure> {
-    DeviceRevocation::resolve(&open.directory.snapshot(), &input.param("thumbprint")?).ok_or_else(missing)
+    DeviceRevocation::resolve(&open.directory.snapshot(), &input.param("thumbprint")?)
+        .ok_or_else(missing)
 }
 
 fn missing() -> Failure {
-    Failure::new(Code::NotFound, "There is no such device, or it is not for you to know.")
+    Failure::new(
+        Code::NotFound,
+        "There is no such device, or it is not for you to know.",
+    )
 }
 
 pub(super) struct OfAgent;
@@ -62,7 +77,13 @@ impl Endpoint for OfAgent {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
-        context.open.recorder.change(permit, &context.origin(), |batch| DeviceRevoke::run(batch, now)).await?;
+        context
+            .open
+            .recorder
+            .change(permit, &context.origin(), |batch| {
+                DeviceRevoke::run(batch, now)
+            })
+            .await?;
         Ok(Reply::nothing())
     }
 }
@@ -87,7 +108,13 @@ impl Endpoint for OfOperator {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
-        context.open.recorder.change(permit, &context.origin(), |batch| OperatorDeviceRevoke::run(batch, now)).await?;
+        context
+            .open
+            .recorder
+            .change(permit, &context.origin(), |batch| {
+                OperatorDeviceRevoke::run(batch, now)
+            })
+            .await?;
         Ok(Reply::nothing())
     }
 }

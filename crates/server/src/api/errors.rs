@@ -14,7 +14,11 @@ impl From<StoreError> for Failure {
             StoreError::Corrupt { .. } | StoreError::Shape { .. } => {
                 Self::new(Code::Damaged, "What is stored is not what was written.").because(error)
             }
-            StoreError::Poisoned => Self::new(Code::Unknown, "An earlier write failed; restart the server.").because(error),
+            StoreError::Poisoned => Self::new(
+                Code::Unknown,
+                "An earlier write failed; restart the server.",
+            )
+            .because(error),
             _ => Self::internal(error),
         }
     }
@@ -23,14 +27,27 @@ impl From<StoreError> for Failure {
 impl From<CommitError> for Failure {
     fn from(error: CommitError) -> Self {
         match &error {
-            CommitError::Conflict { .. } => Self::new(Code::Contended, "Others changed the same records at the same time."),
-            CommitError::Full => Self::new(Code::StorageFull, "The disk is full: nothing was changed and nothing was released."),
+            CommitError::Conflict { .. } => Self::new(
+                Code::Contended,
+                "Others changed the same records at the same time.",
+            ),
+            CommitError::Full => Self::new(
+                Code::StorageFull,
+                "The disk is full: nothing was changed and nothing was released.",
+            ),
             CommitError::Sealed => Self::new(Code::Sealed, "The vault was sealed meanwhile."),
-            CommitError::TooLarge => Self::new(Code::TooLarge, "The change is larger than the store takes at once."),
-            CommitError::Unknown | CommitError::Poisoned => {
-                Self::new(Code::Unknown, "The write failed and its outcome is not known; restart the server.").because(error)
+            CommitError::TooLarge => Self::new(
+                Code::TooLarge,
+                "The change is larger than the store takes at once.",
+            ),
+            CommitError::Unknown | CommitError::Poisoned => Self::new(
+                Code::Unknown,
+                "The write failed and its outcome is not known; restart the server.",
+            )
+            .because(error),
+            CommitError::Corrupt { .. } => {
+                Self::new(Code::Damaged, "What is stored is not what was written.").because(error)
             }
-            CommitError::Corrupt { .. } => Self::new(Code::Damaged, "What is stored is not what was written.").because(error),
             _ => Self::internal(error),
         }
     }
@@ -40,10 +57,17 @@ impl From<RecordError> for Failure {
     fn from(error: RecordError) -> Self {
         match error {
             RecordError::Denied(denied) => crate::serve::denial(denied),
-            RecordError::Contended => Self::new(Code::Contended, "Others changed the same records at the same time."),
+            RecordError::Contended => Self::new(
+                Code::Contended,
+                "Others changed the same records at the same time.",
+            ),
             RecordError::Store(error) => error.into(),
             RecordError::Commit(error) => error.into(),
-            other => Self::new(Code::LedgerUnavailable, "The record cannot be written, so nothing happened.").because(other),
+            other => Self::new(
+                Code::LedgerUnavailable,
+                "The record cannot be written, so nothing happened.",
+            )
+            .because(other),
         }
     }
 }
@@ -61,7 +85,9 @@ impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::NotFound => Self::new(Code::NotFound, "There is no such entry."),
-            QueryError::OutOfRange => Self::new(Code::NotFound, "The published log has no such size."),
+            QueryError::OutOfRange => {
+                Self::new(Code::NotFound, "The published log has no such size.")
+            }
             QueryError::Store(error) => error.into(),
             other => Self::internal(other),
         }
@@ -81,9 +107,11 @@ impl From<VaultError> for Failure {
                 failure.field = Some("description");
                 failure
             }
-            VaultError::Damaged { .. } | VaultError::DamagedKey(_) => {
-                Self::new(Code::Damaged, "The stored value does not open: it was moved, edited or rolled back.").because(text)
-            }
+            VaultError::Damaged { .. } | VaultError::DamagedKey(_) => Self::new(
+                Code::Damaged,
+                "The stored value does not open: it was moved, edited or rolled back.",
+            )
+            .because(text),
             VaultError::Store(error) => error.into(),
             other => Self::internal(other),
         }
@@ -94,17 +122,21 @@ impl From<IdentityError> for Failure {
     fn from(error: IdentityError) -> Self {
         let text = error.to_string();
         match error {
-            IdentityError::NoOperator(_) | IdentityError::NoAgent(_) | IdentityError::NoNamespace(_) => {
-                Self::new(Code::NotFound, text)
+            IdentityError::NoOperator(_)
+            | IdentityError::NoAgent(_)
+            | IdentityError::NoNamespace(_) => Self::new(Code::NotFound, text),
+            IdentityError::NameTaken(_) | IdentityError::LabelTaken(_) => {
+                Self::new(Code::AlreadyExists, text)
             }
-            IdentityError::NameTaken(_) | IdentityError::LabelTaken(_) => Self::new(Code::AlreadyExists, text),
             IdentityError::TooDeep | IdentityError::LastSteward => Self::new(Code::Conflict, text),
             IdentityError::BadRole => {
                 let mut failure = Self::new(Code::Malformed, text);
                 failure.field = Some("roles");
                 failure
             }
-            IdentityError::Join(refusal) => Self::new(Code::CodeRefused, text).with_reason(refusal.as_str()),
+            IdentityError::Join(refusal) => {
+                Self::new(Code::CodeRefused, text).with_reason(refusal.as_str())
+            }
             IdentityError::Founded => Self::new(Code::AlreadyInitialised, text),
             IdentityError::RootKeyAlgorithm => Self::new(Code::Malformed, text),
             IdentityError::Store(error) => error.into(),
@@ -141,7 +173,9 @@ impl From<AuthorityError> for Failure {
             | AuthorityError::AlreadyDenied
             | AuthorityError::RequestExpired
             | AuthorityError::AgentRevoked => Self::new(Code::Conflict, text),
-            AuthorityError::BadSignature => Self::new(Code::SignatureRefused, text).with_reason("bad_signature"),
+            AuthorityError::BadSignature => {
+                Self::new(Code::SignatureRefused, text).with_reason("bad_signature")
+            }
             AuthorityError::Vault(error) => error.into(),
             AuthorityError::Store(error) => error.into(),
             other => Self::internal(other),

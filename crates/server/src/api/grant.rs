@@ -22,11 +22,18 @@ impl Endpoint for List {
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         let PageQuery { after, limit } = input.query()?;
-        Ok(GrantListing { namespace: input.param("ns")?, after, limit })
+        Ok(GrantListing {
+            namespace: input.param("ns")?,
+            after,
+            limit,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json::<Self::Answer>(&GrantListing::run(&permit, &context.open.directory.snapshot()))
+        Reply::json::<Self::Answer>(&GrantListing::run(
+            &permit,
+            &context.open.directory.snapshot(),
+        ))
     }
 }
 
@@ -41,11 +48,17 @@ impl Endpoint for Read {
     const PATH: &'static str = "/v1/namespaces/{ns}/grants/{id}";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(GrantRead { namespace: input.param("ns")?, id: input.param("id")? })
+        Ok(GrantRead {
+            namespace: input.param("ns")?,
+            id: input.param("id")?,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json::<Self::Answer>(&GrantRead::run(&permit, &context.open.directory.snapshot())?)
+        Reply::json::<Self::Answer>(&GrantRead::run(
+            &permit,
+            &context.open.directory.snapshot(),
+        )?)
     }
 }
 
@@ -60,13 +73,22 @@ impl Endpoint for Withdraw {
     const PATH: &'static str = "/v1/namespaces/{ns}/grants/{id}/withdraw";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(GrantWithdraw { namespace: input.param("ns")?, id: input.param("id")? })
+        Ok(GrantWithdraw {
+            namespace: input.param("ns")?,
+            id: input.param("id")?,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
         let namespace = permit.op().namespace.clone();
-        let grant = context.open.recorder.change(permit, &context.origin(), |batch| GrantWithdraw::run(batch, now)).await?;
+        let grant = context
+            .open
+            .recorder
+            .change(permit, &context.origin(), |batch| {
+                GrantWithdraw::run(batch, now)
+            })
+            .await?;
         // Listed after the commit: a run that was delivered just before is in it.
         let running = running_children(context.open.vault.store(), &namespace, &grant.id)?;
         Reply::json::<Self::Answer>(&Withdrawn { grant, running })

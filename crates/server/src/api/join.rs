@@ -19,7 +19,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 pub(super) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
-    router.route("/v1/join", post(async |State(app): State<Arc<App>>, request: Request| serve(&app, request).await))
+    router.route(
+        "/v1/join",
+        post(async |State(app): State<Arc<App>>, request: Request| serve(&app, request).await),
+    )
 }
 
 /// Joining has no device yet to prove itself, so it does not go through the
@@ -29,7 +32,8 @@ async fn serve(app: &App, request: Request) -> Response {
     let now = app.clock.now();
     let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
     let Ok(trace) = TraceId::generate(now, app.entropy.as_ref()) else {
-        return Failure::internal("no random bytes").into_response_for(TraceId::from_bytes([0; 16]));
+        return Failure::internal("no random bytes")
+            .into_response_for(TraceId::from_bytes([0; 16]));
     };
     let answer = tokio::time::timeout(app.config.request_time(), async {
         let open = app.open()?;
@@ -39,9 +43,14 @@ async fn serve(app: &App, request: Request) -> Response {
     let response = match answer.await {
         Ok(Ok(reply)) => reply.into_response(trace),
         Ok(Err(failure)) => failure.into_response_for(trace),
-        Err(_) => Failure::new(Code::Timeout, "The request took longer than the server waits.").into_response_for(trace),
+        Err(_) => Failure::new(
+            Code::Timeout,
+            "The request took longer than the server waits.",
+        )
+        .into_response_for(trace),
     };
-    app.metrics.request("device.join", response.status(), began.elapsed());
+    app.metrics
+        .request("device.join", response.status(), began.elapsed());
     response
 }
 
@@ -66,7 +75,11 @@ async fn join(app: &App, open: &Open, input: &Input) -> Result<Reply, Failure> {
         .bytes(joined.actor.as_bytes())
         .bytes(joined.device.as_bytes())
         .text(&ledger_vkey);
-    let server_signature = open.vault.server_key().sign(message.as_bytes()).map_err(Failure::internal)?;
+    let server_signature = open
+        .vault
+        .server_key()
+        .sign(message.as_bytes())
+        .map_err(Failure::internal)?;
     Reply::json(&JoinAnswer {
         actor: joined.actor,
         name: joined.name,
@@ -91,7 +104,11 @@ async fn bind<O: Op>(
     let permit = authorize(open.recorder.decider(), &snapshot, caller, op, input.now)
         .map_err(|(denied, _, _)| denial(denied))?;
     let now = input.now;
-    match open.recorder.change(permit, &Origin::new(input.trace), |batch| run(batch, now)).await {
+    match open
+        .recorder
+        .change(permit, &Origin::new(input.trace), |batch| run(batch, now))
+        .await
+    {
         Ok(joined) => Ok(Ok(joined)),
         Err(ChangeError::Domain(error)) => Ok(Err(error)),
         Err(ChangeError::Record(error)) => Err(error.into()),

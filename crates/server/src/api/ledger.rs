@@ -62,7 +62,10 @@ impl Endpoint for NamespaceEntries {
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         let query: EntryQuery = input.query()?;
-        let namespace = query.namespace.clone().ok_or(Malformed::new("namespace", "is given twice or not at all"))?;
+        let namespace = query
+            .namespace
+            .clone()
+            .ok_or(Malformed::new("namespace", "is given twice or not at all"))?;
         Ok(LedgerRead { namespace, query })
     }
 
@@ -80,12 +83,24 @@ impl Endpoint for Entries {
     type Body = ();
     type Answer = wire::EntryList;
     const SUMMARY: &'static str = "Lists entries, newest first; without a namespace for stewards";
-    const QUERY: &'static [&'static str] = &["namespace", "actor", "owner", "grant", "action", "since", "until", "before", "limit"];
+    const QUERY: &'static [&'static str] = &[
+        "namespace",
+        "actor",
+        "owner",
+        "grant",
+        "action",
+        "since",
+        "until",
+        "before",
+        "limit",
+    ];
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/ledger/entries";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(LedgerExport { what: input.query()? })
+        Ok(LedgerExport {
+            what: input.query()?,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
@@ -101,7 +116,8 @@ impl Endpoint for Checkpoint {
     type Op = LedgerCheckpoint<()>;
     type Body = ();
     type Answer = ();
-    const SUMMARY: &'static str = "The newest signed checkpoint, which covers everything acknowledged (C2SP text)";
+    const SUMMARY: &'static str =
+        "The newest signed checkpoint, which covers everything acknowledged (C2SP text)";
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/ledger/checkpoint";
 
@@ -112,13 +128,16 @@ impl Endpoint for Checkpoint {
     async fn run(context: Context<'_>, _: Permit<Self::Op>) -> Result<Reply, Failure> {
         context.open.recorder.drain_refusals().await;
         let size = context.open.reader.size()?;
-        let published = context
-            .open
-            .publisher
-            .covering(size)
-            .await
-            .ok_or_else(|| Failure::new(Code::LedgerUnavailable, "Checkpoints are not being published."))?;
-        Ok(Reply::raw("text/plain; charset=utf-8", Bytes::from(published.note.clone())))
+        let published = context.open.publisher.covering(size).await.ok_or_else(|| {
+            Failure::new(
+                Code::LedgerUnavailable,
+                "Checkpoints are not being published.",
+            )
+        })?;
+        Ok(Reply::raw(
+            "text/plain; charset=utf-8",
+            Bytes::from(published.note.clone()),
+        ))
     }
 }
 
@@ -142,7 +161,9 @@ impl Endpoint for Consistency {
     const PATH: &'static str = "/v1/ledger/consistency";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(LedgerCheckpoint { what: input.query()? })
+        Ok(LedgerCheckpoint {
+            what: input.query()?,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
@@ -163,9 +184,15 @@ impl Endpoint for Tile {
     const PATH: &'static str = "/v1/ledger/tile/{*path}";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let path = input.parts.uri.path().strip_prefix("/v1/ledger/").unwrap_or_default();
+        let path = input
+            .parts
+            .uri
+            .path()
+            .strip_prefix("/v1/ledger/")
+            .unwrap_or_default();
         let what = path.parse().map_err(|_| {
-            let mut failure = Failure::new(Code::Malformed, "The path is not one of C2SP tlog-tiles.");
+            let mut failure =
+                Failure::new(Code::Malformed, "The path is not one of C2SP tlog-tiles.");
             failure.field = Some("path");
             failure
         })?;
@@ -181,7 +208,11 @@ impl Endpoint for Tile {
             .ok_or_else(|| Failure::new(Code::NotFound, "The published log has no such tile."))?;
         if path.kind() == TileKind::Entries {
             // A bundle shows what everybody did: that it was taken is recorded.
-            context.open.recorder.record(permit, context.origin(), Details::default()).await?;
+            context
+                .open
+                .recorder
+                .record(permit, context.origin(), Details::default())
+                .await?;
         }
         Ok(Reply::raw("application/octet-stream", Bytes::from(bytes)))
     }
@@ -199,7 +230,9 @@ impl Endpoint for Proof {
     const PATH: &'static str = "/v1/ledger/proof/{id}";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(LedgerExport { what: input.param("id")? })
+        Ok(LedgerExport {
+            what: input.param("id")?,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
@@ -211,8 +244,19 @@ impl Endpoint for Proof {
             .publisher
             .covering(index + 1)
             .await
-            .ok_or_else(|| Failure::new(Code::LedgerUnavailable, "Checkpoints are not being published."))?;
+            .ok_or_else(|| {
+                Failure::new(
+                    Code::LedgerUnavailable,
+                    "Checkpoints are not being published.",
+                )
+            })?;
         let path = context.open.reader.inclusion(index, published.size)?;
-        Reply::json::<Self::Answer>(&ProofAnswer { id, index, entry, path, checkpoint: published.note.clone() })
+        Reply::json::<Self::Answer>(&ProofAnswer {
+            id,
+            index,
+            entry,
+            path,
+            checkpoint: published.note.clone(),
+        })
     }
 }

@@ -60,16 +60,38 @@ macro_rules! routes {
 }
 
 routes![
-    namespace::List, namespace::Create,
-    operator::List, operator::Invite, operator::SetRoles, operator::Revoke, operator::Link,
-    agent::List, agent::Create, agent::Link, agent::Revoke,
+    namespace::List,
+    namespace::Create,
+    operator::List,
+    operator::Invite,
+    operator::SetRoles,
+    operator::Revoke,
+    operator::Link,
+    agent::List,
+    agent::Create,
+    agent::Link,
+    agent::Revoke,
     session::Start,
-    secret::List, secret::Read, secret::Write, secret::History,
-    project::List, project::Read, project::Write,
-    run::Deliver, run::End,
-    request::List, request::Read, request::Approve, request::Deny,
-    grant::List, grant::Read, grant::Withdraw,
-    ledger::Checkpoint, ledger::Consistency, ledger::Tile, ledger::Proof,
+    secret::List,
+    secret::Read,
+    secret::Write,
+    secret::History,
+    project::List,
+    project::Read,
+    project::Write,
+    run::Deliver,
+    run::End,
+    request::List,
+    request::Read,
+    request::Approve,
+    request::Deny,
+    grant::List,
+    grant::Read,
+    grant::Withdraw,
+    ledger::Checkpoint,
+    ledger::Consistency,
+    ledger::Tile,
+    ledger::Proof,
     status::Seal,
 ];
 
@@ -80,16 +102,23 @@ pub fn router(app: Arc<App>) -> Router {
     let router = mount_either::<ledger::Entries, ledger::NamespaceEntries>(router, "namespace");
     let router = device::route(join::route(status::route(router)));
     router
-        .fallback(async |State(app): State<Arc<App>>| refusal(&app, Code::NotFound, "There is no such path."))
+        .fallback(async |State(app): State<Arc<App>>| {
+            refusal(&app, Code::NotFound, "There is no such path.")
+        })
         .method_not_allowed_fallback(async |State(app): State<Arc<App>>| {
-            refusal(&app, Code::MethodNotAllowed, "This path does not take that method.")
+            refusal(
+                &app,
+                Code::MethodNotAllowed,
+                "This path does not take that method.",
+            )
         })
         .with_state(app)
 }
 
 /// The refusal of a request that reached no call.
 fn refusal(app: &App, code: Code, detail: &'static str) -> Response {
-    let trace = TraceId::generate(app.clock.now(), app.entropy.as_ref()).unwrap_or(TraceId::from_bytes([0; 16]));
+    let trace = TraceId::generate(app.clock.now(), app.entropy.as_ref())
+        .unwrap_or(TraceId::from_bytes([0; 16]));
     Failure::new(code, detail).into_response_for(trace)
 }
 
@@ -110,5 +139,11 @@ fn link_code(context: &Context<'_>, issued: IssuedCode) -> Result<Reply, Failure
         joins: issued.joins,
         url: context.app.public_url().to_owned(),
     };
-    Reply::with_status(StatusCode::CREATED, &LinkCode { code: text.encode().expose().clone(), expires: issued.expires })
+    Reply::with_status(
+        StatusCode::CREATED,
+        &LinkCode {
+            code: text.encode().expose().clone(),
+            expires: issued.expires,
+        },
+    )
 }

@@ -24,7 +24,10 @@ impl Endpoint for List {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json::<Self::Answer>(&NamespaceListing::run(&permit, &context.open.directory.snapshot()))
+        Reply::json::<Self::Answer>(&NamespaceListing::run(
+            &permit,
+            &context.open.directory.snapshot(),
+        ))
     }
 }
 
@@ -49,7 +52,9 @@ impl Endpoint for Create {
         let made = context
             .open
             .recorder
-            .change(permit, &context.origin(), |batch| NamespaceCreate::run(vault, batch, now))
+            .change(permit, &context.origin(), |batch| {
+                NamespaceCreate::run(vault, batch, now)
+            })
             .await?;
         Reply::with_status::<Self::Answer>(StatusCode::CREATED, &made)
     }

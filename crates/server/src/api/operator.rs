@@ -4,7 +4,9 @@ use super::link_code;
 use crate::app::Open;
 use crate::problem::{Code, Failure};
 use crate::serve::{Context, Endpoint, Input, Reply, denial, refuse};
-use procura_identity::{OperatorInvite, OperatorLink, OperatorListing, OperatorRevoke, OperatorRoles};
+use procura_identity::{
+    OperatorInvite, OperatorLink, OperatorListing, OperatorRevoke, OperatorRoles,
+};
 use procura_policy::{Denied, DenyReason, Permit};
 use procura_proof::Caller;
 use procura_types::wire;
@@ -24,7 +26,10 @@ impl Endpoint for List {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json::<Self::Answer>(&OperatorListing::run(&permit, &context.open.directory.snapshot()))
+        Reply::json::<Self::Answer>(&OperatorListing::run(
+            &permit,
+            &context.open.directory.snapshot(),
+        ))
     }
 }
 
@@ -49,7 +54,9 @@ impl Endpoint for Invite {
         let issued = context
             .open
             .recorder
-            .change(permit, &context.origin(), |batch| OperatorInvite::run(batch, now, entropy))
+            .change(permit, &context.origin(), |batch| {
+                OperatorInvite::run(batch, now, entropy)
+            })
             .await?;
         link_code(&context, issued)
     }
@@ -67,11 +74,18 @@ impl Endpoint for SetRoles {
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         let wire::RolesPut { roles } = input.json::<Self::Body>()?;
-        Ok(OperatorRoles { name: input.param("name")?, roles })
+        Ok(OperatorRoles {
+            name: input.param("name")?,
+            roles,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        let operator = context.open.recorder.change(permit, &context.origin(), OperatorRoles::run).await?;
+        let operator = context
+            .open
+            .recorder
+            .change(permit, &context.origin(), OperatorRoles::run)
+            .await?;
         Reply::json::<Self::Answer>(&operator)
     }
 }
@@ -87,12 +101,20 @@ impl Endpoint for Revoke {
     const PATH: &'static str = "/v1/operators/{name}";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(OperatorRevoke { name: input.param("name")? })
+        Ok(OperatorRevoke {
+            name: input.param("name")?,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
-        let ended = context.open.recorder.change(permit, &context.origin(), |batch| OperatorRevoke::run(batch, now)).await?;
+        let ended = context
+            .open
+            .recorder
+            .change(permit, &context.origin(), |batch| {
+                OperatorRevoke::run(batch, now)
+            })
+            .await?;
         Reply::json::<Self::Answer>(&ended)
     }
 }
@@ -109,8 +131,7 @@ impl Endpoint for Link {
     const PATH: &'static str = "/v1/operators/{name}/link-code";
 
     fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        OperatorLink::resolve(&open.directory.snapshot(), &input.param("name")?)
-            .ok_or_else(missing)
+        OperatorLink::resolve(&open.directory.snapshot(), &input.param("name")?).ok_or_else(missing)
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
@@ -118,18 +139,32 @@ impl Endpoint for Link {
         let issued = context
             .open
             .recorder
-            .change(permit, &context.origin(), |batch| OperatorLink::run(batch, now, entropy))
+            .change(permit, &context.origin(), |batch| {
+                OperatorLink::run(batch, now, entropy)
+            })
             .await?;
         link_code(&context, issued)
     }
 
     /// Who is no steward does not learn here which operators there are.
-    async fn denied(context: Context<'_>, denied: Denied, caller: Caller, op: Self::Op) -> Result<Reply, Failure> {
+    async fn denied(
+        context: Context<'_>,
+        denied: Denied,
+        caller: Caller,
+        op: Self::Op,
+    ) -> Result<Reply, Failure> {
         refuse(&context, &caller, &op, denied);
-        Err(if denied.reason == DenyReason::NoRole { missing() } else { denial(denied) })
+        Err(if denied.reason == DenyReason::NoRole {
+            missing()
+        } else {
+            denial(denied)
+        })
     }
 }
 
 fn missing() -> Failure {
-    Failure::new(Code::NotFound, "There is no such operator, or it is not for you to know.")
+    Failure::new(
+        Code::NotFound,
+        "There is no such operator, or it is not for you to know.",
+    )
 }

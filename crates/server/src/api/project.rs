@@ -19,11 +19,17 @@ impl Endpoint for List {
     const PATH: &'static str = "/v1/namespaces/{ns}/projects";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(ProjectListing { namespace: input.param("ns")? })
+        Ok(ProjectListing {
+            namespace: input.param("ns")?,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json::<Self::Answer>(&ProjectListing::run(&permit, &context.open.directory.snapshot(), context.open.vault.store())?)
+        Reply::json::<Self::Answer>(&ProjectListing::run(
+            &permit,
+            &context.open.directory.snapshot(),
+            context.open.vault.store(),
+        )?)
     }
 }
 
@@ -38,11 +44,18 @@ impl Endpoint for Read {
     const PATH: &'static str = "/v1/namespaces/{ns}/projects/{name}";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(ProjectRead { namespace: input.param("ns")?, name: input.param("name")? })
+        Ok(ProjectRead {
+            namespace: input.param("ns")?,
+            name: input.param("name")?,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json::<Self::Answer>(&ProjectRead::run(&permit, &context.open.directory.snapshot(), context.open.vault.store())?)
+        Reply::json::<Self::Answer>(&ProjectRead::run(
+            &permit,
+            &context.open.directory.snapshot(),
+            context.open.vault.store(),
+        )?)
     }
 }
 
@@ -58,12 +71,23 @@ impl Endpoint for Write {
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         let wire::ProjectPut { agents, env } = input.json::<Self::Body>()?;
-        Ok(ProjectWrite { namespace: input.param("ns")?, name: input.param("name")?, agents, env })
+        Ok(ProjectWrite {
+            namespace: input.param("ns")?,
+            name: input.param("name")?,
+            agents,
+            env,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
-        let project = context.open.recorder.change(permit, &context.origin(), |batch| ProjectWrite::run(batch, now)).await?;
+        let project = context
+            .open
+            .recorder
+            .change(permit, &context.origin(), |batch| {
+                ProjectWrite::run(batch, now)
+            })
+            .await?;
         Reply::json::<Self::Answer>(&project)
     }
 }

@@ -22,12 +22,21 @@ impl Endpoint for List {
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         let PageQuery { after, limit } = input.query()?;
-        Ok(RequestListing { namespace: input.param("ns")?, after, limit })
+        Ok(RequestListing {
+            namespace: input.param("ns")?,
+            after,
+            limit,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let open = context.open;
-        Reply::json::<Self::Answer>(&RequestListing::run(&permit, &open.directory.snapshot(), open.vault.store(), context.input.now)?)
+        Reply::json::<Self::Answer>(&RequestListing::run(
+            &permit,
+            &open.directory.snapshot(),
+            open.vault.store(),
+            context.input.now,
+        )?)
     }
 }
 
@@ -42,12 +51,21 @@ impl Endpoint for Read {
     const PATH: &'static str = "/v1/namespaces/{ns}/requests/{id}";
 
     fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(RequestRead::resolve(open.vault.store(), input.param("ns")?, input.param("id")?)?)
+        Ok(RequestRead::resolve(
+            open.vault.store(),
+            input.param("ns")?,
+            input.param("id")?,
+        )?)
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let open = context.open;
-        Reply::json::<Self::Answer>(&RequestRead::run(&permit, &open.directory.snapshot(), open.vault.store(), context.input.now)?)
+        Reply::json::<Self::Answer>(&RequestRead::run(
+            &permit,
+            &open.directory.snapshot(),
+            open.vault.store(),
+            context.input.now,
+        )?)
     }
 }
 
@@ -62,8 +80,20 @@ impl Endpoint for Approve {
     const PATH: &'static str = "/v1/namespaces/{ns}/requests/{id}/approve";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let Approval { names, from, until, signature } = input.json::<Self::Body>()?;
-        Ok(RequestApprove { namespace: input.param("ns")?, id: input.param("id")?, names, from, until, signature })
+        let Approval {
+            names,
+            from,
+            until,
+            signature,
+        } = input.json::<Self::Body>()?;
+        Ok(RequestApprove {
+            namespace: input.param("ns")?,
+            id: input.param("id")?,
+            names,
+            from,
+            until,
+            signature,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
@@ -72,7 +102,9 @@ impl Endpoint for Approve {
         let grant = context
             .open
             .recorder
-            .change(permit, &context.origin(), |batch| RequestApprove::run(batch, &installation, now))
+            .change(permit, &context.origin(), |batch| {
+                RequestApprove::run(batch, &installation, now)
+            })
             .await?;
         Reply::json::<Self::Answer>(&grant)
     }
@@ -90,12 +122,21 @@ impl Endpoint for Deny {
     const PATH: &'static str = "/v1/namespaces/{ns}/requests/{id}/deny";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(RequestDeny { namespace: input.param("ns")?, id: input.param("id")? })
+        Ok(RequestDeny {
+            namespace: input.param("ns")?,
+            id: input.param("id")?,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
-        context.open.recorder.change(permit, &context.origin(), |batch| RequestDeny::run(batch, now)).await?;
+        context
+            .open
+            .recorder
+            .change(permit, &context.origin(), |batch| {
+                RequestDeny::run(batch, now)
+            })
+            .await?;
         Ok(Reply::nothing())
     }
 }

@@ -41,30 +41,56 @@ impl Endpoint for Deliver {
     type Op = Run;
     type Body = wire::RunRequest;
     type Answer = wire::RunAnswer;
-    const SUMMARY: &'static str = "Asks for the values of a project: 200 with values, 202 with the request that waits";
+    const SUMMARY: &'static str =
+        "Asks for the values of a project: 200 with values, 202 with the request that waits";
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/namespaces/{ns}/projects/{name}/runs";
 
     fn parse(open: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure> {
-        let RunRequest { names, delivery, caller: report } = input.json::<Self::Body>()?;
-        let query = RunQuery { namespace: input.param("ns")?, project: input.param("name")?, names, delivery, report };
-        let matched = Matched::resolve(&open.vault, &open.directory.snapshot(), caller.actor(), query, input.now)?;
+        let RunRequest {
+            names,
+            delivery,
+            caller: report,
+        } = input.json::<Self::Body>()?;
+        let query = RunQuery {
+            namespace: input.param("ns")?,
+            project: input.param("name")?,
+            names,
+            delivery,
+            report,
+        };
+        let matched = Matched::resolve(
+            &open.vault,
+            &open.directory.snapshot(),
+            caller.actor(),
+            query,
+            input.now,
+        )?;
         let run = RunId::generate(input.now, open.recorder.entropy()).map_err(Failure::internal)?;
-        Ok(Run { deliver: matched.deliver(run), matched })
+        Ok(Run {
+            deliver: matched.deliver(run),
+            matched,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let open = context.open;
         let now = context.input.now;
         let op = permit.op();
-        let origin = Origin { report: op.matched.report().cloned(), ..context.origin() };
+        let origin = Origin {
+            report: op.matched.report().cloned(),
+            ..context.origin()
+        };
         let details = op.deliver.details();
         // Intent and the row of the run are durable when this returns; only then
         // are values opened.
         let recorded = open
             .recorder
             .record_with(permit, origin, details, |permit, rows| {
-                permit.op().deliver.put(permit.basis(), permit.caller().device(), rows, now)
+                permit
+                    .op()
+                    .deliver
+                    .put(permit.basis(), permit.caller().device(), rows, now)
             })
             .await?;
         let released = match open.vault.release(&recorded) {
@@ -72,7 +98,10 @@ impl Endpoint for Deliver {
             Err(error) => {
                 open.recorder.failed(&recorded, "value_unreadable").await?;
                 return Err(match error {
-                    VaultError::NotFound(path) => Failure::new(Code::ValueMissing, format!("{path} cannot be read any more; nothing was delivered.")),
+                    VaultError::NotFound(path) => Failure::new(
+                        Code::ValueMissing,
+                        format!("{path} cannot be read any more; nothing was delivered."),
+                    ),
                     other => other.into(),
                 });
             }
@@ -85,7 +114,14 @@ impl Endpoint for Deliver {
             .zip(released)
             .map(|(item, value)| {
                 let value_b64 = ValueB64::encode(value.value.expose());
-                (item.name.clone(), RunValue { path: item.path.clone(), version: value.version, value_b64 })
+                (
+                    item.name.clone(),
+                    RunValue {
+                        path: item.path.clone(),
+                        version: value.version,
+                        value_b64,
+                    },
+                )
             })
             .collect();
         Reply::json(&RunValues {
@@ -97,7 +133,12 @@ impl Endpoint for Deliver {
     }
 
     /// Without a covering grant the run becomes a request, which a person answers.
-    async fn denied(context: Context<'_>, denied: Denied, caller: Caller, op: Self::Op) -> Result<Reply, Failure> {
+    async fn denied(
+        context: Context<'_>,
+        denied: Denied,
+        caller: Caller,
+        op: Self::Op,
+    ) -> Result<Reply, Failure> {
         if denied.reason != DenyReason::NoGrant {
             refuse(&context, &caller, &op, denied);
             return Err(denial(denied));
@@ -105,7 +146,10 @@ impl Endpoint for Deliver {
         let open = context.open;
         let now = context.input.now;
         let (asked, unmatched) = (op.matched.items().to_vec(), op.matched.unmatched().to_vec());
-        let origin = Origin { report: op.matched.report().cloned(), ..context.origin() };
+        let origin = Origin {
+            report: op.matched.report().cloned(),
+            ..context.origin()
+        };
         let ask: RequestCreate = op.matched.ask();
         let snapshot = open.directory.snapshot();
         let permit = match authorize(open.recorder.decider(), &snapshot, caller, ask, now) {
@@ -119,11 +163,20 @@ impl Endpoint for Deliver {
             Some(waiting) => waiting,
             None => {
                 open.recorder
-                    .change(permit, &origin, |batch| RequestCreate::run(batch, now, context.app.entropy.as_ref()))
+                    .change(permit, &origin, |batch| {
+                        RequestCreate::run(batch, now, context.app.entropy.as_ref())
+                    })
                     .await?
             }
         };
-        Reply::with_status(StatusCode::ACCEPTED, &RunPending { request, asked, unmatched })
+        Reply::with_status(
+            StatusCode::ACCEPTED,
+            &RunPending {
+                request,
+                asked,
+                unmatched,
+            },
+        )
     }
 }
 
@@ -139,14 +192,24 @@ impl Endpoint for End {
     const PATH: &'static str = "/v1/namespaces/{ns}/projects/{name}/runs/{run}/end";
 
     fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let (namespace, project): (Namespace, ProjectName) = (input.param("ns")?, input.param("name")?);
-        RunEnd::resolve(open.vault.store(), &namespace, &project, input.param("run")?)?
-            .ok_or_else(|| Failure::new(Code::NotFound, "There is no such run, or it is not yours."))
+        let (namespace, project): (Namespace, ProjectName) =
+            (input.param("ns")?, input.param("name")?);
+        RunEnd::resolve(
+            open.vault.store(),
+            &namespace,
+            &project,
+            input.param("run")?,
+        )?
+        .ok_or_else(|| Failure::new(Code::NotFound, "There is no such run, or it is not yours."))
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
-        context.open.recorder.change(permit, &context.origin(), |batch| RunEnd::run(batch, now)).await?;
+        context
+            .open
+            .recorder
+            .change(permit, &context.origin(), |batch| RunEnd::run(batch, now))
+            .await?;
         Ok(Reply::nothing())
     }
 }

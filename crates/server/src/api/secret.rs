@@ -8,7 +8,10 @@ use procura_proof::Caller;
 use procura_record::Details;
 use procura_types::wire::{self, SecretPut, SecretValue, ValueB64};
 use procura_types::{Malformed, SecretPath};
-use procura_vault::{SecretDelete, SecretDestroy, SecretHistoryQuery, SecretListing, SecretRead, SecretWrite, Wanted, VaultError};
+use procura_vault::{
+    SecretDelete, SecretDestroy, SecretHistoryQuery, SecretListing, SecretRead, SecretWrite,
+    VaultError, Wanted,
+};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -32,8 +35,17 @@ impl Endpoint for List {
     const PATH: &'static str = "/v1/namespaces/{ns}/secrets";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let ListQuery { prefix, after, limit } = input.query()?;
-        Ok(SecretListing { namespace: input.param("ns")?, prefix, after, limit })
+        let ListQuery {
+            prefix,
+            after,
+            limit,
+        } = input.query()?;
+        Ok(SecretListing {
+            namespace: input.param("ns")?,
+            prefix,
+            after,
+            limit,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
@@ -60,17 +72,28 @@ impl Endpoint for Read {
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         let VersionQuery { version } = input.query()?;
-        Ok(SecretRead { namespace: input.param("ns")?, path: input.param("path")?, version })
+        Ok(SecretRead {
+            namespace: input.param("ns")?,
+            path: input.param("path")?,
+            version,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let open = context.open;
         let op = permit.op();
-        if !open.vault.is_readable(Wanted { namespace: &op.namespace, path: &op.path, version: op.version })? {
+        if !open.vault.is_readable(Wanted {
+            namespace: &op.namespace,
+            path: &op.path,
+            version: op.version,
+        })? {
             return Err(VaultError::NotFound(op.path.clone()).into());
         }
         // The intent is durable when this returns; only then is the value opened.
-        let recorded = open.recorder.record(permit, context.origin(), Details::default()).await?;
+        let recorded = open
+            .recorder
+            .record(permit, context.origin(), Details::default())
+            .await?;
         let released = match open.vault.release(&recorded) {
             Ok(released) => released,
             Err(error) => {
@@ -118,7 +141,9 @@ impl Endpoint for Write {
         let written: wire::SecretWritten = context
             .open
             .recorder
-            .change(permit, &context.origin(), |batch| SecretWrite::run(vault, batch, now))
+            .change(permit, &context.origin(), |batch| {
+                SecretWrite::run(vault, batch, now)
+            })
             .await?;
         Reply::json::<Self::Answer>(&written)
     }
@@ -151,7 +176,8 @@ impl Endpoint for Delete {
     type Op = SecretDelete;
     type Body = ();
     type Answer = ();
-    const SUMMARY: &'static str = "Makes versions unreadable, or with destroy=true removes their bytes and keys";
+    const SUMMARY: &'static str =
+        "Makes versions unreadable, or with destroy=true removes their bytes and keys";
     const STATUS: u16 = 204;
     const QUERY: &'static [&'static str] = &["version", "destroy"];
     const METHOD_NAME: &'static str = "DELETE";
@@ -159,11 +185,19 @@ impl Endpoint for Delete {
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         let version = RemoveQuery::version(input, false)?;
-        Ok(SecretDelete { namespace: input.param("ns")?, path: input.param("path")?, version })
+        Ok(SecretDelete {
+            namespace: input.param("ns")?,
+            path: input.param("path")?,
+            version,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        context.open.recorder.change(permit, &context.origin(), SecretDelete::run).await?;
+        context
+            .open
+            .recorder
+            .change(permit, &context.origin(), SecretDelete::run)
+            .await?;
         Ok(Reply::nothing())
     }
 }
@@ -182,11 +216,19 @@ impl Endpoint for Destroy {
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         let version = RemoveQuery::version(input, true)?;
-        Ok(SecretDestroy { namespace: input.param("ns")?, path: input.param("path")?, version })
+        Ok(SecretDestroy {
+            namespace: input.param("ns")?,
+            path: input.param("path")?,
+            version,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        context.open.recorder.change(permit, &context.origin(), SecretDestroy::run).await?;
+        context
+            .open
+            .recorder
+            .change(permit, &context.origin(), SecretDestroy::run)
+            .await?;
         Ok(Reply::nothing())
     }
 }
@@ -211,10 +253,18 @@ impl Endpoint for History {
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         let HistoryPage { before, limit } = input.query()?;
-        Ok(SecretHistoryQuery { namespace: input.param("ns")?, path: input.param("path")?, before, limit })
+        Ok(SecretHistoryQuery {
+            namespace: input.param("ns")?,
+            path: input.param("path")?,
+            before,
+            limit,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json::<Self::Answer>(&SecretHistoryQuery::run(&permit, context.open.vault.store())?)
+        Reply::json::<Self::Answer>(&SecretHistoryQuery::run(
+            &permit,
+            context.open.vault.store(),
+        )?)
     }
 }

@@ -28,21 +28,28 @@ impl Endpoint for Start {
     type Op = SessionStart;
     type Body = wire::SessionRequest;
     type Answer = wire::SessionAnswer;
-    const SUMMARY: &'static str = "Starts or renews a session, with a proof by the device's own key";
+    const SUMMARY: &'static str =
+        "Starts or renews a session, with a proof by the device's own key";
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/sessions";
 
     fn parse(_: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure> {
         let SessionRequest { audience, renew } = input.json::<Self::Body>()?;
         if audience != crate::AUDIENCE {
-            let mut failure = Failure::new(Code::Malformed, "audience: this server verifies sessions of `procura` only");
+            let mut failure = Failure::new(
+                Code::Malformed,
+                "audience: this server verifies sessions of `procura` only",
+            );
             failure.field = Some("audience");
             return Err(failure);
         }
         // A session proves less than the key that it came from: it must not
         // prolong itself.
         if caller.profile() != Profile::Native {
-            return Err(Failure::new(Code::Unauthorized, "A session starts with a signature by the device's own key."));
+            return Err(Failure::new(
+                Code::Unauthorized,
+                "A session starts with a signature by the device's own key.",
+            ));
         }
         Ok(SessionStart { renew })
     }
@@ -53,16 +60,28 @@ impl Endpoint for Start {
         let caller = permit.caller();
         let now = context.input.now;
         let Some(device) = caller.device().copied() else {
-            return Err(Failure::new(Code::Unauthorized, "A session belongs to a device."));
+            return Err(Failure::new(
+                Code::Unauthorized,
+                "A session belongs to a device.",
+            ));
         };
-        let subject = Subject { actor: *caller.actor(), device };
+        let subject = Subject {
+            actor: *caller.actor(),
+            device,
+        };
         let first_issue = match &permit.op().renew {
             None => now,
             Some(id) => {
                 let before = open(keys.as_ref(), id, crate::AUDIENCE)
                     .ok()
                     .filter(|session| session.subject().device == device)
-                    .ok_or_else(|| Failure::new(Code::Unauthorized, "The session to renew is not one of this device.").with_reason("session_unknown"))?;
+                    .ok_or_else(|| {
+                        Failure::new(
+                            Code::Unauthorized,
+                            "The session to renew is not one of this device.",
+                        )
+                        .with_reason("session_unknown")
+                    })?;
                 before.first_issue()
             }
         };
@@ -75,13 +94,18 @@ impl Endpoint for Start {
             permit.directory_seq(),
             context.app.entropy.as_ref(),
         )
-        .map_err(|error| Failure::new(Code::Unauthorized, error.to_string()).with_reason("session_expired"))?;
+        .map_err(|error| {
+            Failure::new(Code::Unauthorized, error.to_string()).with_reason("session_expired")
+        })?;
         let message = FieldTuple::new("procura.session.answer.v1")
             .text(caller.nonce().unwrap_or_default())
             .text(&issued.session_id)
             .bytes(issued.mac_key.expose())
             .u64(issued.expires.as_millis());
-        let server_signature = vault.server_key().sign(message.as_bytes()).map_err(Failure::internal)?;
+        let server_signature = vault
+            .server_key()
+            .sign(message.as_bytes())
+            .map_err(Failure::internal)?;
         Reply::json::<Self::Answer>(&SessionAnswer {
             session_id: issued.session_id,
             mac_key: ValueB64::encode(issued.mac_key.expose()),

@@ -22,7 +22,10 @@ pub fn status(app: &App) -> Status {
         Stage::Uninitialised => (None, false, true, None),
         Stage::Sealed(_, installation) => (Some(installation.id), true, true, None),
         Stage::Open(open) => {
-            let newest = open.publisher.latest().map(|published| published.note.clone());
+            let newest = open
+                .publisher
+                .latest()
+                .map(|published| published.note.clone());
             (Some(open.vault.installation().id), true, false, newest)
         }
     };
@@ -104,7 +107,8 @@ impl Endpoint for DeepCheck {
     type Op = InstallationCheck;
     type Body = ();
     type Answer = wire::Status;
-    const SUMMARY: &'static str = "Says what anyone may know; with deep=true reads and opens every row, for stewards";
+    const SUMMARY: &'static str =
+        "Says what anyone may know; with deep=true reads and opens every row, for stewards";
     const QUERY: &'static [&'static str] = &["deep"];
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/status";
@@ -114,11 +118,18 @@ impl Endpoint for DeepCheck {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        context.open.recorder.record(permit, context.origin(), Details::default()).await?;
+        context
+            .open
+            .recorder
+            .record(permit, context.origin(), Details::default())
+            .await?;
         let store = context.open.vault.store().clone();
         let findings = tokio::task::spawn_blocking(move || store.deep_check())
             .await
             .map_err(Failure::internal)??;
-        Reply::json::<Self::Answer>(&Status { deep: Some(findings), ..status(context.app) })
+        Reply::json::<Self::Answer>(&Status {
+            deep: Some(findings),
+            ..status(context.app)
+        })
     }
 }

@@ -16,12 +16,12 @@ mod secret;
 mod session;
 mod status;
 
+pub use crate::link_code::{Joins, LinkCodeText};
 pub use agent::{Agent, AgentCreate, AgentList, LinkCode, RevokedActors};
 pub use device::{Device, PublicJwk};
 pub use grant::{Grant, GrantItem, GrantList, Receipt, RunningChild, Withdrawn};
 pub use join::{JoinAnswer, JoinRequest};
 pub use ledger::{CallerReport, ConsistencyAnswer, EntryList, EntryQuery, EntryRow, ProofAnswer};
-pub use crate::link_code::{Joins, LinkCodeText};
 pub use namespace::{NamespaceCreate, NamespaceInfo, NamespaceList};
 pub use operator::{Operator, OperatorInvite, OperatorList, RoleAssignment, RolesPut};
 pub use problem::Problem;

@@ -18,7 +18,11 @@ fn edit(home: &Path, change: impl Fn(&mut Value)) {
 fn flip(value: &mut Value) {
     let text = value.as_str().unwrap();
     let middle = text.len() / 2;
-    let other = if &text[middle..=middle] == "x" { "y" } else { "x" };
+    let other = if &text[middle..=middle] == "x" {
+        "y"
+    } else {
+        "x"
+    };
     *value = format!("{}{other}{}", &text[..middle], &text[middle + 1..]).into();
 }
 
@@ -28,7 +32,12 @@ async fn the_right_passphrase_opens_and_a_wrong_one_says_so() {
     world.put(&shop(), "a/key", b"value").await;
     let place = world.close();
     let store = place.store().await;
-    for wrong in ["correct horse batterz", "", "CORRECT HORSE BATTERY", "correct horse battery "] {
+    for wrong in [
+        "correct horse batterz",
+        "",
+        "CORRECT HORSE BATTERY",
+        "correct horse battery ",
+    ] {
         let error = place.unseal(store.clone(), wrong).err().unwrap();
         assert!(matches!(error, SealError::WrongPassphrase), "{error}");
         assert!(store.is_sealed());
@@ -61,7 +70,10 @@ async fn the_file_is_its_owners_and_holds_nothing_secret() {
     assert_eq!(mode & 0o777, 0o600);
     assert!(!place.home.path().join("installation.json.new").exists());
     let text = std::fs::read_to_string(&path).unwrap();
-    assert!(!text.contains(PASSPHRASE), "the passphrase stands in the file");
+    assert!(
+        !text.contains(PASSPHRASE),
+        "the passphrase stands in the file"
+    );
     let installation = Installation::read(place.home.path()).unwrap();
     assert_eq!((installation.format, installation.root_epoch), (1, 1));
 }
@@ -81,7 +93,10 @@ async fn a_file_of_another_format_says_which() {
         file["what_is_new"] = true.into();
     });
     let error = Installation::read(place.home.path()).unwrap_err();
-    assert!(matches!(error, SealError::NewerFormat { found: 2, known: 1 }), "{error}");
+    assert!(
+        matches!(error, SealError::NewerFormat { found: 2, known: 1 }),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -89,7 +104,13 @@ async fn a_damaged_file_is_refused() {
     let place = World::new().await.close();
     let path = place.home.path().join("installation.json");
     let whole = std::fs::read(&path).unwrap();
-    for damaged in [&b""[..], b"{", b"[]", b"\xff\xfe", &whole[..whole.len() / 2]] {
+    for damaged in [
+        &b""[..],
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        &whole[..whole.len() / 2],
+    ] {
         std::fs::write(&path, damaged).unwrap();
         let error = Installation::read(place.home.path()).unwrap_err();
         assert!(matches!(error, SealError::Damaged(_)), "{error}");
@@ -126,8 +147,14 @@ async fn every_edited_field_is_found() {
     let error = after(&place, |file| file["id"] = other.clone().into()).await;
     assert!(matches!(error, SealError::WrongPassphrase), "id: {error}");
     // Parameters that would make guessing cheap are no parameters.
-    let error = after(&place, |file| file["passphrase"]["argon2"]["memory_kib"] = 1024.into()).await;
-    assert!(matches!(error, SealError::Kdf(_) | SealError::Damaged(_)), "argon2: {error}");
+    let error = after(&place, |file| {
+        file["passphrase"]["argon2"]["memory_kib"] = 1024.into()
+    })
+    .await;
+    assert!(
+        matches!(error, SealError::Kdf(_) | SealError::Damaged(_)),
+        "argon2: {error}"
+    );
 }
 
 #[tokio::test]
@@ -137,7 +164,9 @@ async fn the_database_of_another_installation_is_refused() {
     let other = InstallationId::from_bytes([8; 16]);
     drop(create_store(two.path(), &other));
     let opened = open_store(two.path(), &one.id);
-    assert!(matches!(opened.err().unwrap(), OpenError::OtherInstallation { expected, found } if expected == one.id && found == other));
+    assert!(
+        matches!(opened.err().unwrap(), OpenError::OtherInstallation { expected, found } if expected == one.id && found == other)
+    );
 }
 
 #[tokio::test]
@@ -169,4 +198,3 @@ async fn an_empty_database_in_place_of_the_right_one_is_refused() {
     let error = place.unseal(store, PASSPHRASE).err().unwrap();
     assert!(matches!(error, SealError::KeyringMismatch), "{error}");
 }
-

@@ -12,10 +12,19 @@ async fn the_same_path_may_exist_in_two() {
     assert_eq!(world.put(&shop(), "a/key", b"of the shop").await, 1);
     assert_eq!(world.put(&bank(), "a/key", b"of the bank").await, 1);
     assert_eq!(world.put(&shop(), "a/key", b"of the shop again").await, 2);
-    assert_eq!(world.read(&shop(), "a/key", None).await.unwrap(), b"of the shop again");
-    assert_eq!(world.read(&bank(), "a/key", None).await.unwrap(), b"of the bank");
+    assert_eq!(
+        world.read(&shop(), "a/key", None).await.unwrap(),
+        b"of the shop again"
+    );
+    assert_eq!(
+        world.read(&bank(), "a/key", None).await.unwrap(),
+        b"of the bank"
+    );
     world.destroy("a/key", None).await.unwrap();
-    assert_eq!(world.read(&bank(), "a/key", None).await.unwrap(), b"of the bank");
+    assert_eq!(
+        world.read(&bank(), "a/key", None).await.unwrap(),
+        b"of the bank"
+    );
     let left = world.list(&bank(), "", None, None);
     assert_eq!(left.secrets.len(), 1);
     assert!(world.list(&shop(), "", None, None).secrets.is_empty());
@@ -49,8 +58,14 @@ async fn each_has_a_key_that_opens_nowhere_else() {
     world.put(&shop(), "a/key", b"value").await;
     let store = world.vault.store().clone();
     let snapshot = store.snapshot().unwrap();
-    let rows = NAMESPACE_KEYS.scan(&snapshot, &KeyPrefix::all(), None, 10).unwrap();
-    let of = |name: &str| rows.iter().find(|((_, found, _), _)| found == name).unwrap();
+    let rows = NAMESPACE_KEYS
+        .scan(&snapshot, &KeyPrefix::all(), None, 10)
+        .unwrap();
+    let of = |name: &str| {
+        rows.iter()
+            .find(|((_, found, _), _)| found == name)
+            .unwrap()
+    };
     assert_ne!(of("shop").1.value.as_bytes(), of("bank").1.value.as_bytes());
     // The bank's key in the shop's place.
     let mut batch = store.batch().unwrap();
@@ -59,7 +74,10 @@ async fn each_has_a_key_that_opens_nowhere_else() {
     drop((rows, snapshot, store));
     let world = world.close().open(crate::world::PASSPHRASE).await.unwrap();
     let error = world.read(&shop(), "a/key", None).await.unwrap_err();
-    assert!(matches!(&error, VaultError::DamagedKey(name) if *name == shop()), "{error}");
+    assert!(
+        matches!(&error, VaultError::DamagedKey(name) if *name == shop()),
+        "{error}"
+    );
     world.put(&bank(), "a/key", b"value").await;
 }
 

@@ -13,8 +13,12 @@ const NAMESPACE_KEYS: Table<(u64, String, u64), Blob> = Table::new("namespace-ke
 /// Root epochs of keyrings and of namespace keys that are there.
 fn epochs(store: &Store) -> (Vec<u64>, Vec<u64>) {
     let snapshot = store.snapshot().unwrap();
-    let rings = KEYRINGS.scan(&snapshot, &KeyPrefix::all(), None, 100).unwrap();
-    let keys = NAMESPACE_KEYS.scan(&snapshot, &KeyPrefix::all(), None, 100).unwrap();
+    let rings = KEYRINGS
+        .scan(&snapshot, &KeyPrefix::all(), None, 100)
+        .unwrap();
+    let keys = NAMESPACE_KEYS
+        .scan(&snapshot, &KeyPrefix::all(), None, 100)
+        .unwrap();
     let mut of_keys: Vec<u64> = keys.iter().map(|((epoch, _, _), _)| *epoch).collect();
     of_keys.dedup();
     (rings.iter().map(|(epoch, _)| *epoch).collect(), of_keys)
@@ -32,14 +36,21 @@ async fn refused(place: &Closed, passphrase: &str) -> SealError {
 }
 
 async fn forget(world: &World) {
-    world.vault.forget_other_roots(world.recorder.clock()).await.unwrap();
+    world
+        .vault
+        .forget_other_roots(world.recorder.clock())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn the_new_one_opens_everything_and_the_old_one_nothing() {
     let world = World::new().await;
     world.put(&shop(), "a/key", b"before").await;
-    world.change_passphrase(PASSPHRASE, NEW, false).await.unwrap();
+    world
+        .change_passphrase(PASSPHRASE, NEW, false)
+        .await
+        .unwrap();
     forget(&world).await;
     assert_eq!(epochs(world.vault.store()), (vec![2], vec![2]));
     // Without a restart, what was there and what is new can be read.
@@ -50,28 +61,46 @@ async fn the_new_one_opens_everything_and_the_old_one_nothing() {
     world.put(&"dock".parse().unwrap(), "a/key", b"dock").await;
     let place = world.close();
     assert_eq!(Installation::read(place.home.path()).unwrap().root_epoch, 2);
-    assert!(matches!(refused(&place, PASSPHRASE).await, SealError::WrongPassphrase));
+    assert!(matches!(
+        refused(&place, PASSPHRASE).await,
+        SealError::WrongPassphrase
+    ));
     let world = place.open(NEW).await.unwrap();
-    assert_eq!(world.read(&shop(), "a/key", Some(1)).await.unwrap(), b"before");
+    assert_eq!(
+        world.read(&shop(), "a/key", Some(1)).await.unwrap(),
+        b"before"
+    );
     assert_eq!(world.read(&shop(), "a/key", None).await.unwrap(), b"after");
     assert_eq!(world.read(&bank(), "b/key", None).await.unwrap(), b"bank");
     let dock = "dock".parse().unwrap();
     assert_eq!(world.read(&dock, "a/key", None).await.unwrap(), b"dock");
     // And once more, from there.
-    world.change_passphrase(NEW, PASSPHRASE, false).await.unwrap();
+    world
+        .change_passphrase(NEW, PASSPHRASE, false)
+        .await
+        .unwrap();
     forget(&world).await;
     assert_eq!(epochs(world.vault.store()), (vec![3], vec![3]));
     let world = world.close().open(PASSPHRASE).await.unwrap();
-    assert_eq!(world.read(&shop(), "a/key", Some(1)).await.unwrap(), b"before");
+    assert_eq!(
+        world.read(&shop(), "a/key", Some(1)).await.unwrap(),
+        b"before"
+    );
 }
 
 #[tokio::test]
 async fn a_wrong_current_or_a_weak_new_one_changes_nothing() {
     let world = World::new().await;
     let before = file(world.place.home.path());
-    let error = world.change_passphrase("not the passphrase", NEW, false).await.unwrap_err();
+    let error = world
+        .change_passphrase("not the passphrase", NEW, false)
+        .await
+        .unwrap_err();
     assert!(matches!(error, SealError::WrongPassphrase), "{error}");
-    let error = world.change_passphrase(PASSPHRASE, "short", false).await.unwrap_err();
+    let error = world
+        .change_passphrase(PASSPHRASE, "short", false)
+        .await
+        .unwrap_err();
     assert!(matches!(error, SealError::WeakPassphrase), "{error}");
     assert_eq!(epochs(world.vault.store()), (vec![1], vec![1]));
     assert_eq!(file(world.place.home.path()), before);
@@ -88,10 +117,15 @@ async fn an_old_backup_of_the_keys_opens_nothing_new() {
     let store = world.vault.store().clone();
     let old_ring = KEYRINGS.get_clear(&store, &1).unwrap().unwrap().value;
     let snapshot = store.snapshot().unwrap();
-    let old_keys = NAMESPACE_KEYS.scan(&snapshot, &KeyPrefix::all(), None, 100).unwrap();
+    let old_keys = NAMESPACE_KEYS
+        .scan(&snapshot, &KeyPrefix::all(), None, 100)
+        .unwrap();
     drop(snapshot);
 
-    world.change_passphrase(PASSPHRASE, NEW, false).await.unwrap();
+    world
+        .change_passphrase(PASSPHRASE, NEW, false)
+        .await
+        .unwrap();
     forget(&world).await;
     world.put(&shop(), "a/key", b"after").await;
 
@@ -109,7 +143,10 @@ async fn an_old_backup_of_the_keys_opens_nothing_new() {
     // The head of the store is under the new root, so the old one cannot vouch
     // for a single row.
     let head = UnsealError::Corrupt { what: Damage::Head };
-    assert!(matches!(&error, SealError::Unseal(found) if *found == head), "{error}");
+    assert!(
+        matches!(&error, SealError::Unseal(found) if *found == head),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -117,18 +154,27 @@ async fn a_crash_before_the_file_leaves_the_old_passphrase() {
     let world = World::new().await;
     world.put(&shop(), "a/key", b"value").await;
     let before = file(world.place.home.path());
-    let lost = world.change_passphrase(PASSPHRASE, NEW, true).await.unwrap_err();
+    let lost = world
+        .change_passphrase(PASSPHRASE, NEW, true)
+        .await
+        .unwrap_err();
     assert!(matches!(lost, SealError::NotInitialised));
     assert_eq!(epochs(world.vault.store()).0, [1, 2]);
     assert_eq!(file(world.place.home.path()), before);
     let place = world.close();
-    assert!(matches!(refused(&place, NEW).await, SealError::WrongPassphrase));
+    assert!(matches!(
+        refused(&place, NEW).await,
+        SealError::WrongPassphrase
+    ));
     let world = place.open(PASSPHRASE).await.unwrap();
     assert_eq!(world.read(&shop(), "a/key", None).await.unwrap(), b"value");
     // What the interrupted change left goes, and the change can be made again.
     forget(&world).await;
     assert_eq!(epochs(world.vault.store()), (vec![1], vec![1]));
-    world.change_passphrase(PASSPHRASE, NEW, false).await.unwrap();
+    world
+        .change_passphrase(PASSPHRASE, NEW, false)
+        .await
+        .unwrap();
     let world = world.close().open(NEW).await.unwrap();
     assert_eq!(world.read(&shop(), "a/key", None).await.unwrap(), b"value");
 }
@@ -137,10 +183,16 @@ async fn a_crash_before_the_file_leaves_the_old_passphrase() {
 async fn a_crash_after_the_file_leaves_the_new_passphrase() {
     let world = World::new().await;
     world.put(&shop(), "a/key", b"value").await;
-    world.change_passphrase(PASSPHRASE, NEW, false).await.unwrap();
+    world
+        .change_passphrase(PASSPHRASE, NEW, false)
+        .await
+        .unwrap();
     assert_eq!(epochs(world.vault.store()), (vec![1, 2], vec![1, 2]));
     let place = world.close();
-    assert!(matches!(refused(&place, PASSPHRASE).await, SealError::WrongPassphrase));
+    assert!(matches!(
+        refused(&place, PASSPHRASE).await,
+        SealError::WrongPassphrase
+    ));
     let world = place.open(NEW).await.unwrap();
     assert_eq!(world.read(&shop(), "a/key", None).await.unwrap(), b"value");
     forget(&world).await;
@@ -155,7 +207,10 @@ async fn a_half_written_file_beside_the_old_one_is_of_no_effect() {
     let half = world.place.home.path().join("installation.json.new");
     std::fs::write(&half, b"{\"format\":1,").unwrap();
     let world = world.close().open(PASSPHRASE).await.unwrap();
-    world.change_passphrase(PASSPHRASE, NEW, false).await.unwrap();
+    world
+        .change_passphrase(PASSPHRASE, NEW, false)
+        .await
+        .unwrap();
     assert!(!half.exists());
     world.close().open(NEW).await.unwrap();
 }
@@ -165,12 +220,18 @@ async fn sessions_get_a_new_root() {
     let world = World::new().await;
     let newest = |world: &World| world.vault.session_roots().newest().map(|(epoch, _)| epoch);
     assert_eq!(newest(&world), Some(1));
-    world.change_passphrase(PASSPHRASE, NEW, false).await.unwrap();
+    world
+        .change_passphrase(PASSPHRASE, NEW, false)
+        .await
+        .unwrap();
     assert_eq!(newest(&world), Some(2));
     assert!(world.vault.session_roots().get(3).is_none());
     // The keys that clients pin and checkpoints verify with stay.
     let before = Installation::read(world.place.home.path()).unwrap();
     let world = world.close().open(NEW).await.unwrap();
     assert_eq!(world.vault.installation().ledger_vkey, before.ledger_vkey);
-    assert_eq!(world.vault.server_key().public().to_jwk(), before.server_key);
+    assert_eq!(
+        world.vault.server_key().public().to_jwk(),
+        before.server_key
+    );
 }

@@ -44,11 +44,17 @@ async fn any_bytes_of_any_length_to_one_mebibyte() {
         ("edge", edge),
     ] {
         world.put(&shop(), at, &value).await;
-        assert!(world.read(&shop(), at, None).await.unwrap() == value, "{at}");
+        assert!(
+            world.read(&shop(), at, None).await.unwrap() == value,
+            "{at}"
+        );
         let size = world.history(at, None, None).unwrap().versions[0].size;
         assert_eq!(size, value.len() as u64, "{at}");
     }
-    let error = world.write(writing(&shop(), "over", &vec![1; MAX_VALUE + 1])).await.unwrap_err();
+    let error = world
+        .write(writing(&shop(), "over", &vec![1; MAX_VALUE + 1]))
+        .await
+        .unwrap_err();
     assert!(matches!(error, VaultError::TooLarge), "{error}");
     let error = world.read(&shop(), "over", None).await.unwrap_err();
     assert!(not_found(&error, "over"), "{error}");
@@ -82,15 +88,30 @@ async fn compare_and_set() {
 async fn history_is_newest_first_in_pages() {
     let world = World::new().await;
     for value in 0..5u8 {
-        world.put(&shop(), "a/key", &vec![value; usize::from(value)]).await;
+        world
+            .put(&shop(), "a/key", &vec![value; usize::from(value)])
+            .await;
     }
     world.delete("a/key", Some(2)).await.unwrap();
     world.destroy("a/key", Some(4)).await.unwrap();
     let rows = |history: &procura_types::wire::SecretHistory| -> Vec<_> {
-        history.versions.iter().map(|row| (row.version, row.size, row.state)).collect()
+        history
+            .versions
+            .iter()
+            .map(|row| (row.version, row.size, row.state))
+            .collect()
     };
     let all = world.history("a/key", None, None).unwrap();
-    assert_eq!(rows(&all), [(5, 4, Live), (4, 3, Destroyed), (3, 2, Live), (2, 1, Deleted), (1, 0, Live)]);
+    assert_eq!(
+        rows(&all),
+        [
+            (5, 4, Live),
+            (4, 3, Destroyed),
+            (3, 2, Live),
+            (2, 1, Deleted),
+            (1, 0, Live)
+        ]
+    );
     assert_eq!(all.next, None);
     let first = world.history("a/key", None, Some(2)).unwrap();
     assert_eq!((rows(&first).len(), first.next), (2, Some(4)));
@@ -98,7 +119,10 @@ async fn history_is_newest_first_in_pages() {
     assert_eq!(rows(&second), [(3, 2, Live), (2, 1, Deleted)]);
     let last = world.history("a/key", second.next, Some(2)).unwrap();
     assert_eq!((rows(&last), last.next), (vec![(1, 0, Live)], None));
-    assert!(not_found(&world.history("none", None, None).unwrap_err(), "none"));
+    assert!(not_found(
+        &world.history("none", None, None).unwrap_err(),
+        "none"
+    ));
 }
 
 #[tokio::test]
@@ -111,16 +135,34 @@ async fn delete_takes_away_and_destroy_takes_for_good() {
     let read = async |version| world.read(&shop(), "a/key", version).await;
     assert!(not_found(&read(Some(1)).await.unwrap_err(), "a/key"));
     assert_eq!(read(None).await.unwrap(), b"two");
-    assert!(not_found(&world.delete("a/key", Some(1)).await.unwrap_err(), "a/key"));
+    assert!(not_found(
+        &world.delete("a/key", Some(1)).await.unwrap_err(),
+        "a/key"
+    ));
     world.destroy("a/key", Some(1)).await.unwrap();
-    assert!(not_found(&world.destroy("a/key", Some(1)).await.unwrap_err(), "a/key"));
+    assert!(not_found(
+        &world.destroy("a/key", Some(1)).await.unwrap_err(),
+        "a/key"
+    ));
     // What is destroyed cannot go back to deleted.
-    assert!(not_found(&world.delete("a/key", Some(1)).await.unwrap_err(), "a/key"));
+    assert!(not_found(
+        &world.delete("a/key", Some(1)).await.unwrap_err(),
+        "a/key"
+    ));
     world.delete("a/key", None).await.unwrap();
     assert!(not_found(&read(None).await.unwrap_err(), "a/key"));
     let at = path("a/key");
     let (namespace, path) = (&shop(), &at);
-    let readable = |version| world.vault.is_readable(Wanted { namespace, path, version }).unwrap();
+    let readable = |version| {
+        world
+            .vault
+            .is_readable(Wanted {
+                namespace,
+                path,
+                version,
+            })
+            .unwrap()
+    };
     assert!(!readable(None) && !readable(Some(1)) && !readable(Some(9)));
     for at in ["none", "a"] {
         assert!(not_found(&world.delete(at, None).await.unwrap_err(), at));
@@ -145,7 +187,10 @@ async fn destroyed_bytes_are_in_no_file() {
     let place = world.close();
     drop(place.store().await);
     let home = place.home.path();
-    assert!(holds(home, &small) && holds(home, &large), "the search must be able to find");
+    assert!(
+        holds(home, &small) && holds(home, &large),
+        "the search must be able to find"
+    );
     assert!(!holds(home, canary), "a value lies on disk");
 
     let world = place.open(PASSPHRASE).await.unwrap();
@@ -154,8 +199,14 @@ async fn destroyed_bytes_are_in_no_file() {
     let place = world.close();
     // Closing the last connection brings the write-ahead log into the database.
     drop(place.store().await);
-    assert!(!holds(place.home.path(), &small), "the small body is still in a file");
-    assert!(!holds(place.home.path(), &large), "the large body is still in a file");
+    assert!(
+        !holds(place.home.path(), &small),
+        "the small body is still in a file"
+    );
+    assert!(
+        !holds(place.home.path(), &large),
+        "the large body is still in a file"
+    );
 }
 
 #[tokio::test]
@@ -167,7 +218,13 @@ async fn a_description_is_short_and_of_one_line() {
         world.write(op).await
     };
     write(&"ü".repeat(MAX_DESCRIPTION)).await.unwrap();
-    for bad in ["x".repeat(MAX_DESCRIPTION + 1), "two\nlines".into(), "bell\u{7}".into(), "\u{9b}31m".into(), "nul\0".into()] {
+    for bad in [
+        "x".repeat(MAX_DESCRIPTION + 1),
+        "two\nlines".into(),
+        "bell\u{7}".into(),
+        "\u{9b}31m".into(),
+        "nul\0".into(),
+    ] {
         let error = write(&bad).await.unwrap_err();
         assert!(matches!(error, VaultError::BadDescription), "{error}");
     }
@@ -197,7 +254,10 @@ async fn the_index_of_names_follows_the_newest_version() {
     declare("a/key", None).await;
     assert_eq!(found("KEY"), ["a/key", "b/key"]);
     declare("a/key", Some("OTHER")).await;
-    assert_eq!((found("KEY"), found("OTHER")), (vec!["b/key".to_owned()], vec!["a/key".to_owned()]));
+    assert_eq!(
+        (found("KEY"), found("OTHER")),
+        (vec!["b/key".to_owned()], vec!["a/key".to_owned()])
+    );
     // An older version that goes changes nothing; the newest takes the name along.
     world.delete("a/key", Some(1)).await.unwrap();
     assert_eq!(found("OTHER"), ["a/key"]);
@@ -216,7 +276,11 @@ async fn lists_go_by_prefix_and_page() {
     world.delete("app/b", None).await.unwrap();
     let names = |prefix: &str, after, limit| {
         let list = world.list(&shop(), prefix, after, limit);
-        let names: Vec<String> = list.secrets.iter().map(|row| row.path.to_string()).collect();
+        let names: Vec<String> = list
+            .secrets
+            .iter()
+            .map(|row| row.path.to_string())
+            .collect();
         (names, list.next.map(|path| path.to_string()))
     };
     let all = ["app/a", "app/c", "apple", "b"].map(str::to_owned);
@@ -224,7 +288,10 @@ async fn lists_go_by_prefix_and_page() {
     assert_eq!(names("app", None, None).0, all[..3]);
     assert_eq!(names("app/", None, None).0, all[..2]);
     assert_eq!(names("z", None, None).0, Vec::<String>::new());
-    assert_eq!(names("", None, Some(2)), (all[..2].to_vec(), Some("app/c".into())));
+    assert_eq!(
+        names("", None, Some(2)),
+        (all[..2].to_vec(), Some("app/c".into()))
+    );
     assert_eq!(names("", Some("app/c"), Some(2)), (all[2..].to_vec(), None));
     // Bounds of the page are kept, not refused.
     assert_eq!(names("", None, Some(0)).0, all[..1]);

@@ -64,9 +64,13 @@ async fn a_body_opens_in_no_other_place() {
     world.put(&shop(), "a/key", b"one").await;
     world.put(&shop(), "b/key", b"two").await;
     world.put(&bank(), "a/key", b"three").await;
-    forge.body(row("shop", "b/key", 1), row("shop", "a/key", 1)).await;
+    forge
+        .body(row("shop", "b/key", 1), row("shop", "a/key", 1))
+        .await;
     refused(&world, &shop(), "a/key", None).await;
-    forge.body(row("shop", "b/key", 1), row("bank", "a/key", 1)).await;
+    forge
+        .body(row("shop", "b/key", 1), row("bank", "a/key", 1))
+        .await;
     refused(&world, &bank(), "a/key", None).await;
     assert_eq!(world.read(&shop(), "b/key", None).await.unwrap(), b"two");
 }
@@ -79,9 +83,16 @@ async fn a_body_with_its_key_opens_in_no_other_place() {
         world.put(&namespace, path, b"value").await;
     }
     let dek = forge.dek(head("shop", "b/key"));
-    for (namespace, at) in [(shop(), head("shop", "a/key")), (bank(), head("bank", "a/key"))] {
-        forge.body(row("shop", "b/key", 1), (at.0.clone(), at.1.clone(), 1)).await;
-        forge.head(at, |value| value["latest"]["dek"] = dek.clone()).await;
+    for (namespace, at) in [
+        (shop(), head("shop", "a/key")),
+        (bank(), head("bank", "a/key")),
+    ] {
+        forge
+            .body(row("shop", "b/key", 1), (at.0.clone(), at.1.clone(), 1))
+            .await;
+        forge
+            .head(at, |value| value["latest"]["dek"] = dek.clone())
+            .await;
         refused(&world, &namespace, "a/key", None).await;
     }
 }
@@ -94,14 +105,24 @@ async fn an_older_version_does_not_open_as_the_newest() {
     let (old_dek, old_key) = (forge.dek(head("shop", "a/key")), row("shop", "a/key", 1));
     world.put(&shop(), "a/key", b"new").await;
     forge.body(old_key, row("shop", "a/key", 2)).await;
-    forge.head(head("shop", "a/key"), |value| value["latest"]["dek"] = old_dek.clone()).await;
+    forge
+        .head(head("shop", "a/key"), |value| {
+            value["latest"]["dek"] = old_dek.clone()
+        })
+        .await;
     refused(&world, &shop(), "a/key", None).await;
     // Nor does the number alone make it another version.
     let world = World::new().await;
     world.put(&shop(), "a/key", b"value").await;
     let forge = Forge(&world);
-    forge.body(row("shop", "a/key", 1), row("shop", "a/key", 7)).await;
-    forge.head(head("shop", "a/key"), |value| value["latest"]["version"] = 7.into()).await;
+    forge
+        .body(row("shop", "a/key", 1), row("shop", "a/key", 7))
+        .await;
+    forge
+        .head(head("shop", "a/key"), |value| {
+            value["latest"]["version"] = 7.into()
+        })
+        .await;
     refused(&world, &shop(), "a/key", None).await;
 }
 
@@ -128,7 +149,13 @@ async fn every_byte_of_a_body_counts() {
     world.put(&shop(), "a/key", b"value").await;
     let store = world.vault.store();
     let key = row("shop", "a/key", 1);
-    let whole = BODIES.get(store, &key).unwrap().unwrap().value.as_bytes().to_vec();
+    let whole = BODIES
+        .get(store, &key)
+        .unwrap()
+        .unwrap()
+        .value
+        .as_bytes()
+        .to_vec();
     for position in 0..whole.len() {
         let mut body = whole.clone();
         body[position] ^= 1;
@@ -136,13 +163,19 @@ async fn every_byte_of_a_body_counts() {
         BODIES.put(&mut batch, &key, &Blob::new(body));
         store.commit(batch).await.unwrap();
         let error = world.read(&shop(), "a/key", None).await.unwrap_err();
-        assert!(matches!(error, VaultError::Damaged { .. }), "byte {position}: {error}");
+        assert!(
+            matches!(error, VaultError::Damaged { .. }),
+            "byte {position}: {error}"
+        );
     }
     for length in [0, 1, whole.len() - 1] {
         let mut batch = store.batch().unwrap();
         BODIES.put(&mut batch, &key, &Blob::new(whole[..length].to_vec()));
         store.commit(batch).await.unwrap();
         let error = world.read(&shop(), "a/key", None).await.unwrap_err();
-        assert!(matches!(error, VaultError::Damaged { .. }), "length {length}: {error}");
+        assert!(
+            matches!(error, VaultError::Damaged { .. }),
+            "length {length}: {error}"
+        );
     }
 }

@@ -193,7 +193,10 @@ impl World {
     pub(crate) fn permit<O: Op>(&self, op: O) -> Permit<O> {
         let (owner, device) = (self.place.owner, self.place.device);
         let seq = self.recorder.directory().snapshot().seq();
-        self.permit_of(Caller::fake(Profile::Native, owner, owner, Some(device), seq), op)
+        self.permit_of(
+            Caller::fake(Profile::Native, owner, owner, Some(device), seq),
+            op,
+        )
     }
 
     pub(crate) async fn act<O: Op, T, E: Debug>(
@@ -205,17 +208,23 @@ impl World {
     }
 
     pub(crate) async fn namespace(&self, name: Namespace) -> Result<(), VaultError> {
-        self.act(NamespaceCreate { name }, |batch| NamespaceCreate::run(&self.vault, batch, NOW))
-            .await
-            .map(|_| ())
+        self.act(NamespaceCreate { name }, |batch| {
+            NamespaceCreate::run(&self.vault, batch, NOW)
+        })
+        .await
+        .map(|_| ())
     }
 
     pub(crate) async fn write(&self, op: SecretWrite) -> Result<SecretWritten, VaultError> {
-        self.act(op, |batch| SecretWrite::run(&self.vault, batch, NOW)).await
+        self.act(op, |batch| SecretWrite::run(&self.vault, batch, NOW))
+            .await
     }
 
     pub(crate) async fn put(&self, namespace: &Namespace, at: &str, value: &[u8]) -> u64 {
-        self.write(writing(namespace, at, value)).await.unwrap().version
+        self.write(writing(namespace, at, value))
+            .await
+            .unwrap()
+            .version
     }
 
     pub(crate) async fn read(
@@ -229,7 +238,11 @@ impl World {
             path: path(at),
             version,
         };
-        let recorded = self.recorder.record(self.permit(op), origin(), Details::default()).await.unwrap();
+        let recorded = self
+            .recorder
+            .record(self.permit(op), origin(), Details::default())
+            .await
+            .unwrap();
         let mut released = self.vault.release(&recorded)?;
         Ok(released.remove(0).value.expose().clone())
     }
@@ -252,7 +265,12 @@ impl World {
         self.act(op, SecretDestroy::run).await
     }
 
-    pub(crate) fn history(&self, at: &str, before: Option<u64>, limit: Option<usize>) -> Result<SecretHistory, VaultError> {
+    pub(crate) fn history(
+        &self,
+        at: &str,
+        before: Option<u64>,
+        limit: Option<usize>,
+    ) -> Result<SecretHistory, VaultError> {
         let op = SecretHistoryQuery {
             namespace: shop(),
             path: path(at),
@@ -262,7 +280,13 @@ impl World {
         SecretHistoryQuery::run(&self.permit(op), self.vault.store())
     }
 
-    pub(crate) fn list(&self, namespace: &Namespace, prefix: &str, after: Option<&str>, limit: Option<usize>) -> SecretList {
+    pub(crate) fn list(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        after: Option<&str>,
+        limit: Option<usize>,
+    ) -> SecretList {
         let op = SecretListing {
             namespace: namespace.clone(),
             prefix: prefix.to_owned(),
@@ -273,15 +297,26 @@ impl World {
     }
 
     /// Changes the passphrase; `lose` makes the process end after the commit.
-    pub(crate) async fn change_passphrase(&self, current: &str, new: &str, lose: bool) -> Result<(), SealError> {
+    pub(crate) async fn change_passphrase(
+        &self,
+        current: &str,
+        new: &str,
+        lose: bool,
+    ) -> Result<(), SealError> {
         let caller = Caller::admin_socket(1000, 1000, NOW).unwrap();
         let permit = self.permit_of(caller, PassphraseChange);
         self.vault
             .change_passphrase(&secret(current), &secret(new), async |rows| {
-                change(&self.recorder, permit, |batch| rows.iter().try_for_each(|row| row.put(batch)))
-                    .await
-                    .unwrap();
-                if lose { Err(SealError::NotInitialised) } else { Ok(()) }
+                change(&self.recorder, permit, |batch| {
+                    rows.iter().try_for_each(|row| row.put(batch))
+                })
+                .await
+                .unwrap();
+                if lose {
+                    Err(SealError::NotInitialised)
+                } else {
+                    Ok(())
+                }
             })
             .await
     }

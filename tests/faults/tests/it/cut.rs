@@ -47,7 +47,11 @@ fn a_log_cut_at_or_after_an_acknowledgement_holds_what_was_acknowledged() {
     let keep = server.folder().join("copies");
     let mut copies = Vec::new();
     for number in 0..4u64 {
-        server.put("default", &format!("cut/{number}"), format!("value-{number}").as_bytes());
+        server.put(
+            "default",
+            &format!("cut/{number}"),
+            format!("value-{number}").as_bytes(),
+        );
         let place = keep.join(number.to_string());
         let length = copy(&home, &place);
         copies.push((number, place, length));
@@ -60,14 +64,21 @@ fn a_log_cut_at_or_after_an_acknowledgement_holds_what_was_acknowledged() {
         let more = whole.len() as u64 - length.min(whole.len() as u64);
         for after in [0, more / 3, more] {
             fs::create_dir_all(&home).unwrap();
-            fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+            fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+                .unwrap();
             copy_tree(&place, &home);
             fs::write(wal(&home), &whole[..(length + after) as usize]).unwrap();
             server.start_again();
             server.unseal().ok();
             for earlier in 0..=number {
-                let read = server.cli(&["secret", "get", &format!("cut/{earlier}")]).ok();
-                assert_eq!(read.text(), format!("value-{earlier}"), "cut {after} bytes after write {number}");
+                let read = server
+                    .cli(&["secret", "get", &format!("cut/{earlier}")])
+                    .ok();
+                assert_eq!(
+                    read.text(),
+                    format!("value-{earlier}"),
+                    "cut {after} bytes after write {number}"
+                );
             }
             let status = server.cli(&["--json", "status", "--deep"]).ok().json();
             assert_eq!(status["deep"], serde_json::json!([]), "{status}");
@@ -84,7 +95,12 @@ fn a_failed_sync_is_told_and_nothing_is_lost_by_it() {
     server.put("default", "before", b"kept");
     server.stop();
     // From its 12th sync on a thread gets EIO, as from a dying disk.
-    let inject = ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO:when=12+"];
+    let inject = [
+        "-e",
+        "trace=fsync,fdatasync",
+        "-e",
+        "inject=fsync,fdatasync:error=EIO:when=12+",
+    ];
     server.start_again_under(&[&["strace", "-f", "-o", "/dev/null"], &inject[..]].concat());
     server.unseal().ok();
     let mut refused = None;
@@ -103,18 +119,25 @@ fn a_failed_sync_is_told_and_nothing_is_lost_by_it() {
         .env("PROCURA_SERVER", server.url())
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&health.stdout).into_owned() + &String::from_utf8_lossy(&health.stderr);
+    let text = String::from_utf8_lossy(&health.stdout).into_owned()
+        + &String::from_utf8_lossy(&health.stderr);
     assert!(text.contains("store"), "status says why: {text}");
     // The server is the child of its tracer, which ends with it.
     let pid = server.pid();
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    let killed = std::process::Command::new("kill").arg("-9").arg(children.trim()).status().unwrap();
+    let killed = std::process::Command::new("kill")
+        .arg("-9")
+        .arg(children.trim())
+        .status()
+        .unwrap();
     assert!(killed.success());
     server.stop();
     server.start_again();
     server.unseal().ok();
     assert_eq!(server.cli(&["secret", "get", "before"]).ok().text(), "kept");
     for acknowledged in 0..number {
-        server.cli(&["secret", "get", &format!("during/{acknowledged}")]).ok();
+        server
+            .cli(&["secret", "get", &format!("during/{acknowledged}")])
+            .ok();
     }
 }

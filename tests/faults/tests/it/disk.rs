@@ -6,7 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").args(["-a"]).arg(from.join(".")).arg(to).status().unwrap();
+    let copied = Command::new("cp")
+        .args(["-a"])
+        .arg(from.join("."))
+        .arg(to)
+        .status()
+        .unwrap();
     assert!(copied.success());
 }
 
@@ -25,11 +30,21 @@ fn on_a_full_disk_revoke_delete_and_seal_still_work() {
     );
     server.start_again_under(&["unshare", "-rm", "bash", "-c", &mount]);
     // The home as the server sees it.
-    let inside = PathBuf::from(format!("/proc/{}/root{}", server.pid(), server.home().display()));
-    let cli = |arguments: &[&str], input: &[u8]| server.cli_in(&inside, PASSPHRASE, arguments, input);
+    let inside = PathBuf::from(format!(
+        "/proc/{}/root{}",
+        server.pid(),
+        server.home().display()
+    ));
+    let cli =
+        |arguments: &[&str], input: &[u8]| server.cli_in(&inside, PASSPHRASE, arguments, input);
     cli(&["unseal"], b"").ok();
     let refused = (0..400)
-        .map(|number| cli(&["secret", "put", &format!("fill/{number}")], &[b'x'; 60_000]))
+        .map(|number| {
+            cli(
+                &["secret", "put", &format!("fill/{number}")],
+                &[b'x'; 60_000],
+            )
+        })
         .find(|put| put.code != 0)
         .expect("the disk became full");
     assert_eq!(refused.code, 74, "{refused:?}");

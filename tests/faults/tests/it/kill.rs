@@ -30,10 +30,23 @@ fn what_was_acknowledged_survives_kills_under_load() {
     let status = server.cli(&["--json", "status", "--deep"]).ok().json();
     assert_eq!(status["deep"], serde_json::json!([]), "{status}");
     let export = server.folder().join("export");
-    server.cli(&["audit", "export", export.to_str().unwrap()]).ok();
     server
-        .cli(&["audit", "verify", export.to_str().unwrap(), "--key", &key, "--after", checkpoint.to_str().unwrap()])
+        .cli(&["audit", "export", export.to_str().unwrap()])
+        .ok();
+    server
+        .cli(&[
+            "audit",
+            "verify",
+            export.to_str().unwrap(),
+            "--key",
+            &key,
+            "--after",
+            checkpoint.to_str().unwrap(),
+        ])
         .ok();
     let (writes, reads) = load.counts();
-    println!("{writes} acknowledged writes and {reads} released values after {} kills", rounds(5));
+    println!(
+        "{writes} acknowledged writes and {reads} released values after {} kills",
+        rounds(5)
+    );
 }

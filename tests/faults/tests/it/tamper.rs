@@ -7,8 +7,16 @@ use std::path::PathBuf;
 use std::process::Command;
 
 fn sql(server: &Installation, statement: &str) -> String {
-    let output = Command::new("sqlite3").arg(server.database()).arg(statement).output().expect("sqlite3 runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("sqlite3")
+        .arg(server.database())
+        .arg(statement)
+        .output()
+        .expect("sqlite3 runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -20,16 +28,26 @@ fn stopped() -> Installation {
 }
 
 fn rows(table: &str) -> String {
-    format!("substr(key, 1, {}) = CAST('{table}' || char(0) AS BLOB)", table.len() + 1)
+    format!(
+        "substr(key, 1, {}) = CAST('{table}' || char(0) AS BLOB)",
+        table.len() + 1
+    )
 }
 
 /// Starts on what was tampered with; it is fine if that is refused at once.
 fn gives(server: &mut Installation, path: &str) -> (i32, String) {
     server.start_again();
     let opened = server.unseal();
-    let outcome = if opened.code == 0 { server.cli(&["secret", "get", path]) } else { opened };
+    let outcome = if opened.code == 0 {
+        server.cli(&["secret", "get", path])
+    } else {
+        opened
+    };
     server.stop();
-    (outcome.code, String::from_utf8_lossy(&outcome.stdout).into_owned())
+    (
+        outcome.code,
+        String::from_utf8_lossy(&outcome.stdout).into_owned(),
+    )
 }
 
 #[test]
@@ -58,12 +76,27 @@ fn a_row_rolled_back_to_an_older_version_is_noticed() {
 
 #[test]
 fn a_removed_row_is_noticed() {
-    for table in ["actor", "device", "role", "namespace", "namespace-key", "secret", "secret-body", "directory"] {
+    for table in [
+        "actor",
+        "device",
+        "role",
+        "namespace",
+        "namespace-key",
+        "secret",
+        "secret-body",
+        "directory",
+    ] {
         let mut server = stopped();
-        let removed = sql(&server, &format!("DELETE FROM row WHERE {}; SELECT changes();", rows(table)));
+        let removed = sql(
+            &server,
+            &format!("DELETE FROM row WHERE {}; SELECT changes();", rows(table)),
+        );
         assert_ne!(removed, "0", "{table} has rows");
         let (code, text) = gives(&mut server, "one");
-        assert_ne!(code, 0, "rows of {table} were removed and {text:?} was given");
+        assert_ne!(
+            code, 0,
+            "rows of {table} were removed and {text:?} was given"
+        );
     }
 }
 
@@ -99,11 +132,20 @@ fn the_database_of_another_installation_is_refused_at_start() {
 /// Starts the server where it is expected to end by itself.
 fn start(server: &Installation) -> (Option<i32>, String) {
     let output = Command::new(procura_acceptance::program("procura"))
-        .args(["server", "--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0"])
+        .args([
+            "server",
+            "--listen",
+            "127.0.0.1:0",
+            "--health-listen",
+            "127.0.0.1:0",
+        ])
         .env("PROCURA_HOME", server.home())
         .output()
         .unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
 }
 
 #[test]
@@ -142,7 +184,12 @@ fn an_older_database_beside_a_newer_checkpoint_is_refused() {
 fn an_older_home_is_noticed_by_who_saw_a_newer_checkpoint() {
     let mut server = stopped();
     let old: PathBuf = server.folder().join("old");
-    let copied = Command::new("cp").args(["-a"]).arg(server.home()).arg(&old).status().unwrap();
+    let copied = Command::new("cp")
+        .args(["-a"])
+        .arg(server.home())
+        .arg(&old)
+        .status()
+        .unwrap();
     assert!(copied.success());
     server.start_again();
     server.unseal().ok();
