@@ -10,9 +10,9 @@ use clap::{Args, Subcommand};
 use procura_ledger::{
     Checkpoint, Hash, ReadError, ReadFile, Vkey, leaf_hash, verify_export, verify_inclusion,
 };
-use procura_types::wire::{EntryList, EntryQuery, EntryRow, ProofAnswer};
+use procura_types::wire::{EntryList, EntryQuery, EntryRow};
 use procura_types::{ActorId, EntryId, GrantId, Timestamp};
-use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -231,18 +231,58 @@ fn columns(row: &EntryRow) -> [String; 7] {
     ]
 }
 
+/// An entry on lines of its own, its fields in the order in which they are
+/// stored: reading it into a map would sort them.
 fn pretty(entry: &str) -> String {
-    serde_json::from_str::<Value>(entry)
-        .and_then(|value| serde_json::to_string_pretty(&value))
-        .unwrap_or_else(|_| entry.to_owned())
+    if serde_json::from_str::<IgnoredAny>(entry).is_err() {
+        return entry.to_owned();
+    }
+    let mut out = String::with_capacity(entry.len() * 2);
+    let mut depth = 0usize;
+    let mut rest = entry.chars().peekable();
+    let mut quoted = false;
+    while let Some(character) = rest.next() {
+        match character {
+            '"' => quoted = !quoted,
+            '\\' if quoted => {
+                out.push(character);
+                out.extend(rest.next());
+                continue;
+            }
+            _ if quoted => {}
+            character if character.is_whitespace() => continue,
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                new_line(&mut out, depth);
+            }
+            _ => {}
+        }
+        out.push(character);
+        if quoted {
+            continue;
+        }
+        match character {
+            '{' | '[' => {
+                while rest.next_if(|next| next.is_whitespace()).is_some() {}
+                match rest.next_if(|next| matches!(next, '}' | ']')) {
+                    Some(end) => out.push(end),
+                    None => {
+                        depth += 1;
+                        new_line(&mut out, depth);
+                    }
+                }
+            }
+            ',' => new_line(&mut out, depth),
+            ':' => out.push(' '),
+            _ => {}
+        }
+    }
+    out
 }
 
-/// What `audit prove --json` prints: the proof, and that it was checked.
-#[derive(Serialize)]
-struct Proven {
-    verified: bool,
-    #[serde(flatten)]
-    proof: ProofAnswer,
+fn new_line(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth));
 }
 
 async fn prove(context: &Context, id: EntryId) -> Result<(), Failure> {
@@ -269,10 +309,7 @@ async fn prove(context: &Context, id: EntryId) -> Result<(), Failure> {
     verify_inclusion(&leaf, proof.index, head.size, &path, &head.root)
         .map_err(|error| wrong(&error))?;
     if context.json {
-        return output::json(&Proven {
-            verified: true,
-            proof,
-        });
+        return output::json(&proof);
     }
     output::line(output::plain(&pretty(&proof.entry)))?;
     output::say(format!(
@@ -280,4 +317,30 @@ async fn prove(context: &Context, id: EntryId) -> Result<(), Failure> {
         proof.index, head.size, head.origin
     ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pretty;
+
+    #[test]
+    fn an_entry_keeps_the_order_of_its_fields() {
+        let entry = r#"{"v":1,"id":"x: {\"a\\","details":{"b":[],"a":{},"list":[1,{"z":null}]}}"#;
+        let shown = r#"{
+  "v": 1,
+  "id": "x: {\"a\\",
+  "details": {
+    "b": [],
+    "a": {},
+    "list": [
+      1,
+      {
+        "z": null
+      }
+    ]
+  }
+}"#;
+        assert_eq!(pretty(entry), shown);
+        assert_eq!(pretty("{no json"), "{no json");
+    }
 }

@@ -8,7 +8,7 @@ use crate::{files, operator_key, output};
 use clap::Args;
 use procura_client::ClientError;
 use procura_crypto::SigningKey;
-use procura_types::wire::InitAnswer;
+use procura_types::wire::{InitAnswer, Status};
 use procura_types::{FieldTuple, Label, Secret};
 
 /// Make an installation, and yourself its owner
@@ -100,7 +100,18 @@ impl Init {
             .init(&passphrase, &self.owner, &root_key, &signature)
             .await;
         match asked {
-            Ok(answer) => Ok((answer, context.url(None))),
+            Ok(answer) => {
+                let url = match context.typed_server() {
+                    Some(typed) => typed.to_owned(),
+                    // The installation is made; an address that it does not
+                    // tell now can be typed later.
+                    None => match context.admin().status().await {
+                        Ok(Status { api: Some(api), .. }) => api,
+                        _ => context.url(None),
+                    },
+                };
+                Ok((answer, url))
+            }
             Err(ClientError::Unreachable { .. }) => {
                 let request = procura_types::wire::InitRequest {
                     passphrase,

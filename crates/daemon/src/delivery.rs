@@ -117,8 +117,11 @@ impl Call<'_> {
             .await?;
         // The server may have asked for a new session on the way, as one put
         // back from a backup does.
-        self.member.check_record(&self.service.store).await?;
-        Ok(answer)
+        let checked = self.member.check_record(&self.service.store).await;
+        if let (Err(_), RunAnswer::Values(values)) = (&checked, &answer) {
+            self.not_handed_over(values);
+        }
+        checked.map(|()| answer)
     }
 
     /// Ends well when the request was approved. While the server cannot be
@@ -191,22 +194,30 @@ impl Call<'_> {
         peer: Peer,
         connection: &Connection,
     ) -> Result<(), DaemonError> {
-        let run = Run {
-            server: Arc::clone(&self.member.server),
-            namespace: self.namespace().clone(),
-            project: self.project.clone(),
-            run: answer.run,
-        };
         match self.send(&answer, &peer, connection).await {
             Ok(()) => {
+                let run = self.run_of(&answer);
                 self.service.children.watch(Some(peer.into_pidfd()), run);
                 Ok(())
             }
             Err(error) => {
-                // Recorded as delivered, and it was not: say so at once.
-                self.service.children.watch(None, run);
+                self.not_handed_over(&answer);
                 Err(error)
             }
+        }
+    }
+
+    /// Recorded as delivered, and it was not: the server is told at once.
+    fn not_handed_over(&self, answer: &RunValues) {
+        self.service.children.watch(None, self.run_of(answer));
+    }
+
+    fn run_of(&self, answer: &RunValues) -> Run {
+        Run {
+            server: Arc::clone(&self.member.server),
+            namespace: self.namespace().clone(),
+            project: self.project.clone(),
+            run: answer.run,
         }
     }
 

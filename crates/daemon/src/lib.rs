@@ -43,6 +43,7 @@ pub use daemon::{DaemonOptions, run};
 pub use device::{Device, DeviceStore, Membership, Seen};
 pub use error::DaemonError;
 pub use home::Places;
+pub use inherited::close_all_on_exec;
 pub use join::DeviceSummary;
 pub use listen::{Listener, SocketOptions};
 pub use peer::{Peer, PeerError};

@@ -6,7 +6,10 @@
 
 use crate::directory::Following;
 use crate::recorder::RecordError;
-use crate::tables::{ACTORS, DEVICES, GRANTS, LEDGER, NAMESPACES, PUBLISHED, PublishedRow, ROLES};
+use crate::tables::{
+    ACTORS, DEVICES, DIRECTORY_GUARD, GRANTS, GUARD, LEDGER, NAMESPACES, PUBLISHED, PublishedRow,
+    ROLES,
+};
 use crate::tiles::{Tiles, TilesError};
 use arc_swap::ArcSwapOption;
 use procura_crypto::sha256;
@@ -253,6 +256,15 @@ impl Worker {
             let head = parts.store.head()?;
             if head.seq.get() < row.value.seq {
                 return Err(rolled_back(size, "the store's sequence is older"));
+            }
+            // A directory that did not change since must be the one that was signed.
+            let changed = DIRECTORY_GUARD.get(&parts.store, &GUARD.to_owned())?;
+            let since = changed.is_some_and(|guard| guard.version.get() > row.value.seq);
+            if !since && directory_digest(&head) != row.value.set_digest {
+                return Err(rolled_back(
+                    size,
+                    "the directory is not the one that was signed",
+                ));
             }
         }
         parts.tiles.set_size(size);

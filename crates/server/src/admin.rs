@@ -17,7 +17,7 @@ use procura_proof::Caller;
 use procura_record::{Origin, Recorder};
 use procura_store::guard::Start;
 use procura_store::{SqliteOptions, Store};
-use procura_types::wire::{InitAnswer, InitRequest, PassphraseChange, UnsealRequest};
+use procura_types::wire::{InitAnswer, InitRequest, PassphraseChange, Status, UnsealRequest};
 use procura_types::{Duration, FieldTuple, InstallationId, Namespace, Secret, TraceId};
 use procura_vault::{Installation, SealError, Vault, VaultError};
 use std::fs;
@@ -401,7 +401,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route(
             "/admin/status",
             axum::routing::get(async |State(app): State<Arc<App>>| {
-                Json(crate::api::status::status(&app))
+                let api = Some(app.public_url().to_owned()).filter(|url| !url.is_empty());
+                Json(Status { api, ..crate::api::status::status(&app) })
             }),
         )
         .with_state(app)

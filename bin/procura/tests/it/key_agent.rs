@@ -1,7 +1,7 @@
 //! The key agent as a process: it signs, keeps to its user, and ends.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -67,6 +67,13 @@ fn it_signs_survives_nonsense_leaves_the_terminal_and_stops_when_told() {
         "it leads its own session"
     );
     assert_eq!(fields[4], "0", "it has no terminal");
+
+    // Nobody else can read its memory: what a process that is not dumpable
+    // shows of itself belongs to root, and only root may attach to it (proc(5)).
+    let environ = format!("/proc/{}/environ", child.id());
+    assert_eq!(std::fs::metadata(environ).unwrap().uid(), 0);
+    let readable = std::fs::File::open(format!("/proc/{}/mem", child.id())).is_ok();
+    assert_eq!(readable, rustix::process::geteuid().is_root());
 
     assert_eq!(ask(&socket, "\"stop\""), "\"stopped\"\n");
     assert!(child.wait().unwrap().success());

@@ -124,6 +124,27 @@ fn nothing_is_left_open_for_the_command() {
 }
 
 #[test]
+fn names_typed_and_names_of_files_are_asked_for_together() {
+    let host = host([values(&[("A", b"1")])]);
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join(".env");
+    fs::write(&file, "B=2\nC=3\n").unwrap();
+    let file = file.to_str().unwrap();
+    for (options, names) in [
+        (&["--name", "A", "--name", "B", "--name", "A"][..], &["A", "B"][..]),
+        (&["--env-file", file, "--name", "C", "--name", "A"], &["C", "A", "B"]),
+        (&[], &[]),
+    ] {
+        let status = run(&host, options, &["true"]).status().unwrap();
+        assert!(status.success());
+        assert_eq!(host.fake.script().asked.pop().unwrap().names, names);
+    }
+    let wrong = run(&host, &["--name", "1A"], &["true"]).status().unwrap();
+    assert_eq!(wrong.code(), Some(i32::from(exit::USAGE)));
+    assert!(host.fake.script().asked.is_empty());
+}
+
+#[test]
 fn limits_directory_and_session_are_the_commands_own() {
     let host = host([values(&[("A", b"1")])]);
     let place = tempfile::tempdir().unwrap();

@@ -30,6 +30,7 @@ async fn passphrases_go_over_the_socket_and_wrong_ones_are_refused() {
                     version: "1".to_owned(),
                     degraded: Vec::new(),
                     checkpoint: None,
+                    api: None,
                     deep: None,
                 },
             ),

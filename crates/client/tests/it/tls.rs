@@ -37,6 +37,7 @@ async fn listen_tls() -> (String, String) {
                     version: "1".to_owned(),
                     degraded: Vec::new(),
                     checkpoint: None,
+                    api: None,
                     deep: None,
                 },
             )

@@ -201,7 +201,7 @@ fn names(typed: &[EnvName], files: &[PathBuf]) -> Result<Vec<String>, DaemonErro
             return Err(unusable("is larger than 1 MiB"));
         }
         let found = Dotenv::parse(text.expose()).map_err(|error| unusable(&error.to_string()))?;
-        found.names().for_each(&mut add);
+        found.names().into_iter().for_each(&mut add);
     }
     if names.is_empty() && !files.is_empty() {
         // An empty list would ask for everything.

@@ -36,6 +36,7 @@ pub fn status(app: &App) -> Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         degraded: degraded(app),
         checkpoint,
+        api: None,
         deep: None,
     }
 }

@@ -20,6 +20,9 @@ pub struct Status {
     /// The newest signed checkpoint, when unsealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
+    /// Where the API answers; told on the admin socket alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
     /// `?deep=true`: every row was read and opened; what was found wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deep: Option<Vec<String>>,

@@ -23,3 +23,4 @@ mod scene;
 mod seal;
 mod secrets;
 mod terminal;
+mod wait;
