@@ -96,7 +96,7 @@ pub(crate) async fn accept(
     if let Err(error) = files::replace(&file, note.as_bytes()) {
         // On a full disk it must still be possible to revoke and to seal; what
         // is remembered stays, and is as good as it was.
-        output::say(&format!(
+        output::say(format!(
             "warning: the newest checkpoint is not remembered: {error}"
         ));
     }

@@ -1,11 +1,16 @@
 //! What happens while the vault is sealed: a bounded file, synced line by line,
 //! whose entries are the first of the ledger after the next unseal.
+//!
+//! While it is sealed the server has no key that could prove who wrote a line.
+//! So a line is believed to say one thing only: that somebody unnamed was
+//! refused. Whoever can write the file must not be able to put an act of anybody
+//! into the record, nor a line that makes the record unreadable.
 
 use crate::recorder::RecordError;
 use crate::tables::{LEDGER, SPOOLED};
-use procura_ledger::Entry;
+use procura_ledger::{Decision, Entry, MAX_ENTRY, Phase};
 use procura_store::{Batch, Store};
-use procura_types::{BatchId, Clock, Entropy};
+use procura_types::{BatchId, Clock, Entropy, TraceId};
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -15,6 +20,8 @@ use std::sync::{Mutex, PoisonError};
 /// Beyond this the spool takes no more.
 const LIMIT: u64 = 1024 * 1024;
 const SPOOLED_KEY: &str = "last";
+/// The entry that says that lines were found which this program did not write.
+const FOREIGN: (&str, &str) = ("installation.spool", "foreign_lines");
 
 /// The spool could not be written or read; what it would have recorded must not
 /// happen.
@@ -26,6 +33,9 @@ pub enum SpoolError {
     /// The entry.
     #[error(transparent)]
     Entry(#[from] procura_ledger::LedgerError),
+    /// More than that somebody unnamed was refused; the spool cannot vouch for it.
+    #[error("only refusals of nobody in particular can be recorded while sealed")]
+    NotARefusal,
     /// Full: too much happened since the last unseal.
     #[error("the spool of a sealed vault is full; unseal to go on")]
     Full,
@@ -63,6 +73,9 @@ impl Spool {
     /// Adds one entry; on return it is on disk.
     pub fn push(&self, entry: &Entry) -> Result<(), SpoolError> {
         let mut line = entry.to_bytes()?;
+        if !is_believable(&line) {
+            return Err(SpoolError::NotARefusal);
+        }
         line.push(b'\n');
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let before = file.metadata()?.len();
@@ -102,8 +115,17 @@ impl Spool {
         let fresh = lines.get(taken..).unwrap_or_default();
         if let Some(last) = fresh.last() {
             let mut batch = Batch::new(BatchId::generate(clock.now(), entropy)?);
+            let mut foreign = 0_usize;
             for line in fresh {
-                batch.append(LEDGER, line.to_vec());
+                if is_believable(line) {
+                    batch.append(LEDGER, line.to_vec());
+                } else {
+                    foreign += 1;
+                }
+            }
+            if foreign > 0 {
+                tracing::error!(lines = foreign, "the spool holds lines that this program did not write");
+                batch.append(LEDGER, foreign_lines(clock, entropy)?.to_bytes()?);
             }
             SPOOLED.put(&mut batch, &SPOOLED_KEY.to_owned(), &mark(last));
             store.commit(batch).await?;
@@ -115,7 +137,10 @@ impl Spool {
     /// The whole lines.
     fn read(&self) -> std::io::Result<Vec<u8>> {
         let _held = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut bytes = std::fs::read(&self.path)?;
+        let mut bytes = Vec::new();
+        // What is beyond the limit and one entry, nobody here wrote.
+        let longest = LIMIT + u64::try_from(MAX_ENTRY).unwrap_or(u64::MAX) + 1;
+        File::open(&self.path)?.take(longest).read_to_end(&mut bytes)?;
         bytes.truncate(whole_lines(&bytes).len());
         Ok(bytes)
     }
@@ -125,6 +150,37 @@ impl Spool {
         file.set_len(0)?;
         file.sync_data()
     }
+}
+
+/// Whether a line is one that this program writes, and says no more than that
+/// somebody unnamed was refused.
+fn is_believable(line: &[u8]) -> bool {
+    Entry::parse(line).is_ok_and(|entry| {
+        let names_nobody = entry.actor.is_none()
+            && entry.owner.is_none()
+            && entry.device.is_none()
+            && entry.session.is_none()
+            && entry.namespace.is_none()
+            && entry.resource.is_none()
+            && entry.grant.is_none()
+            && entry.approval.is_none()
+            && entry.run.is_none()
+            && entry.caller.is_none();
+        entry.decision == Decision::Deny
+            && entry.phase == Phase::Intent
+            && names_nobody
+            && entry.to_bytes().is_ok_and(|bytes| bytes == line)
+    })
+}
+
+fn foreign_lines(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Entry, RecordError> {
+    let now = clock.now();
+    let (action, reason) = FOREIGN;
+    Ok(Entry {
+        decision: Decision::Failed,
+        reason: Some(reason.into()),
+        ..Entry::new(now, entropy, action, TraceId::generate(now, entropy)?)?
+    })
 }
 
 /// What comes before the end of the last line that has one.

@@ -402,7 +402,10 @@ pub fn router(app: Arc<App>) -> Router {
             "/admin/status",
             axum::routing::get(async |State(app): State<Arc<App>>| {
                 let api = Some(app.public_url().to_owned()).filter(|url| !url.is_empty());
-                Json(Status { api, ..crate::api::status::status(&app) })
+                Json(Status {
+                    api,
+                    ..crate::api::status::status(&app)
+                })
             }),
         )
         .with_state(app)

@@ -1,6 +1,7 @@
 //! The command line with a real server of its own.
 
 use crate::{procura, ran};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -117,14 +118,19 @@ fn init_over_the_socket_of_a_running_server() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("home");
     let server = serve(&home);
-    let cli = Cli {
+    let told = Cli {
         home: home.clone(),
         url: Some(server.url.clone()),
     };
     assert!(
-        cli.ok(&["status"], b"")
+        told.ok(&["status"], b"")
             .contains("no installation yet; next: procura init")
     );
+    // Not told where the server is: the server says so itself.
+    let cli = Cli {
+        home: home.clone(),
+        url: None,
+    };
     let answer = cli.ok(
         &["init", "--owner", "alice", "--json", "--passphrase-fd", "0"],
         PASSPHRASE,
@@ -137,13 +143,15 @@ fn init_over_the_socket_of_a_running_server() {
             .starts_with("procura/")
     );
     // The home remembers where its server is.
-    let alone = Cli {
-        home: home.clone(),
-        url: None,
-    };
-    alone.ok(&["login", "--passphrase-fd", "0"], PASSPHRASE);
-    assert!(alone.ok(&["namespace", "list"], b"").contains("default"));
-    alone.ok(&["logout"], b"");
+    let known = std::fs::read(home.join("operator/server.json")).unwrap();
+    let known: serde_json::Value = serde_json::from_slice(&known).unwrap();
+    assert_eq!(known["url"], server.url);
+    cli.ok(&["login", "--passphrase-fd", "0"], PASSPHRASE);
+    assert!(cli.ok(&["namespace", "list"], b"").contains("default"));
+    cli.ok(&["logout"], b"");
+    // Where it listens is nobody's business who cannot reach the socket.
+    let told = told.ok(&["status", "--json"], b"");
+    assert!(!told.contains("\"api\""), "{told}");
 
     let key = std::fs::read(home.join("operator/key.json")).unwrap();
     let again = cli.run(&["init", "--passphrase-fd", "0"], PASSPHRASE);
@@ -361,4 +369,105 @@ fn an_export_verifies_offline_and_one_changed_byte_is_found() {
             .ok(&args, b"")
             .contains("the log continues the checkpoint")
     );
+}
+
+#[test]
+fn the_key_agent_inherits_no_descriptor_of_whoever_logs_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    let (_server, cli) = installed(&home);
+    let file = dir.path().join("passphrase");
+    std::fs::write(&file, PASSPHRASE).unwrap();
+    // 5 is the passphrase; 7 is a pipe whose end is seen only when nobody holds
+    // it any more.
+    let mut child = Command::new("sh")
+        .args([
+            "-c",
+            "exec 5<\"$1\" 7>&1 >/dev/null; exec \"$2\" login --passphrase-fd 5",
+            "sh",
+        ])
+        .arg(&file)
+        .arg(env!("CARGO_BIN_EXE_procura"))
+        .env_clear()
+        .env("PROCURA_HOME", &home)
+        .env("PROCURA_SERVER", cli.url.as_deref().unwrap())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+    let pipe = child.stdout.take().unwrap();
+    let mut waiting = [PollFd::new(&pipe, PollFlags::IN)];
+    let limit = Timespec {
+        tv_sec: 20,
+        tv_nsec: 0,
+    };
+    assert_eq!(
+        poll(&mut waiting, Some(&limit)).unwrap(),
+        1,
+        "somebody holds the pipe"
+    );
+    assert!(waiting[0].revents().contains(PollFlags::HUP));
+
+    let agent = key_agent(&home);
+    // Readable for root only, since it is not dumpable.
+    if let Ok(open) = std::fs::read_dir(format!("/proc/{agent}/fd")) {
+        for entry in open {
+            let target = std::fs::read_link(entry.unwrap().path()).unwrap();
+            assert_ne!(target, file);
+        }
+    }
+    cli.ok(&["logout"], b"");
+}
+
+/// The process that holds the key of a home.
+fn key_agent(home: &Path) -> u32 {
+    let socket = home.join("operator/agent.sock");
+    let words = format!("__key-agent\0{}\0", socket.display());
+    let is_it = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(&words)
+    };
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+        .find(is_it)
+        .expect("a key agent")
+}
+
+#[test]
+fn an_entry_is_shown_and_proven_with_its_fields_as_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    let (_server, cli) = installed(&home);
+    cli.ok(&["secret", "put", "a/b"], b"one");
+    let list = cli.ok(
+        &["audit", "list", "--action", "secret.write", "--json"],
+        b"",
+    );
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let row = &list["entries"][0];
+    let stored = row["entry"].as_str().unwrap();
+    let parsed: serde_json::Value = serde_json::from_str(stored).unwrap();
+    let id = parsed["id"].as_str().unwrap();
+
+    let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+    for command in ["show", "prove"] {
+        let shown = cli.ok(&["audit", command, id], b"");
+        assert!(shown.starts_with("{\n  \""), "{shown}");
+        assert_eq!(squeezed(&shown), squeezed(stored));
+    }
+    let shown = cli.ok(&["audit", "show", id, "--json"], b"");
+    assert_eq!(
+        &serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+        row
+    );
+    let proof = cli.ok(&["audit", "prove", id, "--json"], b"");
+    let proof: procura_types::wire::ProofAnswer = serde_json::from_str(&proof).unwrap();
+    assert_eq!(
+        (proof.id.to_string().as_str(), proof.entry.as_str()),
+        (id, stored)
+    );
+    cli.ok(&["logout"], b"");
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -14,7 +15,11 @@ fn key() -> Vec<u8> {
 }
 
 fn start(socket: &Path, seconds: u64) -> (Child, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_procura"))
+    start_as(Command::new(env!("CARGO_BIN_EXE_procura")), socket, seconds)
+}
+
+fn start_as(mut command: Command, socket: &Path, seconds: u64) -> (Child, String) {
+    let mut child = command
         .arg("__key-agent")
         .arg(socket)
         .arg(seconds.to_string())
@@ -68,16 +73,32 @@ fn it_signs_survives_nonsense_leaves_the_terminal_and_stops_when_told() {
     );
     assert_eq!(fields[4], "0", "it has no terminal");
 
-    // Nobody else can read its memory: what a process that is not dumpable
-    // shows of itself belongs to root, and only root may attach to it (proc(5)).
-    let environ = format!("/proc/{}/environ", child.id());
-    assert_eq!(std::fs::metadata(environ).unwrap().uid(), 0);
-    let readable = std::fs::File::open(format!("/proc/{}/mem", child.id())).is_ok();
-    assert_eq!(readable, rustix::process::geteuid().is_root());
-
     assert_eq!(ask(&socket, "\"stop\""), "\"stopped\"\n");
     assert!(child.wait().unwrap().success());
     assert!(!socket.exists());
+}
+
+#[test]
+fn it_is_not_dumpable() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("agent.sock");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_procura"));
+    // What a process that is not dumpable shows of itself in /proc belongs to
+    // root (proc(5)): told apart only from a process that is not root's.
+    if rustix::process::geteuid().is_root() {
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        command.uid(65_534).gid(65_534);
+    }
+    let (mut child, said) = start_as(command, &socket, 600);
+    assert_eq!(said, "ready\n");
+    let owner = |pid: u32| {
+        std::fs::metadata(format!("/proc/{pid}/environ"))
+            .unwrap()
+            .uid()
+    };
+    assert_eq!(owner(child.id()), 0);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

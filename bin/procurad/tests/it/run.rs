@@ -131,8 +131,14 @@ fn names_typed_and_names_of_files_are_asked_for_together() {
     fs::write(&file, "B=2\nC=3\n").unwrap();
     let file = file.to_str().unwrap();
     for (options, names) in [
-        (&["--name", "A", "--name", "B", "--name", "A"][..], &["A", "B"][..]),
-        (&["--env-file", file, "--name", "C", "--name", "A"], &["C", "A", "B"]),
+        (
+            &["--name", "A", "--name", "B", "--name", "A"][..],
+            &["A", "B"][..],
+        ),
+        (
+            &["--env-file", file, "--name", "C", "--name", "A"],
+            &["C", "A", "B"],
+        ),
         (&[], &[]),
     ] {
         let status = run(&host, options, &["true"]).status().unwrap();

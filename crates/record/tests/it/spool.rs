@@ -1,13 +1,22 @@
 //! What happens while sealed is in the ledger after the next unseal, once.
 
-use crate::world::{World, entry, store};
+use crate::world::{World, store};
 use procura_crypto::SystemEntropy;
-use procura_ledger::Entry;
+use procura_ledger::{Decision, Entry};
 use procura_record::{RecordError, Spool, SpoolError};
 use procura_store::{CommitError, FakeDisk, FakeFault, Store};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+
+/// A refusal, which is all that a spool can hold.
+fn entry(action: &'static str) -> Entry {
+    Entry {
+        decision: Decision::Deny,
+        reason: Some("wrong_passphrase".into()),
+        ..crate::world::entry(action)
+    }
+}
 
 struct Place {
     home: tempfile::TempDir,
@@ -193,4 +202,49 @@ fn the_spool_is_bounded() {
     };
     assert!(matches!(error, SpoolError::Full), "{error}");
     assert!(length(&place.path()) < 1_200_000);
+}
+
+#[tokio::test]
+async fn lines_that_somebody_else_wrote_do_not_reach_the_record() {
+    let place = Place::new();
+    place.spool().push(&entry("one")).unwrap();
+    let allowed = crate::world::entry("secret.read");
+    let of_a_namespace = Entry {
+        namespace: Some(crate::world::shop()),
+        ..entry("secret.read")
+    };
+    let spaced = String::from_utf8(entry("spaced").to_bytes().unwrap())
+        .unwrap()
+        .replace(":", ": ");
+    for line in [
+        allowed.to_bytes().unwrap(),
+        of_a_namespace.to_bytes().unwrap(),
+        spaced.into_bytes(),
+        b"junk".to_vec(),
+        vec![0xff; 100_000],
+    ] {
+        place.tear(&[line, b"\n".to_vec()].concat());
+    }
+    let (spool, store) = (place.spool(), store(&FakeDisk::default()));
+    spool.push(&entry("two")).unwrap();
+    flush(&spool, &store).await.unwrap();
+    // That they were there stands in it, once.
+    assert_eq!(actions(&store), ["one", "two", "installation.spool"]);
+    let found = crate::world::entries(&store).pop().unwrap();
+    assert_eq!(
+        (found.decision, found.reason.as_deref()),
+        (Decision::Failed, Some("foreign_lines"))
+    );
+    assert_eq!(length(&place.path()), 0);
+}
+
+#[test]
+fn a_spool_takes_nothing_that_it_cannot_vouch_for() {
+    let place = Place::new();
+    let error = place
+        .spool()
+        .push(&crate::world::entry("secret.read"))
+        .unwrap_err();
+    assert!(matches!(error, SpoolError::NotARefusal), "{error}");
+    assert_eq!(length(&place.path()), 0);
 }

@@ -111,6 +111,7 @@ fn a_revoked_device_is_out_and_the_agents_other_device_is_not() {
             "shop",
             "device",
             "revoke",
+            "--",
             first["thumbprint"].as_str().unwrap(),
         ])
         .ok();

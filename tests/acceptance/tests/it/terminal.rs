@@ -30,6 +30,8 @@ fn ctrl_c_reaches_the_command_and_the_shell_sees_128_plus_2() {
     terminal.line(&line);
     terminal.shows("begun");
     terminal.key("C-c");
+    // An interrupt throws away what is typed before the shell is back.
+    terminal.shows("prompt");
     terminal.line("echo code $?");
     terminal.shows("code 130");
     assert!(!terminal.screen().contains("not reached"));
@@ -44,6 +46,7 @@ fn a_command_may_handle_ctrl_c_itself() {
     terminal.shows("begun");
     terminal.key("C-c");
     terminal.shows("caught");
+    terminal.shows("prompt");
     terminal.line("echo code $?");
     terminal.shows("code 7");
 }
@@ -54,6 +57,7 @@ fn ctrl_z_stops_it_and_fg_goes_on() {
     terminal.line(&line);
     terminal.shows("begun");
     terminal.key("C-z");
+    terminal.shows("prompt");
     terminal.line("echo stopped $?");
     // dash and bash: 128 + SIGTSTP (20).
     terminal.shows("stopped 148");

@@ -11,7 +11,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An agent that waits for an answer, and the request that it made.
 fn waiting(scene: &Scene, command: &[&str]) -> (Child, String) {
-    let words = ["run", "--project", "orders", "--name", "API_KEY", "--wait", "--"];
+    let words = [
+        "run",
+        "--project",
+        "orders",
+        "--name",
+        "API_KEY",
+        "--wait",
+        "--",
+    ];
     let mut procura = scene.daemon.procura(&[&words[..], command].concat());
     let child = procura
         .stdout(Stdio::piped())
@@ -19,8 +27,16 @@ fn waiting(scene: &Scene, command: &[&str]) -> (Child, String) {
         .spawn()
         .unwrap();
     let request = until("a request waits", PATIENCE, || {
-        let list = scene.server.cli(&["-n", "shop", "--json", "request", "list"]).ok().json();
-        Some(list["requests"].as_array()?.first()?["id"].as_str()?.to_owned())
+        let list = scene
+            .server
+            .cli(&["-n", "shop", "--json", "request", "list"])
+            .ok()
+            .json();
+        Some(
+            list["requests"].as_array()?.first()?["id"]
+                .as_str()?
+                .to_owned(),
+        )
     });
     (child, request)
 }
@@ -32,10 +48,19 @@ fn ended(child: Child) -> Outcome {
 #[test]
 fn a_yes_starts_the_command_that_waited() {
     let scene = Scene::set();
-    let command = ["sh", "-c", "printf %s \"$API_KEY\"; test -z \"$DB_URL\"; exit $?"];
+    let command = [
+        "sh",
+        "-c",
+        "printf %s \"$API_KEY\"; test -z \"$DB_URL\"; exit $?",
+    ];
     let (child, request) = waiting(&scene, &command);
-    scene.server.cli(&["-n", "shop", "request", "approve", &request]).ok();
-    let ran = ended(child).ok().says(&format!("procura request approve {request} -n shop"));
+    scene
+        .server
+        .cli(&["-n", "shop", "request", "approve", &request])
+        .ok();
+    let ran = ended(child)
+        .ok()
+        .says(&format!("procura request approve {request} -n shop"));
     assert_eq!(ran.stdout, CANARY.as_bytes());
 }
 
@@ -43,8 +68,13 @@ fn a_yes_starts_the_command_that_waited() {
 fn a_no_ends_the_waiting_and_starts_nothing() {
     let scene = Scene::set();
     let (child, request) = waiting(&scene, &["echo", "started"]);
-    scene.server.cli(&["-n", "shop", "request", "deny", &request]).ok();
-    let refused = ended(child).code(77).says(&format!("request {request} was denied"));
+    scene
+        .server
+        .cli(&["-n", "shop", "request", "deny", &request])
+        .ok();
+    let refused = ended(child)
+        .code(77)
+        .says(&format!("request {request} was denied"));
     assert_eq!(refused.text(), "");
 }
 
@@ -58,7 +88,12 @@ fn ctrl_c_ends_the_waiting_as_a_signal_and_the_request_stays() {
     assert_eq!(output.status.signal(), Some(2));
     assert_eq!(Outcome::from(output).code(130).text(), "");
     // What was asked can still be answered, and the next run has it.
-    scene.server.cli(&["-n", "shop", "request", "approve", &request]).ok();
-    let ran = scene.run(&["API_KEY"], &["sh", "-c", "printf %s \"$API_KEY\""]).ok();
+    scene
+        .server
+        .cli(&["-n", "shop", "request", "approve", &request])
+        .ok();
+    let ran = scene
+        .run(&["API_KEY"], &["sh", "-c", "printf %s \"$API_KEY\""])
+        .ok();
     assert_eq!(ran.stdout, CANARY.as_bytes());
 }
