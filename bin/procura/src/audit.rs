@@ -59,10 +59,10 @@ pub(crate) struct Verify {
 )]
 pub(crate) struct List {
     /// Entries of this actor
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     actor: Option<ActorId>,
     /// Entries of any actor of this owner
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     owner: Option<ActorId>,
     /// Entries under this grant
     #[arg(long, value_name = "ID")]

@@ -43,6 +43,8 @@ pub(crate) enum Command {
     )]
     Revoke {
         /// Its thumbprint, as listed
+        // One in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         thumbprint: Thumbprint,
     },
 }

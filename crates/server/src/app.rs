@@ -11,6 +11,7 @@ use procura_store::guard::JournalGuard;
 use procura_types::{Clock, Entropy, Timestamp};
 use procura_vault::{Installation, Vault};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The services of an open vault. Requests hold it for as long as they run; when
@@ -56,6 +57,8 @@ pub struct App {
     /// What happens while sealed.
     pub spool: Spool,
     stage: ArcSwap<Stage>,
+    /// The lock of the home, released with the last request.
+    _held: File,
     /// One ceremony (init, unseal, seal, passphrase) at a time.
     pub ceremony: tokio::sync::Mutex<()>,
     wrong_passphrases: AtomicU32,
@@ -64,14 +67,14 @@ pub struct App {
 }
 
 impl App {
-    /// An application that stands at `stage`.
+    /// An application without an installation, on a home that `held` locks.
     #[must_use]
     pub fn new(
         config: Config,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         spool: Spool,
-        stage: Stage,
+        held: File,
     ) -> Self {
         Self {
             config,
@@ -79,7 +82,8 @@ impl App {
             entropy,
             metrics: Metrics::default(),
             spool,
-            stage: ArcSwap::from_pointee(stage),
+            stage: ArcSwap::from_pointee(Stage::Uninitialised),
+            _held: held,
             ceremony: tokio::sync::Mutex::new(()),
             wrong_passphrases: AtomicU32::new(0),
             api_url: std::sync::OnceLock::new(),

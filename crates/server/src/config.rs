@@ -122,6 +122,7 @@ fn from_text<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, String> {
 /// Variables that begin with the prefix and are not keys of the server.
 const OTHER_VARIABLES: &[&str] = &[
     "PROCURA_HOME",
+    "PROCURA_CA",
     "PROCURA_SERVER",
     "PROCURA_NAMESPACE",
     "PROCURA_SOCKET",

@@ -14,9 +14,9 @@ use procura_types::wire::{InitAnswer, InitRequest};
 use procura_types::{Clock, Duration, Entropy, Secret, TraceId, exit};
 use procura_vault::{Installation, SealError};
 use serde::Serialize;
-use std::fs;
+use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener};
@@ -149,6 +149,25 @@ fn prepare_home(home: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Holds the home for as long as the file is open: before there is a database, its
+/// lock cannot keep a second server out.
+fn hold(home: &Path) -> Result<File, StartError> {
+    let path = home.join("server.lock");
+    let failed = |cause: &dyn std::fmt::Display| StartError::Home { path: path.clone(), problem: cause.to_string() };
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| failed(&error))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::InUse),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
 /// Brings an application up to where the home stands: without an installation,
 /// or sealed.
 fn application(
@@ -170,13 +189,14 @@ fn application(
         });
     }
     prepare_home(&config.home)?;
+    let held = hold(&config.home)?;
     let spool = Spool::open(&config.home.join("spool.jsonl")).map_err(|error: SpoolError| {
         StartError::Home {
             path: config.home.join("spool.jsonl"),
             problem: error.to_string(),
         }
     })?;
-    let app = App::new(config, clock, entropy, spool, Stage::Uninitialised);
+    let app = App::new(config, clock, entropy, spool, held);
     if is_initialised(&app.config.home) {
         let installation = Installation::read(&app.config.home)?;
         let store = Store::open(

@@ -144,6 +144,12 @@ fn keyring_binding(id: &InstallationId, epoch: u32) -> Binding<'_> {
     binding(id, b"keyring", epoch, Purpose::Keyring)
 }
 
+fn ledger_vkey(id: &InstallationId, keyring: &Keyring) -> Result<String, SealError> {
+    procura_ledger::Vkey::new(&procura_ledger::origin(id), keyring.ledger_key.public())
+        .map(|vkey| vkey.to_string())
+        .map_err(|error| SealError::Damaged(error.to_string()))
+}
+
 fn io(what: &'static str) -> impl Fn(std::io::Error) -> SealError {
     move |cause| SealError::Io { what, cause }
 }
@@ -233,13 +239,22 @@ impl Installation {
                 root: wrapped,
             },
             server_key: keyring.server_key.public().to_jwk(),
-            ledger_vkey: procura_ledger::Vkey::new(
-                &procura_ledger::origin(&id),
-                keyring.ledger_key.public(),
-            )
-            .map_err(|error| SealError::Damaged(error.to_string()))?
-            .to_string(),
+            ledger_vkey: ledger_vkey(&id, keyring)?,
         })
+    }
+
+    /// Holds the public keys of the file, which joining devices are told to pin,
+    /// against the keyring: nothing else binds them, and whoever can write the
+    /// file could have clients trust a record of their own.
+    pub(crate) fn check_keys(&self, keyring: &Keyring) -> Result<(), SealError> {
+        let edited = |what: &str| Err(SealError::Damaged(format!("{what} is not the vault's own")));
+        if self.server_key != keyring.server_key.public().to_jwk() {
+            return edited("server_key");
+        }
+        if self.ledger_vkey != ledger_vkey(&self.id, keyring)? {
+            return edited("ledger_vkey");
+        }
+        Ok(())
     }
 
     /// From the passphrase to the root. Takes as long as Argon2id takes; call it

@@ -150,6 +150,7 @@ impl Vault {
     ) -> Result<Self, SealError> {
         let root = installation.open_root(passphrase)?;
         let keyring = installation.load_keyring(&store, &root)?;
+        installation.check_keys(&keyring)?;
         store.install_barrier(barrier(&installation, &keyring, Arc::clone(&entropy))?)?;
         Self::with_keys(home, store, entropy, installation, &root, &keyring)
     }

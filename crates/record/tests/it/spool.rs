@@ -191,7 +191,7 @@ fn the_spool_is_bounded() {
     let place = Place::new();
     let spool = place.spool();
     let mut long = entry("authenticate");
-    long.resource = Some("x".repeat(60_000));
+    long.reason = Some("x".repeat(60_000).into());
     let mut taken = 0;
     let error = loop {
         match spool.push(&long) {

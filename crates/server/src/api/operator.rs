@@ -154,10 +154,9 @@ impl Endpoint for Link {
         op: Self::Op,
     ) -> Result<Reply, Failure> {
         refuse(&context, &caller, &op, denied);
-        Err(if denied.reason == DenyReason::NoRole {
-            missing()
-        } else {
-            denial(denied)
+        Err(match denied.reason {
+            DenyReason::NoRole | DenyReason::NotOwn => missing(),
+            _ => denial(denied),
         })
     }
 }

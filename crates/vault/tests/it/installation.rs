@@ -146,6 +146,17 @@ async fn every_edited_field_is_found() {
     let other = InstallationId::from_bytes([8; 16]).to_string();
     let error = after(&place, |file| file["id"] = other.clone().into()).await;
     assert!(matches!(error, SealError::WrongPassphrase), "id: {error}");
+    // What clients pin is the vault's own, or there is no vault.
+    let error = after(&place, |file| flip(&mut file["ledger_vkey"])).await;
+    assert!(
+        matches!(&error, SealError::Damaged(what) if what.starts_with("ledger_vkey")),
+        "ledger_vkey: {error}"
+    );
+    let error = after(&place, |file| flip(&mut file["server_key"]["x"])).await;
+    assert!(
+        matches!(&error, SealError::Damaged(what) if what.starts_with("server_key")),
+        "server_key: {error}"
+    );
     // Parameters that would make guessing cheap are no parameters.
     let error = after(&place, |file| {
         file["passphrase"]["argon2"]["memory_kib"] = 1024.into()

@@ -1,0 +1,249 @@
+//! Every call of the API with who may make it, who may not, and what of it can be
+//! malformed. The negative cases go through this table; a call that is not in it
+//! fails `every_call_is_in_the_table`.
+
+use crate::actors::{Actors, value_b64};
+use serde_json::{Value, json};
+
+/// A malformed variant: another target or another body, with its code and field.
+pub(crate) struct Bad {
+    pub(crate) target: String,
+    pub(crate) body: Option<Value>,
+    pub(crate) code: &'static str,
+    pub(crate) field: Option<&'static str>,
+}
+
+pub(crate) struct Case {
+    pub(crate) method: &'static str,
+    pub(crate) template: &'static str,
+    pub(crate) target: String,
+    pub(crate) body: Option<Value>,
+    /// Who may.
+    pub(crate) by: &'static str,
+    /// Who may not although they have a part in the same scope, and the code.
+    pub(crate) refused: Option<(&'static str, &'static str)>,
+    pub(crate) bad: Vec<Bad>,
+}
+
+impl Case {
+    fn new(method: &'static str, template: &'static str, target: impl Into<String>, by: &'static str) -> Self {
+        Self {
+            method,
+            template,
+            target: target.into(),
+            body: None,
+            by,
+            refused: None,
+            bad: Vec::new(),
+        }
+    }
+
+    fn body(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    fn refuses(mut self, who: &'static str, code: &'static str) -> Self {
+        self.refused = Some((who, code));
+        self
+    }
+
+    fn bad_body(mut self, body: Value, code: &'static str, field: Option<&'static str>) -> Self {
+        let target = self.target.clone();
+        self.bad.push(Bad { target, body: Some(body), code, field });
+        self
+    }
+
+    /// The target with `from` replaced by `to`.
+    fn bad_target(mut self, from: &str, to: &str, field: &'static str) -> Self {
+        let target = self.target.replacen(from, to, 1);
+        assert_ne!(target, self.target, "{from}");
+        self.bad.push(Bad { target, body: self.body.clone(), code: "malformed", field: Some(field) });
+        self
+    }
+
+    pub(crate) fn namespaced(&self) -> bool {
+        self.target.contains("/namespaces/shop/") || self.target.contains("namespace=shop")
+    }
+
+    pub(crate) fn what(&self) -> String {
+        format!("{} {}", self.method, self.target)
+    }
+}
+
+/// Calls without a wrong actor: whoever has a device may make them.
+pub(crate) const OPEN: [&str; 4] =
+    ["GET /v1/namespaces", "POST /v1/sessions", "GET /v1/ledger/checkpoint", "GET /v1/ledger/consistency"];
+/// Calls that read neither path parameters, nor a query, nor a body.
+pub(crate) const NO_INPUT: [&str; 5] =
+    ["GET /v1/namespaces", "GET /v1/operators", "GET /v1/ledger/checkpoint", "POST /v1/seal", "GET /v1/status"];
+
+fn c(method: &'static str, template: &'static str, target: impl Into<String>, by: &'static str) -> Case {
+    Case::new(method, template, target, by)
+}
+
+/// In an order in which all of them succeed one after the other.
+pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
+    const NS: &str = "/v1/namespaces/shop";
+    let (grant, run, [first, second]) = (&actors.grant, &actors.run, &actors.waiting);
+    let approval = actors.approval(first, "anna").await;
+    let mut late = approval.clone();
+    late["until"] = json!("tomorrow");
+    let entries = actors.ok("alice", "GET", "/v1/ledger/entries?limit=1", Value::Null).await;
+    let entry: Value = serde_json::from_str(entries["entries"][0]["entry"].as_str().unwrap()).unwrap();
+    let entry = entry["id"].as_str().unwrap().to_owned();
+    vec![
+        c("GET", "/v1/namespaces", "/v1/namespaces", "scribe"),
+        c("POST", "/v1/namespaces", "/v1/namespaces", "alice")
+            .body(json!({"name": "dock"}))
+            .refuses("adam", "forbidden")
+            .bad_body(json!({"name": "Not-A-Label"}), "invalid_json", Some("namespace"))
+            .bad_body(json!({}), "invalid_json", Some("name"))
+            .bad_body(json!({"name": 7}), "invalid_json", None),
+        c("POST", "/v1/sessions", "/v1/sessions", "scribe")
+            .body(json!({"audience": "procura"}))
+            .bad_body(json!({"audience": "another"}), "malformed", Some("audience"))
+            .bad_body(json!({}), "invalid_json", Some("audience")),
+        c("GET", "/v1/operators", "/v1/operators", "alice").refuses("adam", "forbidden"),
+        c("POST", "/v1/operators", "/v1/operators", "alice")
+            .body(json!({"name": "nina", "roles": [{"role": "auditor", "namespace": "shop"}]}))
+            .refuses("adam", "forbidden")
+            .bad_body(json!({"name": "Nina", "roles": []}), "invalid_json", Some("label"))
+            .bad_body(json!({"name": "nina"}), "invalid_json", Some("roles"))
+            .bad_body(json!({"name": "nina", "roles": [{"role": "king"}]}), "invalid_json", None)
+            .bad_body(json!({"name": "nina", "roles": [{"role": "steward", "namespace": "shop"}]}), "malformed", Some("roles")),
+        c("PUT", "/v1/operators/{name}/roles", "/v1/operators/otto/roles", "alice")
+            .body(json!({"roles": [{"role": "auditor", "namespace": "shop"}]}))
+            .refuses("adam", "forbidden")
+            .bad_target("otto", "Otto", "label")
+            .bad_body(json!({"roles": [{"role": "admin"}]}), "malformed", Some("roles"))
+            .bad_body(json!({"role": []}), "invalid_json", None),
+        c("POST", "/v1/operators/{name}/link-code", "/v1/operators/otto/link-code", "otto")
+            .refuses("adam", "not_found")
+            .bad_target("otto", "-otto", "label"),
+        c("GET", "/v1/namespaces/{ns}/agents", format!("{NS}/agents"), "otto").refuses("scribe", "forbidden"),
+        c("POST", "/v1/namespaces/{ns}/agents", format!("{NS}/agents"), "adam")
+            .body(json!({"label": "clerk", "parent": "baker"}))
+            .refuses("anna", "forbidden")
+            .bad_body(json!({"label": "a label"}), "invalid_json", Some("label"))
+            .bad_body(json!({"label": "clerk", "parent": ""}), "invalid_json", Some("label"))
+            .bad_body(json!({"parent": "baker"}), "invalid_json", Some("label")),
+        c("POST", "/v1/namespaces/{ns}/agents/{label}/link-code", format!("{NS}/agents/clerk/link-code"), "adam")
+            .refuses("otto", "forbidden")
+            .bad_target("clerk", "cl%20erk", "label"),
+        c("DELETE", "/v1/namespaces/{ns}/agents/{label}", format!("{NS}/agents/clerk"), "adam")
+            .refuses("scribe", "forbidden")
+            .bad_target("clerk", "clerk-", "label"),
+        c("PUT", "/v1/namespaces/{ns}/secrets/{path}", format!("{NS}/secrets/new/key"), "adam")
+            .body(json!({"value_b64": value_b64(), "env": "NEW", "description": "of the test"}))
+            .refuses("anna", "forbidden")
+            .bad_target("new/key", "new//key", "path")
+            .bad_target("new/key", "new/..%2Fkey", "path")
+            .bad_body(json!({"value_b64": format!("{}!", value_b64())}), "malformed", Some("value_b64"))
+            .bad_body(json!({"value_b64": format!("{}==", value_b64())}), "malformed", Some("value_b64"))
+            .bad_body(json!({"value_b64": value_b64(), "env": "1ST"}), "invalid_json", Some("env"))
+            .bad_body(json!({"value_b64": value_b64(), "description": "a\nb"}), "malformed", Some("description"))
+            .bad_body(json!({"value_b64": value_b64(), "expect_version": -1}), "invalid_json", None)
+            .bad_body(json!({"env": "NEW"}), "invalid_json", Some("value_b64")),
+        c("GET", "/v1/namespaces/{ns}/secrets", format!("{NS}/secrets?prefix=new&limit=5"), "otto")
+            .refuses("scribe", "forbidden")
+            .bad_target("limit=5", "limit=five", "query")
+            .bad_target("limit=5", "limits=5", "query")
+            .bad_target("limit=5", "after=%2F", "query"),
+        c("GET", "/v1/namespaces/{ns}/secrets/{path}", format!("{NS}/secrets/new/key?version=1"), "adam")
+            .refuses("otto", "forbidden")
+            .bad_target("new/key", "new%20/key", "path")
+            .bad_target("version=1", "version=one", "query")
+            .bad_target("version=1", "version=1&version=1", "query"),
+        c("GET", "/v1/namespaces/{ns}/history/{path}", format!("{NS}/history/new/key?limit=1"), "otto")
+            .refuses("scribe", "forbidden")
+            .bad_target("new/key", "new/%C3%BC", "path")
+            .bad_target("limit=1", "limit=-1", "query"),
+        c("DELETE", "/v1/namespaces/{ns}/secrets/{path}", format!("{NS}/secrets/new/key?version=1"), "adam")
+            .refuses("anna", "forbidden")
+            .bad_target("new/key", "new/./key", "path")
+            .bad_target("version=1", "d%65stroy=true", "destroy")
+            .bad_target("version=1", "destroy", "query"),
+        c("DELETE", "/v1/namespaces/{ns}/secrets/{path}", format!("{NS}/secrets/new/key?version=1&destroy=true"), "adam")
+            .refuses("anna", "forbidden")
+            .bad_target("destroy=true", "destroy=yes", "query")
+            .bad_target("destroy=true", "destroy=true&d%65stroy=false", "query"),
+        c("PUT", "/v1/namespaces/{ns}/projects/{name}", format!("{NS}/projects/cron"), "adam")
+            .body(json!({"agents": ["scribe"], "env": {"KEY": "db/password"}}))
+            .refuses("anna", "forbidden")
+            .bad_target("cron", "cr_on", "project")
+            .bad_body(json!({"agents": ["Scribe"]}), "invalid_json", Some("label"))
+            .bad_body(json!({"agents": ["nobody"]}), "malformed", Some("agents"))
+            .bad_body(json!({"env": {"A-B": "db/password"}}), "invalid_json", Some("env"))
+            .bad_body(json!({"env": {"KEY": "/db"}}), "invalid_json", Some("path")),
+        c("GET", "/v1/namespaces/{ns}/projects", format!("{NS}/projects"), "otto").refuses("scribe", "forbidden"),
+        c("GET", "/v1/namespaces/{ns}/projects/{name}", format!("{NS}/projects/cron"), "otto")
+            .refuses("scribe", "forbidden")
+            .bad_target("cron", "CRON", "project"),
+        c("POST", "/v1/namespaces/{ns}/projects/{name}/runs", format!("{NS}/projects/web/runs"), "scribe")
+            .body(json!({"names": ["DB"], "delivery": "env"}))
+            .refuses("baker", "not_found")
+            .bad_target("web", "w.b", "project")
+            .bad_body(json!({"names": ["DB"]}), "invalid_json", Some("delivery"))
+            .bad_body(json!({"names": "DB", "delivery": "env"}), "invalid_json", None)
+            .bad_body(json!({"names": ["DB"], "delivery": "mail"}), "invalid_json", None)
+            .bad_body(json!({"names": (0..257).map(|number| format!("N{number}")).collect::<Vec<_>>(), "delivery": "env"}), "malformed", Some("names")),
+        c("POST", "/v1/namespaces/{ns}/projects/{name}/runs/{run}/end", format!("{NS}/projects/web/runs/{run}/end"), "scribe")
+            .refuses("baker", "forbidden")
+            .bad_target(run, "7", "run"),
+        c("GET", "/v1/namespaces/{ns}/requests", format!("{NS}/requests?limit=1"), "anna")
+            .refuses("scribe", "forbidden")
+            .bad_target("limit=1", "after=x", "query"),
+        c("GET", "/v1/namespaces/{ns}/requests/{id}", format!("{NS}/requests/{first}"), "otto")
+            .refuses("scribe", "forbidden")
+            .bad_target(first, &first.to_uppercase(), "request"),
+        c("POST", "/v1/namespaces/{ns}/requests/{id}/approve", format!("{NS}/requests/{first}/approve"), "anna")
+            .body(approval)
+            .refuses("adam", "forbidden")
+            .bad_target(first, "none", "request")
+            .bad_body(late, "invalid_json", Some("time"))
+            .bad_body(json!({}), "invalid_json", Some("from")),
+        c("POST", "/v1/namespaces/{ns}/requests/{id}/deny", format!("{NS}/requests/{second}/deny"), "anna")
+            .refuses("adam", "forbidden")
+            .bad_target(second, "none", "request"),
+        c("GET", "/v1/namespaces/{ns}/grants", format!("{NS}/grants?limit=1"), "otto")
+            .refuses("scribe", "forbidden")
+            .bad_target("limit=1", "before=1", "query"),
+        c("GET", "/v1/namespaces/{ns}/grants/{id}", format!("{NS}/grants/{grant}"), "otto")
+            .refuses("scribe", "forbidden")
+            .bad_target(grant, "7", "grant"),
+        c("POST", "/v1/namespaces/{ns}/grants/{id}/withdraw", format!("{NS}/grants/{grant}/withdraw"), "anna")
+            .refuses("otto", "forbidden")
+            .bad_target(grant, "7", "grant"),
+        c("GET", "/v1/ledger/checkpoint", "/v1/ledger/checkpoint", "scribe"),
+        c("GET", "/v1/ledger/consistency", "/v1/ledger/consistency?from=1&to=3", "scribe")
+            .bad_target("to=3", "to=all", "query")
+            .bad_target("&to=3", "", "query"),
+        c("GET", "/v1/ledger/entries", "/v1/ledger/entries?limit=1", "alice")
+            .refuses("otto", "forbidden")
+            .bad_target("limit=1", "limit=", "query")
+            .bad_target("limit=1", "since=yesterday", "query"),
+        c("GET", "/v1/ledger/entries", "/v1/ledger/entries?namespace=shop", "otto")
+            .refuses("adam", "forbidden")
+            .bad_target("namespace=shop", "namespace=Shop", "query")
+            .bad_target("namespace=shop", "namespace=shop&actor=x", "query"),
+        c("GET", "/v1/ledger/tile/{path}", "/v1/ledger/tile/0/000.p/3", "alice")
+            .refuses("otto", "forbidden")
+            .bad_target("000.p/3", "0.p/3", "path")
+            .bad_target("000.p/3", "../../procura.db", "path"),
+        c("GET", "/v1/ledger/proof/{id}", format!("/v1/ledger/proof/{entry}"), "alice")
+            .refuses("otto", "forbidden")
+            .bad_target(&entry, "0", "entry"),
+        c("POST", "/v1/devices/{thumbprint}/revoke", format!("/v1/devices/{}/revoke", actors.device("baker")), "adam")
+            .refuses("otto", "forbidden")
+            .bad_target(&actors.device("baker"), "x", "device"),
+        c("POST", "/v1/devices/{thumbprint}/revoke", format!("/v1/devices/{}/revoke", actors.device("bert")), "alice")
+            .refuses("adam", "forbidden")
+            .bad_target(&actors.device("bert"), "x", "device"),
+        c("DELETE", "/v1/operators/{name}", "/v1/operators/otto", "alice")
+            .refuses("adam", "forbidden")
+            .bad_target("otto", "o%00", "label"),
+        c("GET", "/v1/status", "/v1/status?deep=true", "alice").refuses("adam", "forbidden"),
+        c("POST", "/v1/seal", "/v1/seal", "alice").refuses("adam", "forbidden"),
+    ]
+}

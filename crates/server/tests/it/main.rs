@@ -1,0 +1,25 @@
+//! The HTTP edge: through the real router with real signatures, and through real
+//! listeners with whatever a stranger may send.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::as_conversions
+)]
+
+mod actors;
+mod bodies;
+mod calls;
+mod ceremonies;
+mod golden;
+mod joining;
+mod listeners;
+mod negative;
+mod problems;
+mod process;
+mod recorded;
+mod sessions;
+mod start;
+mod strangers;
+mod world;
