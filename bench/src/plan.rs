@@ -14,6 +14,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs of each figure; the one in the middle counts.
 const RUNS: usize = 3;
@@ -86,7 +87,15 @@ impl Plan {
             .enable_all()
             .build()?;
         let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, self.measure(folder, floors))
+        local.block_on(&runtime, async {
+            let mut terminate = signal(SignalKind::terminate())?;
+            // What was begun is dropped: the server ends, its home is removed.
+            tokio::select! {
+                measured = self.measure(folder, floors) => measured,
+                _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+                _ = terminate.recv() => Err("terminated".into()),
+            }
+        })
     }
 
     async fn measure(

@@ -5,11 +5,11 @@ use crate::error::{IdentityError, JoinRefusal};
 use crate::founding::id_of;
 use procura_crypto::{PublicKey, sha256};
 use procura_directory::Snapshot;
-use procura_policy::Op;
+use procura_policy::{Action, Op, Rule};
 use procura_record::RecordedBatch;
 use procura_store::{Expected, KeyPrefix, Kind, Row, Store, StoreError, Table};
 use procura_types::wire::{Joins, RoleAssignment};
-use procura_types::{ActorId, Duration, Entropy, Label, Secret, Timestamp};
+use procura_types::{ActorId, Duration, Entropy, Label, Secret, Thumbprint, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How long a code can be used.
@@ -40,8 +40,37 @@ pub(crate) enum Purpose {
 pub(crate) struct CodeRow {
     pub(crate) purpose: Purpose,
     expires: Timestamp,
-    /// A code dies with whoever made it.
+    /// A code dies with whoever made it, with the device that they made it with,
+    /// and with the role that let them.
     made_by: ActorId,
+    made_with: Thumbprint,
+}
+
+impl CodeRow {
+    /// Whether whoever made the code could make it now: a key that was taken away
+    /// must not come back through a code that it made before, nor a role.
+    fn stands(&self, snapshot: &Snapshot) -> bool {
+        let device_stands = snapshot
+            .device(&self.made_with)
+            .is_some_and(|device| device.revoked.is_none());
+        let namespace = match &self.purpose {
+            Purpose::Device(actor) => snapshot.actor(actor).and_then(|actor| actor.namespace()),
+            Purpose::Operator { .. } => None,
+        };
+        let action = match &self.purpose {
+            Purpose::Operator { .. } => Action::OperatorInvite,
+            Purpose::Device(_) if namespace.is_some() => Action::AgentLink,
+            Purpose::Device(_) => Action::OperatorLink,
+        };
+        let may = match (action.rule(), &self.purpose) {
+            (Rule::Roles(roles), _) => snapshot
+                .roles(&self.made_by)
+                .is_some_and(|held| roles.iter().any(|role| held.has(*role, namespace))),
+            (Rule::Own, Purpose::Device(actor)) => *actor == self.made_by,
+            _ => false,
+        };
+        may && device_stands && snapshot.is_active(&self.made_by)
+    }
 }
 
 /// A code that was just made. The caller adds the server's key and shows the
@@ -68,11 +97,14 @@ pub(crate) fn issue<O: Op>(
     entropy.fill(code.expose_mut())?;
     let key = sha256(code.expose());
     let expires = now.plus(CODE_LIFE);
-    let made_by = *batch.permit().caller().actor();
+    let caller = batch.permit().caller();
+    let made_by = *caller.actor();
+    let made_with = *caller.device().ok_or(IdentityError::OtherCaller)?;
     let row = CodeRow {
         purpose,
         expires,
         made_by,
+        made_with,
     };
     CODES.expect(batch.rows(), &key, Expected::Absent);
     CODES.put(batch.rows(), &key, &row);
@@ -112,7 +144,7 @@ pub(crate) fn look_up(
     if row.value.expires <= now {
         return Err(JoinRefusal::CodeExpired.into());
     }
-    if !snapshot.is_active(&row.value.made_by) {
+    if !row.value.stands(snapshot) {
         return Err(JoinRefusal::UnknownCode.into());
     }
     Ok(row)

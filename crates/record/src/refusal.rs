@@ -17,9 +17,11 @@ use tokio::sync::{Notify, mpsc, oneshot};
 const QUEUE: usize = 4096;
 /// Entries in one batch.
 const BATCH: usize = 64;
-/// Refusals of one action and reason that are written one by one within a second.
-/// Beyond that they are counted: strangers must not be able to fill the disk.
-const EACH_SECOND: u32 = 100;
+/// Refusals of one action and reason that are written one by one at a stretch, and
+/// how many more each second allows. Beyond that they are counted: strangers must
+/// not be able to fill the disk, not in weeks either.
+const BURST: u64 = 100;
+const EACH_SECOND: u64 = 1;
 /// How long counts wait for their summary.
 const SUMMARY_AFTER: Duration = Duration::from_secs(1);
 
@@ -62,8 +64,8 @@ type Counts = BTreeMap<(String, String), (u64, Timestamp, Timestamp)>;
 #[derive(Default)]
 struct Overflow {
     counts: Counts,
-    /// The current second and how many were written one by one in it.
-    passed: BTreeMap<(String, String), (u64, u32)>,
+    /// How many may be written one by one, and the second that this was true in.
+    allowed: BTreeMap<(String, String), (u64, u64)>,
 }
 
 impl Overflow {
@@ -71,12 +73,13 @@ impl Overflow {
     fn passes(&mut self, refusal: &Refusal) -> bool {
         let key = (refusal.action.clone(), refusal.reason.clone());
         let second = refusal.time.as_secs();
-        let passed = self.passed.entry(key).or_insert((second, 0));
-        if passed.0 != second {
-            *passed = (second, 0);
-        }
-        passed.1 += 1;
-        passed.1 <= EACH_SECOND
+        let (left, since) = self.allowed.entry(key).or_insert((BURST, second));
+        let more = second.saturating_sub(*since).saturating_mul(EACH_SECOND);
+        *left = left.saturating_add(more).min(BURST);
+        *since = second.max(*since);
+        let passes = *left > 0;
+        *left = left.saturating_sub(1);
+        passes
     }
 
     fn count(&mut self, refusal: &Refusal) {

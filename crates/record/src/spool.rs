@@ -124,7 +124,10 @@ impl Spool {
                 }
             }
             if foreign > 0 {
-                tracing::error!(lines = foreign, "the spool holds lines that this program did not write");
+                tracing::error!(
+                    lines = foreign,
+                    "the spool holds lines that this program did not write"
+                );
                 batch.append(LEDGER, foreign_lines(clock, entropy)?.to_bytes()?);
             }
             SPOOLED.put(&mut batch, &SPOOLED_KEY.to_owned(), &mark(last));
@@ -140,7 +143,9 @@ impl Spool {
         let mut bytes = Vec::new();
         // What is beyond the limit and one entry, nobody here wrote.
         let longest = LIMIT + u64::try_from(MAX_ENTRY).unwrap_or(u64::MAX) + 1;
-        File::open(&self.path)?.take(longest).read_to_end(&mut bytes)?;
+        File::open(&self.path)?
+            .take(longest)
+            .read_to_end(&mut bytes)?;
         bytes.truncate(whole_lines(&bytes).len());
         Ok(bytes)
     }

@@ -5,7 +5,7 @@
 use crate::app::{App, Open, Stage};
 use crate::opening::{OpeningError, open_services};
 use crate::problem::{Code, Failure};
-use crate::serve::{Input, Reply, read};
+use crate::serve::{Input, Reply, SMALL_BODY, read};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::post;
@@ -69,7 +69,7 @@ impl From<OpeningError> for Failure {
 async fn input(app: &App, request: Request) -> Result<Input, Failure> {
     let now = app.clock.now();
     let trace = TraceId::generate(now, app.entropy.as_ref()).map_err(Failure::internal)?;
-    read(request, trace, None, now).await
+    read(app, request, trace, None, now, SMALL_BODY).await
 }
 
 fn answer(result: Result<Reply, Failure>, app: &App) -> Response {
@@ -86,6 +86,15 @@ fn answer(result: Result<Reply, Failure>, app: &App) -> Response {
 fn socket_caller(app: &App) -> Result<Caller, Failure> {
     let uid = rustix::process::getuid().as_raw();
     Caller::admin_socket(uid, uid, app.clock.now()).map_err(Failure::internal)
+}
+
+/// Runs a ceremony to its end, whoever stays to hear of it. One that is given up
+/// midway would leave keys in the memory of a server that says it is sealed, and a
+/// wrong passphrase uncounted.
+async fn to_the_end<T: Send + 'static>(
+    ceremony: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::spawn(ceremony).await.map_err(Failure::internal)?
 }
 
 /// Makes an installation in the home of `app`, which must be uninitialised.
@@ -295,6 +304,16 @@ fn wrong_passphrase(app: &App) -> Failure {
     failure
 }
 
+/// Seals a store when it goes: also when whoever asked for it hangs up midway, or
+/// its time is over.
+struct Sealing(Store);
+
+impl Drop for Sealing {
+    fn drop(&mut self) {
+        self.0.seal();
+    }
+}
+
 /// Closes the vault: keys are wiped, running requests fail closed.
 pub async fn seal(app: &App) -> Result<(), Failure> {
     let _one = app.ceremony.lock().await;
@@ -306,10 +325,11 @@ pub async fn seal(app: &App) -> Result<(), Failure> {
     let store = open.vault.store().clone();
     // From here on no request begins.
     app.set_stage(Stage::Sealed(store.clone(), Box::new(installation)));
+    let sealing = Sealing(store);
     open.recorder.drain_refusals().await;
     open.publisher.stop().await;
     open.verifier.forget_sessions();
-    store.seal();
+    drop(sealing);
     tracing::info!("the vault is sealed");
     Ok(())
 }
@@ -371,7 +391,9 @@ pub fn router(app: Arc<App>) -> Router {
             post(async |State(app): State<Arc<App>>, request: Request| {
                 let result = async {
                     let input = input(&app, request).await?;
-                    Reply::json(&init(&app, input.json()?, input.trace).await?)
+                    let (wish, trace, app) = (input.json()?, input.trace, Arc::clone(&app));
+                    let made = to_the_end(async move { init(&app, wish, trace).await });
+                    Reply::json(&made.await?)
                 };
                 answer(result.await, &app)
             }),
@@ -381,7 +403,8 @@ pub fn router(app: Arc<App>) -> Router {
             post(async |State(app): State<Arc<App>>, request: Request| {
                 let result = async {
                     let UnsealRequest { passphrase } = input(&app, request).await?.json()?;
-                    unseal(&app, passphrase).await?;
+                    let app = Arc::clone(&app);
+                    to_the_end(async move { unseal(&app, passphrase).await }).await?;
                     Ok(Reply::nothing())
                 };
                 answer(result.await, &app)
@@ -392,7 +415,8 @@ pub fn router(app: Arc<App>) -> Router {
             post(async |State(app): State<Arc<App>>, request: Request| {
                 let result = async {
                     let input = input(&app, request).await?;
-                    change_passphrase(&app, input.json()?, input.trace).await?;
+                    let (wish, trace, app) = (input.json()?, input.trace, Arc::clone(&app));
+                    to_the_end(async move { change_passphrase(&app, wish, trace).await }).await?;
                     Ok(Reply::nothing())
                 };
                 answer(result.await, &app)

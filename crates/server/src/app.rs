@@ -10,8 +10,8 @@ use procura_store::Store;
 use procura_store::guard::JournalGuard;
 use procura_types::{Clock, Entropy, Timestamp};
 use procura_vault::{Installation, Vault};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::fs::File;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The services of an open vault. Requests hold it for as long as they run; when
@@ -59,6 +59,8 @@ pub struct App {
     stage: ArcSwap<Stage>,
     /// The lock of the home, released with the last request.
     _held: File,
+    /// Places for large bodies.
+    pub(crate) large_bodies: Arc<tokio::sync::Semaphore>,
     /// One ceremony (init, unseal, seal, passphrase) at a time.
     pub ceremony: tokio::sync::Mutex<()>,
     wrong_passphrases: AtomicU32,
@@ -84,6 +86,7 @@ impl App {
             spool,
             stage: ArcSwap::from_pointee(Stage::Uninitialised),
             _held: held,
+            large_bodies: Arc::new(tokio::sync::Semaphore::new(crate::serve::LARGE_BODIES)),
             ceremony: tokio::sync::Mutex::new(()),
             wrong_passphrases: AtomicU32::new(0),
             api_url: std::sync::OnceLock::new(),

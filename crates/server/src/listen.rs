@@ -127,7 +127,11 @@ impl Listening {
                 accepted = listener.accept() => accepted,
                 () = stopped(&mut stopping) => return,
             };
-            let Ok((stream, _)) = accepted else { continue };
+            let Ok((stream, _)) = accepted else {
+                // Out of descriptors: to try again at once would only spin.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
             match stream.peer_cred() {
                 Ok(peer) if peer.uid() == own || peer.uid() == 0 => {}
                 _ => continue,

@@ -7,7 +7,7 @@
 use crate::app::{App, Open};
 use crate::problem::{Code, Failure};
 use crate::proving;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{RawPathParams, Request, State};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
@@ -24,10 +24,19 @@ use serde::de::DeserializeOwned;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
-/// The largest body: a value of 1 MiB as base64url in JSON, and room for the rest.
+/// The largest body of most calls (`protocol.md` §9).
+pub const SMALL_BODY: usize = 64 * 1024;
+
+/// The largest body at all: a value of 1 MiB as base64url in JSON, and room for the rest.
 pub const MAX_BODY: usize = 1_500_000;
+
+/// Bodies larger than [`SMALL_BODY`] that are in memory at once. Anybody can send
+/// one, since a proof is checked over the whole body: without a bound, strangers
+/// could fill the memory.
+pub const LARGE_BODIES: usize = 32;
 
 /// The peer's address, put on each request by the listener.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +55,7 @@ pub struct Input {
     /// When it came.
     pub now: Timestamp,
     params: Vec<(String, String)>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Input {
@@ -78,6 +88,14 @@ impl Input {
 
     /// The body, read as its type.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        // An array would pass for an object whose fields come in order.
+        let first = self.body.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first != Some(&b'{') {
+            return Err(Failure::new(
+                Code::InvalidJson,
+                "The body is not a JSON object.",
+            ));
+        }
         serde_json::from_slice(&self.body).map_err(|error| {
             // serde_json quotes what it met; a value could stand there, so only
             // its position and the field are passed on.
@@ -232,6 +250,8 @@ pub trait Endpoint: Send + Sync + 'static {
     const STATUS: u16 = 200;
     /// The keys that its query may have.
     const QUERY: &'static [&'static str] = &[];
+    /// The longest body that it takes.
+    const BODY: usize = SMALL_BODY;
 
     /// From the request to the operation: untyped input becomes types here. May
     /// read the directory or the store to learn whom the operation concerns.
@@ -390,7 +410,7 @@ async fn handle<E: Endpoint>(
     now: Timestamp,
 ) -> Result<Reply, Failure> {
     let open = app.open()?;
-    let input = read(request, trace, peer, now).await?;
+    let input = read(app, request, trace, peer, now, E::BODY).await?;
     let snapshot = open.directory.snapshot();
     let caller = proving::prove(app, &open, &snapshot, &input)?;
     let op = E::parse(&open, &input, &caller).inspect_err(|failure| {
@@ -411,12 +431,14 @@ async fn handle<E: Endpoint>(
     }
 }
 
-/// Reads a request whole, up to the limit.
+/// Reads a request whole, up to `limit`.
 pub async fn read(
+    app: &App,
     mut request: Request,
     trace: TraceId,
     peer: Option<IpAddr>,
     now: Timestamp,
+    limit: usize,
 ) -> Result<Input, Failure> {
     let params = request
         .extract_parts::<RawPathParams>()
@@ -427,13 +449,23 @@ pub async fn read(
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
     let (parts, body) = request.into_parts();
-    if content_length(&parts.headers).is_some_and(|length| length > MAX_BODY) {
+    let length = content_length(&parts.headers);
+    if length.is_some_and(|length| length > limit) {
         return Err(Failure::new(
             Code::TooLarge,
             "The body is longer than the server takes.",
         ));
     }
-    let body = Limited::new(body, MAX_BODY)
+    // Without a length a body may be as long as the limit. The place is kept for as
+    // long as the body is.
+    let large = length.map_or_else(|| !body.is_end_stream(), |length| length > SMALL_BODY);
+    let place = if limit > SMALL_BODY && large {
+        let places = Arc::clone(&app.large_bodies);
+        Some(places.acquire_owned().await.map_err(Failure::internal)?)
+    } else {
+        None
+    };
+    let body = Limited::new(body, limit)
         .collect()
         .await
         .map_err(|error| {
@@ -451,6 +483,7 @@ pub async fn read(
         trace,
         now,
         params,
+        _place: place,
     })
 }
 

@@ -14,9 +14,11 @@ use procura_types::wire::{InitAnswer, InitRequest};
 use procura_types::{Clock, Duration, Entropy, Secret, TraceId, exit};
 use procura_vault::{Installation, SealError};
 use serde::Serialize;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::net::SocketAddr;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener};
@@ -127,8 +129,12 @@ fn prepare_home(home: &Path) -> Result<(), StartError> {
         problem,
     };
     if !home.exists() {
-        fs::create_dir_all(home).map_err(|error| problem(error.to_string()))?;
-        fs::set_permissions(home, fs::Permissions::from_mode(0o700))
+        // Private from its first moment: made open and then closed, it could be
+        // entered in between.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(home)
             .map_err(|error| problem(error.to_string()))?;
     }
     let found = fs::metadata(home).map_err(|error| problem(error.to_string()))?;
@@ -153,7 +159,10 @@ fn prepare_home(home: &Path) -> Result<(), StartError> {
 /// lock cannot keep a second server out.
 fn hold(home: &Path) -> Result<File, StartError> {
     let path = home.join("server.lock");
-    let failed = |cause: &dyn std::fmt::Display| StartError::Home { path: path.clone(), problem: cause.to_string() };
+    let failed = |cause: &dyn std::fmt::Display| StartError::Home {
+        path: path.clone(),
+        problem: cause.to_string(),
+    };
     let file = File::options()
         .write(true)
         .create(true)

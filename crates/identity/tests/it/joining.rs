@@ -1,6 +1,7 @@
 use crate::world::{World, ed25519, label, namespace, owner_id, p256, perform, role};
 use procura_identity::{
-    AgentRevoke, CODE_LIFE, DeviceJoin, IdentityError, Join, JoinRefusal, OperatorRevoke,
+    AgentLink, AgentRevoke, CODE_LIFE, DeviceJoin, IdentityError, Join, JoinRefusal, OperatorLink,
+    OperatorRevoke, OperatorRoles,
 };
 use procura_types::{Duration, Role};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -188,6 +189,86 @@ async fn a_code_dies_with_its_maker() {
         .await
         .unwrap();
     let error = world.join(&code, &p256()).await.unwrap_err().domain();
+    assert_eq!(refusal(error), JoinRefusal::UnknownCode);
+}
+
+#[tokio::test]
+async fn a_code_dies_with_the_device_that_made_it() {
+    let world = World::new().await;
+    let bob = world
+        .operator("bob", &[role(Role::Admin, Some("shop"))])
+        .await;
+    world.agent("scribe", None).await.unwrap();
+    // Whoever stole bob's device makes codes with it while it lasts.
+    let another = OperatorLink::resolve(&world.snapshot(), &label("bob")).unwrap();
+    let mine = world
+        .act(&bob, another, |batch| {
+            OperatorLink::run(batch, world.now(), &procura_crypto::SystemEntropy)
+        })
+        .await
+        .unwrap();
+    let op = AgentLink {
+        namespace: namespace("shop"),
+        label: label("scribe"),
+    };
+    let of_an_agent = world
+        .act(&bob, op, |batch| {
+            AgentLink::run(batch, world.now(), &procura_crypto::SystemEntropy)
+        })
+        .await
+        .unwrap();
+    world
+        .revoke_device(&world.alice, &bob.device())
+        .await
+        .unwrap();
+    for code in [mine, of_an_agent] {
+        let error = world.join(&code, &ed25519()).await.unwrap_err().domain();
+        assert_eq!(refusal(error), JoinRefusal::UnknownCode);
+    }
+}
+
+#[tokio::test]
+async fn a_code_dies_with_the_role_that_let_it_be_made() {
+    let world = World::new().await;
+    let bob = world
+        .operator(
+            "bob",
+            &[role(Role::Steward, None), role(Role::Admin, Some("shop"))],
+        )
+        .await;
+    world.agent("scribe", None).await.unwrap();
+    let invite = procura_identity::OperatorInvite {
+        name: label("eve"),
+        roles: vec![role(Role::Steward, None)],
+    };
+    let invitation = world
+        .act(&bob, invite, |batch| {
+            let entropy = &procura_crypto::SystemEntropy;
+            procura_identity::OperatorInvite::run(batch, world.now(), entropy)
+        })
+        .await
+        .unwrap();
+    let op = AgentLink {
+        namespace: namespace("shop"),
+        label: label("scribe"),
+    };
+    let code = world
+        .act(&bob, op, |batch| {
+            AgentLink::run(batch, world.now(), &procura_crypto::SystemEntropy)
+        })
+        .await
+        .unwrap();
+    let demoted = OperatorRoles {
+        name: label("bob"),
+        roles: vec![role(Role::Auditor, Some("shop"))],
+    };
+    world
+        .act(&world.alice, demoted, OperatorRoles::run)
+        .await
+        .unwrap();
+    let error = world.join(&invitation, &p256()).await.unwrap_err().domain();
+    assert_eq!(refusal(error), JoinRefusal::UnknownCode);
+    let error = world.join(&code, &ed25519()).await.unwrap_err().domain();
     assert_eq!(refusal(error), JoinRefusal::UnknownCode);
 }
 

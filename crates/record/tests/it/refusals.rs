@@ -120,3 +120,25 @@ async fn what_could_not_be_written_stays_counted() {
     assert_eq!(single, BTreeMap::from([("bad_signature".to_owned(), 1)]));
     assert_eq!(summed, BTreeMap::from([("revoked".to_owned(), 10)]));
 }
+
+#[tokio::test]
+async fn a_flood_that_lasts_does_not_fill_the_disk() {
+    let world = World::new().await;
+    // A hundred a second for half an hour: few enough that the writer keeps up.
+    for second in 0..1_800u64 {
+        for _ in 0..100 {
+            let time = NOW.plus(Duration::from_secs(second));
+            world.recorder.refuse(refusal("missing_headers", time));
+        }
+        if second % 100 == 0 {
+            world.recorder.drain_refusals().await;
+        }
+    }
+    world.recorder.drain_refusals().await;
+    let (single, summed) = counted(&world.entries());
+    assert_eq!(single["missing_headers"], 100 + 1_799);
+    assert_eq!(
+        single["missing_headers"] + summed["missing_headers"],
+        180_000
+    );
+}

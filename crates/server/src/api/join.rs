@@ -3,7 +3,7 @@
 use crate::app::{App, Open};
 use crate::problem::{Code, Failure};
 use crate::proving::refused;
-use crate::serve::{Input, Peer, Reply, denial, read};
+use crate::serve::{Input, Peer, Reply, SMALL_BODY, denial, read};
 use crate::server_id;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -37,7 +37,7 @@ async fn serve(app: &App, request: Request) -> Response {
     };
     let answer = tokio::time::timeout(app.config.request_time(), async {
         let open = app.open()?;
-        let input = read(request, trace, peer, now).await?;
+        let input = read(app, request, trace, peer, now, SMALL_BODY).await?;
         join(app, &open, &input).await
     });
     let response = match answer.await {

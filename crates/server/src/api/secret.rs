@@ -121,6 +121,7 @@ impl Endpoint for Write {
     type Body = wire::SecretPut;
     type Answer = wire::SecretWritten;
     const SUMMARY: &'static str = "Writes a version";
+    const BODY: usize = crate::serve::MAX_BODY;
     const METHOD_NAME: &'static str = "PUT";
     const PATH: &'static str = "/v1/namespaces/{ns}/secrets/{*path}";
 

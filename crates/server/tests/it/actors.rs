@@ -62,7 +62,9 @@ impl Actors {
             waiting: Default::default(),
         };
         for name in ["shop", "bank"] {
-            actors.ok("alice", "POST", "/v1/namespaces", json!({"name": name})).await;
+            actors
+                .ok("alice", "POST", "/v1/namespaces", json!({"name": name}))
+                .await;
         }
         let all = ["admin", "approver", "auditor"];
         for (name, namespace, roles) in [
@@ -72,21 +74,57 @@ impl Actors {
             ("gone", "shop", &all),
             ("bert", "bank", &all),
         ] {
-            let roles: Vec<Value> = roles.iter().map(|role| json!({"role": role, "namespace": namespace})).collect();
+            let roles: Vec<Value> = roles
+                .iter()
+                .map(|role| json!({"role": role, "namespace": namespace}))
+                .collect();
             let invitation = json!({"name": name, "roles": roles});
-            let code = actors.ok("alice", "POST", "/v1/operators", invitation).await;
-            actors.join(name, &code, SigningKey::generate_p256(&SystemEntropy).unwrap()).await;
+            let code = actors
+                .ok("alice", "POST", "/v1/operators", invitation)
+                .await;
+            actors
+                .join(
+                    name,
+                    &code,
+                    SigningKey::generate_p256(&SystemEntropy).unwrap(),
+                )
+                .await;
         }
-        for (name, namespace) in [("scribe", "shop"), ("baker", "shop"), ("dead", "shop"), ("robber", "bank")] {
+        for (name, namespace) in [
+            ("scribe", "shop"),
+            ("baker", "shop"),
+            ("dead", "shop"),
+            ("robber", "bank"),
+        ] {
             let agents = format!("/v1/namespaces/{namespace}/agents");
             let by = if namespace == "shop" { "adam" } else { "bert" };
             actors.ok(by, "POST", &agents, json!({"label": name})).await;
-            let code = actors.ok(by, "POST", &format!("{agents}/{name}/link-code"), Value::Null).await;
-            actors.join(name, &code, SigningKey::generate_ed25519(&SystemEntropy).unwrap()).await;
+            let code = actors
+                .ok(
+                    by,
+                    "POST",
+                    &format!("{agents}/{name}/link-code"),
+                    Value::Null,
+                )
+                .await;
+            actors
+                .join(
+                    name,
+                    &code,
+                    SigningKey::generate_ed25519(&SystemEntropy).unwrap(),
+                )
+                .await;
         }
         let gone = format!("/v1/devices/{}/revoke", actors.device("gone"));
         actors.ok("alice", "POST", &gone, Value::Null).await;
-        actors.ok("adam", "DELETE", "/v1/namespaces/shop/agents/dead", Value::Null).await;
+        actors
+            .ok(
+                "adam",
+                "DELETE",
+                "/v1/namespaces/shop/agents/dead",
+                Value::Null,
+            )
+            .await;
         actors.work().await;
         actors
     }
@@ -95,16 +133,32 @@ impl Actors {
     async fn work(&mut self) {
         for path in ["db/password", "api/key", "mail/key"] {
             let target = format!("/v1/namespaces/shop/secrets/{path}");
-            self.ok("adam", "PUT", &target, json!({"value_b64": value_b64()})).await;
+            self.ok("adam", "PUT", &target, json!({"value_b64": value_b64()}))
+                .await;
         }
         let project = json!({"agents": ["scribe"], "env": {"DB": "db/password", "API": "api/key", "MAIL": "mail/key"}});
-        self.ok("adam", "PUT", "/v1/namespaces/shop/projects/web", project).await;
+        self.ok("adam", "PUT", "/v1/namespaces/shop/projects/web", project)
+            .await;
         let first = self.ask("DB").await;
         let body = self.approval(&first, "anna").await;
-        let grant = self.ok("anna", "POST", &format!("/v1/namespaces/shop/requests/{first}/approve"), body).await;
+        let grant = self
+            .ok(
+                "anna",
+                "POST",
+                &format!("/v1/namespaces/shop/requests/{first}/approve"),
+                body,
+            )
+            .await;
         self.grant = grant["id"].as_str().unwrap().to_owned();
         let run = json!({"names": ["DB"], "delivery": "env"});
-        let delivered = self.ok("scribe", "POST", "/v1/namespaces/shop/projects/web/runs", run).await;
+        let delivered = self
+            .ok(
+                "scribe",
+                "POST",
+                "/v1/namespaces/shop/projects/web/runs",
+                run,
+            )
+            .await;
         assert_eq!(delivered["values"]["DB"]["value_b64"], value_b64());
         self.run = delivered["run"].as_str().unwrap().to_owned();
         self.waiting = [self.ask("API").await, self.ask("MAIL").await];
@@ -113,7 +167,10 @@ impl Actors {
     async fn ask(&self, name: &str) -> String {
         let body = json!({"names": [name], "delivery": "env"});
         let target = "/v1/namespaces/shop/projects/web/runs";
-        let answer = self.world.call(self.key("scribe"), "POST", target, Some(&body)).await;
+        let answer = self
+            .world
+            .call(self.key("scribe"), "POST", target, Some(&body))
+            .await;
         assert_eq!(answer.status, 202, "{}", answer.text());
         answer.json()["request"].as_str().unwrap().to_owned()
     }
@@ -121,7 +178,8 @@ impl Actors {
     /// The signed yes of an approver, for a day.
     pub(crate) async fn approval(&self, id: &str, by: &str) -> Value {
         let target = format!("/v1/namespaces/shop/requests/{id}");
-        let request: AccessRequest = serde_json::from_value(self.ok(by, "GET", &target, Value::Null).await).unwrap();
+        let request: AccessRequest =
+            serde_json::from_value(self.ok(by, "GET", &target, Value::Null).await).unwrap();
         let from = self.world.now();
         let until = from.plus(procura_types::Duration::from_secs(86_400));
         let message = receipt_message(&grant_bytes(&GrantTerms {
@@ -154,7 +212,10 @@ impl Actors {
     async fn join(&mut self, name: &'static str, code: &Value, key: SigningKey) {
         let code = LinkCodeText::parse(code["code"].as_str().unwrap()).unwrap();
         let body = serde_json::to_vec(&join_body(&code, &key)).unwrap();
-        let answer = self.world.send(&crate::world::Sent::new("POST", "/v1/join", Some(&body))).await;
+        let answer = self
+            .world
+            .send(&crate::world::Sent::new("POST", "/v1/join", Some(&body)))
+            .await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         self.keys.insert(name, key);
     }

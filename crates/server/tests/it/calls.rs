@@ -26,7 +26,12 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    fn new(method: &'static str, template: &'static str, target: impl Into<String>, by: &'static str) -> Self {
+    fn new(
+        method: &'static str,
+        template: &'static str,
+        target: impl Into<String>,
+        by: &'static str,
+    ) -> Self {
         Self {
             method,
             template,
@@ -50,7 +55,12 @@ impl Case {
 
     fn bad_body(mut self, body: Value, code: &'static str, field: Option<&'static str>) -> Self {
         let target = self.target.clone();
-        self.bad.push(Bad { target, body: Some(body), code, field });
+        self.bad.push(Bad {
+            target,
+            body: Some(body),
+            code,
+            field,
+        });
         self
     }
 
@@ -58,7 +68,12 @@ impl Case {
     fn bad_target(mut self, from: &str, to: &str, field: &'static str) -> Self {
         let target = self.target.replacen(from, to, 1);
         assert_ne!(target, self.target, "{from}");
-        self.bad.push(Bad { target, body: self.body.clone(), code: "malformed", field: Some(field) });
+        self.bad.push(Bad {
+            target,
+            body: self.body.clone(),
+            code: "malformed",
+            field: Some(field),
+        });
         self
     }
 
@@ -72,13 +87,27 @@ impl Case {
 }
 
 /// Calls without a wrong actor: whoever has a device may make them.
-pub(crate) const OPEN: [&str; 4] =
-    ["GET /v1/namespaces", "POST /v1/sessions", "GET /v1/ledger/checkpoint", "GET /v1/ledger/consistency"];
+pub(crate) const OPEN: [&str; 4] = [
+    "GET /v1/namespaces",
+    "POST /v1/sessions",
+    "GET /v1/ledger/checkpoint",
+    "GET /v1/ledger/consistency",
+];
 /// Calls that read neither path parameters, nor a query, nor a body.
-pub(crate) const NO_INPUT: [&str; 5] =
-    ["GET /v1/namespaces", "GET /v1/operators", "GET /v1/ledger/checkpoint", "POST /v1/seal", "GET /v1/status"];
+pub(crate) const NO_INPUT: [&str; 5] = [
+    "GET /v1/namespaces",
+    "GET /v1/operators",
+    "GET /v1/ledger/checkpoint",
+    "POST /v1/seal",
+    "GET /v1/status",
+];
 
-fn c(method: &'static str, template: &'static str, target: impl Into<String>, by: &'static str) -> Case {
+fn c(
+    method: &'static str,
+    template: &'static str,
+    target: impl Into<String>,
+    by: &'static str,
+) -> Case {
     Case::new(method, template, target, by)
 }
 
@@ -89,8 +118,11 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
     let approval = actors.approval(first, "anna").await;
     let mut late = approval.clone();
     late["until"] = json!("tomorrow");
-    let entries = actors.ok("alice", "GET", "/v1/ledger/entries?limit=1", Value::Null).await;
-    let entry: Value = serde_json::from_str(entries["entries"][0]["entry"].as_str().unwrap()).unwrap();
+    let entries = actors
+        .ok("alice", "GET", "/v1/ledger/entries?limit=1", Value::Null)
+        .await;
+    let entry: Value =
+        serde_json::from_str(entries["entries"][0]["entry"].as_str().unwrap()).unwrap();
     let entry = entry["id"].as_str().unwrap().to_owned();
     vec![
         c("GET", "/v1/namespaces", "/v1/namespaces", "scribe"),
@@ -194,8 +226,8 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
         c("GET", "/v1/namespaces/{ns}/requests", format!("{NS}/requests?limit=1"), "anna")
             .refuses("scribe", "forbidden")
             .bad_target("limit=1", "after=x", "query"),
-        c("GET", "/v1/namespaces/{ns}/requests/{id}", format!("{NS}/requests/{first}"), "otto")
-            .refuses("scribe", "forbidden")
+        c("GET", "/v1/namespaces/{ns}/requests/{id}", format!("{NS}/requests/{first}"), "scribe")
+            .refuses("baker", "forbidden")
             .bad_target(first, &first.to_uppercase(), "request"),
         c("POST", "/v1/namespaces/{ns}/requests/{id}/approve", format!("{NS}/requests/{first}/approve"), "anna")
             .body(approval)

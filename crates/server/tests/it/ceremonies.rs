@@ -1,1 +1,190 @@
+//! Init, unseal and passphrase on the admin socket.
 
+use crate::actors::Actors;
+use crate::world::{PASSPHRASE, World, init_body};
+use procura_crypto::{SigningKey, SystemEntropy};
+use procura_types::Duration;
+use serde_json::{Value, json};
+
+fn root() -> SigningKey {
+    SigningKey::generate_p256(&SystemEntropy).unwrap()
+}
+
+#[tokio::test]
+async fn init_is_done_once_and_by_the_key_that_it_brings() {
+    let (world, key) = (World::empty(), root());
+    let post = async |body: &Value| world.admin("POST", "/admin/init", body).await;
+    let good = init_body(&key, PASSPHRASE);
+    let weak = init_body(&key, "elevenchars");
+    post(&weak)
+        .await
+        .expect("weak_passphrase", None, None, "weak");
+    let mut forged = good.clone();
+    forged["signature"] = init_body(&root(), PASSPHRASE)["signature"].clone();
+    post(&forged)
+        .await
+        .expect("signature_refused", None, None, "forged");
+    let ed25519 = init_body(
+        &SigningKey::generate_ed25519(&SystemEntropy).unwrap(),
+        PASSPHRASE,
+    );
+    post(&ed25519)
+        .await
+        .expect("signature_refused", None, None, "another algorithm");
+    for (change, field) in [
+        (json!({"owner": "Alice"}), Some("label")),
+        (json!({"passphrase": 7}), None),
+        (json!({"surprise": PASSPHRASE}), None),
+    ] {
+        let mut body = good.clone();
+        body.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
+        post(&body)
+            .await
+            .expect("invalid_json", None, field, &change.to_string());
+    }
+    for missing in ["passphrase", "owner", "root_key", "signature"] {
+        let mut body = good.clone();
+        body.as_object_mut().unwrap().remove(missing);
+        post(&body)
+            .await
+            .expect("invalid_json", None, Some(missing), missing);
+    }
+    let mut point = good.clone();
+    point["root_key"]["x"] = procura_types::encoding::b64url(&[1; 32]).into();
+    post(&point)
+        .await
+        .expect("malformed", None, Some("root_key"), "no point of the curve");
+    assert!(!world.home.path().join("installation.json").exists());
+
+    let answer = post(&good).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    post(&good)
+        .await
+        .expect("already_initialised", None, None, "again");
+    let namespaces = world.ok(&key, "GET", "/v1/namespaces", Value::Null).await;
+    assert_eq!(namespaces["namespaces"][0]["name"], "default");
+}
+
+#[tokio::test]
+async fn what_is_not_there_cannot_be_unsealed() {
+    let world = World::empty();
+    let unseal = world
+        .admin("POST", "/admin/unseal", &json!({"passphrase": PASSPHRASE}))
+        .await;
+    unseal.expect("not_initialised", None, None, "unseal");
+    let change = json!({"current": PASSPHRASE, "new": PASSPHRASE});
+    world
+        .admin("POST", "/admin/passphrase", &change)
+        .await
+        .expect("not_initialised", None, None, "passphrase");
+    let status = world.admin("GET", "/admin/status", &json!({})).await.json();
+    assert_eq!(
+        (&status["initialized"], &status["sealed"]),
+        (&json!(false), &json!(true))
+    );
+}
+
+#[test]
+fn each_wrong_passphrase_doubles_the_wait_up_to_a_minute() {
+    let waits: Vec<u64> = (1..=9)
+        .map(|wrong| procura_server::admin::penalty(wrong).as_secs())
+        .collect();
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    assert_eq!(
+        procura_server::admin::penalty(u32::MAX),
+        Duration::from_secs(60)
+    );
+}
+
+#[tokio::test]
+async fn wrong_passphrases_are_counted_slowed_and_recorded() {
+    let (world, key) = (World::empty(), root());
+    world.init(&key).await;
+    world.seal().await;
+    let unseal = async |passphrase: &str| {
+        world
+            .admin("POST", "/admin/unseal", &json!({"passphrase": passphrase}))
+            .await
+    };
+    let first = unseal("wrong passphrase one").await;
+    first.expect("wrong_passphrase", None, None, "one");
+    assert_eq!(first.headers["retry-after"], "1");
+    let before = std::time::Instant::now();
+    let second = unseal("wrong passphrase two").await;
+    second.expect("wrong_passphrase", None, None, "two");
+    assert_eq!(second.headers["retry-after"], "2");
+    assert!(
+        before.elapsed() >= std::time::Duration::from_secs(1),
+        "the second try did not wait"
+    );
+    assert_eq!(world.app.wrong_passphrases(), 2);
+    assert_eq!(unseal(PASSPHRASE).await.status, 204);
+    assert_eq!(world.app.wrong_passphrases(), 0);
+    // Unsealing what is open asks for nothing.
+    assert_eq!(unseal("whatever").await.status, 204);
+    let list = world
+        .ok(&key, "GET", "/v1/ledger/entries", Value::Null)
+        .await;
+    let actions: Vec<(Value, Value)> = list["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| serde_json::from_str::<Value>(row["entry"].as_str().unwrap()).unwrap())
+        .filter(|entry| entry["action"] == "installation.unseal")
+        .map(|entry| (entry["decision"].clone(), entry["reason"].clone()))
+        .collect();
+    // Newest first: opened, two wrong ones, opened by init.
+    let wrong = (json!("deny"), json!("wrong_passphrase"));
+    let opened = (json!("allow"), json!(null));
+    assert_eq!(actions, [opened.clone(), wrong.clone(), wrong, opened]);
+}
+
+#[tokio::test]
+async fn a_changed_passphrase_is_the_only_one() {
+    const NEW: &str = "canary passphrase 55aa";
+    let actors = Actors::new().await;
+    let world = &actors.world;
+    let change = async |current: &str, new: &str| {
+        world
+            .admin(
+                "POST",
+                "/admin/passphrase",
+                &json!({"current": current, "new": new}),
+            )
+            .await
+    };
+    change(PASSPHRASE, "short")
+        .await
+        .expect("weak_passphrase", None, None, "weak");
+    let changed = change(PASSPHRASE, NEW).await;
+    assert_eq!(changed.status, 204, "{}", changed.text());
+    // What was there can still be read, and what is written now as well.
+    let target = "/v1/namespaces/shop/secrets/db/password";
+    actors.ok("adam", "GET", target, Value::Null).await;
+    world.seal().await;
+    let old = world
+        .admin("POST", "/admin/unseal", &json!({"passphrase": PASSPHRASE}))
+        .await;
+    old.expect("wrong_passphrase", None, None, "the old one");
+    let new = world
+        .admin("POST", "/admin/unseal", &json!({"passphrase": NEW}))
+        .await;
+    assert_eq!(new.status, 204, "{}", new.text());
+    actors.ok("adam", "GET", target, Value::Null).await;
+    change(PASSPHRASE, NEW)
+        .await
+        .expect("wrong_passphrase", None, None, "the old one as current");
+}
+
+#[tokio::test]
+async fn sealing_twice_is_sealing_once() {
+    let (world, key) = (World::empty(), root());
+    world.init(&key).await;
+    let answer = world.call(&key, "POST", "/v1/seal", None).await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    world.seal().await;
+    world.unseal().await;
+    world.ok(&key, "GET", "/v1/namespaces", Value::Null).await;
+}

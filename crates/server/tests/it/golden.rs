@@ -3,7 +3,9 @@
 use std::path::Path;
 
 fn assert_checked_in(file: &str, yields: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(file);
     let checked_in = std::fs::read_to_string(&path).unwrap();
     assert!(
         checked_in == yields,
@@ -13,7 +15,10 @@ fn assert_checked_in(file: &str, yields: &str) {
 
 #[test]
 fn errors() {
-    assert_checked_in("spec/errors.md", &procura_server::problem::errors_markdown());
+    assert_checked_in(
+        "spec/errors.md",
+        &procura_server::problem::errors_markdown(),
+    );
 }
 
 #[test]

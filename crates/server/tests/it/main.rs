@@ -9,10 +9,10 @@
 )]
 
 mod actors;
-mod bodies;
 mod calls;
 mod ceremonies;
 mod golden;
+mod hung_up;
 mod joining;
 mod listeners;
 mod negative;
@@ -21,5 +21,4 @@ mod process;
 mod recorded;
 mod sessions;
 mod start;
-mod strangers;
 mod world;

@@ -78,18 +78,34 @@ impl Sent {
         };
         let signed = sign_request(&view, signer, now, &SystemEntropy).unwrap();
         let more = signed.headers.into_iter();
-        self.headers.extend(more.map(|(name, value)| (name.to_owned(), value)));
+        self.headers
+            .extend(more.map(|(name, value)| (name.to_owned(), value)));
         self
     }
 
     pub(crate) fn set(&mut self, name: &str, change: impl Fn(&str) -> String) {
-        let (_, value) = self.headers.iter_mut().find(|(found, _)| found == name).unwrap();
+        let (_, value) = self
+            .headers
+            .iter_mut()
+            .find(|(found, _)| found == name)
+            .unwrap();
         *value = change(value);
     }
 
     pub(crate) fn nonce(&self) -> String {
-        let (_, input) = self.headers.iter().find(|(name, _)| name == "signature-input").unwrap();
-        input.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+        let (_, input) = self
+            .headers
+            .iter()
+            .find(|(name, _)| name == "signature-input")
+            .unwrap();
+        input
+            .split("nonce=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap()
+            .to_owned()
     }
 }
 
@@ -112,19 +128,42 @@ impl Answer {
     /// The problem, if it has exactly the form of one (RFC 9457).
     pub(crate) fn problem(&self, what: &str) -> Problem {
         let text = self.text();
-        assert_eq!(self.headers["content-type"], "application/problem+json", "{what}: {text}");
+        assert_eq!(
+            self.headers["content-type"], "application/problem+json",
+            "{what}: {text}"
+        );
         assert_eq!(self.headers["cache-control"], "no-store", "{what}");
         let value = self.json();
-        let known = ["type", "title", "status", "detail", "code", "reason", "field", "request_id"];
+        let known = [
+            "type",
+            "title",
+            "status",
+            "detail",
+            "code",
+            "reason",
+            "field",
+            "request_id",
+        ];
         for key in value.as_object().unwrap().keys() {
             assert!(known.contains(&key.as_str()), "{what}: {key}");
         }
         let problem: Problem = serde_json::from_value(value).unwrap();
-        assert_eq!(problem.kind, format!("urn:procura:error:{}", problem.code), "{what}");
+        assert_eq!(
+            problem.kind,
+            format!("urn:procura:error:{}", problem.code),
+            "{what}"
+        );
         assert_eq!(problem.status, self.status.as_u16(), "{what}");
         let known = procura_server::problem::Code::ALL;
-        let code = known.iter().find(|code| code.as_str() == problem.code).unwrap();
-        assert_eq!((code.status(), code.title()), (self.status, problem.title.as_str()), "{what}");
+        let code = known
+            .iter()
+            .find(|code| code.as_str() == problem.code)
+            .unwrap();
+        assert_eq!(
+            (code.status(), code.title()),
+            (self.status, problem.title.as_str()),
+            "{what}"
+        );
         let id = &problem.request_id;
         assert!(id.len() == 36 && id.as_bytes()[14] == b'7', "{what}: {id}");
         assert!(!problem.detail.is_empty());
@@ -134,7 +173,11 @@ impl Answer {
     /// That it is this error, for this reason, at this field.
     pub(crate) fn expect(&self, code: &str, reason: Option<&str>, field: Option<&str>, what: &str) {
         let problem = self.problem(what);
-        let found = (problem.code.as_str(), problem.reason.as_deref(), problem.field.as_deref());
+        let found = (
+            problem.code.as_str(),
+            problem.reason.as_deref(),
+            problem.field.as_deref(),
+        );
         assert_eq!(found, (code, reason, field), "{what}: {}", problem.detail);
     }
 }
@@ -175,7 +218,9 @@ impl World {
     }
 
     pub(crate) async fn init(&self, key: &SigningKey) -> InitAnswer {
-        let answer = self.admin("POST", "/admin/init", &init_body(key, PASSPHRASE)).await;
+        let answer = self
+            .admin("POST", "/admin/init", &init_body(key, PASSPHRASE))
+            .await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         serde_json::from_value(answer.json()).unwrap()
     }
@@ -189,24 +234,54 @@ impl World {
         ask(self.router.clone(), sent, Some([127, 0, 0, 1].into())).await
     }
 
-    pub(crate) fn signed(&self, key: &SigningKey, method: &str, target: &str, body: Option<&[u8]>) -> Sent {
+    pub(crate) fn signed(
+        &self,
+        key: &SigningKey,
+        method: &str,
+        target: &str,
+        body: Option<&[u8]>,
+    ) -> Sent {
         Sent::new(method, target, body).signed(Signer::Device(key), self.now())
     }
 
-    pub(crate) async fn call(&self, key: &SigningKey, method: &str, target: &str, body: Option<&Value>) -> Answer {
+    pub(crate) async fn call(
+        &self,
+        key: &SigningKey,
+        method: &str,
+        target: &str,
+        body: Option<&Value>,
+    ) -> Answer {
         let body = body.map(|body| serde_json::to_vec(body).unwrap());
-        self.send(&self.signed(key, method, target, body.as_deref())).await
+        self.send(&self.signed(key, method, target, body.as_deref()))
+            .await
     }
 
     /// A call that has to succeed.
-    pub(crate) async fn ok(&self, key: &SigningKey, method: &str, target: &str, body: Value) -> Value {
+    pub(crate) async fn ok(
+        &self,
+        key: &SigningKey,
+        method: &str,
+        target: &str,
+        body: Value,
+    ) -> Value {
         let body = (!body.is_null()).then_some(body);
         let answer = self.call(key, method, target, body.as_ref()).await;
-        assert!(answer.status.is_success(), "{method} {target}: {}", answer.text());
+        assert!(
+            answer.status.is_success(),
+            "{method} {target}: {}",
+            answer.text()
+        );
         answer.json()
     }
 
-    pub(crate) async fn in_session(&self, session: &TestSession, counter: u64, method: &str, target: &str, body: Option<&Value>) -> Answer {
+    pub(crate) async fn in_session(
+        &self,
+        session: &TestSession,
+        counter: u64,
+        method: &str,
+        target: &str,
+        body: Option<&Value>,
+    ) -> Answer {
         let body = body.map(|body| serde_json::to_vec(body).unwrap());
         let signer = Signer::Session {
             id: &session.id,
@@ -222,7 +297,9 @@ impl World {
     }
 
     pub(crate) async fn unseal(&self) {
-        let answer = self.admin("POST", "/admin/unseal", &json!({"passphrase": PASSPHRASE})).await;
+        let answer = self
+            .admin("POST", "/admin/unseal", &json!({"passphrase": PASSPHRASE}))
+            .await;
         assert_eq!(answer.status, 204, "{}", answer.text());
     }
 }
@@ -244,7 +321,9 @@ pub(crate) fn init_body(key: &SigningKey, passphrase: &str) -> Value {
 }
 
 async fn ask(router: Router, sent: &Sent, peer: Option<std::net::IpAddr>) -> Answer {
-    let mut request = Request::builder().method(sent.method.as_str()).uri(&sent.target);
+    let mut request = Request::builder()
+        .method(sent.method.as_str())
+        .uri(&sent.target);
     for (name, value) in &sent.headers {
         request = request.header(name, value);
     }
@@ -261,7 +340,12 @@ async fn ask(router: Router, sent: &Sent, peer: Option<std::net::IpAddr>) -> Ans
         let text = answer.text();
         let value = procura_types::encoding::b64url(CANARY.as_bytes());
         for secret in [CANARY, &value, PASSPHRASE] {
-            assert!(!text.contains(secret), "{} {} tells a secret", sent.method, sent.target);
+            assert!(
+                !text.contains(secret),
+                "{} {} tells a secret",
+                sent.method,
+                sent.target
+            );
         }
     }
     answer

@@ -1,0 +1,121 @@
+//! Clients that go away, or never come to an end.
+
+use crate::world::{AUTHORITY, World};
+use axum::body::{Body, HttpBody};
+use bytes::Bytes;
+use http::Request;
+use procura_crypto::{SigningKey, SystemEntropy};
+use procura_server::serve::{LARGE_BODIES, MAX_BODY, SMALL_BODY};
+use procura_server::{Stage, admin, api};
+use serde_json::json;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tower::ServiceExt as _;
+
+async fn opened() -> World {
+    let world = World::empty();
+    world
+        .init(&SigningKey::generate_p256(&SystemEntropy).unwrap())
+        .await;
+    world
+}
+
+/// A body of which nothing comes.
+struct Never;
+
+impl HttpBody for Never {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}
+
+fn put(length: usize, body: Body) -> Request<Body> {
+    Request::put("/v1/namespaces/shop/secrets/x")
+        .header("host", AUTHORITY)
+        .header("content-length", length)
+        .body(body)
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_wrong_passphrase_counts_though_nobody_waits_for_the_answer() {
+    let world = opened().await;
+    world.seal().await;
+    let wrong = json!({"passphrase": "another passphrase"});
+    let unseal = world.admin("POST", "/admin/unseal", &wrong);
+    let gone = tokio::time::timeout(Duration::from_millis(5), unseal).await;
+    assert!(gone.is_err(), "the answer came before the client could go");
+    drop(world.app.ceremony.lock().await);
+    assert_eq!(world.app.wrong_passphrases(), 1);
+}
+
+#[tokio::test]
+async fn an_unseal_that_nobody_waits_for_leaves_no_key_behind_a_sealed_server() {
+    let world = opened().await;
+    world.seal().await;
+    let right = json!({"passphrase": crate::world::PASSPHRASE});
+    let unseal = world.admin("POST", "/admin/unseal", &right);
+    let gone = tokio::time::timeout(Duration::from_millis(5), unseal).await;
+    assert!(gone.is_err(), "the answer came before the client could go");
+    drop(world.app.ceremony.lock().await);
+    if let Stage::Sealed(store, _) = world.app.stage().as_ref() {
+        assert!(store.is_sealed(), "sealed it says, and keys are in memory");
+    }
+}
+
+#[tokio::test]
+async fn a_seal_that_nobody_waits_for_seals() {
+    let world = opened().await;
+    let gone = tokio::time::timeout(Duration::ZERO, admin::seal(&world.app)).await;
+    assert!(gone.is_err(), "it was done before the client could go");
+    match world.app.stage().as_ref() {
+        Stage::Sealed(store, _) => assert!(store.is_sealed(), "keys are in memory"),
+        _ => panic!("it did not begin"),
+    }
+}
+
+#[tokio::test]
+async fn strangers_cannot_fill_the_memory_with_large_bodies() {
+    let world = opened().await;
+    let router = api::router(Arc::clone(&world.app));
+    let mut held: Vec<_> = (0..LARGE_BODIES)
+        .map(|_| tokio::spawn(router.clone().oneshot(put(MAX_BODY, Body::new(Never)))))
+        .collect();
+    tokio::task::yield_now().await;
+    let length = SMALL_BODY + 1;
+    let whole = || put(length, Body::from(vec![b'x'; length]));
+    let mut next = Box::pin(router.clone().oneshot(whole()));
+    let waits = tokio::time::timeout(Duration::from_millis(100), next.as_mut()).await;
+    assert!(waits.is_err(), "one more large body was taken");
+    // Everybody else goes on.
+    let small = router.clone().oneshot(put(2, Body::from("{}"))).await;
+    assert_eq!(small.unwrap().status(), 401);
+    held.pop().unwrap().abort();
+    assert_eq!(next.await.unwrap().status(), 401);
+}
+
+#[tokio::test]
+async fn only_a_value_may_be_large() {
+    let world = opened().await;
+    let router = api::router(Arc::clone(&world.app));
+    for path in ["/v1/join", "/v1/sessions", "/v1/namespaces"] {
+        for length in [Some(SMALL_BODY + 1), None] {
+            let mut request = Request::post(path).header("host", AUTHORITY);
+            if let Some(length) = length {
+                request = request.header("content-length", length);
+            }
+            let body = Body::from(vec![b'x'; SMALL_BODY + 1]);
+            let answer = router.clone().oneshot(request.body(body).unwrap()).await;
+            assert_eq!(answer.unwrap().status(), 413, "{path}");
+        }
+    }
+}
