@@ -124,11 +124,17 @@ impl ReadFile for Dir {
 impl Verify {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let vkey: Vkey = match &self.key {
-            Some(key) => key
-                .trim()
-                .parse()
-                .map_err(|error| Failure::usage("--key").because(error))?,
-            None => checkpoint::vkey(&context.known()?)?,
+            Some(key) => key.trim().parse().map_err(|error| {
+                Failure::usage("--key")
+                    .because(error)
+                    .next("--key VKEY, the line that procura init printed")
+            })?,
+            None => {
+                let known = context.known().map_err(|failure| {
+                    failure.next("--key VKEY, the line that procura init printed")
+                })?;
+                checkpoint::vkey(&known)?
+            }
         };
         let after = match &self.after {
             Some(path) => Some(self.older(path, &vkey)?),

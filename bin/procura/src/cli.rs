@@ -6,7 +6,7 @@ use crate::{
     agent, audit, device, doctor, grant, init, join, key_agent, login, namespace, operator, output,
     project, reference, request, run, seal, secret, server, status,
 };
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use procura_types::{Namespace, exit};
 use std::path::PathBuf;
@@ -105,7 +105,8 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            tidy(&mut error);
             // Nothing better can be done when the terminal is gone.
             let _ = error.print();
             return match error.kind() {
@@ -121,6 +122,26 @@ pub(crate) fn main() -> ExitCode {
             output::failure(&failure, json);
             ExitCode::from(failure.exit())
         }
+    }
+}
+
+/// Takes out of a usage error what the person can do nothing with: commands
+/// that only the program itself types, and options that the environment set.
+fn tidy(error: &mut clap::Error) {
+    if let Some(ContextValue::Strings(commands)) = error.remove(ContextKind::ValidSubcommand) {
+        let typed = |name: &String| !name.starts_with("__");
+        let commands = commands.into_iter().filter(typed).collect();
+        error.insert(
+            ContextKind::ValidSubcommand,
+            ContextValue::Strings(commands),
+        );
+    }
+    if let Some(ContextValue::StyledStr(usage)) = error.remove(ContextKind::Usage) {
+        let mut usage = usage.to_string();
+        for set in [" --home <DIR>", " --server <URL>", " --namespace <NS>"] {
+            usage = usage.replace(set, "");
+        }
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(usage.into()));
     }
 }
 

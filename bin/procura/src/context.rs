@@ -155,11 +155,9 @@ impl Context {
             return Ok(());
         }
         if !terminal::is_there() {
-            return Err(
-                Failure::usage(format!("not done without a yes: {question}"))
-                    .because("there is no terminal to ask at")
-                    .next("the same command with --yes"),
-            );
+            return Err(Failure::usage("not done without a yes")
+                .because(format_args!("there is no terminal to ask at: {question}"))
+                .next("the same command with --yes"));
         }
         self.ask(question)
     }

@@ -155,9 +155,26 @@ fn advice(word: &str) -> Option<&'static str> {
     match word {
         "sealed" => Some("procura unseal, on the server's machine"),
         "timestamp_out_of_window" => Some("procura doctor, which compares the clocks"),
-        "unknown_agent" => Some("procura operator join CODE, with a code from a steward"),
+        "unknown_agent" | "revoked" => {
+            Some("procura --home DIR operator join CODE, with a code from a steward")
+        }
         "not_initialised" => Some("procura init"),
-        "code_refused" => Some("ask for a new link code"),
+        "code_refused" | "unknown_code" => {
+            Some("ask for a new link code: procura agent code LABEL, or procura operator code NAME")
+        }
+        "forbidden" => Some(
+            "procura operator roles NAME --role ROLE@NS, typed by a steward, gives the role that it takes",
+        ),
+        "not_found" => Some("check the name, and the namespace with -n NS"),
+        "already_exists" => Some("the command again with another name"),
+        "version_mismatch" => Some("procura secret history PATH, which shows the newest version"),
+        "wrong_passphrase" | "rate_limited" | "contended" | "verifier_unavailable" => {
+            Some("the command again, in a moment")
+        }
+        "ledger_unavailable" | "internal" => Some("procura status, and the server's log"),
+        "outcome_unknown" => Some("restart the server, and read again what was to be changed"),
+        "storage_full" => Some("make room on the server's disk"),
+        "damaged" => Some("procura status --deep, and a backup"),
         _ => None,
     }
 }

@@ -8,7 +8,16 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> Failure {
-    Failure::storage(format!("cannot {what} {}", path.display()), error)
+    let failure = Failure::storage(format!("cannot {what} {}", path.display()), error);
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            failure.next("the same as the user to whom it belongs, or with another --home")
+        }
+        ErrorKind::NotADirectory => failure.next("--home DIR, with a directory that can be made"),
+        ErrorKind::ReadOnlyFilesystem => failure.next("--home DIR, on a disk that can be written"),
+        ErrorKind::StorageFull => failure.next("make room on the disk"),
+        _ => failure,
+    }
 }
 
 /// The bytes of a file, or nothing when there is none.

@@ -98,7 +98,9 @@ impl Known {
             return Ok(None);
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-            Failure::config(format!("cannot read {}", path.display())).because(error)
+            Failure::config(format!("cannot use {}", path.display()))
+                .because(error)
+                .next("put it back from a backup, or join with another --home: procura operator join CODE")
         })
     }
 

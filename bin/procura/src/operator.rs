@@ -242,7 +242,11 @@ pub(crate) async fn read_code(typed: Option<String>) -> Result<LinkCodeText, Fai
             text
         }
     };
-    Ok(LinkCodeText::parse(&text)?)
+    LinkCodeText::parse(&text).map_err(|error| {
+        Failure::from(error).next(
+            "ask for a new link code: procura agent code LABEL, or procura operator code NAME",
+        )
+    })
 }
 
 async fn join(context: &Context, code: Option<String>) -> Result<(), Failure> {

@@ -72,6 +72,7 @@ pub(crate) fn unlock(home: &Home, passphrase: &Secret<String>) -> Result<Signing
             OpenError::Refused => {
                 Failure::refused("the passphrase does not open the operator's key")
                     .because(home.key_file().display())
+                    .next("the command again; nobody can recover a passphrase, but a steward can let another key join: procura operator code NAME")
             }
             other => damaged(home).because(other),
         })?;
@@ -148,6 +149,7 @@ fn read(home: &Home) -> Result<Option<KeyFile>, Failure> {
 
 fn damaged(home: &Home) -> Failure {
     Failure::config(format!("cannot use {}", home.key_file().display()))
+        .next("put it back from a backup, or join with another --home: procura operator join CODE")
 }
 
 fn missing(home: &Home) -> Failure {

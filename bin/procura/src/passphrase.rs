@@ -58,6 +58,7 @@ impl Passphrases {
     fn line(&self, fd: u32) -> Result<SecretBytes, Failure> {
         let failed = |error: std::io::Error| {
             Failure::storage(format!("cannot read file descriptor {fd}"), &error)
+                .next("--passphrase-fd 3 3< FILE")
         };
         let mut open = self.open.borrow_mut();
         let file = match open.as_mut() {

@@ -59,7 +59,11 @@ impl ServerFlags {
             self.config.as_deref(),
             std::env::vars(),
         )
-        .map_err(|error| Failure::config("the server's configuration").because(error))?;
+        .map_err(|error| {
+            Failure::config("the server's configuration")
+                .because(error)
+                .next("correct procura.toml, the variable, or --config FILE")
+        })?;
         if let Some(listen) = self.listen {
             config.listen = listen;
         }

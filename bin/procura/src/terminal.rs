@@ -146,6 +146,9 @@ mod tests {
         }
         assert!(line.take(b'\r').unwrap());
         assert!(line.0.expose() == b"abd");
-        assert_eq!(line.take(3).unwrap_err().exit(), 130);
+        assert_eq!(
+            line.take(3).unwrap_err().exit(),
+            procura_types::exit::INTERRUPTED
+        );
     }
 }

@@ -14,8 +14,8 @@ use crate::tiles::{Tiles, TilesError};
 use arc_swap::ArcSwapOption;
 use procura_crypto::sha256;
 use procura_ledger::{
-    Checkpoint, Frontier, Hash, HashTiles as _, LedgerError, NoteSigner, TileKind, TilePath,
-    TileWriter, Vkey, inclusion_proof, verify_inclusion,
+    Checkpoint, Frontier, Hash, HashTiles as _, LedgerError, NoteSigner, TileFile, TileKind,
+    TilePath, TileWriter, Vkey, inclusion_proof, verify_inclusion,
 };
 use procura_store::{Batch, CommitObserver, CommitView, Expected, Head, Row, Store, StoreError};
 use procura_types::{BatchId, Clock, Duration, Entropy, FieldTuple};
@@ -25,6 +25,8 @@ use tokio::sync::{Notify, watch};
 
 /// How long entries wait for their checkpoint.
 const EVERY: Duration = Duration::from_millis(200);
+/// Bytes of entries that wait in memory to be published.
+const FRESH_BYTES: usize = 16 * 1024 * 1024;
 /// Entries read from the log at once.
 const PAGE: usize = 4096;
 const KEY: &str = "published";
@@ -78,22 +80,58 @@ pub struct PublisherParts {
     pub entropy: Arc<dyn Entropy>,
 }
 
+/// Entries that were committed and are not published.
 struct Pending {
-    /// Entries that the publisher was told of, in order, from `next` on.
+    /// How long the log is.
     length: AtomicU64,
     wake: Notify,
+    fresh: Mutex<Fresh>,
+}
+
+/// The newest entries as they were committed, so that they need not be read back
+/// and opened. Beyond [`FRESH_BYTES`] they are dropped, and read back after all.
+#[derive(Default)]
+struct Fresh {
+    from: u64,
+    bytes: usize,
+    entries: Vec<Vec<u8>>,
+}
+
+impl Fresh {
+    fn push(&mut self, index: u64, entry: &[u8]) {
+        let next = self
+            .from
+            .saturating_add(u64::try_from(self.entries.len()).unwrap_or(u64::MAX));
+        if index != next || self.bytes > FRESH_BYTES {
+            *self = Self {
+                from: index,
+                ..Self::default()
+            };
+        }
+        self.bytes += entry.len();
+        self.entries.push(entry.to_vec());
+    }
+}
+
+impl Pending {
+    fn take(&self) -> Fresh {
+        std::mem::take(&mut *self.fresh.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl CommitObserver for Pending {
     fn committed(&self, commits: &[CommitView<'_>]) {
-        let last = commits
-            .iter()
-            .flat_map(CommitView::appended)
-            .filter(|appended| appended.log == LEDGER)
-            .map(|appended| appended.index)
-            .last();
-        if let Some(last) = last {
-            self.length.store(last + 1, Ordering::Release);
+        let mut length = None;
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        for appended in commits.iter().flat_map(CommitView::appended) {
+            if appended.log == LEDGER {
+                fresh.push(appended.index, appended.bytes);
+                length = Some(appended.index + 1);
+            }
+        }
+        drop(fresh);
+        if let Some(length) = length {
+            self.length.store(length, Ordering::Release);
             self.wake.notify_one();
         }
     }
@@ -119,6 +157,7 @@ impl Publisher {
         let pending = Arc::new(Pending {
             length: AtomicU64::new(0),
             wake: Notify::new(),
+            fresh: Mutex::default(),
         });
         parts
             .store
@@ -135,7 +174,7 @@ impl Publisher {
         let latest = Arc::new(ArcSwapOption::empty());
         let (changes, changed) = watch::channel(0);
         let first = worker
-            .publish(pending.length.load(Ordering::Acquire))
+            .publish(pending.length.load(Ordering::Acquire), Fresh::default())
             .await?;
         changes.send_replace(first.size);
         latest.store(Some(Arc::new(first)));
@@ -308,7 +347,7 @@ impl Worker {
     /// Writes all files anew from the store's log.
     fn rebuild(parts: &PublisherParts, size: u64) -> Result<TileWriter, PublisherError> {
         let mut writer = TileWriter::new();
-        push_log(&parts.store, &mut writer, None, size, |file| {
+        push_log(&parts.store, &mut writer, size, &mut |file| {
             Ok(parts.tiles.write(&file)?)
         })?;
         for file in writer.flush().files {
@@ -330,7 +369,7 @@ impl Worker {
             let length = pending.length.load(Ordering::Acquire);
             let mut failed = false;
             if length > self.signed {
-                let outcome = self.publish(length).await;
+                let outcome = self.publish(length, pending.take()).await;
                 let mut problem = problem.lock().unwrap_or_else(PoisonError::into_inner);
                 match outcome {
                     Ok(published) => {
@@ -385,15 +424,22 @@ impl Worker {
     }
 
     /// Takes the entries up to `length` in, stores (size, root), then signs.
-    async fn publish(&mut self, length: u64) -> Result<Published, PublisherError> {
-        let (tiles, frontier) = (self.parts.tiles.clone(), &mut self.frontier);
+    async fn publish(&mut self, length: u64, fresh: Fresh) -> Result<Published, PublisherError> {
+        let (tiles, writer) = (self.parts.tiles.clone(), &mut self.writer);
+        let mut write = |file| Ok(tiles.write(&file)?);
         push_log(
             &self.parts.store,
-            &mut self.writer,
-            Some(frontier),
-            length,
-            |file| Ok(tiles.write(&file)?),
+            writer,
+            fresh.from.min(length),
+            &mut write,
         )?;
+        for (index, entry) in (fresh.from..).zip(&fresh.entries) {
+            if index == writer.size() {
+                writer.push(entry)?;
+            }
+        }
+        push_log(&self.parts.store, writer, length, &mut write)?;
+        self.frontier = writer.frontier();
         let flush = self.writer.flush();
         for file in &flush.files {
             self.parts.tiles.write(file)?;
@@ -497,13 +543,13 @@ fn check_edge(tiles: &Tiles, size: u64, frontier: &Frontier) -> Result<(), Publi
     )?)
 }
 
-/// Feeds the log from where the writer stands up to `length`.
+/// Feeds the log from where the writer stands up to `length`, and writes the full
+/// files that come up.
 fn push_log(
     store: &Store,
     writer: &mut TileWriter,
-    mut frontier: Option<&mut Frontier>,
     length: u64,
-    mut write: impl FnMut(procura_ledger::TileFile) -> Result<(), PublisherError>,
+    write: &mut impl FnMut(TileFile) -> Result<(), PublisherError>,
 ) -> Result<(), PublisherError> {
     while writer.size() < length {
         let left = usize::try_from(length - writer.size())
@@ -517,14 +563,12 @@ fn push_log(
             });
         }
         for entry in entries {
-            let leaf = writer.push(entry.bytes.expose())?;
-            if let Some(frontier) = frontier.as_deref_mut() {
-                frontier.push(leaf);
-            }
+            writer.push(entry.bytes.expose())?;
         }
-        for file in writer.take_complete() {
-            write(file)?;
-        }
+        writer
+            .take_complete()
+            .into_iter()
+            .try_for_each(&mut *write)?;
     }
-    Ok(())
+    writer.take_complete().into_iter().try_for_each(write)
 }

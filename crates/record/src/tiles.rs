@@ -134,20 +134,26 @@ impl Tiles {
     fn put(&self, name: &Path, bytes: &[u8]) -> Result<(), TilesError> {
         let path = self.directory.join(name);
         let temporary = path.with_extension("new");
-        if let Some(parent) = path.parent() {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(parent)
-                .map_err(Self::error(parent))?;
-        }
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(Self::error(&temporary))?;
+        let open = || {
+            File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&temporary)
+        };
+        let opened = match (open(), path.parent()) {
+            (Err(error), Some(parent)) if error.kind() == std::io::ErrorKind::NotFound => {
+                DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(parent)
+                    .map_err(Self::error(parent))?;
+                open()
+            }
+            (opened, _) => opened,
+        };
+        let mut file = opened.map_err(Self::error(&temporary))?;
         file.write_all(bytes).map_err(Self::error(&temporary))?;
         fs::rename(&temporary, &path).map_err(Self::error(&path))
     }

@@ -104,7 +104,8 @@ pub async fn init(app: &App, request: InitRequest, trace: TraceId) -> Result<Ini
         return Err(SealError::Initialised.into());
     }
     let root_key = procura_crypto::PublicKey::from_jwk(&request.root_key).map_err(|error| {
-        Failure::new(Code::Malformed, "root_key: is no P-256 public key").because(error)
+        let malformed = procura_types::Malformed::new("root_key", "is no P-256 public key");
+        Failure::from(malformed).because(error)
     })?;
     let message = FieldTuple::new("procura.init.v1").bytes(root_key.thumbprint().as_bytes());
     if root_key.algorithm() != procura_crypto::SignatureAlgorithm::EcdsaP256Sha256

@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_errors_with_a_suggestion() {
-        let error = load("listen = \"127.0.0.1:1\"", &[])
+        let error = load("listens = \"127.0.0.1:1\"", &[])
             .unwrap_err()
             .to_string();
         assert!(error.contains("did you mean `listen`?"), "{error}");

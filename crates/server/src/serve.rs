@@ -18,7 +18,7 @@ use http_body_util::{BodyExt as _, Limited};
 use procura_policy::{Denied, Op, Permit, authorize};
 use procura_proof::Caller;
 use procura_record::{Origin, Refusal};
-use procura_types::{Timestamp, TraceId};
+use procura_types::{SecretBytes, Timestamp, TraceId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::net::IpAddr;
@@ -169,6 +169,29 @@ impl Context<'_> {
     }
 }
 
+/// Counts what is written to it.
+struct Length(usize);
+
+impl std::io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A body that is wiped with its last holder.
+struct Wiped(SecretBytes);
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose()
+    }
+}
+
 /// An answer.
 pub struct Reply {
     status: StatusCode,
@@ -189,6 +212,20 @@ impl Reply {
             status,
             content_type: "application/json",
             body: body.into(),
+        })
+    }
+
+    /// 200 with JSON that holds values. It is written into memory of its exact size,
+    /// since one that grows leaves copies behind, and wiped once it is sent.
+    pub fn secret<T: Serialize>(value: &T) -> Result<Self, Failure> {
+        let mut length = Length(0);
+        serde_json::to_writer(&mut length, value).map_err(Failure::internal)?;
+        let mut text = SecretBytes::new(Vec::with_capacity(length.0));
+        serde_json::to_writer(text.expose_mut(), value).map_err(Failure::internal)?;
+        Ok(Self {
+            status: StatusCode::OK,
+            content_type: "application/json",
+            body: Bytes::from_owner(Wiped(text)),
         })
     }
 

@@ -27,6 +27,9 @@ pub const CONFIG: u8 = 78;
 pub const CANNOT_EXECUTE: u8 = 126;
 /// `procura run`: the command was not found (POSIX XCU §2.8.2).
 pub const NOT_FOUND: u8 = 127;
+/// Ctrl-C ended a question at the terminal: 128 and the signal, as shells count.
+/// A hang-up or a termination gives 129 or 143.
+pub const INTERRUPTED: u8 = 130;
 /// The server does not start: the home cannot be used.
 pub const START_HOME: u8 = 80;
 /// The server does not start: another process uses the home.

@@ -39,7 +39,7 @@ fn without_a_terminal_only_yes_is_a_yes() {
         let ran = run(home.path(), args);
         assert_eq!(ran.code, 64, "{args:?}: {}", ran.err);
         let expected = format!(
-            "procura: not done without a yes: {question}: there is no terminal to ask at\n  next: the same command with --yes\n"
+            "procura: not done without a yes: there is no terminal to ask at: {question}\n  next: the same command with --yes\n"
         );
         assert_eq!(ran.err, expected, "{args:?}");
     }

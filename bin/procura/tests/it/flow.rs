@@ -3,6 +3,7 @@
 use crate::{procura, ran};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -469,5 +470,149 @@ fn an_entry_is_shown_and_proven_with_its_fields_as_stored() {
         (proof.id.to_string().as_str(), proof.entry.as_str()),
         (id, stored)
     );
+    cli.ok(&["logout"], b"");
+}
+
+#[test]
+fn refusals_say_why_and_what_to_type_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, second) = (dir.path().join("home"), dir.path().join("second"));
+    let (_server, cli) = installed(&home);
+    let refused = |cli: &Cli, args: &[&str], input: &[u8], words: &str, next: &str| {
+        let ran = cli.run(args, input);
+        assert_eq!(
+            (ran.code, ran.out.as_str()),
+            (77, ""),
+            "{args:?}: {}",
+            ran.err
+        );
+        assert!(ran.err.contains(words), "{args:?}: {}", ran.err);
+        assert!(
+            ran.err.contains(&format!("\n  next: {next}")),
+            "{args:?}: {}",
+            ran.err
+        );
+    };
+    let place = "check the name, and the namespace with -n NS";
+    refused(
+        &cli,
+        &["secret", "get", "a/none"],
+        b"",
+        "(not_found, ",
+        place,
+    );
+    refused(
+        &cli,
+        &["-n", "elsewhere", "secret", "list"],
+        b"",
+        "(not_found, ",
+        place,
+    );
+    let wrong = b"wrong horse battery\n";
+    refused(
+        &cli,
+        &["login", "--passphrase-fd", "0"],
+        wrong,
+        "the passphrase does not open the operator's key",
+        "the command again",
+    );
+
+    let code = cli.ok(
+        &["operator", "invite", "bob", "--role", "auditor@default"],
+        b"",
+    );
+    let bob = Cli {
+        home: second,
+        url: cli.url.clone(),
+    };
+    let join = ["operator", "join", code.trim(), "--passphrase-fd", "0"];
+    bob.ok(&join, PASSPHRASE);
+    let third = Cli {
+        home: dir.path().join("third"),
+        url: cli.url.clone(),
+    };
+    refused(
+        &third,
+        &join,
+        PASSPHRASE,
+        "was used already",
+        "ask for a new link code",
+    );
+    bob.ok(&["login", "--passphrase-fd", "0"], PASSPHRASE);
+    let role = "procura operator roles NAME --role ROLE@NS, typed by a steward";
+    refused(&bob, &["operator", "list"], b"", "(forbidden, ", role);
+    bob.ok(&["logout"], b"");
+
+    cli.ok(&["seal"], b"");
+    refused(
+        &cli,
+        &["secret", "list"],
+        b"",
+        "(sealed, ",
+        "procura unseal",
+    );
+    refused(
+        &cli,
+        &["unseal", "--passphrase-fd", "0"],
+        wrong,
+        "(wrong_passphrase, ",
+        "the command again, in a moment",
+    );
+    cli.ok(&["logout"], b"");
+}
+
+#[test]
+fn the_doctor_finds_a_server_well_and_a_file_open_to_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    let (server, cli) = installed(&home);
+    let port = server.url.rsplit_once(':').unwrap().1.to_owned();
+    let checks = |code: i32| -> Vec<serde_json::Value> {
+        let ran = cli.run(&["doctor", "--json"], b"");
+        assert_eq!(ran.code, code, "{}{}", ran.out, ran.err);
+        serde_json::from_str(&ran.out).unwrap()
+    };
+    let verdict = |checks: &[serde_json::Value], what: &str| {
+        let found = checks
+            .iter()
+            .find(|check| check["what"] == what)
+            .expect(what);
+        (
+            found["verdict"].as_str().unwrap().to_owned(),
+            found["found"].as_str().unwrap().to_owned(),
+        )
+    };
+    let well = checks(0);
+    for what in [
+        "modes",
+        "key",
+        "login",
+        "server",
+        "vault",
+        "clock",
+        "listener",
+        "admin socket",
+    ] {
+        assert_eq!(verdict(&well, what).0, "ok", "{well:?}");
+    }
+    assert_eq!(verdict(&well, "clock").1, "agrees with the server's");
+    assert!(
+        verdict(&well, "listener")
+            .1
+            .contains(&format!("127.0.0.1 port {port}"))
+    );
+
+    let key = home.join("operator/key.json");
+    let mode =
+        |mode| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o640);
+    let ill = checks(78);
+    let (found, words) = verdict(&ill, "modes");
+    assert_eq!(
+        (found.as_str(), words),
+        ("problem", format!("{} is open to others", key.display()))
+    );
+    mode(0o600);
+    checks(0);
     cli.ok(&["logout"], b"");
 }

@@ -1,7 +1,11 @@
 //! Nobody answers: 69, and the next command to type.
 
-use crate::{run, run_with_input};
+use crate::{ran, run, run_with_input};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
 
 /// An address on which nobody listens: taken, and given back.
 fn nobody() -> String {
@@ -122,4 +126,72 @@ fn commands_of_operators_need_a_home_that_knows_a_server() {
             "{args:?}"
         );
     }
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named_with_a_way_on() {
+    let home = tempfile::tempdir().unwrap();
+    let operator = home.path().join("operator");
+    std::fs::create_dir(&operator).unwrap();
+    for (file, command) in [("server.json", "status"), ("key.json", "login")] {
+        let path = operator.join(file);
+        std::fs::write(&path, "x").unwrap();
+        let ran = run(home.path(), &[command]);
+        let words = format!("procura: cannot use {}: ", path.display());
+        assert_eq!(ran.code, 78);
+        assert!(ran.err.starts_with(&words), "{}", ran.err);
+        assert!(
+            ran.err.contains("next: put it back from a backup"),
+            "{}",
+            ran.err
+        );
+    }
+
+    let ran = run(Path::new("/dev/null/home"), &["init"]);
+    assert_eq!(ran.code, 74);
+    assert!(ran.err.contains("next: --home DIR"), "{}", ran.err);
+}
+
+#[test]
+fn a_home_of_another_user_is_refused_with_a_way_on() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("operator")).unwrap();
+    let mode = |mode| std::fs::Permissions::from_mode(mode);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_procura"));
+    // Root may read everything.
+    if rustix::process::geteuid().is_root() {
+        command.uid(65_534).gid(65_534);
+    }
+    std::fs::set_permissions(home.path(), mode(0o000)).unwrap();
+    let ran = ran(command
+        .env_clear()
+        .env("PROCURA_HOME", home.path())
+        .args(["secret", "list"])
+        .output()
+        .unwrap());
+    std::fs::set_permissions(home.path(), mode(0o700)).unwrap();
+    assert_eq!(ran.code, 74);
+    assert!(ran.err.contains("Permission denied"), "{}", ran.err);
+    assert!(
+        ran.err
+            .contains("next: the same as the user to whom it belongs, or with another --home"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn what_nobody_types_is_not_offered() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = run(home.path(), &[]);
+    assert_eq!(ran.code, 64);
+    assert!(ran.err.contains("doctor, namespace"), "{}", ran.err);
+    assert!(!ran.err.contains("__"), "{}", ran.err);
+    // The home comes from the environment here.
+    let ran = run(home.path(), &["secret", "get"]);
+    assert!(
+        ran.err.contains("Usage: procura secret get <PATH>"),
+        "{}",
+        ran.err
+    );
 }

@@ -299,6 +299,12 @@ fn refusals_start_nothing_and_have_their_exit_codes() {
         );
         assert_eq!(line["exit"], expected);
     }
+    let refusing = host([Scripted::Refused(403, "forbidden")]);
+    let output = run(&refusing, &[], &command).output().unwrap();
+    assert_eq!(
+        text(&output.stderr),
+        "procura: the server says forbidden\n  next: procura project set PROJECT --agent LABEL -n NS, typed by an admin\n"
+    );
     let mut host = host([values(&[("A", b"1")])]);
     host.stop();
     let output = run(&host, &[], &command).output().unwrap();

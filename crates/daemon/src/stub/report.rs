@@ -69,15 +69,20 @@ impl Report<'_> {
 
     /// Something failed or was refused, and nothing was started.
     pub(super) fn failed(&mut self, error: &DaemonError) {
+        let next = next(error.code());
         if self.json {
             self.line(&serde_json::json!({
                 "event": "refused",
                 "code": error.code(),
                 "message": error.to_string(),
+                "next": next,
                 "exit": error.exit(),
             }));
         } else {
             let _ = writeln!(self.err, "procura: {error}");
+            if let Some(next) = next {
+                let _ = writeln!(self.err, "  next: {next}");
+            }
         }
     }
 
@@ -99,5 +104,27 @@ impl Report<'_> {
     fn line(&mut self, value: &serde_json::Value) {
         let _ = writeln!(self.out, "{value}");
         let _ = self.out.flush();
+    }
+}
+
+/// What helps against a refusal, where something typed does and the message
+/// does not say it already.
+fn next(code: &str) -> Option<&'static str> {
+    match code {
+        "not_found" | "forbidden" => {
+            Some("procura project set PROJECT --agent LABEL -n NS, typed by an admin")
+        }
+        "nothing_to_deliver" | "ambiguous_name" => {
+            Some("procura project set PROJECT --env NAME=PATH -n NS, typed by an admin")
+        }
+        "value_missing" => Some("procura secret put PATH -n NS, typed by an admin"),
+        "revoked" | "unknown_agent" => {
+            Some("procura join CODE, with a link code from an admin: procura agent code LABEL")
+        }
+        "timestamp_out_of_window" => Some("procura doctor, which compares the clocks"),
+        "unreachable" => Some("procura server, on the server's machine; then this again"),
+        "denied" | "expired" => Some("the same command again asks anew"),
+        "rate_limited" | "verifier_unavailable" => Some("the same command again, in a moment"),
+        _ => None,
     }
 }

@@ -1,11 +1,12 @@
 //! Checkpoints over the log: after restarts, with files gone or damaged, with a
 //! store that is not the one that was signed.
 
-use crate::world::{ID, World, tiles};
+use crate::world::{ID, World, admin_roles, tiles};
 use procura_ledger::{Checkpoint, HashTiles as _, inclusion_proof, leaf_hash, verify_inclusion};
-use procura_record::tables::LEDGER;
+use procura_record::tables::{LEDGER, ROLES};
 use procura_record::{Publisher, PublisherError};
 use procura_store::{FakeDisk, FakeFault};
+use procura_types::Role;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -208,6 +209,23 @@ async fn another_store_of_the_same_size_is_refused() {
         size
     );
     one.reopen().publisher(home.path()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_that_was_not_signed_is_refused() {
+    let (world, home) = (World::new().await, tempfile::tempdir().unwrap());
+    world.publisher(home.path()).await.unwrap().stop().await;
+    // A right given by hand: the row is whole, and no entry tells of it.
+    let roles = admin_roles(&[Role::Admin, Role::Approver]);
+    let mut batch = world.store().batch().unwrap();
+    ROLES.put(&mut batch, &roles.actor.to_string(), &roles);
+    world.store().commit(batch).await.unwrap();
+    let world = world.reopen();
+    let error = world.publisher(home.path()).await.err().unwrap();
+    assert!(
+        matches!(&error, PublisherError::RolledBack { what, .. } if what.contains("directory")),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -124,7 +124,7 @@ impl Endpoint for Deliver {
                 )
             })
             .collect();
-        Reply::json(&RunValues {
+        Reply::secret(&RunValues {
             run: op.deliver.run(),
             grant: RunDeliver::grant(recorded.permit().basis())?,
             values,

@@ -103,7 +103,7 @@ impl Endpoint for Read {
         };
         let path = recorded.op().path.clone();
         match released.into_iter().next() {
-            Some(value) => Reply::json::<Self::Answer>(&SecretValue {
+            Some(value) => Reply::secret::<Self::Answer>(&SecretValue {
                 path,
                 version: value.version,
                 value_b64: ValueB64::encode(value.value.expose()),

@@ -11,6 +11,7 @@
 mod actors;
 mod calls;
 mod ceremonies;
+mod configuration;
 mod golden;
 mod hung_up;
 mod joining;

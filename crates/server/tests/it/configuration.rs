@@ -1,0 +1,106 @@
+//! `procura.toml` and the environment: every key, and what is refused.
+
+use procura_server::{Config, ConfigError};
+use std::path::Path;
+
+fn load(text: Option<&str>, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let home = tempfile::tempdir().unwrap();
+    if let Some(text) = text {
+        std::fs::write(home.path().join("procura.toml"), text).unwrap();
+    }
+    let environment = environment
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    Config::load(home.path().to_owned(), None, environment)
+}
+
+/// A value of each key that differs from the default.
+fn another(key: &str) -> &'static str {
+    match key {
+        "listen" | "health_listen" => "\"127.0.0.1:1\"",
+        "danger_unlocked_memory" => "true",
+        "tls_cert" | "tls_key" | "passphrase_file" | "public_url" => "\"/some/thing\"",
+        _ => "77",
+    }
+}
+
+#[test]
+fn every_key_is_read_from_the_file_and_from_the_environment() {
+    let shape = |config: &Config| {
+        let home = config.home.display().to_string();
+        format!("{config:?}").replace(&home, "HOME")
+    };
+    for (key, _, documentation) in Config::KEYS {
+        assert!(!documentation.trim().is_empty(), "{key}");
+        let plain = shape(&load(None, &[]).unwrap());
+        let from_file = shape(&load(Some(&format!("{key} = {}", another(key))), &[]).unwrap());
+        assert_ne!(from_file, plain, "{key}");
+        let name = format!("PROCURA_{}", key.to_ascii_uppercase());
+        let bare = another(key).trim_matches('"');
+        for text in [another(key), bare] {
+            let from_environment = shape(&load(None, &[(&name, text)]).unwrap());
+            assert_eq!(from_environment, from_file, "{name}={text}");
+        }
+    }
+}
+
+#[test]
+fn values_of_another_type_are_refused_with_their_place() {
+    for text in [
+        "listen = \"nowhere\"",
+        "request_seconds = -1",
+        "max_connections = \"many\"",
+        "= 1",
+        "listen = ",
+    ] {
+        let error = load(Some(text), &[]).unwrap_err();
+        assert!(
+            matches!(&error, ConfigError::Parse { path, .. } if path.ends_with("procura.toml")),
+            "{error}"
+        );
+    }
+    for (name, text) in [
+        ("PROCURA_LISTEN", "nowhere"),
+        ("PROCURA_REQUEST_SECONDS", "soon"),
+        ("PROCURA_DANGER_UNLOCKED_MEMORY", "yes"),
+    ] {
+        let error = load(None, &[(name, text)]).unwrap_err();
+        assert!(
+            matches!(&error, ConfigError::Environment { name: found, .. } if found == name),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn unknown_keys_are_refused_and_variables_of_others_are_not_ours() {
+    let error = load(Some("listem = \"127.0.0.1:1\""), &[])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("did you mean `listen`?"), "{error}");
+    let error = load(None, &[("PROCURA_NOTHING_LIKE_IT", "1")]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "PROCURA_NOTHING_LIKE_IT: is no key of Procura"
+    );
+    let others = [
+        ("PROCURA_HOME", "/x"),
+        ("PROCURA_SERVER", "x"),
+        ("PATH", "/bin"),
+        ("procura_listen", "x"),
+    ];
+    load(None, &others).unwrap();
+}
+
+#[test]
+fn a_file_that_was_named_has_to_be_there() {
+    let home = tempfile::tempdir().unwrap();
+    let missing = home.path().join("missing.toml");
+    let named = |file: &Path| Config::load(home.path().to_owned(), Some(file), []);
+    let error = named(&missing).unwrap_err();
+    assert!(
+        matches!(&error, ConfigError::Read { path, .. } if *path == missing),
+        "{error}"
+    );
+    load(None, &[]).unwrap();
+}
