@@ -40,4 +40,4 @@ pub struct PublishedRow {
 /// The publisher's one row.
 pub const PUBLISHED: Table<String, PublishedRow> = Table::new("published", Kind::Ordinary);
 /// Which spool is in the ledger already.
-pub const SPOOLED: Table<String, String> = Table::new("spooled", Kind::Ordinary);
+pub const SPOOLED: Table<String, String> = Table::new("ledger-spool", Kind::Ordinary);

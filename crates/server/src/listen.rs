@@ -132,9 +132,9 @@ impl Listening {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            match stream.peer_cred() {
-                Ok(peer) if peer.uid() == own || peer.uid() == 0 => {}
-                _ => continue,
+            let peer = stream.peer_cred().ok().map(|peer| peer.uid());
+            if !admits(own, peer) {
+                continue;
             }
             let (router, stopping) = (router.clone(), self.stopping.clone());
             self.tracker
@@ -174,8 +174,25 @@ async fn connection<S>(
     }
 }
 
+/// Whether the admin socket of user `own` serves this user: its own and root, and
+/// nobody whom the kernel does not name.
+fn admits(own: u32, peer: Option<u32>) -> bool {
+    peer.is_some_and(|peer| peer == own || peer == 0)
+}
+
 /// Waits until the server stops.
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
     // A sender that is gone has stopped as well.
     let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::admits;
+
+    #[test]
+    fn the_admin_socket_serves_its_own_user_and_root() {
+        assert!(admits(1000, Some(1000)) && admits(1000, Some(0)) && admits(0, Some(0)));
+        assert!(!admits(1000, Some(1001)) && !admits(0, Some(1000)) && !admits(1000, None));
+    }
 }

@@ -39,9 +39,16 @@ impl Store {
                 return Ok(findings.0);
             }
         };
-        let sets = verify::check_sets(&barrier, &head, &*snapshot, &|| false, |_, damage| {
-            findings.0.extend(damage.map(|what| what.to_string()));
-        });
+        let sets = verify::check_sets(
+            &barrier,
+            &head,
+            &*snapshot,
+            &|| false,
+            |_| (),
+            |_, damage| {
+                findings.0.extend(damage.map(|what| what.to_string()));
+            },
+        );
         if let Err(error) = sets {
             findings.note(error)?;
         }

@@ -7,7 +7,7 @@ use crate::head::{Head, SetDigest};
 use crate::head_sealer::HeadSealer;
 use crate::key::KeyRange;
 use crate::{Barrier, Damage, StoreError};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,6 +28,9 @@ pub(crate) struct Verification {
 #[derive(Default)]
 struct State {
     tables: HashMap<Arc<str>, Result<(), StoreError>>,
+    /// The table that the pass is in. It goes in the order of names: a table
+    /// before it that was not told has no rows, rightly.
+    at: Option<Arc<str>>,
     /// The pass is over; tables that it did not name have no rows, rightly.
     over: Option<Result<(), StoreError>>,
 }
@@ -55,6 +58,9 @@ impl Verification {
         loop {
             if let Some(outcome) = state.tables.get(table) {
                 return outcome.clone();
+            }
+            if state.at.as_deref().is_some_and(|at| table < at) {
+                return Ok(());
             }
             if let Some(outcome) = &state.over {
                 return outcome.clone();
@@ -104,6 +110,11 @@ impl Verification {
         self.moved.notify_all();
     }
 
+    fn begun(&self, table: &Arc<str>) {
+        self.lock().at = Some(Arc::clone(table));
+        self.moved.notify_all();
+    }
+
     fn finish(&self, outcome: Result<(), StoreError>) {
         let mut state = self.lock();
         if state.over.is_none() {
@@ -123,12 +134,20 @@ impl Verification {
             let barrier = &sealer.barrier_arc();
             let head = open_head(barrier, &*snapshot)?;
             let stopped = || self.cancelled.load(Ordering::Acquire);
-            check_sets(barrier, &head, &*snapshot, &stopped, |table, damage| {
-                if let Some(what) = &damage {
-                    tracing::error!(%what, "the store is damaged");
-                }
-                self.table(table, damage.map_or(Ok(()), |what| Err(what.into())));
-            })
+            let begun = |table: &Arc<str>| self.begun(table);
+            check_sets(
+                barrier,
+                &head,
+                &*snapshot,
+                &stopped,
+                begun,
+                |table, damage| {
+                    if let Some(what) = &damage {
+                        tracing::error!(%what, "the store is damaged");
+                    }
+                    self.table(table, damage.map_or(Ok(()), |what| Err(what.into())));
+                },
+            )
         };
         self.finish(pass());
     }
@@ -144,27 +163,26 @@ pub(crate) fn open_head(barrier: &Barrier, snapshot: &dyn Snapshot) -> Result<He
 }
 
 /// Tells for each table, in the order of keys, whether its rows are those that
-/// the head vouches for.
+/// the head vouches for. `begun` hears of a table when its first row is seen and
+/// all tables before it were told.
 pub(crate) fn check_sets(
     barrier: &Barrier,
     head: &Head,
     snapshot: &dyn Snapshot,
     stopped: &dyn Fn() -> bool,
+    mut begun: impl FnMut(&Arc<str>),
     mut tell: impl FnMut(&Arc<str>, Option<Damage>),
 ) -> Result<(), StoreError> {
-    let mut missing: HashMap<Arc<str>, SetDigest> = head
+    // Tables that the head names and that no row was seen of yet.
+    let mut missing: BTreeMap<Arc<str>, SetDigest> = head
         .tables
         .iter()
         .map(|(name, table)| (Arc::clone(name), table.digest))
         .collect();
-    let mut current: Option<(Arc<str>, SetDigest)> = None;
-    let mut finish = |done: Option<(Arc<str>, SetDigest)>| {
-        if let Some((name, found)) = done {
-            let expected = missing.remove(&name).unwrap_or_default();
-            let damage = (found != expected).then(|| Damage::Table(Arc::clone(&name)));
-            tell(&name, damage);
-        }
+    let gone = |name: &Arc<str>, expected: SetDigest| {
+        (expected != SetDigest::default()).then(|| Damage::Table(Arc::clone(name)))
     };
+    let mut current: Option<(Arc<str>, SetDigest)> = None;
     let mut range = KeyRange::everything();
     loop {
         let page = snapshot.versions(&range, PAGE)?;
@@ -178,8 +196,19 @@ pub(crate) fn check_sets(
                     digest.add(barrier.element(key, *version));
                 }
                 _ => {
-                    finish(current.take());
-                    current = Some((key.table_name(), barrier.element(key, *version)));
+                    let name = key.table_name();
+                    if let Some((before, found)) = current.take() {
+                        let expected = missing.remove(&before).unwrap_or_default();
+                        let damage =
+                            (found != expected).then(|| Damage::Table(Arc::clone(&before)));
+                        tell(&before, damage);
+                    }
+                    let later = missing.split_off(&name);
+                    for (passed, expected) in std::mem::replace(&mut missing, later) {
+                        tell(&passed, gone(&passed, expected));
+                    }
+                    begun(&name);
+                    current = Some((name, barrier.element(key, *version)));
                 }
             }
         }
@@ -193,10 +222,15 @@ pub(crate) fn check_sets(
     if stopped() {
         return Err(StoreError::Sealed);
     }
-    finish(current.take());
+    if let Some((last, found)) = current {
+        let expected = missing.remove(&last).unwrap_or_default();
+        tell(
+            &last,
+            (found != expected).then(|| Damage::Table(Arc::clone(&last))),
+        );
+    }
     for (name, expected) in missing {
-        let gone = expected != SetDigest::default();
-        tell(&name, gone.then(|| Damage::Table(Arc::clone(&name))));
+        tell(&name, gone(&name, expected));
     }
     Ok(())
 }

@@ -316,3 +316,29 @@ impl Installation {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use procura_crypto::SystemEntropy;
+
+    #[test]
+    fn a_root_that_sealed_another_sentinel_is_refused() {
+        let (entropy, id) = (&SystemEntropy, InstallationId::from_bytes([1; 16]));
+        let passphrase = Secret::new("correct horse battery".to_owned());
+        let root = Root::generate(1, entropy).unwrap();
+        let keyring = Keyring::generate(entropy).unwrap();
+        let created = Timestamp::from_millis(0);
+        let made = Installation::describe(id, created, &root, &passphrase, &keyring, entropy);
+        let mut made = made.unwrap();
+        assert!(made.open_root(&passphrase).is_ok());
+        let key = root.derived("sentinel").unwrap();
+        let place = binding(&id, b"sentinel", 1, Purpose::Sentinel);
+        made.sentinel = seal(&key, 1, &place, entropy, b"another").unwrap();
+        let error = made.open_root(&passphrase).err().unwrap();
+        assert!(
+            matches!(&error, SealError::Damaged(what) if what == "the sentinel is another"),
+            "{error}"
+        );
+    }
+}

@@ -114,7 +114,11 @@ async fn a_session_that_the_server_forgot_is_replaced_once() {
         let client = client(&url, Some(authority.key.public().clone()), &clock);
         let client = SessionClient::new(client, Arc::<SigningKey>::clone(&device));
         match client.namespaces().await {
-            Ok(_) => assert!(passes),
+            Ok(_) => {
+                assert!(passes);
+                // Told, and no other one is started for it.
+                assert_eq!(client.session_number().await.unwrap(), 2);
+            }
             Err(error) => {
                 assert!(!passes);
                 assert!(error.is_refusal("session_unknown"), "{error}");

@@ -20,8 +20,9 @@ const SCHEMA: &str = "
                       installation BLOB NOT NULL, sentinel BLOB) STRICT;
     CREATE TABLE head(id INTEGER PRIMARY KEY CHECK (id = 1),
                       seq INTEGER NOT NULL, sealed BLOB) STRICT;
-    CREATE TABLE row(key BLOB PRIMARY KEY, version INTEGER NOT NULL,
-                     value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    -- not WITHOUT ROWID: values of 1 KiB in the tree of keys make it deep
+    CREATE TABLE row(key BLOB PRIMARY KEY NOT NULL, version INTEGER NOT NULL,
+                     value BLOB NOT NULL) STRICT;
     CREATE TABLE log(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
     -- id = number of the log << 48 | index
     CREATE TABLE entry(id INTEGER PRIMARY KEY, version INTEGER NOT NULL,
