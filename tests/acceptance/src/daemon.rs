@@ -67,8 +67,11 @@ impl Daemon {
     /// `procura …`, typed by a user of this host.
     #[must_use]
     pub fn procura(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program("procura"));
+        // What runs in the background of a script ignores SIGINT, and its children do.
+        let mut command = Command::new("/usr/bin/env");
         command
+            .arg("--default-signal=INT")
+            .arg(program("procura"))
             .args(arguments)
             .env("PROCURA_HOME", self.home())
             .env("PROCURA_SOCKET", self.socket());

@@ -38,8 +38,11 @@ fn values(pairs: &[(&'static str, &[u8])]) -> Scripted {
 
 /// `procura run` with these options and this command.
 fn run(host: &Host, options: &[&str], command: &[&str]) -> Command {
-    let mut run = Command::new(run_in_place());
-    run.arg(host.socket())
+    // What runs in the background of a script ignores SIGINT, and its children do.
+    let mut run = Command::new("/usr/bin/env");
+    run.arg("--default-signal=INT")
+        .arg(run_in_place())
+        .arg(host.socket())
         .arg(env!("CARGO_BIN_EXE_procurad"))
         .arg("shop")
         .args(options)
