@@ -6,7 +6,6 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 const PASSPHRASE: &[u8] = b"correct horse battery\n";
 
@@ -251,18 +250,9 @@ fn an_installation_put_back_from_a_copy_is_refused_until_accepted() {
     for value in [&b"two"[..], b"three", b"four"] {
         cli.ok(&["secret", "put", "a/b"], value);
     }
-    let checkpoint = home.join("operator/checkpoint");
-    // As if it had been looked at an hour ago.
-    let age = || {
-        let file = std::fs::File::options()
-            .write(true)
-            .open(&checkpoint)
-            .unwrap();
-        let now = file.metadata().unwrap().modified().unwrap();
-        file.set_modified(now - Duration::from_secs(3600)).unwrap();
-    };
-    age();
-    cli.ok(&["secret", "list"], b"");
+    // An export waits for the checkpoint that covers all of it, and it is remembered.
+    let record = tempfile::tempdir().unwrap();
+    cli.ok(&["audit", "export", record.path().to_str().unwrap()], b"");
     drop(server);
 
     for entry in std::fs::read_dir(&home).unwrap() {
@@ -280,7 +270,6 @@ fn an_installation_put_back_from_a_copy_is_refused_until_accepted() {
         ..cli
     };
     cli.ok(&["unseal", "--passphrase-fd", "0"], PASSPHRASE);
-    age();
     let refused = cli.run(&["secret", "get", "a/b"], b"");
     assert_eq!((refused.code, refused.out.as_str()), (77, ""));
     assert!(
@@ -298,7 +287,6 @@ fn an_installation_put_back_from_a_copy_is_refused_until_accepted() {
 
     let accepted = cli.ok(&["--danger-accept-rollback", "secret", "get", "a/b"], b"");
     assert_eq!(accepted, "one");
-    age();
     assert_eq!(cli.ok(&["secret", "get", "a/b"], b""), "one");
     cli.ok(&["logout"], b"");
 }

@@ -158,8 +158,8 @@ fn limits_directory_and_session_are_the_commands_own() {
     let host = host([values(&[("A", b"1")])]);
     let place = tempfile::tempdir().unwrap();
     let shown = "ulimit -Sc; pwd -P; cut -d' ' -f5,6 /proc/self/stat; grep -E '^Sig(Blk|Ign)' /proc/self/status";
-    let mine = Command::new("sh")
-        .args(["-c", shown])
+    let mine = Command::new("/usr/bin/env")
+        .args(["--default-signal=INT", "sh", "-c", shown])
         .current_dir(place.path())
         .output()
         .unwrap();
