@@ -1,13 +1,12 @@
 //! The server under test: the released program, on a home made for it.
 
-use crate::clock::SystemClock;
 use crate::connection::Connection;
 use crate::load::SECRETS;
 use crate::process::Running;
 use crate::prover::Prover;
 use crate::values::{self, NAMESPACE, Values};
 use crate::{Outcome, report};
-use procura_client::{Client, ClientOptions, SessionClient};
+use procura_client::{Client, ClientOptions, SessionClient, SystemClock};
 use procura_crypto::{MacKey, PublicKey, SigningKey, SystemEntropy};
 use procura_proof::RequestView;
 use procura_proof::sign::{Signer, sign_request};
@@ -16,6 +15,7 @@ use procura_types::{Clock as _, Entropy as _, Joins, LinkCodeText};
 use std::cell::Cell;
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
@@ -86,6 +86,7 @@ impl Installation {
         self.server.stop()?;
         let passphrase = self.folder.path().join("passphrase");
         std::fs::write(&passphrase, PASSPHRASE)?;
+        std::fs::set_permissions(&passphrase, std::fs::Permissions::from_mode(0o600))?;
         let (server, url, took) = start(&self.program, self.folder.path(), Some(&passphrase))?;
         self.server = server;
         self.url = url;

@@ -1,13 +1,13 @@
 //! The load generator: one thread, so many connections, each with one request
 //! under way. It checks every answer.
 
-use crate::clock::SystemClock;
 use crate::connection::{Answer, Connection};
 use crate::histogram::Histogram;
 use crate::process;
 use crate::prover::{Draft, Prover};
 use crate::values::{self, Values};
 use crate::{Outcome, bare};
+use procura_client::SystemClock;
 use procura_types::Clock as _;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

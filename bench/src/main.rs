@@ -5,7 +5,6 @@
 //! `docs/benchmarks.md` for what each figure means.
 
 mod bare;
-mod clock;
 mod connection;
 mod floors;
 mod histogram;

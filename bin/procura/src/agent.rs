@@ -13,6 +13,9 @@ use std::collections::HashSet;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make an agent, and print a code with which its machine joins
+    ///
+    /// With --json the agent is printed and no code: `procura agent code` makes
+    /// one.
     #[command(
         after_help = "Examples:\n  procura agent add scribe\n  procura agent add task-1 --parent scribe"
     )]

@@ -2,6 +2,7 @@
 
 use crate::audit_export::{self, Export};
 use crate::checkpoint;
+use crate::cli::whole;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::files;
@@ -80,7 +81,7 @@ pub(crate) struct List {
     #[arg(long)]
     everywhere: bool,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = PAGE, value_parser = whole::<u32>)]
     limit: u32,
 }
 
@@ -140,6 +141,12 @@ impl Verify {
             Some(path) => Some(self.older(path, &vkey)?),
             None => None,
         };
+        // A mistyped name must not read like a record that was tampered with.
+        std::fs::read_dir(&self.dir).map_err(|error| {
+            Failure::usage(format!("cannot read {}", self.dir.display()))
+                .because(error)
+                .next("procura audit verify DIR, with what procura audit export DIR wrote")
+        })?;
         match verify_export(&Dir(self.dir.clone()), &vkey, after.as_ref()) {
             Ok(report) => {
                 if context.json {

@@ -36,7 +36,11 @@ pub(crate) async fn run(export: Export, context: &Context) -> Result<(), Failure
     let server = context.operator().await?;
     let note = checkpoint::text(server.checkpoint().await?)?;
     let head = checkpoint::accept(context, &known, &server, &note).await?;
-    files::private_dir(&export.dir)?;
+    // The home's own advice, another --home, does not help here.
+    let elsewhere = |failure: Failure| {
+        failure.next("procura audit export DIR, with a directory that can be written")
+    };
+    files::private_dir(&export.dir).map_err(elsewhere)?;
     let watched = std::io::stderr().is_terminal();
     let (mut fetched, mut kept) = (0u64, 0u64);
     for path in layout(head.size) {
@@ -49,16 +53,16 @@ pub(crate) async fn run(export: Export, context: &Context) -> Result<(), Failure
         }
         let bytes = server.tile(&name).await?;
         if let Some(dir) = file.parent() {
-            files::private_dir(dir)?;
+            files::private_dir(dir).map_err(elsewhere)?;
         }
-        files::replace(&file, &bytes)?;
+        files::replace(&file, &bytes).map_err(elsewhere)?;
         fetched += 1;
         if watched && fetched.is_multiple_of(64) {
             output::say(format!("{fetched} files fetched"));
         }
     }
     // Last: a directory with a checkpoint has all that it signs.
-    files::replace(&export.dir.join("checkpoint"), note.as_bytes())?;
+    files::replace(&export.dir.join("checkpoint"), note.as_bytes()).map_err(elsewhere)?;
     if context.json {
         return output::json(&Exported {
             origin: head.origin,

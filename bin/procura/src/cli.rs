@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use procura_types::{Namespace, exit};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 /// Lets AI agents act with your authority without holding your keys.
 #[derive(Debug, Parser)]
@@ -54,7 +55,7 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Read passphrases from this file descriptor, one a line, and ask for none
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = whole::<u32>)]
     pub(crate) passphrase_fd: Option<u32>,
     /// Do not ask before what cannot be undone
     #[arg(long, global = true)]
@@ -107,12 +108,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(mut error) => {
             tidy(&mut error);
-            // Nothing better can be done when the terminal is gone.
-            let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                _ => ExitCode::from(exit::USAGE),
-            };
+            return not_parsed(&error);
         }
     };
     let json = cli.global.json;
@@ -125,8 +121,49 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// Shows the help that was asked for, or says what was typed wrongly.
+fn not_parsed(error: &clap::Error) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        // Nothing better can be done when the terminal is gone, here and below.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    // What follows `--` belongs to the command that is to be run.
+    let json = std::env::args_os()
+        .take_while(|word| word != "--")
+        .any(|word| word == "--json");
+    if json {
+        output::failure(&misuse(error), true);
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(exit::USAGE)
+}
+
+/// A usage error as a failure: its first paragraph says what is wrong, and its
+/// usage what to type.
+fn misuse(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let what = match error.kind() {
+        // Its first paragraph is what the command is for.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "the command is not complete".into(),
+        _ => {
+            let first = text.split("\n\n").next().unwrap_or_default();
+            let words: Vec<&str> = first.split_whitespace().collect();
+            words.join(" ").trim_start_matches("error: ").to_owned()
+        }
+    };
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
+    Failure::usage(what).next(usage.unwrap_or("the same command with --help"))
+}
+
 /// Takes out of a usage error what the person can do nothing with: commands
 /// that only the program itself types, and options that the environment set.
+/// What was typed where it cannot be is not repeated, for it may be a secret
+/// that was meant for somewhere else, and what is said here ends up in logs.
 fn tidy(error: &mut clap::Error) {
     if let Some(ContextValue::Strings(commands)) = error.remove(ContextKind::ValidSubcommand) {
         let typed = |name: &String| !name.starts_with("__");
@@ -143,6 +180,23 @@ fn tidy(error: &mut clap::Error) {
         }
         error.insert(ContextKind::Usage, ContextValue::StyledStr(usage.into()));
     }
+    let typed = |error: &clap::Error, kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => !text.is_empty() && !text.starts_with('-'),
+        _ => false,
+    };
+    let hidden = || ContextValue::String("…".to_owned());
+    if typed(error, ContextKind::InvalidValue) {
+        error.insert(ContextKind::InvalidValue, hidden());
+    }
+    if error.kind() == ErrorKind::UnknownArgument && typed(error, ContextKind::InvalidArg) {
+        error.insert(ContextKind::InvalidArg, hidden());
+    }
+}
+
+/// A whole number as typed. The words of the standard library's parser are
+/// about digits, not about what is accepted.
+pub(crate) fn whole<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse().map_err(|_| "is not a whole number, such as 3")
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {

@@ -2,13 +2,14 @@
 
 use crate::checkpoint;
 use crate::cli::Global;
-use crate::clock::SystemClock;
 use crate::failure::Failure;
 use crate::home::{Home, Known};
 use crate::key_agent::AgentSigner;
 use crate::passphrase::Passphrases;
 use crate::{files, operator_key, output, terminal};
-use procura_client::{AdminClient, Client, ClientOptions, RequestSigner, SessionClient};
+use procura_client::{
+    AdminClient, Client, ClientOptions, RequestSigner, SessionClient, SystemClock,
+};
 use procura_crypto::{SigningKey, SystemEntropy};
 use procura_types::{Clock as _, Duration, Entropy, Namespace, Timestamp};
 use std::path::PathBuf;

@@ -9,12 +9,13 @@ use crate::output::{self, Table};
 use crate::run::Socket;
 use clap::Args;
 use procura_daemon::socket::client::DaemonClient;
+use procura_server::{Config, check_private_file};
 use procura_types::{Duration, Timestamp};
 use rustix::process::geteuid;
 use serde::Serialize;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Check the clock, the modes of files, and who listens where
 #[derive(Debug, Args)]
@@ -22,6 +23,9 @@ use std::path::Path;
 pub(crate) struct Doctor {
     #[command(flatten)]
     socket: Socket,
+    /// The server's configuration [default: procura.toml of the home]
+    #[arg(long, env = "PROCURA_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -79,6 +83,7 @@ impl Doctor {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let mut checks = Checks(Vec::new());
         modes(&mut checks, context.home.dir());
+        secrets(&mut checks, context.home.dir(), self.config.as_deref());
         key(&mut checks, context);
         server(&mut checks, context).await;
         admin(&mut checks, context);
@@ -201,6 +206,40 @@ fn modes(checks: &mut Checks, home: &Path) {
                 format!("{first}{more}"),
                 format!("chmod -R go= {}", home.display()),
             );
+        }
+    }
+}
+
+/// The files with secrets that the configuration of a server in this home names. They
+/// may lie outside of it; the server does not start when others can read them.
+fn secrets(checks: &mut Checks, home: &Path, file: Option<&Path>) {
+    let config = match Config::load(home.to_owned(), file, std::env::vars()) {
+        Ok(config) => config,
+        Err(error) => {
+            return checks.problem(
+                "configuration",
+                error.to_string(),
+                "correct procura.toml, or the variable",
+            );
+        }
+    };
+    // Whoever owns the home is the user of its server.
+    let own = home
+        .metadata()
+        .map_or_else(|_| geteuid().as_raw(), |home| home.uid());
+    for (key, path) in [
+        ("passphrase_file", &config.passphrase_file),
+        ("tls_key", &config.tls_key),
+    ] {
+        let Some(path) = path else { continue };
+        match check_private_file(path, own) {
+            Ok(()) => checks.ok(key, format!("{} is the server's alone", path.display())),
+            Err(error) => {
+                let next = error
+                    .remedy()
+                    .unwrap_or_else(|| format!("correct {key} in procura.toml"));
+                checks.problem(key, error.to_string(), next);
+            }
         }
     }
 }

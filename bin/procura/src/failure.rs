@@ -125,7 +125,7 @@ impl From<ClientError> for Failure {
                 let failure = Self::new(code, "the server refused")
                     .because(format_args!("{} ({word}, request {})", problem.detail, problem.request_id));
                 Self {
-                    next: advice(word).map(str::to_owned),
+                    next: role_wanted(&problem).or_else(|| advice(word).map(str::to_owned)),
                     problem: Some(problem),
                     ..failure
                 }
@@ -150,6 +150,18 @@ impl From<ClientError> for Failure {
     }
 }
 
+/// Who may do what was forbidden, where the server says which role it takes.
+fn role_wanted(problem: &Problem) -> Option<String> {
+    let role = problem.roles.first()?;
+    let wanted = problem.namespace.as_ref().map_or_else(
+        || role.to_string(),
+        |namespace| format!("{role}@{namespace}"),
+    );
+    Some(format!(
+        "the command again by an operator who is {wanted}; a steward makes one with procura operator roles NAME --role {wanted}, and --role for each that NAME keeps"
+    ))
+}
+
 /// What helps against a refusal, where something typed does.
 fn advice(word: &str) -> Option<&'static str> {
     match word {
@@ -172,7 +184,9 @@ fn advice(word: &str) -> Option<&'static str> {
             Some("the command again, in a moment")
         }
         "ledger_unavailable" | "internal" => Some("procura status, and the server's log"),
-        "outcome_unknown" => Some("restart the server, and read again what was to be changed"),
+        "outcome_unknown" => {
+            Some("read again what was to be changed; if that fails too, restart the server")
+        }
         "storage_full" => Some("make room on the server's disk"),
         "damaged" => Some("procura status --deep, and a backup"),
         _ => None,

@@ -1,5 +1,6 @@
 //! `join`: this machine becomes one of an agent's.
 
+use crate::cli::whole;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::operator::read_code;
@@ -19,7 +20,7 @@ pub(crate) struct Join {
     /// The link code; without it, it is asked for or read from a pipe
     code: Option<String>,
     /// The user who may use the device, by number; for root
-    #[arg(long, value_name = "UID")]
+    #[arg(long, value_name = "UID", value_parser = whole::<u32>)]
     uid: Option<u32>,
     #[command(flatten)]
     socket: Socket,

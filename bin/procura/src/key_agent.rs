@@ -7,11 +7,10 @@
 //! and answers on a socket that only the same user can use. One line of JSON
 //! asks, one answers.
 
-use crate::clock::SystemClock;
 use crate::failure::Failure;
 use crate::home::Home;
 use clap::Args;
-use procura_client::{RequestSigner, SignerError};
+use procura_client::{RequestSigner, SignerError, SystemClock};
 use procura_crypto::{PublicKey, SigningKey};
 use procura_types::wire::PublicJwk;
 use procura_types::{Clock as _, Duration, Secret, Timestamp, encoding};

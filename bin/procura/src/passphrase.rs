@@ -32,7 +32,7 @@ impl Passphrases {
     /// One passphrase.
     pub(crate) async fn ask(&self, question: &str) -> Result<Secret<String>, Failure> {
         let bytes = match self.fd {
-            Some(fd) => self.line(fd)?,
+            Some(fd) => self.line(fd, question)?,
             None => terminal::hidden(&format!("{question}: ")).await?,
         };
         text(bytes)
@@ -46,6 +46,13 @@ impl Passphrases {
                 "a new passphrase has at least 12 characters",
             ));
         }
+        // No terminal gives them to a question, and a file with the line ends of
+        // another system hides one.
+        if first.expose().chars().any(char::is_control) {
+            return Err(Failure::usage(
+                "a new passphrase has no control characters, such as a carriage return",
+            ));
+        }
         if self.fd.is_none() {
             let again = self.ask("The same once more").await?;
             if first != again {
@@ -55,7 +62,7 @@ impl Passphrases {
         Ok(first)
     }
 
-    fn line(&self, fd: u32) -> Result<SecretBytes, Failure> {
+    fn line(&self, fd: u32, question: &str) -> Result<SecretBytes, Failure> {
         let failed = |error: std::io::Error| {
             Failure::storage(format!("cannot read file descriptor {fd}"), &error)
                 .next("--passphrase-fd 3 3< FILE")
@@ -68,7 +75,18 @@ impl Passphrases {
         let mut line = Secret::new(Vec::with_capacity(LONGEST));
         let mut byte = [0u8; 1];
         // One byte at a time: what follows the newline is not ours to take.
-        while file.read(&mut byte).map_err(failed)? == 1 && byte != *b"\n" {
+        loop {
+            let end = file.read(&mut byte).map_err(failed)? == 0;
+            if end && line.expose().is_empty() {
+                return Err(Failure::usage(format!(
+                    "file descriptor {fd} has no passphrase for this"
+                ))
+                .because(question)
+                .next("all that are asked for, one a line"));
+            }
+            if end || byte == *b"\n" {
+                break;
+            }
             if line.expose().len() == LONGEST {
                 return Err(Failure::usage("the passphrase is longer than 1024 bytes"));
             }

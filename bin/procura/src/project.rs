@@ -117,11 +117,35 @@ impl Set {
             Err(error) if error.is_refusal("not_found") => None,
             Err(error) => return Err(error.into()),
         };
+        self.removes_what_is_there(before.as_ref())?;
         let put = self.apply(before);
         let project = server
             .put_project(&context.namespace, &self.name, &put)
             .await?;
         show(context, &project)
+    }
+
+    /// A permission that somebody meant to take away must not stay for a typing
+    /// error that nobody sees.
+    fn removes_what_is_there(&self, before: Option<&Project>) -> Result<(), Failure> {
+        let agent = self
+            .remove_agent
+            .iter()
+            .find(|label| !before.is_some_and(|project| project.agents.contains(label)));
+        let name = self
+            .remove_env
+            .iter()
+            .find(|name| !before.is_some_and(|project| project.env.contains_key(*name)));
+        let (what, which) = match (agent, name) {
+            (Some(label), _) => ("agent", label.as_str()),
+            (None, Some(name)) => ("name", name.as_str()),
+            (None, None) => return Ok(()),
+        };
+        Err(Failure::usage(format!(
+            "nothing was changed: the project {} has no {what} {which}",
+            self.name
+        ))
+        .next(format!("procura project show {}", self.name)))
     }
 
     /// The project after the change.

@@ -4,7 +4,7 @@
 use crate::cli::Cli;
 use crate::failure::Failure;
 use crate::output;
-use clap::{Arg, Args, Command, CommandFactory as _, ValueEnum};
+use clap::{Arg, ArgAction, Args, Command, CommandFactory as _, ValueEnum};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -85,10 +85,10 @@ fn about(command: &Command) -> String {
 /// The way to type it: `procura secret put [OPTIONS] <PATH>`.
 fn usage(command: &Command, name: &str) -> String {
     let mut text = name.to_owned();
-    if command
-        .get_opts()
-        .any(|arg| !arg.is_global_set() && !arg.is_hide_set())
-    {
+    let is_listed = |arg: &&Arg| {
+        !arg.is_positional() && !arg.is_global_set() && !arg.is_hide_set() && arg.get_id() != "help"
+    };
+    if command.get_arguments().any(|arg| is_listed(&arg)) {
         text.push_str(" [OPTIONS]");
     }
     for arg in command.get_positionals() {
@@ -121,7 +121,11 @@ fn positional(arg: &Arg) -> String {
 }
 
 fn option(out: &mut String, arg: &Arg) {
-    if matches!(arg.get_id().as_str(), "help" | "version") {
+    // Every command has these. An option that is merely named so is another.
+    if matches!(
+        arg.get_action(),
+        ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
+    ) {
         return;
     }
     let mut name = match (arg.get_short(), arg.get_long()) {

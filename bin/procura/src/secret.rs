@@ -1,5 +1,6 @@
 //! `secret`: versioned values at paths. No value is ever an argument.
 
+use crate::cli::whole;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Table};
@@ -39,7 +40,7 @@ pub(crate) enum Command {
         /// The secret
         path: SecretPath,
         /// Only this version
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = whole::<u64>)]
         version: Option<u64>,
     },
     /// Destroy a secret, or one version: its bytes and key are gone
@@ -48,7 +49,7 @@ pub(crate) enum Command {
         /// The secret
         path: SecretPath,
         /// Only this version
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = whole::<u64>)]
         version: Option<u64>,
     },
     Import(secret_import::Import),
@@ -75,7 +76,7 @@ pub(crate) struct Put {
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     /// Write only if this is the latest version; 0 if there must be none
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>)]
     expect_version: Option<u64>,
 }
 
@@ -86,7 +87,7 @@ pub(crate) struct Get {
     /// The secret
     path: SecretPath,
     /// This version [default: the latest]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>)]
     version: Option<u64>,
 }
 
@@ -140,6 +141,7 @@ impl Put {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let server = context.operator().await?;
         let value = self.value().await?;
+        let length = value.expose().len();
         let put = SecretPut {
             value_b64: ValueB64::encode(value.expose()),
             expect_version: self.expect_version,
@@ -156,6 +158,9 @@ impl Put {
             "wrote version {} of {} in {}",
             written.version, written.path, context.namespace
         ));
+        if length == 0 {
+            output::say("note: the value is empty");
+        }
         Ok(())
     }
 

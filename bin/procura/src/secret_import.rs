@@ -9,6 +9,7 @@ use clap::Args;
 use procura_client::{Page, SessionClient};
 use procura_types::wire::{SecretPut, SecretWritten, ValueB64};
 use procura_types::{Dotenv, EnvName, Secret, SecretPath};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -40,11 +41,31 @@ struct Planned {
     value: Secret<String>,
 }
 
+/// A secret in what `secret import --dry-run --json` prints.
+#[derive(Serialize)]
+struct DryRun<'a> {
+    env: &'a EnvName,
+    path: &'a SecretPath,
+}
+
+impl<'a> DryRun<'a> {
+    const fn of(planned: &'a Planned) -> Self {
+        Self {
+            env: &planned.name,
+            path: &planned.path,
+        }
+    }
+}
+
 impl Import {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         // All of the file is judged before anybody is asked for anything.
         let planned = self.plan()?;
         if self.dry_run {
+            if context.json {
+                let planned: Vec<_> = planned.iter().map(DryRun::of).collect();
+                return output::json(&planned);
+            }
             return preview(&planned, |_| "would be written".to_owned());
         }
         let server = context.operator().await?;

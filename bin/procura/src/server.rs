@@ -1,12 +1,12 @@
 //! `server`: the server itself, in this process.
 
 use crate::cli::Global;
-use crate::clock::SystemClock;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::output;
 use clap::Args;
+use procura_client::SystemClock;
 use procura_crypto::SystemEntropy;
 use procura_server::{Config, InitError};
 use procura_types::wire::{InitAnswer, InitRequest};

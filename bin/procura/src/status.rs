@@ -53,6 +53,9 @@ fn describe(status: &wire::Status) -> String {
             .iter()
             .map(|why| format!("degraded      {why}")),
     );
+    if status.rewrapping {
+        lines.push("rewrapping    keys of values, after a change of passphrase".to_owned());
+    }
     if let Some(checkpoint) = &status.checkpoint {
         let size = checkpoint.lines().nth(1).unwrap_or("?");
         lines.push(format!("record        {size} entries"));

@@ -5,15 +5,15 @@ mod args;
 
 use args::{Args, Command, DaemonArgs, ExecArgs};
 use clap::Parser as _;
+use procura_client::SystemClock;
 use procura_crypto::SystemEntropy;
 use procura_daemon::stub::{Stub, StubOptions};
 use procura_daemon::{DaemonError, DaemonOptions, HttpConnect, Places};
-use procura_types::{Clock, Entropy, Timestamp, exit};
+use procura_types::{Clock, Entropy, exit};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 fn main() -> ExitCode {
     let is_stub = std::env::args_os()
@@ -124,21 +124,6 @@ fn log(filter: &str) -> Result<(), DaemonError> {
         .with_writer(io::stderr)
         .init();
     Ok(())
-}
-
-struct SystemClock;
-
-impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the programs bring the clock that everything below is given"
-    )]
-    fn now(&self) -> Timestamp {
-        let since = std::time::SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-    }
 }
 
 fn say(error: &DaemonError) {

@@ -1,5 +1,6 @@
 //! What goes wrong between an agent's asking and a person's answer.
 
+use procura_record::RecordError;
 use procura_store::StoreError;
 use procura_types::wire::Unmatched;
 use procura_types::{EntropyError, EnvName, Label, ProjectName};
@@ -85,6 +86,9 @@ pub enum AuthorityError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The ledger.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// No random bytes.
     #[error(transparent)]
     Entropy(#[from] EntropyError),

@@ -9,6 +9,7 @@ mod error;
 mod grant;
 mod matching;
 mod project;
+mod pruning;
 mod report;
 mod request;
 mod run;
@@ -18,6 +19,7 @@ pub use error::AuthorityError;
 pub use grant::{GrantListing, GrantRead, GrantWithdraw, running_children};
 pub use matching::{Matched, RunQuery};
 pub use project::{ProjectListing, ProjectRead, ProjectWrite};
+pub use pruning::{Pruning, REQUEST_KEPT, RUN_KEPT};
 pub use request::{REQUEST_LIFE, RequestCreate, RequestListing, RequestRead};
 pub use run::{RunDeliver, RunEnd};
 

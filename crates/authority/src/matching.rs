@@ -12,7 +12,7 @@ use procura_types::wire::{CallerReport, GrantItem, Unmatched, UnmatchedReason};
 use procura_types::{
     ActorId, Delivery, EnvName, Namespace, ProjectName, RunId, SecretPath, Timestamp,
 };
-use procura_vault::{Vault, Wanted, candidates_for_env};
+use procura_vault::{Vault, candidates_for_env, newest_version};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a run asks for.
@@ -41,6 +41,8 @@ pub struct Matched {
     agent: ActorId,
     members: Vec<ActorId>,
     items: Vec<GrantItem>,
+    /// The newest version of each item's secret, in the same order.
+    versions: Vec<u64>,
     unmatched: Vec<Unmatched>,
 }
 
@@ -74,7 +76,8 @@ impl Matched {
         if names.len() > MAX_NAMES {
             return Err(AuthorityError::TooManyNames);
         }
-        let (items, unmatched) = look_up(vault, &namespace, &row.env, names)?;
+        let (found, unmatched) = look_up(vault, &namespace, &row.env, names)?;
+        let (items, versions): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         if items.is_empty() {
             return Err(AuthorityError::NothingToDeliver(unmatched));
         }
@@ -89,6 +92,7 @@ impl Matched {
             agent: *agent,
             members: row.agents,
             items,
+            versions,
             unmatched,
         })
     }
@@ -119,6 +123,7 @@ impl Matched {
             project: self.project.clone(),
             delivery: self.delivery,
             items: self.items.clone(),
+            versions: self.versions.clone(),
             run,
             agent: self.agent,
             report: self.report.clone(),
@@ -140,7 +145,7 @@ impl Matched {
     }
 }
 
-type Found = (Vec<GrantItem>, Vec<Unmatched>);
+type Found = (Vec<(GrantItem, u64)>, Vec<Unmatched>);
 
 fn look_up(
     vault: &Vault,
@@ -151,19 +156,16 @@ fn look_up(
     let mut items = Vec::new();
     let mut unmatched = Vec::new();
     let mut ambiguous = Vec::new();
+    let found = |name: &EnvName, path: &SecretPath| -> Result<_, AuthorityError> {
+        let version = newest_version(vault.store(), namespace, path)?;
+        let item = GrantItem {
+            name: name.clone(),
+            path: path.clone(),
+        };
+        Ok(version.map(|version| (item, version)))
+    };
     let mapped = |name: &EnvName, path: &SecretPath| {
-        if vault.is_readable(Wanted {
-            namespace,
-            path,
-            version: None,
-        })? {
-            Ok(GrantItem {
-                name: name.clone(),
-                path: path.clone(),
-            })
-        } else {
-            Err(AuthorityError::MissingSecret(name.clone()))
-        }
+        found(name, path)?.ok_or_else(|| AuthorityError::MissingSecret(name.clone()))
     };
     if names.is_empty() {
         for (name, path) in mapping {
@@ -181,13 +183,14 @@ fn look_up(
                 }
                 None => match candidates_for_env(vault.store(), namespace, &name)?.as_slice() {
                     [] => UnmatchedReason::NoMatch,
-                    [path] => {
-                        items.push(GrantItem {
-                            name,
-                            path: path.clone(),
-                        });
-                        continue;
-                    }
+                    [path] => match found(&name, path)? {
+                        Some(item) => {
+                            items.push(item);
+                            continue;
+                        }
+                        // Deleted between one look and the other.
+                        None => UnmatchedReason::NoMatch,
+                    },
                     _ => {
                         ambiguous.push(text);
                         continue;

@@ -20,10 +20,11 @@ use std::collections::BTreeSet;
 pub const REQUEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// (namespace, id) → request.
-const REQUESTS: Table<(Namespace, RequestId), RequestRow> = Table::new("request", Kind::Ordinary);
+pub(crate) const REQUESTS: Table<(Namespace, RequestId), RequestRow> =
+    Table::new("request", Kind::Ordinary);
 /// (namespace, agent) → its requests that wait, at most [`MAX_PENDING`]. One row,
 /// so that the bound holds however many ask at once.
-const PENDING: Table<(Namespace, ActorId), Vec<Waiting>> =
+pub(crate) const PENDING: Table<(Namespace, ActorId), Vec<Waiting>> =
     Table::new("request-pending", Kind::Ordinary);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,10 +35,10 @@ pub(crate) struct RequestRow {
     pub(crate) items: Vec<GrantItem>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     caller: Option<CallerReport>,
-    created: Timestamp,
-    expires: Timestamp,
+    pub(crate) created: Timestamp,
+    pub(crate) expires: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    answer: Option<Answered>,
+    pub(crate) answer: Option<Answered>,
 }
 
 /// The answer, once there is one; never changed.
@@ -56,8 +57,8 @@ pub(crate) enum Answer {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Waiting {
-    id: RequestId,
+pub(crate) struct Waiting {
+    pub(crate) id: RequestId,
     /// Hash of what is asked for, base64url.
     question: String,
     expires: Timestamp,

@@ -12,7 +12,7 @@ use procura_vault::{Releases, Wanted};
 use serde::{Deserialize, Serialize};
 
 /// (namespace, id) → run.
-const RUNS: Table<(Namespace, RunId), RunRow> = Table::new("run", Kind::Ordinary);
+pub(crate) const RUNS: Table<(Namespace, RunId), RunRow> = Table::new("run", Kind::Ordinary);
 /// (namespace, grant, run) → nothing: which runs have not been seen to end.
 const RUNNING: Table<(Namespace, GrantId, RunId), ()> = Table::new("run-open", Kind::Ordinary);
 
@@ -20,16 +20,16 @@ const RUNNING: Table<(Namespace, GrantId, RunId), ()> = Table::new("run-open", K
 const MAX_LISTED: usize = 1000;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct RunRow {
+pub(crate) struct RunRow {
     project: ProjectName,
     grant: GrantId,
     agent: ActorId,
     device: Thumbprint,
-    started: Timestamp,
+    pub(crate) started: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     caller: Option<CallerReport>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    ended: Option<Timestamp>,
+    pub(crate) ended: Option<Timestamp>,
 }
 
 /// Hands values to a process of an agent. Made by [`crate::Matched::deliver`].
@@ -38,6 +38,8 @@ pub struct RunDeliver {
     pub(crate) project: ProjectName,
     pub(crate) delivery: Delivery,
     pub(crate) items: Vec<GrantItem>,
+    /// Of each item, in the same order: what is delivered is what is recorded.
+    pub(crate) versions: Vec<u64>,
     pub(crate) run: RunId,
     pub(crate) agent: ActorId,
     pub(crate) report: Option<CallerReport>,
@@ -66,10 +68,11 @@ impl Releases for RunDeliver {
     fn wanted(&self) -> Vec<Wanted<'_>> {
         self.items
             .iter()
-            .map(|item| Wanted {
+            .zip(&self.versions)
+            .map(|(item, version)| Wanted {
                 namespace: &self.namespace,
                 path: &item.path,
-                version: None,
+                version: Some(*version),
             })
             .collect()
     }
@@ -89,11 +92,19 @@ impl RunDeliver {
         &self.items
     }
 
-    /// What its entry says.
+    /// What its entry says: which values exactly, by name, path and version. All
+    /// of them fit, since [`crate::MAX_TERMS`] bounds them.
     #[must_use]
     pub fn details(&self) -> Details {
+        let values: Vec<String> = self
+            .items
+            .iter()
+            .zip(&self.versions)
+            .map(|(item, version)| format!("{}={}@{version}", item.name, item.path))
+            .collect();
         Details {
             run: Some(self.run),
+            with: Some(values.join(" ")),
             ..Details::default()
         }
     }

@@ -6,7 +6,7 @@ use crate::transport::{self, Answer, Transport};
 use crate::{ClientError, Query};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::Full;
-use procura_proof::RequestView;
+use procura_proof::{AnswerView, RequestView};
 use procura_types::wire::Problem;
 use procura_types::{Secret, SecretBytes};
 use serde::Serialize;
@@ -64,6 +64,7 @@ impl Client {
     {
         let (request, nonce) = self.prepare(ask, &proof)?;
         let answer = self.inner.transport.send(request).await?;
+        authenticate(&self.inner.transport, &proof, &answer)?;
         refuse(&self.inner.transport, &answer)?;
         Ok((answer, nonce))
     }
@@ -198,6 +199,29 @@ fn build(
     request
         .body(body.map_or_else(Full::default, |body| Full::new(transport::body(body))))
         .map_err(|_| ClientError::Address("the path of a request could not be written"))
+}
+
+/// Refuses a success that the session's key did not sign for this very request:
+/// whoever took the server's port since the session was started has no such key. A
+/// refusal is taken as one from anybody, since whoever holds the port can refuse.
+fn authenticate(
+    transport: &Transport,
+    proof: &Proof<'_>,
+    answer: &Answer,
+) -> Result<(), ClientError> {
+    let Proof::Session(session, counter) = proof else {
+        return Ok(());
+    };
+    let view = AnswerView {
+        status: answer.status.as_u16(),
+        content_type: &answer.content_type_field,
+        body: answer.body.expose(),
+    };
+    if !answer.status.is_success() || view.is_signed(&session.mac_key, *counter, &answer.tag) {
+        Ok(())
+    } else {
+        Err(transport.impostor("the answer is not signed with the session's key"))
+    }
 }
 
 /// Makes an error of an answer that is one.

@@ -22,7 +22,7 @@ pub enum ClientError {
         cause: String,
     },
     /// Somebody else answers in the server's place: the answer does not bear
-    /// the signature of the key that we pinned.
+    /// the signature of the key that we pinned, or the tag of the session.
     #[error("{address} is not the server that was joined: {evidence}")]
     Impostor {
         /// Whom we called.

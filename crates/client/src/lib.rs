@@ -6,17 +6,19 @@
 //! adds a device's key ([`RequestSigner`]) and makes all the others, each signed
 //! with a session that is started and renewed when needed, or with the key
 //! itself. [`AdminClient`] talks to the administration socket of a server on
-//! this machine.
+//! this machine. [`SystemClock`] is the clock of the programs that use them.
 //!
 //! Before anything is sent under a session, the server has signed that session
-//! with its own key: a process that merely listens on the server's port is
-//! refused as an [`ClientError::Impostor`] and learns nothing.
+//! with its own key, and every success that is answered under it bears the tag of
+//! the session's key: a process that merely listens on the server's port is refused
+//! as an [`ClientError::Impostor`], and nothing that it says is used.
 
 mod address;
 mod admin;
 mod agent;
 mod call;
 mod client;
+mod clock;
 mod device;
 mod error;
 mod grant;
@@ -38,6 +40,7 @@ mod transport;
 
 pub use admin::AdminClient;
 pub use client::{Client, ClientOptions};
+pub use clock::SystemClock;
 pub use error::ClientError;
 pub use query::{Page, Query};
 pub use session::SessionClient;

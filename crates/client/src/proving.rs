@@ -13,8 +13,8 @@ pub(crate) enum Proof<'a> {
     None,
     /// The device's key.
     Key(&'a dyn RequestSigner),
-    /// A session.
-    Session(&'a Session),
+    /// A session, and the number of the request in it.
+    Session(&'a Session, u64),
 }
 
 /// The headers that prove `request`, and the nonce in them.
@@ -32,9 +32,8 @@ pub(crate) fn prove(
             let signature = signer.sign(draft.message())?;
             Ok(Some(draft.finish(&signature)))
         }
-        Proof::Session(session) => {
-            let draft =
-                Draft::for_session(request, &session.id, session.next(), now).map_err(refused)?;
+        Proof::Session(session, counter) => {
+            let draft = Draft::for_session(request, &session.id, *counter, now).map_err(refused)?;
             let tag = session.mac_key.sign(&[draft.message()]);
             Ok(Some(draft.finish(&tag)))
         }

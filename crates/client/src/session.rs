@@ -1,5 +1,6 @@
 //! Sessions (`protocol.md` §3.4): started with the device's key, checked to come
-//! from the server that was joined, renewed before they end.
+//! from the server that was joined, renewed before they end, and given up when
+//! somebody else answers in them.
 
 use crate::call::{self, Ask};
 use crate::client::Client;
@@ -34,7 +35,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// The next counter, which is the nonce of the next request.
-    pub(crate) fn next(&self) -> u64 {
+    fn next(&self) -> u64 {
         self.counter.fetch_add(1, Ordering::Relaxed)
     }
 }
@@ -122,16 +123,32 @@ impl SessionClient {
         Req: Serialize + ?Sized,
     {
         let session = self.session().await?;
-        let first = self.client.exchange(&ask, Proof::Session(&session)).await;
-        let again = match first {
+        match self.send_under(&session, &ask).await {
             Err(error) if ended(&error) => {
-                self.forget(&session).await;
                 let fresh = self.session().await?;
-                self.client.exchange(&ask, Proof::Session(&fresh)).await
+                self.send_under(&fresh, &ask).await
             }
             other => other,
-        };
-        again.map(|(answer, _)| answer)
+        }
+    }
+
+    async fn send_under<Req>(
+        &self,
+        session: &Arc<Session>,
+        ask: &Ask<'_, Req>,
+    ) -> Result<Answer, ClientError>
+    where
+        Req: Serialize + ?Sized,
+    {
+        let proof = Proof::Session(session, session.next());
+        let result = self.client.exchange(ask, proof).await;
+        // After an impostor too: who is there now has to sign a session first.
+        if let Err(error) = &result
+            && (ended(error) || matches!(error, ClientError::Impostor { .. }))
+        {
+            self.forget(session).await;
+        }
+        result.map(|(answer, _)| answer)
     }
 
     async fn forget(&self, ended: &Arc<Session>) {

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use procura_proof::ANSWER_FIELD;
 use procura_types::{Duration, Secret, SecretBytes};
 use std::path::PathBuf;
 use tokio::net::UnixStream;
@@ -39,6 +40,10 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// The media type without parameters, lower case.
     pub(crate) content_type: String,
+    /// The `Content-Type` field as sent; empty without one.
+    pub(crate) content_type_field: String,
+    /// The `Procura-Answer` field; empty without one.
+    pub(crate) tag: String,
     /// The `Date` field, RFC 9110 §6.6.1.
     pub(crate) date: Option<String>,
     pub(crate) body: SecretBytes,
@@ -147,24 +152,16 @@ impl Transport {
 
     async fn read(&self, answer: Response<Incoming>) -> Result<Answer, ClientError> {
         let (head, mut incoming) = answer.into_parts();
-        let content_type = head
-            .headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split(';').next())
-            .map(|value| value.trim().to_ascii_lowercase())
-            .unwrap_or_default();
-        let announced = head
-            .headers
-            .get(header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok())
+        let field = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let content_type_field = field(header::CONTENT_TYPE.as_str()).unwrap_or_default();
+        let media_type = content_type_field.split(';').next().unwrap_or_default();
+        let content_type = media_type.trim().to_ascii_lowercase();
+        let content_type_field = content_type_field.to_owned();
+        let announced = field(header::CONTENT_LENGTH.as_str())
             .and_then(|value| value.parse::<usize>().ok())
             .unwrap_or(0);
-        let date = head
-            .headers
-            .get(header::DATE)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
+        let date = field(header::DATE.as_str()).map(str::to_owned);
+        let tag = field(ANSWER_FIELD).unwrap_or_default().to_owned();
         // Room for all of it at once, so that a value is not left behind in
         // memory that was grown out of.
         let mut body = Secret::new(Vec::with_capacity(announced.min(ANSWER_LIMIT)));
@@ -180,6 +177,8 @@ impl Transport {
         Ok(Answer {
             status: head.status,
             content_type,
+            content_type_field,
+            tag,
             date,
             body,
         })

@@ -10,8 +10,6 @@ use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Semaphore;
 
-/// How many processes are watched at once. More run, and are not reported.
-const LIMIT: usize = 4096;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// About a day of trying.
@@ -32,9 +30,10 @@ pub(crate) struct Run {
 }
 
 impl Children {
-    pub(crate) fn new() -> Self {
+    /// Watches at most so many processes at once.
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(LIMIT)),
+            places: Arc::new(Semaphore::new(limit)),
         }
     }
 

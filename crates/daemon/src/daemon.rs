@@ -1,7 +1,8 @@
 //! The daemon as a program: started, serving, stopped.
 
 use crate::{
-    Connect, DaemonError, DeviceStore, Listener, Places, Service, ServiceOptions, SocketOptions,
+    Connect, DaemonError, DeviceStore, Limits, Listener, Places, Service, ServiceOptions,
+    SocketOptions, limits,
 };
 use procura_types::{Clock, Entropy};
 use rustix::fs::Mode;
@@ -37,6 +38,14 @@ pub fn run(
 ) -> Result<(), DaemonError> {
     // Whatever is made from here on is nobody else's.
     rustix::process::umask(Mode::from_raw_mode(0o077));
+    let limits = Limits::fitting(limits::raise_open_files())?;
+    if limits != Limits::default() {
+        tracing::warn!(
+            connections = limits.connections,
+            watched = limits.watched,
+            "the limit of open files (`ulimit -n`, LimitNOFILE=) leaves room for fewer than usual"
+        );
+    }
     let own_uid = rustix::process::geteuid().as_raw();
     let store = DeviceStore::open(&options.places.daemon_dir()?)?;
     let service = Service::new(
@@ -48,6 +57,7 @@ pub fn run(
             own_uid,
             users: options.users.clone(),
             socket_group: options.group.is_some(),
+            limits,
         },
     )?;
     let socket = SocketOptions {

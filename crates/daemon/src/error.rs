@@ -22,6 +22,9 @@ pub enum DaemonError {
         /// What was refused, why, and what to do.
         message: String,
     },
+    /// There is no place for one more; later there may be.
+    #[error("{0}")]
+    Busy(String),
     /// A file or a system call failed.
     #[error("cannot {doing}: {source}")]
     Io {
@@ -78,7 +81,7 @@ impl DaemonError {
             Self::Config(_) => exit::CONFIG,
             Self::Refused { .. } => exit::REFUSED,
             Self::Io { .. } => exit::STORAGE,
-            Self::NoDaemon { .. } => exit::UNREACHABLE,
+            Self::NoDaemon { .. } | Self::Busy(_) => exit::UNREACHABLE,
             Self::Server(error) => server_exit(error),
             Self::Reported { exit, .. } => *exit,
         }
@@ -91,6 +94,7 @@ impl DaemonError {
             Self::Usage(_) => "usage",
             Self::Config(_) => "config",
             Self::Refused { code, .. } => code,
+            Self::Busy(_) => "busy",
             Self::Io { .. } => "io",
             Self::NoDaemon { .. } => "no_daemon",
             Self::Server(ClientError::Impostor { .. }) => "impostor",

@@ -15,6 +15,7 @@
 //! decides what an agent may have, which is the server's alone.
 
 mod accounts;
+mod admission;
 mod caller;
 mod children;
 mod connection;
@@ -25,6 +26,7 @@ mod error;
 mod home;
 mod inherited;
 mod join;
+mod limits;
 mod listen;
 mod member;
 mod peer;
@@ -45,6 +47,7 @@ pub use error::DaemonError;
 pub use home::Places;
 pub use inherited::close_all_on_exec;
 pub use join::DeviceSummary;
+pub use limits::Limits;
 pub use listen::{Listener, SocketOptions};
 pub use peer::{Peer, PeerError};
 pub use protect::protect_daemon;

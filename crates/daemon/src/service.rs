@@ -1,11 +1,14 @@
 //! The daemon's side of the socket: who may ask, and what is answered.
 
+use crate::admission::Admission;
 use crate::children::Children;
 use crate::connection::Connection;
 use crate::device::DeviceState;
 use crate::member::{Member, Users};
 use crate::socket::{Ask, Failure, Greeting, Op, Reply, Status, TicketReply, VERSION, packet};
-use crate::{Connect, DaemonError, Device, DeviceStore, DeviceSummary, Listener, Peer, Tickets};
+use crate::{
+    Connect, DaemonError, Device, DeviceStore, DeviceSummary, Limits, Listener, Peer, Tickets,
+};
 use procura_types::wire::ValueB64;
 use procura_types::{ActorId, Clock, Entropy, encoding};
 use std::io;
@@ -13,8 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
-/// How many connections are served at once; others wait to be accepted.
-const CONNECTIONS: usize = 256;
 /// How long a client may take to ask.
 const ASK_TIME: Duration = Duration::from_secs(10);
 
@@ -27,6 +28,8 @@ pub struct ServiceOptions {
     pub users: Vec<u32>,
     /// Everybody whom the kernel lets connect may: the socket's group decides.
     pub socket_group: bool,
+    /// How much is held at once.
+    pub limits: Limits,
 }
 
 /// What the daemon knows and does.
@@ -75,7 +78,7 @@ impl Service {
             connect,
             clock,
             entropy,
-            children: Children::new(),
+            children: Children::new(options.limits.watched),
             joining: tokio::sync::Mutex::new(()),
             options,
             members: Mutex::new(members),
@@ -93,15 +96,16 @@ impl Service {
     /// Serves connections for as long as it is polled, within a
     /// [`tokio::task::LocalSet`].
     pub async fn serve(self: Arc<Self>, listener: &Listener) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let places = Arc::new(Semaphore::new(self.options.limits.connections));
+        let users = Admission::new(self.options.limits.connections_each());
         loop {
             // Never closed, so this always brings a place.
             let place = Arc::clone(&places).acquire_owned().await;
             match listener.accept().await {
                 Ok(stream) => {
-                    let service = Arc::clone(&self);
+                    let (service, users) = (Arc::clone(&self), Arc::clone(&users));
                     tokio::task::spawn_local(async move {
-                        if let Err(error) = service.converse(&Connection { stream }).await {
+                        if let Err(error) = service.take_in(&users, Connection { stream }).await {
                             tracing::debug!(%error, "a connection broke");
                         }
                         drop(place);
@@ -114,6 +118,24 @@ impl Service {
                 }
             }
         }
+    }
+
+    /// Serves a connection, unless its user holds too many of them already. Whoever
+    /// the kernel does not name is refused further on.
+    async fn take_in(&self, users: &Arc<Admission>, connection: Connection) -> io::Result<()> {
+        let uid = connection.stream.peer_cred().map(|peer| peer.uid());
+        let _admitted = match uid.map(|uid| (uid, users.admit(uid))) {
+            Ok((uid, None)) => {
+                let busy = DaemonError::Busy(format!(
+                    "user {uid} holds all {} connections to the daemon that one user may hold, as `procura run --wait` does while it waits; end some of them, and run it again",
+                    users.each()
+                ));
+                return connection.say(&Reply::Failed(failure(&busy)), None).await;
+            }
+            Ok((_, admitted)) => admitted,
+            Err(_) => None,
+        };
+        self.converse(&connection).await
     }
 
     async fn converse(&self, connection: &Connection) -> io::Result<()> {

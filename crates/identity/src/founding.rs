@@ -2,6 +2,7 @@
 
 use crate::device;
 use crate::error::IdentityError;
+use crate::roles::recorded;
 use procura_crypto::{PublicKey, SignatureAlgorithm, owner_id};
 use procura_directory::{ActorKind, ActorRecord, DeviceRecord, RolesRecord};
 use procura_policy::{Action, Op, Resource};
@@ -85,6 +86,7 @@ pub(crate) fn put_owner<O: Op>(
         revoked: None,
     };
     batch.put_device(&bound);
+    batch.details().with = Some(recorded(&roles));
     batch.put_roles(&RolesRecord {
         actor: id,
         roles: roles.clone(),

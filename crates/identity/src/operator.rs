@@ -2,7 +2,7 @@
 
 use crate::code::{self, IssuedCode, Purpose};
 use crate::error::IdentityError;
-use crate::roles::{Loses, checked, keeps_a_steward};
+use crate::roles::{Loses, checked, keeps_a_steward, recorded};
 use crate::{device, tree};
 use procura_directory::{ActorKind, ActorRecord, RolesRecord, Snapshot};
 use procura_policy::{Action, Op, Permit, Resource};
@@ -38,6 +38,7 @@ impl OperatorInvite {
         if batch.directory().owner_named(&op.name).is_some() {
             return Err(IdentityError::NameTaken(op.name.clone()));
         }
+        batch.details().with = Some(recorded(&roles));
         let purpose = Purpose::Operator {
             name: op.name.clone(),
             roles,
@@ -121,6 +122,7 @@ impl OperatorRoles {
         if was && !stays {
             keeps_a_steward(batch.directory(), Loses::Actor(&actor.id))?;
         }
+        batch.details().with = Some(recorded(&roles));
         batch.put_roles(&RolesRecord {
             actor: actor.id,
             roles: roles.clone(),

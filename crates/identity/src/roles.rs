@@ -26,6 +26,15 @@ pub(crate) fn checked(
     Ok(roles)
 }
 
+/// The roles as an entry of the ledger names them: `steward admin@shop`, or `none`.
+pub(crate) fn recorded(roles: &[RoleAssignment]) -> String {
+    if roles.is_empty() {
+        return "none".to_owned();
+    }
+    let roles: Vec<String> = roles.iter().map(ToString::to_string).collect();
+    roles.join(" ")
+}
+
 /// Refuses a change after which no steward could sign in. Callers hold the
 /// directory's guard, so two such changes cannot pass each other.
 pub(crate) fn keeps_a_steward(

@@ -13,7 +13,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 const BINDING: [&str; 3] = ["installation.init", "device.join", "operator.join"];
 /// Their resource is `device/<thumbprint>`.
 const DEVICE_REVOKE: [&str; 2] = ["device.revoke", "operator.device.revoke"];
-/// Entries of these actions make an owner of the name in `operator/<name>`.
+/// Entries of these actions make an owner of the name in `operator/<name>`, which
+/// the owner's roles may follow after a space.
 const OWNER_MADE: [&str; 2] = ["installation.init", "operator.join"];
 /// Its resource is `operator/<name>`.
 const OPERATOR_REVOKE: &str = "operator.revoke";
@@ -159,9 +160,10 @@ impl<'a> Audit<'a> {
             if OWNER_MADE.contains(&entry.action.as_ref()) {
                 let name = entry
                     .resource
-                    .clone()
+                    .as_deref()
+                    .and_then(|resource| resource.split(' ').next())
                     .ok_or_else(|| malformed("operator/<name>"))?;
-                self.owners.insert(name, actor);
+                self.owners.insert(name.to_owned(), actor);
             }
         } else if DEVICE_REVOKE.contains(&entry.action.as_ref()) {
             let device = revoked_device(entry).ok_or_else(|| malformed("device/<thumbprint>"))?;

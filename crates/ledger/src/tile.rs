@@ -66,17 +66,6 @@ impl TilePath {
         self.width == FULL
     }
 
-    /// The index of the first entry under it.
-    #[must_use]
-    pub fn first_entry(&self) -> u64 {
-        let level = match self.kind {
-            TileKind::Hashes(level) => level,
-            TileKind::Entries => 0,
-        };
-        let shift = (u32::from(level) + 1) * 8;
-        self.index.checked_shl(shift).unwrap_or(u64::MAX)
-    }
-
     /// How many hashes tile `index` of `level` has in a tree of `size` entries:
     /// 0 to 256.
     #[must_use]

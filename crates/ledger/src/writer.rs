@@ -157,6 +157,32 @@ impl TileWriter {
         std::mem::take(&mut self.complete)
     }
 
+    /// Whether nothing was appended since the last flush.
+    #[must_use]
+    pub const fn is_flushed(&self) -> bool {
+        self.flushed == self.size
+    }
+
+    /// The partial files of a checkpoint at this size, whether written or not.
+    #[must_use]
+    pub fn partial(&self) -> Vec<TileFile> {
+        let hashes = (0u8..).zip(&self.levels).map(|(level, hashes)| {
+            let count = self.size >> (u32::from(level) * 8);
+            (TileKind::Hashes(level), count, bytes(hashes))
+        });
+        let entries = (TileKind::Entries, self.size, self.bundle.clone());
+        hashes
+            .chain(std::iter::once(entries))
+            .filter_map(|(kind, count, bytes)| {
+                let width = width(count);
+                (width > 0).then(|| TileFile {
+                    path: path(kind, count / TILE_WIDTH, width),
+                    bytes,
+                })
+            })
+            .collect()
+    }
+
     /// All files of a checkpoint at this size that are not written yet, and
     /// which partial files those replace.
     pub fn flush(&mut self) -> Flush {
@@ -190,7 +216,6 @@ fn replace(
     if before == now {
         return;
     }
-    let width = |count: u64| u16::try_from(count % TILE_WIDTH).unwrap_or(0);
     if width(before) > 0 {
         let old = path(kind, before / TILE_WIDTH, width(before));
         flush.obsolete.push(old);
@@ -201,6 +226,11 @@ fn replace(
             bytes: content(),
         });
     }
+}
+
+/// How many hashes or entries the partial file of a level has; 0 for none.
+fn width(count: u64) -> u16 {
+    u16::try_from(count % TILE_WIDTH).unwrap_or(0)
 }
 
 fn bytes(hashes: &[Hash]) -> Vec<u8> {

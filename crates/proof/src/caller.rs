@@ -4,6 +4,7 @@ use procura_crypto::sha256;
 use procura_types::{ActorId, FieldTuple, Thumbprint, Timestamp};
 use std::net::IpAddr;
 
+use crate::answer::Answering;
 use crate::reason::{Case, Refusal};
 
 /// How a request was proven; stands in the ledger.
@@ -40,6 +41,7 @@ pub struct Caller {
     pub(crate) owner: ActorId,
     pub(crate) device: Option<Thumbprint>,
     pub(crate) session: Option<[u8; 16]>,
+    pub(crate) answering: Option<Answering>,
     pub(crate) profile: Profile,
     pub(crate) peer: Option<IpAddr>,
     pub(crate) directory_seq: u64,
@@ -73,6 +75,12 @@ impl Caller {
     #[must_use]
     pub const fn session(&self) -> Option<&[u8; 16]> {
         self.session.as_ref()
+    }
+
+    /// What signs the answer to a request that was proven by a session.
+    #[must_use]
+    pub const fn answering(&self) -> Option<&Answering> {
+        self.answering.as_ref()
     }
 
     /// How the request was proven.
@@ -121,6 +129,7 @@ impl Caller {
             owner: id,
             device: None,
             session: None,
+            answering: None,
             profile: Profile::AdminSocket,
             peer: None,
             directory_seq: 0,
@@ -144,6 +153,7 @@ impl Caller {
             owner,
             device,
             session: (profile == Profile::Session).then_some([0; 16]),
+            answering: None,
             profile,
             peer: None,
             directory_seq,

@@ -52,6 +52,7 @@ pub fn verify_join(
         owner: directory.actor(&actor).map_or(actor, |known| known.owner),
         device: Some(device),
         session: None,
+        answering: None,
         profile: Profile::Join,
         peer: Some(peer),
         directory_seq: directory.seq(),

@@ -5,13 +5,15 @@
 //!   and yields a [`Caller`], or a [`Refusal`] whose [`Case`] is a row of
 //!   `spec/reasons.md`.
 //! - Two kinds of proof: RFC 9421 signatures by a device's own key, and MACs
-//!   under a [`session`] that such a signature started.
+//!   under a [`session`] that such a signature started. [`AnswerView`] is how the
+//!   server proves its answers within one.
 //! - A [`ReplayGuard`] makes each proof good for one request. [`MemoryGuard`]
 //!   is one; those that outlive the process are built on it.
 //! - [`verify_join`] and [`Caller::admin_socket`] are the ways to a caller who
 //!   has no device yet.
 //! - [`sign`] is the client's side.
 
+mod answer;
 mod base;
 mod caller;
 mod component;
@@ -34,6 +36,7 @@ mod vectors;
 mod verify;
 mod window;
 
+pub use answer::{ANSWER_FIELD, AnswerView, Answering};
 pub use caller::{Caller, Profile};
 pub use guard::{
     BACK_SECS, Claim, FORWARD_SECS, GuardUnavailable, Once, Outcome, RETAIN_SECS, ReplayGuard,

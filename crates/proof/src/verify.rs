@@ -1,6 +1,7 @@
 //! The checks in their order (`protocol.md` §3.3): shape, clock, key, signature,
 //! body digest, replay claim.
 
+use crate::answer::Answering;
 use crate::caller::{Caller, Profile};
 use crate::guard::{Claim, Once, Outcome, ReplayGuard};
 use crate::message::RequestView;
@@ -118,11 +119,19 @@ impl Verifier {
                     ..refusal
                 }
             })?;
+        let answering = match (&proof.key, &who.session) {
+            (Key::Session { counter, .. }, Some(session)) => Some(Answering {
+                session: Arc::clone(session),
+                counter: *counter,
+            }),
+            _ => None,
+        };
         Ok(Caller {
             actor: who.actor,
             owner: who.owner,
             device: Some(device),
             session: who.session.as_deref().map(crate::session::Session::name),
+            answering,
             profile: if who.session.is_some() {
                 Profile::Session
             } else {

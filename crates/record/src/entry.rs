@@ -41,6 +41,9 @@ pub struct Details {
     pub subject: Option<(ActorId, Thumbprint)>,
     /// A word on why.
     pub reason: Option<String>,
+    /// What of or for the resource, after a space behind it: the values of a
+    /// hand-over, the roles of an operator (`spec/ledger.md`).
+    pub with: Option<String>,
 }
 
 /// The intent entry of a permit.
@@ -66,13 +69,17 @@ pub(crate) fn intent<O: Op>(
         Basis::Grant(grant) => Some(grant),
         _ => None,
     });
+    let resource = match details.with {
+        Some(with) => format!("{} {with}", permit.resource()),
+        None => permit.resource().to_string(),
+    };
     Ok(Entry {
         actor: Some(actor),
         owner: Some(owner),
         device,
         session: caller.session().copied().map(SessionMark::from_bytes),
         namespace: permit.resource().namespace().cloned(),
-        resource: Some(permit.resource().to_string()),
+        resource: Some(resource),
         grant,
         approval: details.approval.map(Box::new),
         run: details.run,

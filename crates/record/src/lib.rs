@@ -4,11 +4,13 @@
 //!
 //! Behind the write path this crate also keeps the directory snapshot in step
 //! with the store, publishes tiles and checkpoints, and answers questions about
-//! the record.
+//! the record, with an index that is derived from it.
 
 mod batch;
+mod block;
 mod directory;
 mod entry;
+mod indexer;
 mod publisher;
 mod query;
 mod recorder;
@@ -20,9 +22,10 @@ mod tiles;
 pub use batch::RecordedBatch;
 pub use directory::Directory;
 pub use entry::{Details, Origin};
+pub use indexer::Indexer;
 pub use publisher::{Published, Publisher, PublisherError, PublisherParts};
 pub use query::{QueryError, RecordReader};
 pub use recorder::{ChangeError, RecordError, Recorded, Recorder};
 pub use refusal::{Refusal, RefusalQueue};
 pub use spool::{Spool, SpoolError};
-pub use tiles::{Tiles, TilesError};
+pub use tiles::{BundleKeys, Tiles, TilesError};

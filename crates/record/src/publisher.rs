@@ -14,8 +14,8 @@ use crate::tiles::{Tiles, TilesError};
 use arc_swap::ArcSwapOption;
 use procura_crypto::sha256;
 use procura_ledger::{
-    Checkpoint, Frontier, Hash, HashTiles as _, LedgerError, NoteSigner, TileFile, TileKind,
-    TilePath, TileWriter, Vkey, inclusion_proof, verify_inclusion,
+    Checkpoint, Frontier, Hash, HashTiles, LedgerError, NoteSigner, TILE_WIDTH, TileFile, TileKind,
+    TilePath, TileWriter, Vkey, leaf_hash, push_entry,
 };
 use procura_store::{Batch, CommitObserver, CommitView, Expected, Head, Row, Store, StoreError};
 use procura_types::{BatchId, Clock, Duration, Entropy, FieldTuple};
@@ -30,6 +30,8 @@ const FRESH_BYTES: usize = 16 * 1024 * 1024;
 /// Entries read from the log at once.
 const PAGE: usize = 4096;
 const KEY: &str = "published";
+/// The width of a full tile.
+const FULL_TILE: u16 = 256;
 
 /// The record cannot be published, or is not the one that was signed before.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,9 @@ pub enum PublisherError {
         /// What differs.
         what: &'static str,
     },
+    /// A thread that worked with files died.
+    #[error("publishing broke off; it is tried again")]
+    Broken,
     /// Files.
     #[error(transparent)]
     Tiles(#[from] TilesError),
@@ -164,10 +169,7 @@ impl Publisher {
             .observe(Arc::new(Following(Arc::downgrade(&pending))));
         let mut worker = tokio::task::spawn_blocking(move || Worker::resume(parts))
             .await
-            .map_err(|_| PublisherError::RolledBack {
-                size: 0,
-                what: "the check did not finish",
-            })??;
+            .map_err(|_| PublisherError::Broken)??;
         pending
             .length
             .fetch_max(worker.parts.store.log_len(LEDGER)?, Ordering::AcqRel);
@@ -255,7 +257,6 @@ impl Publisher {
 struct Worker {
     parts: PublisherParts,
     writer: TileWriter,
-    frontier: Frontier,
     row: Option<Row<PublishedRow>>,
     /// Entries of the newest signed checkpoint.
     signed: u64,
@@ -306,42 +307,52 @@ impl Worker {
                 ));
             }
         }
-        parts.tiles.set_size(size);
         let writer = match Self::files(&parts, size, &frontier) {
             Ok(writer) => writer,
             Err(error) => {
                 tracing::warn!(%error, size, "the ledger's files are not whole and are written anew");
                 let writer = Self::rebuild(&parts, size)?;
-                check_edge(&parts.tiles, size, &frontier)
-                    .map_err(|_| rolled_back(size, "the entries do not hash to the stored root"))?;
+                if writer.frontier() != frontier {
+                    return Err(rolled_back(
+                        size,
+                        "the entries do not hash to the stored root",
+                    ));
+                }
                 writer
             }
         };
+        // What a killed process left of them may be of another size.
+        for file in writer.partial() {
+            parts.tiles.write(&file)?;
+        }
+        parts.tiles.publish(size, writer.partial());
         Ok(Self {
             parts,
             writer,
-            frontier,
             row,
             signed: 0,
         })
     }
 
+    /// The writer at `size`, from the files when they are whole: all that lies to
+    /// the left of the right edge is in the hashes of the edge.
     fn files(
         parts: &PublisherParts,
         size: u64,
         frontier: &Frontier,
     ) -> Result<TileWriter, PublisherError> {
-        check_edge(&parts.tiles, size, frontier)?;
-        let width = TilePath::width_in(size, 0, size / 256);
-        let bundle = if width == 0 {
-            Vec::new()
+        let mut bundle = Vec::new();
+        let tail = size % TILE_WIDTH;
+        let count = usize::try_from(tail).unwrap_or_default();
+        for entry in parts.store.log_read(LEDGER, size - tail, count)? {
+            push_entry(&mut bundle, entry.bytes.expose())?;
+        }
+        let writer = TileWriter::resume(size, &RightEdge(parts), &bundle)?;
+        if writer.frontier() == *frontier {
+            Ok(writer)
         } else {
-            let path = TilePath::new(TileKind::Entries, size / 256, width)?;
-            parts.tiles.serve(&path)?.ok_or(LedgerError::TileTooShort {
-                path: path.to_string(),
-            })?
-        };
-        Ok(TileWriter::resume(size, &parts.tiles, &bundle)?)
+            Err(LedgerError::ResumeMismatch { index: size }.into())
+        }
     }
 
     /// Writes all files anew from the store's log.
@@ -350,9 +361,6 @@ impl Worker {
         push_log(&parts.store, &mut writer, size, &mut |file| {
             Ok(parts.tiles.write(&file)?)
         })?;
-        for file in writer.flush().files {
-            parts.tiles.write(&file)?;
-        }
         Ok(writer)
     }
 
@@ -367,34 +375,39 @@ impl Worker {
         let mut stopping = false;
         loop {
             let length = pending.length.load(Ordering::Acquire);
-            let mut failed = false;
-            if length > self.signed {
-                let outcome = self.publish(length, pending.take()).await;
-                let mut problem = problem.lock().unwrap_or_else(PoisonError::into_inner);
-                match outcome {
-                    Ok(published) => {
-                        *problem = None;
-                        let size = published.size;
-                        latest.store(Some(Arc::new(published)));
-                        changes.send_replace(size);
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "no checkpoint could be published");
-                        *problem = Some(error.to_string());
-                        failed = true;
+            let outcome = if length > self.signed {
+                self.publish(length, pending.take()).await.map(Some)
+            } else {
+                // Nothing came since: the partial files are not out of date at once.
+                self.write_partial().await.map(|()| None)
+            };
+            let failed = outcome.is_err();
+            let said = outcome.as_ref().err().map(ToString::to_string);
+            *problem.lock().unwrap_or_else(PoisonError::into_inner) = said;
+            match outcome {
+                Ok(None) if stopping => return,
+                Ok(None) => {}
+                Ok(Some(published)) => {
+                    let size = published.size;
+                    latest.store(Some(Arc::new(published)));
+                    changes.send_replace(size);
+                    if stopping {
+                        continue;
                     }
                 }
+                Err(error) => {
+                    tracing::error!(%error, "no checkpoint could be published");
+                    if stopping {
+                        return;
+                    }
+                    self.go_back();
+                }
             }
-            if stopping {
-                return;
-            }
-            if failed {
-                self.go_back();
-            }
-            // What could not be published is tried again without a new entry.
+            let idle = !failed && self.writer.is_flushed();
             let more = async {
                 tokio::time::sleep(EVERY).await;
-                if !failed {
+                // What could not be published is tried again without a new entry.
+                if idle {
                     pending.wake.notified().await;
                 }
             };
@@ -419,37 +432,67 @@ impl Worker {
             Self::files(&self.parts, size, &frontier).or_else(|_| Self::rebuild(&self.parts, size));
         if let Ok(writer) = writer {
             self.writer = writer;
-            self.frontier = frontier;
         }
+    }
+
+    /// Works with files, on a thread that may wait for them. Should that thread die,
+    /// the writer is gone with it, and [`Self::go_back`] makes another.
+    async fn with_files<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut TileWriter, &Store, &Tiles) -> Result<T, PublisherError> + Send + 'static,
+    ) -> Result<T, PublisherError> {
+        let (store, tiles) = (self.parts.store.clone(), self.parts.tiles.clone());
+        let mut writer = std::mem::take(&mut self.writer);
+        let (writer, outcome) = tokio::task::spawn_blocking(move || {
+            let outcome = work(&mut writer, &store, &tiles);
+            (writer, outcome)
+        })
+        .await
+        .map_err(|_| PublisherError::Broken)?;
+        self.writer = writer;
+        outcome
+    }
+
+    /// Writes the partial files and removes those before them.
+    async fn write_partial(&mut self) -> Result<(), PublisherError> {
+        if self.writer.is_flushed() {
+            return Ok(());
+        }
+        self.with_files(|writer, _, tiles| {
+            let flush = writer.flush();
+            for file in &flush.files {
+                tiles.write(file)?;
+            }
+            for path in &flush.obsolete {
+                tiles.remove(path);
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Takes the entries up to `length` in, stores (size, root), then signs.
     async fn publish(&mut self, length: u64, fresh: Fresh) -> Result<Published, PublisherError> {
-        let (tiles, writer) = (self.parts.tiles.clone(), &mut self.writer);
-        let mut write = |file| Ok(tiles.write(&file)?);
-        push_log(
-            &self.parts.store,
-            writer,
-            fresh.from.min(length),
-            &mut write,
-        )?;
-        for (index, entry) in (fresh.from..).zip(&fresh.entries) {
-            if index == writer.size() {
-                writer.push(entry)?;
-            }
-        }
-        push_log(&self.parts.store, writer, length, &mut write)?;
-        self.frontier = writer.frontier();
-        let flush = self.writer.flush();
-        for file in &flush.files {
-            self.parts.tiles.write(file)?;
-        }
+        let partial = self
+            .with_files(move |writer, store, tiles| {
+                let mut write = |file| Ok(tiles.write(&file)?);
+                push_log(store, writer, fresh.from.min(length), &mut write)?;
+                for (index, entry) in (fresh.from..).zip(&fresh.entries) {
+                    if index == writer.size() {
+                        writer.push(entry)?;
+                    }
+                }
+                push_log(store, writer, length, &mut write)?;
+                Ok(writer.partial())
+            })
+            .await?;
+        let frontier = self.writer.frontier();
         if self
             .row
             .as_ref()
-            .is_none_or(|stored| stored.value.size != self.frontier.size())
+            .is_none_or(|stored| stored.value.size != frontier.size())
         {
-            self.store().await?;
+            self.store(&frontier).await?;
         }
         let Some(row) = self.row.as_ref().map(|stored| stored.value.clone()) else {
             return Err(PublisherError::RolledBack {
@@ -460,17 +503,14 @@ impl Worker {
         let checkpoint = Checkpoint {
             origin: self.parts.signer.vkey().name().to_owned(),
             size: row.size,
-            root: self.frontier.root(),
+            root: frontier.root(),
             seq: Some(row.seq),
             set: Some(row.set_digest),
             extensions: Vec::new(),
         };
         let note = checkpoint.sign(&self.parts.signer)?;
         self.parts.tiles.put_checkpoint(&note)?;
-        self.parts.tiles.set_size(row.size);
-        for path in &flush.obsolete {
-            self.parts.tiles.remove(path);
-        }
+        self.parts.tiles.publish(row.size, partial);
         self.signed = row.size;
         Ok(Published {
             size: row.size,
@@ -478,11 +518,11 @@ impl Worker {
         })
     }
 
-    async fn store(&mut self) -> Result<(), PublisherError> {
+    async fn store(&mut self, frontier: &Frontier) -> Result<(), PublisherError> {
         let head = self.parts.store.head()?;
         let row = PublishedRow {
-            size: self.frontier.size(),
-            frontier: self.frontier.to_bytes(),
+            size: frontier.size(),
+            frontier: frontier.to_bytes(),
             seq: head.seq.get(),
             set_digest: directory_digest(&head),
         };
@@ -525,22 +565,39 @@ fn directory_digest(head: &Head) -> [u8; 32] {
     sha256(tuple.as_bytes())
 }
 
-/// Whether the files lead from the last entry to the root.
-fn check_edge(tiles: &Tiles, size: u64, frontier: &Frontier) -> Result<(), PublisherError> {
-    let Some(last) = size.checked_sub(1) else {
-        return Ok(());
-    };
-    let width = TilePath::width_in(size, 0, last / 256);
-    let leaves = tiles.hash_tile(0, last / 256, width)?;
-    let leaf = leaves.last().copied().unwrap_or_else(Hash::empty_root);
-    let path = inclusion_proof(tiles, last, size)?;
-    Ok(verify_inclusion(
-        &leaf,
-        last,
-        size,
-        &path,
-        &frontier.root(),
-    )?)
+/// The partial hash tiles at the right edge, made from what they stand for: after a
+/// kill their own files are not there or older.
+struct RightEdge<'a>(&'a PublisherParts);
+
+impl HashTiles for RightEdge<'_> {
+    type Error = PublisherError;
+
+    fn hash_tile(&self, level: u8, index: u64, width: u16) -> Result<Vec<Hash>, PublisherError> {
+        if width == FULL_TILE {
+            let path = TilePath::new(TileKind::Hashes(level), index, width)?;
+            let bytes = self.0.tiles.read(&path)?;
+            let bytes = bytes.ok_or_else(|| LedgerError::TileTooShort {
+                path: path.to_string(),
+            })?;
+            return Ok(Hash::from_tile(&bytes)?);
+        }
+        let first = index * TILE_WIDTH;
+        match level.checked_sub(1) {
+            None => {
+                let entries = self.0.store.log_read(LEDGER, first, usize::from(width))?;
+                Ok(entries
+                    .iter()
+                    .map(|entry| leaf_hash(entry.bytes.expose()))
+                    .collect())
+            }
+            Some(below) => (first..first + u64::from(width))
+                .map(|child| {
+                    let hashes = self.hash_tile(below, child, FULL_TILE)?;
+                    Ok(hashes.into_iter().collect::<Frontier>().root())
+                })
+                .collect(),
+        }
+    }
 }
 
 /// Feeds the log from where the writer stands up to `length`, and writes the full

@@ -53,7 +53,9 @@ pub enum ChangeError<E> {
 pub struct Recorded<O: Op> {
     permit: Permit<O>,
     entry: EntryId,
+    /// What the outcome, if there is one, says like the intent.
     run: Option<procura_types::RunId>,
+    with: Option<String>,
     origin: Origin,
 }
 
@@ -218,6 +220,7 @@ impl Recorder {
                         permit,
                         entry: entry.id,
                         run: details.run,
+                        with: details.with,
                         origin,
                     });
                 }
@@ -239,6 +242,7 @@ impl Recorder {
         let details = Details {
             reason: Some(reason.to_owned()),
             run: recorded.run,
+            with: recorded.with.clone(),
             ..Details::default()
         };
         let mut entry = entry::intent(

@@ -1,5 +1,6 @@
 //! The tables that this crate owns: the directory, and where the publisher stands.
 
+use crate::block::BlockRow;
 use procura_directory::{ActorRecord, DeviceRecord, GrantRecord, NamespaceRecord, RolesRecord};
 use procura_store::{Kind, LogId, Table};
 use serde::{Deserialize, Serialize};
@@ -41,3 +42,6 @@ pub struct PublishedRow {
 pub const PUBLISHED: Table<String, PublishedRow> = Table::new("published", Kind::Ordinary);
 /// Which spool is in the ledger already.
 pub const SPOOLED: Table<String, String> = Table::new("ledger-spool", Kind::Ordinary);
+/// What each whole block of the ledger holds, by the block's number. Derived: it may
+/// be deleted at any time.
+pub(crate) const BLOCKS: Table<u64, BlockRow> = Table::new("ledger-block", Kind::Ordinary);

@@ -2,15 +2,16 @@
 //! they are; entry bundles are sealed (`protocol.md` §6) and leave plain only
 //! through an export.
 
+use arc_swap::ArcSwap;
 use procura_crypto::{Binding, Holder, Purpose, XaesKey, open, seal};
 use procura_ledger::{BundleReader, Hash, HashTiles, LedgerError, TileFile, TileKind, TilePath};
 use procura_types::{Entropy, InstallationId};
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A file of the ledger cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +30,29 @@ pub enum TilesError {
     /// A bundle that does not open.
     #[error("{0} does not open: it was moved or edited")]
     Refused(PathBuf),
+    /// There is no key to seal a bundle with.
+    #[error("there is no key for bundles")]
+    NoKey,
     /// A bundle that could not be sealed.
     #[error(transparent)]
     Seal(#[from] procura_crypto::SealError),
+}
+
+/// The keys of entry bundles by epoch: the newest seals, all open. They turn with
+/// the root, while the files are in use.
+pub struct BundleKeys(ArcSwap<BTreeMap<u32, XaesKey>>);
+
+impl BundleKeys {
+    /// These keys, of which there is at least one.
+    #[must_use]
+    pub fn new(keys: BTreeMap<u32, XaesKey>) -> Self {
+        Self(ArcSwap::from_pointee(keys))
+    }
+
+    /// Puts others in their place; bundles of an epoch that is gone do not open.
+    pub fn replace(&self, keys: BTreeMap<u32, XaesKey>) {
+        self.0.store(Arc::new(keys));
+    }
 }
 
 /// The directory of the ledger.
@@ -39,39 +60,48 @@ pub enum TilesError {
 pub struct Tiles {
     directory: PathBuf,
     installation: InstallationId,
-    key: Arc<XaesKey>,
+    keys: Arc<BundleKeys>,
     entropy: Arc<dyn Entropy>,
-    /// Entries that the published files hold.
-    size: Arc<AtomicU64>,
+    edge: Arc<ArcSwap<Edge>>,
+}
+
+/// Where the published tree ends. Under load its partial files would be made and
+/// removed five times a second, so they are kept here, and are written when nothing
+/// has come for a moment.
+#[derive(Default)]
+struct Edge {
+    size: u64,
+    partial: Vec<TileFile>,
 }
 
 impl Tiles {
-    /// The ledger's directory under a home, with the key of its bundles.
+    /// The ledger's directory under a home, with the keys of its bundles.
     #[must_use]
     pub fn new(
         home: &Path,
         installation: InstallationId,
-        key: Arc<XaesKey>,
+        keys: Arc<BundleKeys>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         Self {
             directory: home.join("ledger"),
             installation,
-            key,
+            keys,
             entropy,
-            size: Arc::new(AtomicU64::new(0)),
+            edge: Arc::default(),
         }
     }
 
-    /// Entries that the published files hold.
+    /// Entries that are published.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.size.load(Ordering::Acquire)
+        self.edge.load().size
     }
 
-    /// Says that the files of `size` entries are in place.
-    pub fn set_size(&self, size: u64) {
-        self.size.store(size, Ordering::Release);
+    /// Publishes `size` entries: the full files are in place, and these are the
+    /// partial ones.
+    pub fn publish(&self, size: u64, partial: Vec<TileFile>) {
+        self.edge.store(Arc::new(Edge { size, partial }));
     }
 
     fn binding<'a>(&'a self, path: &'a str) -> Binding<'a> {
@@ -112,9 +142,11 @@ impl Tiles {
     pub fn write(&self, file: &TileFile) -> Result<(), TilesError> {
         let name = file.path.to_string();
         if file.path.kind() == TileKind::Entries {
+            let keys = self.keys.0.load();
+            let (epoch, key) = keys.last_key_value().ok_or(TilesError::NoKey)?;
             let sealed = seal(
-                &self.key,
-                1,
+                key,
+                *epoch,
                 &self.binding(&name),
                 self.entropy.as_ref(),
                 &file.bytes,
@@ -170,13 +202,10 @@ impl Tiles {
         if path.kind() != TileKind::Entries {
             return Ok(Some(bytes));
         }
-        open(
-            |epoch| (epoch == 1).then_some(&*self.key),
-            &self.binding(&name),
-            &bytes,
-        )
-        .map(|plain| Some(plain.expose().clone()))
-        .map_err(|_| TilesError::Refused(file))
+        let keys = self.keys.0.load();
+        open(|epoch| keys.get(&epoch), &self.binding(&name), &bytes)
+            .map(|plain| Some(plain.expose().clone()))
+            .map_err(|_| TilesError::Refused(file))
     }
 
     /// The bytes that a client asks for: of exactly `path`'s width, cut from what
@@ -186,19 +215,18 @@ impl Tiles {
             TileKind::Hashes(level) => level,
             TileKind::Entries => 0,
         };
-        // Between looking at the size and opening the file, a new checkpoint may
-        // replace a partial file: look again, once.
-        for _ in 0..2 {
-            let width = TilePath::width_in(self.size(), level, path.index());
-            if width < path.width() {
-                return Ok(None);
-            }
-            let current = TilePath::new(path.kind(), path.index(), width)?;
-            if let Some(bytes) = self.read(&current)? {
-                return Ok(Some(cut(path, bytes)?));
-            }
+        let edge = self.edge.load();
+        let width = TilePath::width_in(edge.size, level, path.index());
+        if width < path.width() {
+            return Ok(None);
         }
-        Ok(None)
+        let current = TilePath::new(path.kind(), path.index(), width)?;
+        let partial = edge.partial.iter().find(|file| file.path == current);
+        let bytes = match partial {
+            Some(file) => Some(file.bytes.clone()),
+            None => self.read(&current)?,
+        };
+        bytes.map(|bytes| cut(path, bytes)).transpose()
     }
 }
 

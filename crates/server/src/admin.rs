@@ -19,7 +19,7 @@ use procura_store::guard::Start;
 use procura_store::{SqliteOptions, Store};
 use procura_types::wire::{InitAnswer, InitRequest, PassphraseChange, Status, UnsealRequest};
 use procura_types::{Duration, FieldTuple, InstallationId, Namespace, Secret, TraceId};
-use procura_vault::{Installation, SealError, Vault, VaultError};
+use procura_vault::{Installation, SealError, Vault};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ fn answer(result: Result<Reply, Failure>, app: &App) -> Response {
     let trace = TraceId::generate(app.clock.now(), app.entropy.as_ref())
         .unwrap_or(TraceId::from_bytes([0; 16]));
     match result {
-        Ok(reply) => reply.into_response(trace),
+        Ok(reply) => reply.into_response(trace, None),
         Err(failure) => failure.into_response_for(trace),
     }
 }
@@ -233,18 +233,33 @@ fn discard_unestablished(home: &Path) -> Result<(), SealError> {
     }
 }
 
+/// Waits for the turn of a passphrase: one is tried at a time, and after wrong ones
+/// the next try is slowed down. Nothing but tries wait here: whoever seals must not
+/// wait for somebody who guesses.
+async fn turn(app: &App) -> tokio::sync::MutexGuard<'_, ()> {
+    let turn = app.tries.lock().await;
+    if app.wrong_passphrases() > 0 {
+        tokio::time::sleep(penalty(app.wrong_passphrases())).await;
+    }
+    turn
+}
+
 /// Opens the vault with a passphrase. Wrong ones are counted, recorded, and slow
 /// the next try down.
 pub async fn unseal(app: &App, passphrase: Secret<String>) -> Result<Arc<Open>, Failure> {
+    // Where there is nothing to try, nobody waits for a turn.
+    match app.stage().as_ref() {
+        Stage::Open(open) => return Ok(Arc::clone(open)),
+        Stage::Uninitialised => return Err(SealError::NotInitialised.into()),
+        Stage::Sealed(..) => {}
+    }
+    let _turn = turn(app).await;
     let _one = app.ceremony.lock().await;
     let (store, installation) = match app.stage().as_ref() {
         Stage::Open(open) => return Ok(Arc::clone(open)),
         Stage::Uninitialised => return Err(SealError::NotInitialised.into()),
         Stage::Sealed(store, installation) => (store.clone(), Installation::clone(installation)),
     };
-    if app.wrong_passphrases() > 0 {
-        tokio::time::sleep(penalty(app.wrong_passphrases())).await;
-    }
     let (home, entropy, sealable) = (
         app.config.home.clone(),
         Arc::clone(&app.entropy),
@@ -328,6 +343,8 @@ pub async fn seal(app: &App) -> Result<(), Failure> {
     app.set_stage(Stage::Sealed(store.clone(), Box::new(installation)));
     let sealing = Sealing(store);
     open.recorder.drain_refusals().await;
+    open.upkeep.stop().await;
+    open.indexer.stop().await;
     open.publisher.stop().await;
     open.verifier.forget_sessions();
     drop(sealing);
@@ -340,11 +357,11 @@ async fn change_passphrase(
     request: PassphraseChange,
     trace: TraceId,
 ) -> Result<(), Failure> {
+    app.open()?;
+    let _turn = turn(app).await;
     let _one = app.ceremony.lock().await;
+    // It may have been sealed meanwhile.
     let open = app.open()?;
-    if app.wrong_passphrases() > 0 {
-        tokio::time::sleep(penalty(app.wrong_passphrases())).await;
-    }
     let caller = socket_caller(app)?;
     let now = app.clock.now();
     let permit = authorize(
@@ -355,33 +372,40 @@ async fn change_passphrase(
         now,
     )
     .map_err(|(denied, _, _)| Failure::internal(denied))?;
-    let recorder = &open.recorder;
-    let result = open
-        .vault
-        .change_passphrase(
-            &request.current,
-            &request.new,
-            async |rows| -> Result<(), Failure> {
-                recorder
-                    .change(
-                        permit,
-                        &Origin::new(trace),
-                        |batch| -> Result<(), VaultError> {
-                            rows.iter().try_for_each(|row| row.put(batch))
-                        },
-                    )
-                    .await
-                    .map_err(Failure::from)
-            },
-        )
-        .await;
-    match result {
-        Err(failure) if failure.code == Code::WrongPassphrase => return Err(wrong_passphrase(app)),
+    // What a change before this one left would be in its way.
+    open.vault.settle_root(app.clock.as_ref()).await?;
+    let vault = Arc::clone(&open.vault);
+    // Argon2id takes its time, twice; the async threads go on.
+    let next = tokio::task::spawn_blocking(move || vault.next_root(&request.current, &request.new))
+        .await
+        .map_err(Failure::internal)?;
+    let next = match next {
+        Err(SealError::WrongPassphrase) => return Err(wrong_passphrase(app)),
         other => other?,
-    }
+    };
     app.forgive();
-    open.vault.forget_other_roots(app.clock.as_ref()).await?;
-    Ok(())
+    open.recorder
+        .change(permit, &Origin::new(trace), |batch| next.put(batch))
+        .await?;
+    let turned = open.vault.turn_root(next);
+    // The change is over, one way or the other. What is left of the root that is
+    // not in force is taken away now, or by the upkeep.
+    let settled = open.vault.settle_root(app.clock.as_ref()).await;
+    if let Err(error) = &settled {
+        tracing::warn!(%error, "the other root could not be taken away yet");
+    }
+    open.upkeep.wake();
+    turned.map_err(|error| match settled {
+        Ok(()) => Failure::new(
+            Code::Internal,
+            "The passphrase was not changed: installation.json could not be replaced. The old one opens the vault.",
+        ),
+        Err(_) => Failure::new(
+            Code::Unknown,
+            "installation.json could not be replaced, nor made sure of. The old passphrase stays unless the server stops before that succeeds; then it may be the new one.",
+        ),
+    }
+    .because(error))
 }
 
 /// The routes of the admin socket.

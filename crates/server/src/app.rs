@@ -3,9 +3,10 @@
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::problem::{Code, Failure};
+use crate::upkeep::Upkeep;
 use arc_swap::ArcSwap;
 use procura_proof::Verifier;
-use procura_record::{Directory, Publisher, RecordReader, Recorder, Spool};
+use procura_record::{Directory, Indexer, Publisher, RecordReader, Recorder, Spool};
 use procura_store::Store;
 use procura_store::guard::JournalGuard;
 use procura_types::{Clock, Entropy, Timestamp};
@@ -29,6 +30,10 @@ pub struct Open {
     pub reader: RecordReader,
     /// Publishes tiles and checkpoints.
     pub publisher: Publisher,
+    /// Keeps the index of the record.
+    pub indexer: Indexer,
+    /// Does what nobody waits for.
+    pub upkeep: Upkeep,
     /// When it was opened.
     pub since: Timestamp,
 }
@@ -61,8 +66,12 @@ pub struct App {
     _held: File,
     /// Places for large bodies.
     pub(crate) large_bodies: Arc<tokio::sync::Semaphore>,
-    /// One ceremony (init, unseal, seal, passphrase) at a time.
-    pub ceremony: tokio::sync::Mutex<()>,
+    /// One ceremony (init, unseal, seal, passphrase) at a time. Each that derives a
+    /// key from a passphrase does so under this lock: Argon2id takes 64 MiB.
+    pub ceremony: Arc<tokio::sync::Mutex<()>>,
+    /// One passphrase is tried at a time, slowed down after wrong ones. Taken before
+    /// `ceremony`, so that a slowed-down try keeps nobody from sealing.
+    pub(crate) tries: tokio::sync::Mutex<()>,
     wrong_passphrases: AtomicU32,
     api_url: std::sync::OnceLock<String>,
     guard: Mutex<Option<Arc<JournalGuard>>>,
@@ -87,7 +96,8 @@ impl App {
             stage: ArcSwap::from_pointee(Stage::Uninitialised),
             _held: held,
             large_bodies: Arc::new(tokio::sync::Semaphore::new(crate::serve::LARGE_BODIES)),
-            ceremony: tokio::sync::Mutex::new(()),
+            ceremony: Arc::default(),
+            tries: tokio::sync::Mutex::new(()),
             wrong_passphrases: AtomicU32::new(0),
             api_url: std::sync::OnceLock::new(),
             guard: Mutex::new(None),

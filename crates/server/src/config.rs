@@ -34,6 +34,16 @@ pub enum ConfigError {
         /// What is wrong, with a suggestion.
         problem: String,
     },
+    /// Too few files may be open at once.
+    #[error(
+        "only {files} files may be open at once and at least {needed} are needed; raise the limit (`ulimit -n`, LimitNOFILE=)"
+    )]
+    OpenFiles {
+        /// The limit.
+        files: usize,
+        /// What it must be at least.
+        needed: usize,
+    },
     /// Keys that do not go together.
     #[error("{0}")]
     Contradiction(String),
@@ -85,17 +95,17 @@ config! {
     health_listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7311)), "127.0.0.1:7311";
     /// Certificate chain for TLS, PEM.
     tls_cert: Option<PathBuf> = None, "none";
-    /// Private key for TLS, PEM.
+    /// Private key for TLS, PEM; for the server's user or root alone (mode 0600).
     tls_key: Option<PathBuf> = None, "none";
     /// URL that link codes carry; without it, the address of the API.
     public_url: Option<String> = None, "none";
-    /// File whose first line is the passphrase: unseals at start (a systemd credential, for instance).
+    /// File whose first line is the passphrase: unseals at start (a systemd credential, for instance); for the server's user or root alone (mode 0600).
     passphrase_file: Option<PathBuf> = None, "none";
     /// Seconds that a request may take, its body included.
     request_seconds: u64 = 30, "30";
     /// Seconds that running requests get when the server stops.
     stop_seconds: u64 = 10, "10";
-    /// Most connections at once.
+    /// Most connections at once; fewer if the limit of open files has no room for them, which the log and `/health` say.
     max_connections: usize = 4096, "4096";
     /// Megabytes of sealed rows kept in memory.
     cache_megabytes: usize = 16, "16";

@@ -35,6 +35,8 @@ struct Health {
     initialized: bool,
     sealed: bool,
     degraded: Vec<String>,
+    /// How many connections to the API fit.
+    max_connections: usize,
 }
 
 async fn health(State(app): State<Arc<App>>) -> impl IntoResponse {
@@ -57,6 +59,7 @@ async fn health(State(app): State<Arc<App>>) -> impl IntoResponse {
             initialized,
             sealed,
             degraded,
+            max_connections: app.config.max_connections,
         }),
     )
 }

@@ -6,19 +6,25 @@ pub mod api;
 mod app;
 mod config;
 mod health;
+mod input;
 mod listen;
 mod metrics;
+mod open_files;
 mod openapi;
 mod opening;
+mod private_file;
 pub mod problem;
 mod proving;
+mod reply;
 pub mod serve;
 mod start;
+mod upkeep;
 
 pub use app::{App, Open, Stage};
 pub use config::{Config, ConfigError, config_markdown};
 pub use listen::TlsError;
 pub use opening::{OpeningError, is_initialised};
+pub use private_file::{NotPrivate, check_private_file};
 pub use start::{InitError, StartError, init_home, run};
 
 use procura_types::Thumbprint;

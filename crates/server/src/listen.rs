@@ -2,6 +2,7 @@
 //! in the time that a head may take, and in the time that stopping takes.
 
 use crate::app::App;
+use crate::private_file::{NotPrivate, read_private_file};
 use crate::serve::Peer;
 use axum::Router;
 use axum::body::Body;
@@ -24,12 +25,19 @@ use tower::ServiceExt as _;
 /// How long a connection may take for its TLS handshake or for one request head.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
+/// Connections to the listener of health and metrics: few look at it, and no crowd
+/// at the other listener may keep them out.
+pub(crate) const HEALTH_CONNECTIONS: usize = 64;
+
 /// A certificate or key that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file.
     #[error("{0}: {1}")]
     File(String, String),
+    /// The key is not the server's alone, or cannot be read.
+    #[error("tls_key: {0}")]
+    Key(#[from] NotPrivate),
     /// Chain and key.
     #[error("tls_cert and tls_key cannot be used together: {0}")]
     Pair(String),
@@ -46,7 +54,9 @@ pub(crate) fn tls_acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsEr
     if chain.is_empty() {
         return Err(file(cert, &"holds no certificate"));
     }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| file(key, &error))?;
+    let text = read_private_file(key, rustix::process::getuid().as_raw())?;
+    let private =
+        PrivateKeyDer::from_pem_slice(text.expose()).map_err(|error| file(key, &error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -68,15 +78,17 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
-    /// Serves a TCP listener until the server stops.
+    /// Serves a TCP listener until the server stops, at most so many connections at
+    /// once.
     pub(crate) async fn tcp(
         self,
         app: Arc<App>,
         listener: TcpListener,
         router: Router,
         tls: Option<TlsAcceptor>,
+        most: usize,
     ) {
-        let places = Arc::new(Semaphore::new(app.config.max_connections));
+        let places = Arc::new(Semaphore::new(most));
         let mut stopping = self.stopping.clone();
         loop {
             // A place is taken before a connection is accepted: beyond the limit

@@ -28,7 +28,7 @@ impl Default for Document {
     fn default() -> Self {
         let scheme = ApiKey::Header(ApiKeyValue::with_description(
             "Signature",
-            "RFC 9421, one signature with tag procura-v1 (spec/protocol.md §3.1, §3.4)",
+            "RFC 9421, one signature with tag procura-v1; under a session, every success bears Procura-Answer (spec/protocol.md §3.1, §3.4)",
         ));
         let mut document = Self {
             paths: PathsBuilder::new(),

@@ -3,11 +3,14 @@
 
 use crate::app::{App, Open};
 use crate::server_id;
+use crate::upkeep::{Upkeep, UpkeepParts};
 use procura_crypto::LockedKey;
 use procura_ledger::{Entry, NoteSigner, origin};
 use procura_policy::RoleDecider;
 use procura_proof::{Limits, SessionKeys, Verifier};
-use procura_record::{Directory, Publisher, PublisherParts, RecordReader, Recorder, Tiles};
+use procura_record::{
+    Directory, Indexer, Publisher, PublisherParts, RecordReader, Recorder, Tiles,
+};
 use procura_store::guard::{JournalGuard, Start};
 use procura_types::TraceId;
 use procura_vault::{SealError, Vault};
@@ -139,7 +142,7 @@ impl Parts {
         let tiles = Tiles::new(
             &app.config.home,
             installation.id,
-            vault.bundle_key(),
+            vault.bundle_keys(),
             Arc::clone(&app.entropy),
         );
         let publisher = Publisher::start(PublisherParts {
@@ -160,19 +163,31 @@ impl Parts {
                 "what happened while sealed is in the ledger now"
             );
         }
-        vault.forget_other_roots(app.clock.as_ref()).await?;
+        if let Err(error) = vault.settle_root(app.clock.as_ref()).await {
+            // Two roots harm nobody, and the upkeep tries again.
+            tracing::warn!(%error, "what a change of passphrase left could not be put right");
+        }
         let now = app.clock.now();
         let trace = TraceId::generate(now, app.entropy.as_ref())?;
         let opened = Entry::new(now, app.entropy.as_ref(), "installation.unseal", trace)?;
         recorder.append(&opened).await?;
         tracing::info!(installation = %installation.id, server = %server_id(&vault), "the vault is open");
+        let upkeep = Upkeep::start(UpkeepParts {
+            vault: Arc::clone(&vault),
+            directory: Arc::clone(&directory),
+            clock: Arc::clone(&app.clock),
+            entropy: Arc::clone(&app.entropy),
+            ceremony: Arc::clone(&app.ceremony),
+        });
         Ok(Open {
             vault,
             recorder,
             directory,
             verifier,
+            indexer: Indexer::start(store.clone()),
             reader: RecordReader::new(store, tiles),
             publisher,
+            upkeep,
             since: now,
         })
     }

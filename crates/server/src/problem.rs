@@ -2,8 +2,10 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use procura_policy::{Action, Rule};
 use procura_types::wire::Problem;
-use procura_types::{Malformed, TraceId};
+use procura_types::{Malformed, Namespace, Role, TraceId};
+use std::fmt;
 
 /// Who has to act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +67,7 @@ codes! {
     Unauthorized = "unauthorized", UNAUTHORIZED, Caller, "The request is not proven", "See the reason in spec/reasons.md.";
     CodeRefused = "code_refused", FORBIDDEN, Caller, "The link code is not accepted", "Ask for a new link code; one is good once, for ten minutes, for one actor.";
     SignatureRefused = "signature_refused", FORBIDDEN, Caller, "The signature over the content is not by the expected key", "Sign the exact bytes with the key of the device that sends the request.";
-    Forbidden = "forbidden", FORBIDDEN, Policy, "Not allowed", "Ask someone with the role, or for a grant.";
+    Forbidden = "forbidden", FORBIDDEN, Policy, "Not allowed", "Ask an operator with one of the `roles` to do it, or a steward for the role; agents ask for a grant.";
     NotFound = "not_found", NOT_FOUND, Caller, "There is no such thing, or it is not for you to know", "Check the name and the namespace.";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, Caller, "This path does not take that method", "See schema/openapi.json.";
     Timeout = "timeout", REQUEST_TIMEOUT, Caller, "The request took too long to arrive", "Send it again, faster.";
@@ -87,7 +89,7 @@ codes! {
     LedgerUnavailable = "ledger_unavailable", SERVICE_UNAVAILABLE, Dependency, "The record cannot be written, so nothing happened", "See the server's log and `procura status`.";
     StorageFull = "storage_full", INSUFFICIENT_STORAGE, Dependency, "The disk is full", "Make room; revoking, sealing and deleting still work.";
     Damaged = "damaged", INTERNAL_SERVER_ERROR, Us, "Stored data is damaged or was tampered with", "Run `procura status --deep` and restore from a backup.";
-    Unknown = "outcome_unknown", INTERNAL_SERVER_ERROR, Us, "It is not known whether the change was stored", "Restart the server and read it again.";
+    Unknown = "outcome_unknown", INTERNAL_SERVER_ERROR, Us, "It is not known whether the request had its effect", "Read again what it was to change; restart the server if that fails too.";
     Internal = "internal", INTERNAL_SERVER_ERROR, Us, "The server failed", "See the server's log under the request_id.";
 }
 
@@ -107,6 +109,58 @@ pub struct Failure {
     pub cause: Option<String>,
     /// Seconds for `Retry-After`.
     pub retry_after: Option<u64>,
+    /// What was not allowed, and to whom it would be.
+    pub needs: Option<Box<Needs>>,
+}
+
+/// What policy did not allow, for a caller who may know that the thing is there.
+#[derive(Debug)]
+pub struct Needs {
+    /// What was attempted.
+    pub action: Action,
+    /// Where, unless it is about the installation.
+    pub namespace: Option<Namespace>,
+    /// Any of these roles opens it.
+    pub roles: &'static [Role],
+}
+
+impl Needs {
+    /// What an action takes: by the table that policy decides by.
+    fn of(action: Action, namespace: Option<&Namespace>) -> Self {
+        let roles = match action.rule() {
+            Rule::Roles(roles) | Rule::OwnOr(roles) => roles,
+            _ => &[],
+        };
+        Self {
+            action,
+            namespace: namespace.cloned(),
+            roles,
+        }
+    }
+}
+
+impl fmt::Display for Needs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.action.as_str())?;
+        if let Some(namespace) = &self.namespace {
+            write!(f, " in namespace {namespace}")?;
+        }
+        let own = matches!(self.action.rule(), Rule::Own | Rule::OwnOr(_));
+        match (own, self.roles) {
+            (false, []) => f.write_str(" is not open to you")?,
+            (true, _) => f.write_str(" is for whom it belongs to")?,
+            (false, _) => f.write_str(" needs")?,
+        }
+        for (place, role) in self.roles.iter().enumerate() {
+            let before = match (place, own) {
+                (0, true) => " or the role",
+                (0, false) => " the role",
+                _ => " or",
+            };
+            write!(f, "{before} {role}")?;
+        }
+        f.write_str(".")
+    }
 }
 
 impl Failure {
@@ -120,6 +174,7 @@ impl Failure {
             field: None,
             cause: None,
             retry_after: None,
+            needs: None,
         }
     }
 
@@ -134,6 +189,18 @@ impl Failure {
     #[must_use]
     pub const fn with_reason(mut self, reason: &'static str) -> Self {
         self.reason = Some(reason);
+        self
+    }
+
+    /// Tells whoever is forbidden something what it was and which role opens it. Of
+    /// what the caller may not know to be there, nothing is told.
+    #[must_use]
+    pub fn needing(mut self, action: Action, namespace: Option<&Namespace>) -> Self {
+        if self.code == Code::Forbidden {
+            let needs = Needs::of(action, namespace);
+            self.detail = format!("Your roles and grants do not allow this: {needs}");
+            self.needs = Some(Box::new(needs));
+        }
         self
     }
 
@@ -157,6 +224,10 @@ impl Failure {
                 tracing::error!(request_id = %trace, code = self.code.as_str(), %cause, "failed");
             }
         }
+        let (action, namespace, roles) = self.needs.map_or_else(Default::default, |needs| {
+            let action = needs.action.as_str().to_owned();
+            (Some(action), needs.namespace, needs.roles.to_vec())
+        });
         let problem = Problem {
             kind: format!("urn:procura:error:{}", self.code.as_str()),
             title: self.code.title().to_owned(),
@@ -165,6 +236,9 @@ impl Failure {
             code: self.code.as_str().to_owned(),
             reason: self.reason.map(str::to_owned),
             field: self.field.map(str::to_owned),
+            action,
+            namespace,
+            roles,
             request_id: trace.to_string(),
         };
         let body = serde_json::to_vec(&problem).unwrap_or_default();

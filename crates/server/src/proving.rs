@@ -29,7 +29,8 @@ pub(crate) fn prove(
     snapshot: &Snapshot,
     input: &Input,
 ) -> Result<Caller, Failure> {
-    let authority = authority(app, &input.parts.headers, &input.parts.uri)?;
+    let authority = authority(app, &input.parts.headers, &input.parts.uri)
+        .inspect_err(|failure| misdirected(app, open, input, failure))?;
     let view = RequestView {
         method: input.parts.method.as_str(),
         authority: &authority,
@@ -80,6 +81,30 @@ fn authority(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<String, Failur
     }
 }
 
+/// Records a request that names another server: whoever carries proofs from one
+/// server to another is seen, as is whoever is led here by a name of their own.
+fn misdirected(app: &App, open: &Open, input: &Input, failure: &Failure) {
+    app.metrics.refused(failure.code.as_str());
+    open.recorder.refuse(procura_record::Refusal {
+        action: "authenticate".to_owned(),
+        reason: failure.code.as_str().to_owned(),
+        time: input.now,
+        actor: None,
+        owner: None,
+        device: None,
+        namespace: None,
+        resource: Some(http_resource(input)),
+        profile: "none",
+        ip: input.peer,
+        trace: input.trace,
+    });
+}
+
+/// What a request asked for that named no operation yet.
+fn http_resource(input: &Input) -> String {
+    format!("http/{}", crate::problem::printable(input.parts.uri.path()))
+}
+
 /// Records a refused proof and words it for the caller.
 pub(crate) fn refused(
     app: &App,
@@ -100,10 +125,7 @@ pub(crate) fn refused(
             .and_then(|actor| snapshot.actor(&actor).map(|record| record.owner)),
         device: refusal.device,
         namespace: None,
-        resource: Some(format!(
-            "http/{}",
-            crate::problem::printable(input.parts.uri.path())
-        )),
+        resource: Some(http_resource(input)),
         profile: "none",
         ip: input.peer,
         trace: input.trace,

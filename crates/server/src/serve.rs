@@ -5,151 +5,26 @@
 //! else.
 
 use crate::app::{App, Open};
+pub use crate::input::{Input, LARGE_BODIES, MAX_BODY, Peer, SMALL_BODY, read};
 use crate::problem::{Code, Failure};
 use crate::proving;
-use axum::body::{Body, HttpBody as _};
-use axum::extract::{RawPathParams, Request, State};
+pub use crate::reply::Reply;
+use axum::Router;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
-use axum::{RequestExt as _, Router};
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header, request};
-use http_body_util::{BodyExt as _, Limited};
 use procura_policy::{Denied, Op, Permit, authorize};
-use procura_proof::Caller;
+use procura_proof::{Answering, Caller};
 use procura_record::{Origin, Refusal};
-use procura_types::{SecretBytes, Timestamp, TraceId};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use procura_types::{Timestamp, TraceId};
 use std::net::IpAddr;
-use std::str::FromStr;
-use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use utoipa::ToSchema;
 
-/// The largest body of most calls (`protocol.md` §9).
-pub const SMALL_BODY: usize = 64 * 1024;
-
-/// The largest body at all: a value of 1 MiB as base64url in JSON, and room for the rest.
-pub const MAX_BODY: usize = 1_500_000;
-
-/// Bodies larger than [`SMALL_BODY`] that are in memory at once. Anybody can send
-/// one, since a proof is checked over the whole body: without a bound, strangers
-/// could fill the memory.
-pub const LARGE_BODIES: usize = 32;
-
-/// The peer's address, put on each request by the listener.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub Option<IpAddr>);
-
-/// A request, read and not yet proven.
-pub struct Input {
-    /// Method, URI, headers.
-    pub parts: request::Parts,
-    /// The whole body.
-    pub body: Bytes,
-    /// Who connected.
-    pub peer: Option<IpAddr>,
-    /// The id of the request.
-    pub trace: TraceId,
-    /// When it came.
-    pub now: Timestamp,
-    params: Vec<(String, String)>,
-    _place: Option<OwnedSemaphorePermit>,
-}
-
-impl Input {
-    /// A parameter of the path, read as its type.
-    pub fn param<T: FromStr<Err = procura_types::Malformed>>(
-        &self,
-        name: &'static str,
-    ) -> Result<T, Failure> {
-        let text = self
-            .params
-            .iter()
-            .find(|(key, _)| key == name)
-            .map_or("", |(_, value)| value.as_str());
-        Ok(text.parse::<T>()?)
-    }
-
-    /// The query, read as its type; unknown keys are refused by the type.
-    pub fn query<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        axum::extract::Query::try_from_uri(&self.parts.uri)
-            .map(|query| query.0)
-            .map_err(|error| {
-                let mut failure = Failure::new(
-                    Code::Malformed,
-                    format!("The query does not fit: {}", error.body_text()),
-                );
-                failure.field = Some("query");
-                failure
-            })
-    }
-
-    /// The body, read as its type.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        // An array would pass for an object whose fields come in order.
-        let first = self.body.iter().find(|byte| !byte.is_ascii_whitespace());
-        if first != Some(&b'{') {
-            return Err(Failure::new(
-                Code::InvalidJson,
-                "The body is not a JSON object.",
-            ));
-        }
-        serde_json::from_slice(&self.body).map_err(|error| {
-            // serde_json quotes what it met; a value could stand there, so only
-            // its position and the field are passed on.
-            let mut failure = Failure::new(
-                Code::InvalidJson,
-                format!(
-                    "The body does not fit at line {}, column {}.",
-                    error.line(),
-                    error.column()
-                ),
-            );
-            failure.field = json_field(&error.to_string());
-            failure
-        })
-    }
-}
-
-/// Fields of bodies and types in them that errors may name.
-const JSON_FIELDS: &[&str] = &[
-    "actor_id",
-    "audience",
-    "code_sha256",
-    "current",
-    "delivery",
-    "device",
-    "device_key",
-    "env",
-    "from",
-    "label",
-    "name",
-    "namespace",
-    "new",
-    "owner",
-    "passphrase",
-    "path",
-    "project",
-    "role",
-    "roles",
-    "root_key",
-    "signature",
-    "time",
-    "until",
-    "value_b64",
-];
-
-/// The field of an error of ours (`label: must be …`) or of a missing one: never
-/// a word of the body itself.
-fn json_field(error: &str) -> Option<&'static str> {
-    let missing = error
-        .strip_prefix("missing field `")
-        .and_then(|rest| rest.split_once('`'));
-    let (named, _) = missing.or_else(|| error.split_once(": "))?;
-    JSON_FIELDS.iter().copied().find(|field| *field == named)
-}
+/// A future on the heap.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What an endpoint knows besides the permit.
 pub struct Context<'a> {
@@ -159,113 +34,16 @@ pub struct Context<'a> {
     pub open: &'a Open,
     /// The request.
     pub input: &'a Input,
+    progress: &'a Progress,
 }
 
 impl Context<'_> {
-    /// Where the request came from, for the record.
+    /// Where the request came from, for the record. Nothing is recorded or changed
+    /// without it: from here on the request may have its effect, answered or not.
     #[must_use]
-    pub const fn origin(&self) -> Origin {
+    pub fn origin(&self) -> Origin {
+        self.progress.begun.store(true, Ordering::Relaxed);
         Origin::new(self.input.trace)
-    }
-}
-
-/// Counts what is written to it.
-struct Length(usize);
-
-impl std::io::Write for Length {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 = self.0.saturating_add(bytes.len());
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A body that is wiped with its last holder.
-struct Wiped(SecretBytes);
-
-impl AsRef<[u8]> for Wiped {
-    fn as_ref(&self) -> &[u8] {
-        self.0.expose()
-    }
-}
-
-/// An answer.
-pub struct Reply {
-    status: StatusCode,
-    content_type: &'static str,
-    body: Bytes,
-}
-
-impl Reply {
-    /// 200 with JSON.
-    pub fn json<T: Serialize>(value: &T) -> Result<Self, Failure> {
-        Self::with_status(StatusCode::OK, value)
-    }
-
-    /// Another status with JSON.
-    pub fn with_status<T: Serialize>(status: StatusCode, value: &T) -> Result<Self, Failure> {
-        let body = serde_json::to_vec(value).map_err(Failure::internal)?;
-        Ok(Self {
-            status,
-            content_type: "application/json",
-            body: body.into(),
-        })
-    }
-
-    /// 200 with JSON that holds values. It is written into memory of its exact size,
-    /// since one that grows leaves copies behind, and wiped once it is sent.
-    pub fn secret<T: Serialize>(value: &T) -> Result<Self, Failure> {
-        let mut length = Length(0);
-        serde_json::to_writer(&mut length, value).map_err(Failure::internal)?;
-        let mut text = SecretBytes::new(Vec::with_capacity(length.0));
-        serde_json::to_writer(text.expose_mut(), value).map_err(Failure::internal)?;
-        Ok(Self {
-            status: StatusCode::OK,
-            content_type: "application/json",
-            body: Bytes::from_owner(Wiped(text)),
-        })
-    }
-
-    /// 204.
-    #[must_use]
-    pub const fn nothing() -> Self {
-        Self {
-            status: StatusCode::NO_CONTENT,
-            content_type: "",
-            body: Bytes::new(),
-        }
-    }
-
-    /// 200 with text or bytes.
-    #[must_use]
-    pub const fn raw(content_type: &'static str, body: Bytes) -> Self {
-        Self {
-            status: StatusCode::OK,
-            content_type,
-            body,
-        }
-    }
-
-    /// The response, under the request's id.
-    #[must_use]
-    pub fn into_response(self, trace: TraceId) -> Response {
-        let mut response = Response::new(Body::from(self.body));
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        if !self.content_type.is_empty() {
-            headers.insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static(self.content_type),
-            );
-        }
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Ok(id) = HeaderValue::from_str(&trace.to_string()) {
-            headers.insert("x-request-id", id);
-        }
-        response
     }
 }
 
@@ -309,7 +87,7 @@ pub trait Endpoint: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Reply, Failure>> + Send {
         async move {
             refuse(&context, &caller, &op, denied);
-            Err(denial(denied))
+            Err(denial_of(denied, &op))
         }
     }
 }
@@ -330,6 +108,12 @@ pub fn denial(denied: Denied) -> Failure {
         )
         .because(denied)
     }
+}
+
+/// The refusal of policy, for a caller who learns which role the operation takes.
+#[must_use]
+pub fn denial_of<O: Op>(denied: Denied, op: &O) -> Failure {
+    denial(denied).needing(O::ACTION, op.resource().namespace())
 }
 
 /// Puts a refusal of policy into the record.
@@ -380,76 +164,134 @@ const fn filter<E: Endpoint>() -> MethodFilter {
 
 /// Mounts an endpoint.
 pub fn mount<E: Endpoint>(router: Router<Arc<App>>) -> Router<Arc<App>> {
-    let handler =
-        async |State(app): State<Arc<App>>, request: Request| serve::<E>(&app, request).await;
+    let handler = |State(app): State<Arc<App>>, request: Request| serve::<E>(app, request);
     router.route(E::PATH, on(filter::<E>(), handler))
 }
 
-/// Mounts two operations that share method and path: `Special` where the query
-/// names `key` (with another value than `false`), `Plain` elsewhere. Which one it
-/// is decides what is authorized, so only one of them ever sees the request.
+/// Mounts two operations that share method and path: `Special` where the value of
+/// the query's `key` says so, `Plain` elsewhere. Which one it is decides what is
+/// authorized, so only one of them ever sees the request.
 pub fn mount_either<Plain: Endpoint, Special: Endpoint>(
     router: Router<Arc<App>>,
     key: &'static str,
+    is_special: fn(&str) -> bool,
 ) -> Router<Arc<App>> {
-    let handler = async move |State(app): State<Arc<App>>, request: Request| {
+    let handler = move |State(app): State<Arc<App>>, request: Request| {
         let special = request
             .uri()
             .query()
             .unwrap_or_default()
             .split('&')
-            .any(|pair| {
-                pair.split_once('=')
-                    .is_some_and(|(name, value)| name == key && value != "false")
-            });
+            .filter_map(|pair| pair.split_once('='))
+            .any(|(name, value)| name == key && is_special(value));
         if special {
-            serve::<Special>(&app, request).await
+            serve::<Special>(app, request)
         } else {
-            serve::<Plain>(&app, request).await
+            serve::<Plain>(app, request)
         }
     };
     router.route(Plain::PATH, on(filter::<Plain>(), handler))
 }
 
-/// Serves one request by its endpoint.
-pub async fn serve<E: Endpoint>(app: &App, request: Request) -> Response {
-    let began = std::time::Instant::now();
-    let now = app.clock.now();
-    let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
-    let Ok(trace) = TraceId::generate(now, app.entropy.as_ref()) else {
-        return Failure::internal("no random bytes")
-            .into_response_for(TraceId::from_bytes([0; 16]));
-    };
-    let answer = tokio::time::timeout(
-        app.config.request_time(),
-        handle::<E>(app, request, trace, peer, now),
-    )
-    .await;
-    let response = match answer {
-        Ok(Ok(reply)) => reply.into_response(trace),
-        Ok(Err(failure)) => failure.into_response_for(trace),
-        Err(_) => Failure::new(
-            Code::Timeout,
-            "The request took longer than the server waits.",
-        )
-        .into_response_for(trace),
-    };
-    app.metrics
-        .request(E::Op::ACTION.as_str(), response.status(), began.elapsed());
-    response
+/// A request as it came, not yet read.
+pub struct Arrived {
+    /// Head and body.
+    pub request: Request,
+    /// The id that it gets.
+    pub trace: TraceId,
+    /// Who connected.
+    pub peer: Option<IpAddr>,
+    /// When it came.
+    pub now: Timestamp,
+    /// How far it came.
+    pub progress: Arc<Progress>,
 }
 
-async fn handle<E: Endpoint>(
-    app: &App,
+/// How far a request came; asked when it is answered, also when its time ran out.
+#[derive(Default)]
+pub struct Progress {
+    /// Set from when on it may have its effect.
+    pub begun: AtomicBool,
+    /// Set once it was proven by a session: what signs its answer.
+    pub answering: OnceLock<Answering>,
+}
+
+/// What surrounds every call: its id, the limit of time, the count, the form of
+/// errors. Boxed here, as everything above would move the whole of it.
+pub fn framed<F>(
+    app: Arc<App>,
+    action: &'static str,
     request: Request,
-    trace: TraceId,
-    peer: Option<IpAddr>,
-    now: Timestamp,
-) -> Result<Reply, Failure> {
+    work: fn(Arc<App>, Arrived) -> F,
+) -> BoxFuture<Response>
+where
+    F: Future<Output = Result<Reply, Failure>> + Send + 'static,
+{
+    Box::pin(async move {
+        let started = std::time::Instant::now();
+        let now = app.clock.now();
+        let Ok(trace) = TraceId::generate(now, app.entropy.as_ref()) else {
+            return Failure::internal("no random bytes")
+                .into_response_for(TraceId::from_bytes([0; 16]));
+        };
+        let progress = Arc::new(Progress::default());
+        let arrived = Arrived {
+            peer: request.extensions().get::<Peer>().and_then(|peer| peer.0),
+            request,
+            trace,
+            now,
+            progress: Arc::clone(&progress),
+        };
+        let work = pin!(work(Arc::clone(&app), arrived));
+        let response = match tokio::time::timeout(app.config.request_time(), work).await {
+            Ok(Ok(reply)) => reply.into_response(trace, progress.answering.get()),
+            // A refusal is not signed: whoever holds the port can refuse as well.
+            Ok(Err(failure)) => failure.into_response_for(trace),
+            Err(_) => timed_out(progress.begun.load(Ordering::Relaxed)).into_response_for(trace),
+        };
+        app.metrics
+            .request(action, response.status(), started.elapsed());
+        response
+    })
+}
+
+/// Serves one request by its endpoint.
+pub fn serve<E: Endpoint>(app: Arc<App>, request: Request) -> BoxFuture<Response> {
+    framed(app, E::Op::ACTION.as_str(), request, handle::<E>)
+}
+
+/// What a request is told that took too long. A commit that is queued is not taken
+/// back when nobody waits for it any more, so one that had `begun` may have had its
+/// effect.
+fn timed_out(begun: bool) -> Failure {
+    if begun {
+        Failure::new(
+            Code::Unknown,
+            "The request took longer than the server waits, and had begun: it may have had its effect.",
+        )
+    } else {
+        Failure::new(
+            Code::Timeout,
+            "The request took longer than the server waits; nothing was changed.",
+        )
+    }
+}
+
+async fn handle<E: Endpoint>(app: Arc<App>, arrived: Arrived) -> Result<Reply, Failure> {
     let open = app.open()?;
-    let input = read(app, request, trace, peer, now, E::BODY).await?;
+    let Arrived {
+        request,
+        trace,
+        peer,
+        now,
+        progress,
+    } = arrived;
+    let input = read(&app, request, trace, peer, now, E::BODY).await?;
     let snapshot = open.directory.snapshot();
-    let caller = proving::prove(app, &open, &snapshot, &input)?;
+    let caller = proving::prove(&app, &open, &snapshot, &input)?;
+    if let Some(answering) = caller.answering() {
+        progress.answering.get_or_init(|| answering.clone());
+    }
     let op = E::parse(&open, &input, &caller).inspect_err(|failure| {
         // Looking for what is not there is refused like looking for what is not
         // for the caller, so it stands in the record as well.
@@ -458,77 +300,13 @@ async fn handle<E: Endpoint>(
         }
     })?;
     let context = Context {
-        app,
+        app: &app,
         open: &open,
         input: &input,
+        progress: &progress,
     };
     match authorize(open.recorder.decider(), &snapshot, caller, op, now) {
         Ok(permit) => E::run(context, permit).await,
         Err((denied, caller, op)) => E::denied(context, denied, caller, op).await,
     }
-}
-
-/// Reads a request whole, up to `limit`.
-pub async fn read(
-    app: &App,
-    mut request: Request,
-    trace: TraceId,
-    peer: Option<IpAddr>,
-    now: Timestamp,
-    limit: usize,
-) -> Result<Input, Failure> {
-    let params = request
-        .extract_parts::<RawPathParams>()
-        .await
-        .map_err(|_| Failure::new(Code::Malformed, "The path is not UTF-8."))?;
-    let params = params
-        .iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect();
-    let (parts, body) = request.into_parts();
-    let length = content_length(&parts.headers);
-    if length.is_some_and(|length| length > limit) {
-        return Err(Failure::new(
-            Code::TooLarge,
-            "The body is longer than the server takes.",
-        ));
-    }
-    // Without a length a body may be as long as the limit. The place is kept for as
-    // long as the body is.
-    let large = length.map_or_else(|| !body.is_end_stream(), |length| length > SMALL_BODY);
-    let place = if limit > SMALL_BODY && large {
-        let places = Arc::clone(&app.large_bodies);
-        Some(places.acquire_owned().await.map_err(Failure::internal)?)
-    } else {
-        None
-    };
-    let body = Limited::new(body, limit)
-        .collect()
-        .await
-        .map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() {
-                Failure::new(Code::TooLarge, "The body is longer than the server takes.")
-            } else {
-                Failure::new(Code::Malformed, "The body broke off.").because(error)
-            }
-        })?
-        .to_bytes();
-    Ok(Input {
-        parts,
-        body,
-        peer,
-        trace,
-        now,
-        params,
-        _place: place,
-    })
-}
-
-fn content_length(headers: &HeaderMap) -> Option<usize> {
-    headers
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
 }

@@ -5,8 +5,10 @@ use crate::api;
 use crate::app::{App, Stage};
 use crate::config::{Config, ConfigError};
 use crate::health;
-use crate::listen::{Listening, TlsError, tls_acceptor};
+use crate::listen::{HEALTH_CONNECTIONS, Listening, TlsError, tls_acceptor};
+use crate::open_files;
 use crate::opening::is_initialised;
+use crate::private_file::read_private_file;
 use crate::problem::Failure;
 use procura_record::{Spool, SpoolError};
 use procura_store::{OpenError, Store};
@@ -15,6 +17,7 @@ use procura_types::{Clock, Duration, Entropy, Secret, TraceId, exit};
 use procura_vault::{Installation, SealError};
 use serde::Serialize;
 use std::fs::{self, DirBuilder, File};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
@@ -22,7 +25,7 @@ use std::os::unix::fs::{
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -284,22 +287,32 @@ fn bind_admin(home: &Path) -> Result<UnixListener, StartError> {
 }
 
 fn read_passphrase(path: &Path) -> Result<Secret<String>, StartError> {
-    let text = Secret::new(
-        fs::read_to_string(path)
-            .map_err(|error| StartError::Passphrase(format!("{}: {error}", path.display())))?,
-    );
-    let line = text.expose().lines().next().unwrap_or_default().to_owned();
-    Ok(Secret::new(line))
+    let bytes = read_private_file(path, rustix::process::getuid().as_raw())
+        .map_err(|error| StartError::Passphrase(error.to_string()))?;
+    let text = std::str::from_utf8(bytes.expose())
+        .map_err(|_| StartError::Passphrase(format!("{} is not UTF-8", path.display())))?;
+    Ok(Secret::new(
+        text.lines().next().unwrap_or_default().to_owned(),
+    ))
 }
 
 /// Runs the server until SIGTERM or SIGINT. `ready` gets the one line of JSON
 /// that says where it listens.
 pub async fn run(
-    config: Config,
+    mut config: Config,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     ready: impl FnOnce(&str),
 ) -> Result<(), StartError> {
+    let wanted = config.max_connections;
+    config.max_connections = open_files::fitting(wanted, open_files::raise())?;
+    if config.max_connections < wanted {
+        tracing::warn!(
+            wanted,
+            max_connections = config.max_connections,
+            "the limit of open files (`ulimit -n`, LimitNOFILE=) leaves room for fewer connections"
+        );
+    }
     let app = Arc::new(application(config, clock, entropy)?);
     let tls = match (&app.config.tls_cert, &app.config.tls_key) {
         (Some(cert), Some(key)) => Some(tls_acceptor(cert, key)?),
@@ -333,12 +346,14 @@ pub async fn run(
             api_listener,
             api::router(Arc::clone(&app)),
             tls,
+            app.config.max_connections,
         )),
         tokio::spawn(listening.clone().tcp(
             Arc::clone(&app),
             health_listener,
             health::router(Arc::clone(&app)),
             None,
+            HEALTH_CONNECTIONS,
         )),
         tokio::spawn(listening.unix(admin_listener, admin::router(Arc::clone(&app)))),
     ];
@@ -349,9 +364,14 @@ pub async fn run(
         health: &health_url,
         sealed,
     });
+    // Whoever reads the line may send a signal at once.
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
     ready(&line.unwrap_or_default());
 
-    wait_for_signal().await;
+    wait_for(signals).await;
     tracing::info!("stopping");
     stop.send_replace(true);
     for task in accepting {
@@ -374,11 +394,8 @@ pub async fn run(
     Ok(())
 }
 
-async fn wait_for_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
+async fn wait_for(signals: (io::Result<Signal>, io::Result<Signal>)) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         // Without handlers the default action of the signals stops the process.
         return std::future::pending().await;
     };

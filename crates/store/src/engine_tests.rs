@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -95,6 +96,34 @@ fn opened(fixture: &dyn Fixture) -> Arc<dyn Engine> {
     let engine = fixture.open();
     engine.set_sealer(Some(Arc::new(OpenSealer)));
     engine
+}
+
+/// Readers that are always there must not keep the write-ahead log from being begun
+/// anew, or it would fill the disk.
+#[test]
+fn the_wal_stays_short_while_rows_are_read() {
+    let file = sqlite(&SqliteOptions {
+        cache_bytes: 0,
+        ..SqliteOptions::default()
+    });
+    let engine = opened(&file);
+    wait(engine.commit(batch().put("a", b"1"))).unwrap();
+    let entry = vec![0; 50_000];
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                assert_eq!(engine.get(&key("a")).unwrap().unwrap().version, Seq::new(1));
+            }
+        });
+        for _ in 0..1200 {
+            wait(engine.commit(batch().append(LogId::new("l"), &entry))).unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    let wal = file.path.with_extension("db-wal");
+    let length = std::fs::metadata(wal).unwrap().len();
+    assert!(length < 32 * MIB, "{length}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// A group holds at most so many batches …
@@ -15,6 +16,10 @@ pub(crate) const GROUP_BATCHES: usize = 256;
 pub(crate) const GROUP_BYTES: usize = 1024 * 1024;
 /// Bulk work gets at most this part of a group.
 const BULK_SHARE: usize = 4;
+
+/// Under load a group is gathered for at most this long: the more share one sync,
+/// the less each costs. A lone caller never waits.
+const GATHER: Duration = Duration::from_micros(400);
 
 /// Room in a lane is counted in units: one per batch and one per so many bytes.
 const UNIT: usize = 4096;
@@ -45,9 +50,11 @@ impl Job {
 struct Lanes {
     ordinary: VecDeque<Job>,
     bulk: VecDeque<Job>,
-    /// The writer sleeps; only then does a wake-up cost a system call.
-    idle: bool,
+    /// The writer sleeps until so many batches are queued; only then does a wake-up cost a system call. 0 while it is awake.
+    wanted: usize,
     closed: bool,
+    /// Ordinary batches of the group before.
+    before: usize,
 }
 
 /// The two lanes of batches before the writer.
@@ -118,7 +125,11 @@ impl Queue {
             Lane::Ordinary => lanes.ordinary.push_back(job),
             Lane::Bulk => lanes.bulk.push_back(job),
         }
-        let wake = std::mem::take(&mut lanes.idle);
+        let queued = lanes.ordinary.len() + lanes.bulk.len();
+        let wake = lanes.wanted > 0 && queued >= lanes.wanted;
+        if wake {
+            lanes.wanted = 0;
+        }
         drop(lanes);
         if wake {
             self.wake.notify_one();
@@ -143,6 +154,21 @@ impl Queue {
         }
     }
 
+    /// Waits for a moment until half of the callers are queued that the last two
+    /// groups show: one half's requests are worked on while the other's are synced.
+    fn gather<'a>(&'a self, mut lanes: MutexGuard<'a, Lanes>) -> MutexGuard<'a, Lanes> {
+        let queued = lanes.ordinary.len();
+        let half = (lanes.before + queued) / 2;
+        if queued == 0 || queued >= half || lanes.closed {
+            return lanes;
+        }
+        lanes.wanted = half;
+        self.wake
+            .wait_timeout_while(lanes, GATHER, |lanes| lanes.wanted > 0 && !lanes.closed)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+    }
+
     /// Waits for work. `None` when the queue is closed and empty. At most
     /// `batches` in a group.
     pub(crate) fn next_group(&self, batches: usize) -> Option<Vec<Job>> {
@@ -151,19 +177,21 @@ impl Queue {
             if lanes.closed {
                 return None;
             }
-            lanes.idle = true;
+            lanes.wanted = 1;
             lanes = self
                 .wake
                 .wait(lanes)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        lanes.idle = false;
+        lanes = self.gather(lanes);
+        lanes.wanted = 0;
         let mut group = Vec::with_capacity(lanes.ordinary.len().min(batches) + 1);
         let share = (batches / BULK_SHARE).max(1);
         let bulk_bytes = take(&mut lanes.bulk, &mut group, share, GROUP_BYTES / BULK_SHARE);
         let rest = batches.saturating_sub(group.len());
         // Ordinary work goes first in the group: someone waits for it.
         let bulk = std::mem::take(&mut group);
+        lanes.before = lanes.ordinary.len().min(rest);
         take(
             &mut lanes.ordinary,
             &mut group,

@@ -79,6 +79,17 @@ impl<K: Key, V: Value> Table<K, V> {
         })
     }
 
+    /// Whether the row is still the one of this version. It is not opened again:
+    /// versions are never reused, so one that was opened before stays good.
+    ///
+    /// # Errors
+    /// `Sealed`, `Corrupt`, `Poisoned`, `Io`, as [`Table::get`].
+    pub fn is_still(&self, store: &Store, key: &K, version: Seq) -> Result<bool, StoreError> {
+        self.verified(store)?;
+        let row = store.engine().get(&self.row_key(key))?;
+        Ok(row.is_some_and(|row| row.version == version))
+    }
+
     /// Reads a row of a [`Kind::Clear`] table, also while the store is sealed.
     /// Then nothing vouches for it but its own envelope.
     ///

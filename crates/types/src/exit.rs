@@ -9,7 +9,8 @@ pub const OK: u8 = 0;
 /// (an unknown option, a project name of the wrong form, a file to read names
 /// from that is not one). sysexits `EX_USAGE`.
 pub const USAGE: u8 = 64;
-/// The server or the daemon cannot be reached. sysexits `EX_UNAVAILABLE`.
+/// The server or the daemon cannot be reached, or has no place for one more.
+/// sysexits `EX_UNAVAILABLE`.
 pub const UNREACHABLE: u8 = 69;
 /// Files could not be read or written, or the store failed. sysexits
 /// `EX_IOERR`.
@@ -44,10 +45,11 @@ pub const START_DAMAGED: u8 = 84;
 pub const START_ROLLED_BACK: u8 = 85;
 /// The server does not start: an address cannot be listened on.
 pub const START_LISTEN: u8 = 86;
-/// The server does not start: certificate or key cannot be used.
+/// The server does not start: certificate or key cannot be used, or others can
+/// read the key.
 pub const START_TLS: u8 = 87;
 /// The server does not start: keys cannot be locked in memory.
 pub const START_MEMORY: u8 = 88;
-/// The server does not start: the passphrase file cannot be read or does not
-/// open the vault.
+/// The server does not start: the passphrase file cannot be read, is open to
+/// others, or does not open the vault.
 pub const START_PASSPHRASE: u8 = 89;

@@ -18,14 +18,22 @@ fn uuid_v7(now: Timestamp, entropy: &dyn Entropy) -> Result<[u8; 16], EntropyErr
     Ok(bytes)
 }
 
+/// The 36 characters of RFC 9562 §4.
 fn show(bytes: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for (position, byte) in bytes.iter().enumerate() {
-        if matches!(position, 4 | 6 | 8 | 10) {
-            f.write_str("-")?;
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    let mut text = [b'-'; 36];
+    let mut places = text
+        .iter_mut()
+        .enumerate()
+        .filter(|(place, _)| !matches!(place, 8 | 13 | 18 | 23))
+        .map(|(_, character)| character);
+    for byte in bytes {
+        for (nibble, character) in [byte >> 4, byte & 0x0f].into_iter().zip(places.by_ref()) {
+            *character = digit(nibble);
         }
-        write!(f, "{byte:02x}")?;
     }
-    Ok(())
+    f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
 }
 
 fn parse(field: &'static str, text: &str) -> Result<[u8; 16], Malformed> {

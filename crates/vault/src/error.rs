@@ -16,6 +16,9 @@ pub enum VaultError {
     /// The namespace exists already.
     #[error("the namespace exists already")]
     NamespaceExists,
+    /// A namespace was made while the root was being changed.
+    #[error("a namespace was made meanwhile")]
+    NamespacesChanged,
     /// The latest version is another than expected.
     #[error("the latest version is {latest}, not {expected}")]
     VersionMismatch {

@@ -2,10 +2,8 @@
 //! way from a passphrase to the keys (`protocol.md` §5).
 //!
 //! The passphrase opens the root; the root opens the keyring, which is a row of
-//! the database under the root's epoch. A change of passphrase makes a new root:
-//! the new keyring is committed first, then `installation.json` is replaced, then
-//! the old keyring goes. A crash between leaves a file that still names a keyring
-//! which is there.
+//! the database under the root's epoch. How both are changed together stands in
+//! `rotation.rs`.
 
 use crate::error::SealError;
 use crate::keyring::{Keyring, random_key};
@@ -32,7 +30,7 @@ const MIN_PASSPHRASE: usize = 12;
 pub(crate) const KEYRINGS: Table<u64, Blob> = Table::new("keyring", Kind::Clear);
 
 /// The passphrase as an unseal source.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PassphraseSource {
     /// Parameters of Argon2id.
@@ -44,7 +42,7 @@ pub struct PassphraseSource {
 
 /// What `installation.json` holds: nothing secret, but everything that is needed
 /// besides the passphrase.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Installation {
     /// Of this file.
@@ -176,6 +174,9 @@ impl Installation {
                 known: FORMAT,
             });
         }
+        if format == 0 {
+            return Err(SealError::Damaged("there is no format 0".to_owned()));
+        }
         serde_json::from_slice(&bytes).map_err(damaged)
     }
 
@@ -198,6 +199,25 @@ impl Installation {
         File::open(home)
             .and_then(|dir| dir.sync_all())
             .map_err(io("syncing the home"))
+    }
+
+    /// Makes sure that the file in the home is this one and on disk.
+    pub(crate) fn confirm(&self, home: &Path) -> Result<(), SealError> {
+        if !Self::read(home).is_ok_and(|found| found == *self) {
+            return self.write(home);
+        }
+        File::open(home.join(FILE))
+            .and_then(|file| file.sync_all())
+            .and_then(|()| File::open(home))
+            .and_then(|home| home.sync_all())
+            .map_err(io("syncing installation.json"))
+    }
+
+    /// Whether the root before this file's is still there: then it was put in
+    /// place by a change of passphrase that did not come to its end.
+    pub(crate) fn follows_another(&self, store: &Store) -> Result<bool, SealError> {
+        let before = u64::from(self.root_epoch).saturating_sub(1);
+        Ok(KEYRINGS.get_clear(store, &before)?.is_some())
     }
 
     /// Seals a root under a passphrase and describes the result.

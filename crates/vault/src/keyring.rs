@@ -1,7 +1,7 @@
 //! The keys that the root opens (`protocol.md` §5).
 
 use crate::error::SealError;
-use procura_crypto::{LockedKey, SigningKey};
+use procura_crypto::{LockedKey, SigningKey, XaesKey};
 use procura_types::{Entropy, Secret, SecretBytes, encoding};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,8 +22,8 @@ pub struct Keyring {
     pub(crate) index_key: Key,
     /// Of the ledger's keyed chain.
     pub(crate) chain_key: Key,
-    /// Of the entry bundles on disk.
-    pub(crate) bundle_key: Key,
+    /// Of the entry bundles on disk, by epoch; the newest seals.
+    pub(crate) bundle: BTreeMap<u32, Key>,
     /// Signs checkpoints (Ed25519).
     pub(crate) ledger_key: SigningKey,
     /// Signs answers to joins and sessions (Ed25519): what clients pin.
@@ -35,24 +35,23 @@ pub struct Keyring {
 struct Stored {
     barrier: BTreeMap<u32, String>,
     session: BTreeMap<u32, String>,
+    bundle: BTreeMap<u32, String>,
     set_key: String,
     index_key: String,
     chain_key: String,
-    bundle_key: String,
     ledger_key: String,
     server_key: String,
 }
 
 impl Drop for Stored {
     fn drop(&mut self) {
-        for text in self.barrier.values_mut().chain(self.session.values_mut()) {
-            text.zeroize();
+        for epochs in [&mut self.barrier, &mut self.session, &mut self.bundle] {
+            epochs.values_mut().for_each(String::zeroize);
         }
         for text in [
             &mut self.set_key,
             &mut self.index_key,
             &mut self.chain_key,
-            &mut self.bundle_key,
             &mut self.ledger_key,
             &mut self.server_key,
         ] {
@@ -94,18 +93,28 @@ impl Keyring {
             set_key: random_key(entropy)?,
             index_key: random_key(entropy)?,
             chain_key: random_key(entropy)?,
-            bundle_key: random_key(entropy)?,
+            bundle: BTreeMap::from([(1, random_key(entropy)?)]),
             ledger_key: SigningKey::generate_ed25519(entropy)?,
             server_key: SigningKey::generate_ed25519(entropy)?,
         })
     }
 
     /// Adds the next epoch of the keys that seal new data: what an older root
-    /// opens then ends here.
+    /// opens then ends here. Older roots of sessions go, since whoever has one
+    /// could make a session for anybody.
     pub(crate) fn turn(&mut self, epoch: u32, entropy: &dyn Entropy) -> Result<(), SealError> {
         self.barrier.insert(epoch, random_key(entropy)?);
-        self.session.insert(epoch, random_key(entropy)?);
+        self.bundle.insert(epoch, random_key(entropy)?);
+        self.session = BTreeMap::from([(epoch, random_key(entropy)?)]);
         Ok(())
+    }
+
+    /// The keys of entry bundles, as `record` takes them.
+    pub(crate) fn bundle_keys(&self) -> Result<BTreeMap<u32, XaesKey>, SealError> {
+        self.bundle
+            .iter()
+            .map(|(epoch, key)| Ok((*epoch, XaesKey::new(Secret::new(*key.expose()))?)))
+            .collect()
     }
 
     pub(crate) fn to_bytes(&self) -> Result<SecretBytes, SealError> {
@@ -117,10 +126,10 @@ impl Keyring {
         let stored = Stored {
             barrier: epochs(&self.barrier),
             session: epochs(&self.session),
+            bundle: epochs(&self.bundle),
             set_key: encoding::b64url(self.set_key.expose()),
             index_key: encoding::b64url(self.index_key.expose()),
             chain_key: encoding::b64url(self.chain_key.expose()),
-            bundle_key: encoding::b64url(self.bundle_key.expose()),
             ledger_key: write_signing(&self.ledger_key),
             server_key: write_signing(&self.server_key),
         };
@@ -139,10 +148,10 @@ impl Keyring {
         Ok(Self {
             barrier: epochs(&stored.barrier)?,
             session: epochs(&stored.session)?,
+            bundle: epochs(&stored.bundle)?,
             set_key: read_key(&stored.set_key)?,
             index_key: read_key(&stored.index_key)?,
             chain_key: read_key(&stored.chain_key)?,
-            bundle_key: read_key(&stored.bundle_key)?,
             ledger_key: read_signing(&stored.ledger_key)?,
             server_key: read_signing(&stored.server_key)?,
         })

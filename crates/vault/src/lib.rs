@@ -10,6 +10,8 @@ mod installation;
 mod keyring;
 mod namespace;
 mod release;
+mod rewrap;
+mod rotation;
 mod secret;
 mod secret_rows;
 mod write;
@@ -17,11 +19,10 @@ mod write;
 pub use error::{SealError, VaultError};
 pub use installation::{Installation, PassphraseSource};
 pub use keyring::{Keyring, SessionRoots};
-pub use namespace::{
-    Founding, NamespaceCreate, NamespaceListing, PassphraseChange, RootRow, Vault,
-};
-pub use release::{Released, Releases, SecretRead, Wanted};
-pub use secret::{SecretHistoryQuery, SecretListing, candidates_for_env};
+pub use namespace::{Founding, NamespaceCreate, NamespaceListing, Vault};
+pub use release::{Readable, Released, Releases, SecretRead, Wanted};
+pub use rotation::{NextRoot, PassphraseChange};
+pub use secret::{SecretHistoryQuery, SecretListing, candidates_for_env, newest_version};
 pub use write::{SecretDelete, SecretDestroy, SecretWrite};
 
 /// Longest value in bytes.

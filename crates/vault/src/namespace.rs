@@ -8,43 +8,59 @@ use arc_swap::ArcSwap;
 use procura_crypto::{Binding, Holder, Purpose, SigningKey, XaesKey, open, seal};
 use procura_directory::{NamespaceRecord, RolesRecord, Snapshot};
 use procura_policy::{Action, Op, Permit, Resource};
-use procura_record::RecordedBatch;
+use procura_record::{BundleKeys, RecordedBatch};
 use procura_store::{
-    Barrier, BarrierKeys, Batch, Blob, Expected, KeyPrefix, Kind, Row, Store, StoreError, Table,
+    Barrier, BarrierKeys, Blob, Expected, KeyPrefix, Kind, Row, Store, StoreError, Table,
 };
 use procura_types::wire::{NamespaceInfo, NamespaceList, RoleAssignment};
-use procura_types::{BatchId, Clock, Entropy, Namespace, Role, Secret, Timestamp};
+use procura_types::{Clock, Entropy, Namespace, Role, Secret, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// (root epoch, namespace, key epoch) → the key, sealed under the root's
 /// key-encryption key.
-const NAMESPACE_KEYS: Table<(u64, String, u64), Blob> = Table::new("namespace-key", Kind::Clear);
+pub(crate) const NAMESPACE_KEYS: Table<(u64, String, u64), Blob> =
+    Table::new("namespace-key", Kind::Clear);
 
 /// A stored key of a namespace.
-type NamespaceRow = ((u64, String, u64), Row<Blob>);
+pub(crate) type NamespaceRow = ((u64, String, u64), Row<Blob>);
 
 /// The keys of one namespace by epoch.
-type NamespaceKeys = BTreeMap<u32, XaesKey>;
+pub(crate) type NamespaceKeys = BTreeMap<u32, XaesKey>;
 
 /// What changes together when the root is rotated.
-struct Keys {
-    installation: Installation,
-    kek: XaesKey,
+pub(crate) struct Keys {
+    pub(crate) installation: Installation,
+    pub(crate) kek: XaesKey,
     session: Arc<SessionRoots>,
     namespaces: RwLock<HashMap<Namespace, Arc<NamespaceKeys>>>,
 }
 
+impl Keys {
+    pub(crate) fn new(
+        installation: Installation,
+        root: &Root,
+        keyring: &Keyring,
+    ) -> Result<Self, SealError> {
+        Ok(Self {
+            installation,
+            kek: root.namespace_kek()?,
+            session: Arc::new(SessionRoots::new(&keyring.session)?),
+            namespaces: RwLock::new(HashMap::new()),
+        })
+    }
+}
+
 /// The open vault. Dropping it forgets its keys; the store must be sealed as well.
 pub struct Vault {
-    home: PathBuf,
-    store: Store,
-    entropy: Arc<dyn Entropy>,
-    keys: ArcSwap<Keys>,
+    pub(crate) home: PathBuf,
+    pub(crate) store: Store,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) keys: ArcSwap<Keys>,
     server_key: SigningKey,
     ledger_key: SigningKey,
-    bundle_key: Arc<XaesKey>,
+    pub(crate) bundle_keys: Arc<BundleKeys>,
 }
 
 /// A vault that was made and is not yet on disk: `init` puts the keyring and the
@@ -54,7 +70,7 @@ pub struct Founding {
     keyring: Keyring,
 }
 
-fn barrier(
+pub(crate) fn barrier(
     installation: &Installation,
     keyring: &Keyring,
     entropy: Arc<dyn Entropy>,
@@ -82,7 +98,7 @@ fn duplicate(key: &SigningKey) -> Result<SigningKey, SealError> {
     )?)
 }
 
-fn key_binding<'a>(namespace: &'a Namespace, epoch: u32) -> Binding<'a> {
+pub(crate) fn key_binding<'a>(namespace: &'a Namespace, epoch: u32) -> Binding<'a> {
     Binding {
         holder: Holder::Namespace(namespace),
         class: "credentials",
@@ -151,6 +167,11 @@ impl Vault {
         let root = installation.open_root(passphrase)?;
         let keyring = installation.load_keyring(&store, &root)?;
         installation.check_keys(&keyring)?;
+        if installation.follows_another(&store)? {
+            // From here on rows may be sealed with keys that only this file leads
+            // to; a change of passphrase that broke off may not have got it to disk.
+            installation.confirm(home)?;
+        }
         store.install_barrier(barrier(&installation, &keyring, Arc::clone(&entropy))?)?;
         Self::with_keys(home, store, entropy, installation, &root, &keyring)
     }
@@ -167,134 +188,11 @@ impl Vault {
             home: home.to_owned(),
             store,
             entropy,
-            keys: ArcSwap::from_pointee(Keys {
-                installation,
-                kek: root.namespace_kek()?,
-                session: Arc::new(SessionRoots::new(&keyring.session)?),
-                namespaces: RwLock::new(HashMap::new()),
-            }),
+            keys: ArcSwap::from_pointee(Keys::new(installation, root, keyring)?),
             server_key: duplicate(&keyring.server_key)?,
             ledger_key: duplicate(&keyring.ledger_key)?,
-            bundle_key: Arc::new(XaesKey::new(Secret::new(*keyring.bundle_key.expose()))?),
+            bundle_keys: Arc::new(BundleKeys::new(keyring.bundle_keys()?)),
         })
-    }
-
-    /// Changes the passphrase. The root is rotated with it, since an old backup
-    /// with the old passphrase would otherwise open what is written from now on.
-    /// `commit` makes the given rows durable together with their ledger entry.
-    pub async fn change_passphrase<F, E>(
-        &self,
-        current: &Secret<String>,
-        new: &Secret<String>,
-        commit: impl FnOnce(Vec<RootRow>) -> F,
-    ) -> Result<(), E>
-    where
-        F: Future<Output = Result<(), E>>,
-        E: From<SealError>,
-    {
-        let (installation, root, keyring, rows) = self.next_root(current, new)?;
-        commit(rows).await?;
-        installation.write(&self.home)?;
-        // Rows are sealed under the new epoch only from here on: before the file
-        // names the new root, a crash would leave rows that nothing opens.
-        self.store
-            .install_barrier(barrier(&installation, &keyring, Arc::clone(&self.entropy))?)
-            .map_err(SealError::from)?;
-        self.keys.store(Arc::new(Keys {
-            kek: root.namespace_kek()?,
-            session: Arc::new(SessionRoots::new(&keyring.session)?),
-            namespaces: RwLock::new(HashMap::new()),
-            installation,
-        }));
-        Ok(())
-    }
-
-    fn next_root(
-        &self,
-        current: &Secret<String>,
-        new: &Secret<String>,
-    ) -> Result<(Installation, Root, Keyring, Vec<RootRow>), SealError> {
-        let keys = self.keys.load();
-        let old = keys.installation.open_root(current)?;
-        let mut keyring = keys.installation.load_keyring(&self.store, &old)?;
-        let epoch = old.epoch + 1;
-        keyring.turn(epoch, self.entropy.as_ref())?;
-        let root = Root::generate(epoch, self.entropy.as_ref())?;
-        let installation = Installation::describe(
-            keys.installation.id,
-            keys.installation.created,
-            &root,
-            new,
-            &keyring,
-            self.entropy.as_ref(),
-        )?;
-        let kek = root.namespace_kek()?;
-        let mut rows = vec![RootRow::Keyring(
-            u64::from(epoch),
-            root.seal_keyring(&installation.id, &keyring, self.entropy.as_ref())?,
-        )];
-        let mut turned = std::collections::BTreeSet::new();
-        for ((_, name, key_epoch), row) in
-            self.namespace_rows(&KeyPrefix::all().part(&u64::from(old.epoch)))?
-        {
-            let namespace: Namespace = name.parse().map_err(|_| SealError::KeyringMismatch)?;
-            let key_epoch = u32::try_from(key_epoch).map_err(|_| SealError::KeyringMismatch)?;
-            let binding = key_binding(&namespace, key_epoch);
-            let key = open(
-                |epoch| (epoch == old.epoch).then_some(&keys.kek),
-                &binding,
-                row.value.as_bytes(),
-            )
-            .map_err(|_| SealError::KeyringMismatch)?;
-            let wrapped = seal(&kek, epoch, &binding, self.entropy.as_ref(), key.expose())?;
-            rows.push(RootRow::Namespace(
-                (u64::from(epoch), name, u64::from(key_epoch)),
-                wrapped,
-            ));
-            turned.insert(namespace);
-        }
-        for namespace in turned {
-            let fresh = random_key(self.entropy.as_ref())?;
-            let wrapped = seal(
-                &kek,
-                epoch,
-                &key_binding(&namespace, epoch),
-                self.entropy.as_ref(),
-                fresh.expose(),
-            )?;
-            rows.push(RootRow::Namespace(
-                (u64::from(epoch), namespace.to_string(), u64::from(epoch)),
-                wrapped,
-            ));
-        }
-        Ok((installation, root, keyring, rows))
-    }
-
-    /// Removes the keys of roots that are no more, after a change of passphrase
-    /// or one that a crash interrupted.
-    pub async fn forget_other_roots(&self, clock: &dyn Clock) -> Result<(), SealError> {
-        let epoch = u64::from(self.keys.load().installation.root_epoch);
-        let mut batch = Batch::new(BatchId::generate(clock.now(), self.entropy.as_ref())?);
-        let mut found = false;
-        for (key, _) in all_rows(&KEYRINGS, &self.store, &KeyPrefix::all())? {
-            if key != epoch {
-                KEYRINGS.delete(&mut batch, &key);
-                found = true;
-            }
-        }
-        for (key, _) in self.namespace_rows(&KeyPrefix::all())? {
-            if key.0 != epoch {
-                NAMESPACE_KEYS.delete(&mut batch, &key);
-                found = true;
-            }
-        }
-        if found {
-            self.store
-                .commit(batch)
-                .await
-                .map_err(procura_record::RecordError::from)?;
-        }
-        Ok(())
     }
 
     /// The store.
@@ -326,17 +224,20 @@ impl Vault {
         duplicate(&self.ledger_key)
     }
 
-    /// Seals entry bundles on disk.
+    /// Seal entry bundles on disk; they follow the root when it turns.
     #[must_use]
-    pub fn bundle_key(&self) -> Arc<XaesKey> {
-        Arc::clone(&self.bundle_key)
+    pub fn bundle_keys(&self) -> Arc<BundleKeys> {
+        Arc::clone(&self.bundle_keys)
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {
         self.entropy.as_ref()
     }
 
-    fn namespace_rows(&self, prefix: &KeyPrefix) -> Result<Vec<NamespaceRow>, StoreError> {
+    pub(crate) fn namespace_rows(
+        &self,
+        prefix: &KeyPrefix,
+    ) -> Result<Vec<NamespaceRow>, StoreError> {
         all_rows(&NAMESPACE_KEYS, &self.store, prefix)
     }
 
@@ -431,40 +332,6 @@ impl Vault {
             name: name.clone(),
             created: now,
         })
-    }
-}
-
-/// A row of a new root.
-pub enum RootRow {
-    /// The keyring, by root epoch.
-    Keyring(u64, Vec<u8>),
-    /// A namespace key, by root epoch, namespace and key epoch.
-    Namespace((u64, String, u64), Vec<u8>),
-}
-
-impl RootRow {
-    /// Puts it into the batch that records the change.
-    pub fn put<O: Op>(&self, batch: &mut RecordedBatch<'_, O>) -> Result<(), VaultError> {
-        match self {
-            Self::Keyring(epoch, envelope) => {
-                KEYRINGS.expect(batch.rows(), epoch, Expected::Absent);
-                KEYRINGS.put(batch.rows(), epoch, &Blob::new(envelope.clone()));
-            }
-            Self::Namespace(key, envelope) => {
-                NAMESPACE_KEYS.put(batch.rows(), key, &Blob::new(envelope.clone()));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Changes the passphrase of the installation.
-pub struct PassphraseChange;
-
-impl Op for PassphraseChange {
-    const ACTION: Action = Action::InstallationPassphrase;
-    fn resource(&self) -> Resource {
-        Resource::Installation
     }
 }
 

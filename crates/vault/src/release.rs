@@ -7,6 +7,7 @@ use crate::write::binding;
 use procura_crypto::{Dek, OpenError, Purpose, open, open_with_dek};
 use procura_policy::{Action, Op, Resource};
 use procura_record::Recorded;
+use procura_store::Seq;
 use procura_types::wire::VersionState;
 use procura_types::{Namespace, Secret, SecretBytes, SecretPath, Timestamp};
 
@@ -54,14 +55,29 @@ impl Op for SecretRead {
     }
 }
 
-impl Releases for SecretRead {
-    fn wanted(&self) -> Vec<Wanted<'_>> {
-        vec![Wanted {
+impl SecretRead {
+    /// The one value that it releases.
+    #[must_use]
+    pub const fn wanted_one(&self) -> Wanted<'_> {
+        Wanted {
             namespace: &self.namespace,
             path: &self.path,
             version: self.version,
-        }]
+        }
     }
+}
+
+impl Releases for SecretRead {
+    fn wanted(&self) -> Vec<Wanted<'_>> {
+        vec![self.wanted_one()]
+    }
+}
+
+/// A version that could be read when it was looked up.
+pub struct Readable {
+    row: VersionRow,
+    /// The commit of the head row that it stood in, if it did.
+    head: Option<Seq>,
 }
 
 impl Vault {
@@ -74,37 +90,50 @@ impl Vault {
             .op()
             .wanted()
             .into_iter()
-            .map(|wanted| self.open(wanted))
+            .map(|wanted| self.open(wanted, self.readable(wanted)?))
             .collect()
     }
 
-    /// Whether there is a version that can be read, before an intent is written
-    /// for it.
-    pub fn is_readable(&self, wanted: Wanted<'_>) -> Result<bool, VaultError> {
-        Ok(self
-            .version_row(wanted)?
-            .is_some_and(|row| row.state == VersionState::Live))
+    /// Opens the value of a recorded read. `readable` is what [`Self::readable`]
+    /// said before the intent: looked up anew when it has changed since.
+    pub fn release_one(
+        &self,
+        recorded: &Recorded<SecretRead>,
+        readable: Readable,
+    ) -> Result<Released, VaultError> {
+        let wanted = recorded.op().wanted_one();
+        let key = head_key(wanted.namespace, wanted.path);
+        let readable = match readable.head {
+            Some(head) if HEADS.is_still(self.store(), &key, head)? => Some(readable),
+            _ => self.readable(wanted)?,
+        };
+        self.open(wanted, readable)
     }
 
-    fn version_row(&self, wanted: Wanted<'_>) -> Result<Option<VersionRow>, VaultError> {
+    /// The version that is wanted, when there is one that can be read.
+    pub fn readable(&self, wanted: Wanted<'_>) -> Result<Option<Readable>, VaultError> {
         let Some(head) = HEADS.get(self.store(), &head_key(wanted.namespace, wanted.path))? else {
             return Ok(None);
         };
-        match wanted.version {
+        let readable = match wanted.version {
             Some(version) if version != head.value.latest.version => {
                 let key = version_key(wanted.namespace, wanted.path, version);
-                Ok(VERSIONS.get(self.store(), &key)?.map(|row| row.value))
+                VERSIONS.get(self.store(), &key)?.map(|row| Readable {
+                    row: row.value,
+                    head: None,
+                })
             }
-            _ => Ok(Some(head.value.latest)),
-        }
+            _ => Some(Readable {
+                row: head.value.latest,
+                head: Some(head.version),
+            }),
+        };
+        Ok(readable.filter(|readable| readable.row.state == VersionState::Live))
     }
 
-    fn open(&self, wanted: Wanted<'_>) -> Result<Released, VaultError> {
+    fn open(&self, wanted: Wanted<'_>, readable: Option<Readable>) -> Result<Released, VaultError> {
         let not_found = || VaultError::NotFound(wanted.path.clone());
-        let row = self
-            .version_row(wanted)?
-            .filter(|row| row.state == VersionState::Live)
-            .ok_or_else(not_found)?;
+        let row = readable.ok_or_else(not_found)?.row;
         let damaged = |cause| VaultError::Damaged {
             path: wanted.path.clone(),
             cause,

@@ -145,6 +145,20 @@ pub fn candidates_for_env(
         .collect()
 }
 
+/// The newest version of a secret; none when there is no such secret or that
+/// version was deleted.
+pub fn newest_version(
+    store: &Store,
+    namespace: &Namespace,
+    path: &SecretPath,
+) -> Result<Option<u64>, VaultError> {
+    let head = HEADS.get(store, &head_key(namespace, path))?;
+    Ok(head
+        .map(|row| row.value.latest)
+        .filter(|latest| latest.state == VersionState::Live)
+        .map(|latest| latest.version))
+}
+
 /// A path as this program once stored it.
 fn stored_path(text: &str) -> Result<SecretPath, VaultError> {
     text.parse().map_err(|_| {

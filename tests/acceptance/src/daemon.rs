@@ -3,7 +3,7 @@
 use crate::Outcome;
 use crate::process::{Background, program};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// A running `procurad`, with what its host's users type.
 pub struct Daemon {
@@ -26,7 +26,16 @@ impl Daemon {
 
     /// Starts it again after [`Daemon::kill`].
     pub fn start_again(&mut self) {
-        let mut command = Command::new(program("procurad"));
+        self.start_again_under(&[]);
+    }
+
+    /// As [`Daemon::start_again`], under another program that becomes it.
+    pub fn start_again_under(&mut self, wrapper: &[&str]) {
+        let daemon = program("procurad");
+        let mut words = wrapper.to_vec();
+        words.push(daemon.to_str().unwrap());
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
         command.args(["--home", self.home().to_str().unwrap()]);
         command.args(["--socket", self.socket().to_str().unwrap()]);
         self.process = Some(Background::start(
@@ -38,6 +47,11 @@ impl Daemon {
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.process.take().expect("the daemon runs").kill();
+    }
+
+    /// SIGABRT; how it ended.
+    pub fn abort(&mut self) -> ExitStatus {
+        self.process.take().expect("the daemon runs").abort()
     }
 
     /// Its process id.

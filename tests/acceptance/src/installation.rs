@@ -5,7 +5,7 @@ use crate::process::{Background, program};
 use serde_json::Value;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use tempfile::TempDir;
 
 /// The passphrase of every installation here; itself searched for as a canary.
@@ -102,6 +102,11 @@ impl Installation {
     /// SIGTERM; gives the exit code.
     pub fn stop(&mut self) -> Option<i32> {
         self.server.take().expect("the server runs").stop()
+    }
+
+    /// SIGABRT; how it ended.
+    pub fn abort(&mut self) -> ExitStatus {
+        self.server.take().expect("the server runs").abort()
     }
 
     /// The process id of the server (or of its wrapper).

@@ -1,8 +1,9 @@
 //! Finding, starting and awaiting programs.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// A program of ours, built in the same profile as the running test.
@@ -84,6 +85,15 @@ impl Background {
 
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
+        // Under a wrapper that does not become the program, such as strace, the
+        // program is its child and would outlive it.
+        let pid = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        for child in children.unwrap_or_default().split_whitespace() {
+            if let Some(child) = child.parse().ok().and_then(Pid::from_raw) {
+                let _ = kill_process(child, Signal::KILL);
+            }
+        }
         // Fails only when it has ended already, which is what is wanted.
         let _ = self.child.kill();
         self.child.wait().unwrap();
@@ -91,9 +101,17 @@ impl Background {
 
     /// SIGTERM, and its exit code.
     pub(crate) fn stop(&mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        self.child.wait().unwrap().code()
+        self.end_with(Signal::TERM).code()
+    }
+
+    /// SIGABRT, as a failed assertion in a library would send, and how it ended.
+    pub(crate) fn abort(&mut self) -> ExitStatus {
+        self.end_with(Signal::ABORT)
+    }
+
+    fn end_with(&mut self, signal: Signal) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        self.child.wait().unwrap()
     }
 }
 

@@ -1,27 +1,13 @@
 //! A client with a memory of its own.
 
 use procura_acceptance::Installation;
-use procura_client::{Client, ClientOptions, SessionClient};
+use procura_client::{Client, ClientOptions, SessionClient, SystemClock};
 use procura_crypto::{SigningKey, SystemEntropy, owner_id};
 use procura_types::wire::{SecretPut, ValueB64};
-use procura_types::{Alg, Clock, Duration, LinkCodeText, Namespace, SecretPath, Timestamp};
+use procura_types::{Alg, Duration, LinkCodeText, Namespace, SecretPath};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap()
-                .as_millis() as u64,
-        )
-    }
-}
 
 /// What the server said yes to.
 #[derive(Default)]

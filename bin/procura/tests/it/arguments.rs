@@ -119,3 +119,83 @@ fn no_command_says_what_there_is() {
     assert_eq!(ran.code, 64);
     assert!(ran.err.contains("Usage: procura"), "{}", ran.err);
 }
+
+#[test]
+fn with_json_what_is_typed_wrongly_is_told_as_json() {
+    let home = tempfile::tempdir().unwrap();
+    for (args, what, next) in [
+        (
+            &["--json", "secret", "get"][..],
+            "the following required arguments were not provided: <PATH>",
+            "procura secret get <PATH>",
+        ),
+        (
+            &["frobnicate", "--json"],
+            "unrecognized subcommand 'frobnicate'",
+            "procura [OPTIONS] <COMMAND>",
+        ),
+        (
+            &["audit", "show", "17", "--json"],
+            "invalid value '…' for '<ID>': entry: is not a UUID in lower case",
+            "the same command with --help",
+        ),
+    ] {
+        let ran = run(home.path(), args);
+        assert_eq!((ran.code, ran.out.as_str()), (64, ""), "{args:?}");
+        let failure: serde_json::Value = serde_json::from_str(&ran.err).unwrap();
+        assert_eq!(
+            failure,
+            serde_json::json!({ "exit": 64, "what": what, "next": next }),
+            "{args:?}"
+        );
+    }
+    // A flag of the command that is to be run is not ours.
+    let ran = run(home.path(), &["run", "--", "tool", "--json"]);
+    assert_eq!(ran.code, 64);
+    assert!(ran.err.starts_with("error: "), "{}", ran.err);
+}
+
+#[test]
+fn what_was_typed_in_the_wrong_place_is_not_repeated() {
+    let home = tempfile::tempdir().unwrap();
+    for args in [
+        &["secret", "put", "a/b", "canary"][..],
+        &["secret", "put", "a/b=canary"],
+        &["secret", "put", "a/b", "--value", "canary"],
+        &["secret", "put", "a/b", "--env", "KEY=canary"],
+        &["project", "set", "shop", "--env", "KEY=a:canary"],
+        &["run", "-p", "shop", "--name", "KEY=canary", "--", "true"],
+        &["--passphrase-fd", "canary", "unseal"],
+        &["unseal", "--passphrase=canary"],
+        &["join", "pcj1_canary"],
+        &["operator", "join", "pcj1_canary", "canary"],
+        &["-n", "canary!", "secret", "list"],
+    ] {
+        for json in [&[][..], &["--json"]] {
+            let args = [json, args].concat();
+            let ran = run(home.path(), &args);
+            assert_eq!((ran.code, ran.out.as_str()), (64, ""), "{args:?}");
+            assert!(!ran.err.contains("canary"), "{args:?}: {}", ran.err);
+        }
+    }
+}
+
+#[test]
+fn numbers_are_asked_for_in_words() {
+    let home = tempfile::tempdir().unwrap();
+    for args in [
+        &["secret", "get", "a", "--version", "new"][..],
+        &["secret", "put", "a", "--expect-version", "1.5"],
+        &["audit", "list", "--limit", "all"],
+        &["--passphrase-fd", "x", "status"],
+        &["join", "--uid", "root"],
+    ] {
+        let ran = run(home.path(), args);
+        assert_eq!(ran.code, 64, "{args:?}");
+        assert!(
+            ran.err.contains("is not a whole number, such as 3"),
+            "{args:?}: {}",
+            ran.err
+        );
+    }
+}

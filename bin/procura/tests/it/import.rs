@@ -34,6 +34,13 @@ fn the_preview_shows_names_and_no_values() {
          DB_URL   shop/db_url   would be written\n"
     );
     assert!(!ran.out.contains("canary") && !ran.err.contains("canary"));
+
+    let ran = run(home.path(), &[&["--json"], &args[..]].concat());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(
+        ran.out,
+        "[{\"env\":\"API_KEY\",\"path\":\"shop/api_key\"},{\"env\":\"DB_URL\",\"path\":\"shop/db_url\"}]\n"
+    );
 }
 
 #[test]

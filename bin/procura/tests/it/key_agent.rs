@@ -1,5 +1,7 @@
 //! The key agent as a process: it signs, keeps to its user, and ends.
 
+use crate::installed::{Installed, PASSPHRASE};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
@@ -130,4 +132,67 @@ fn a_key_that_is_none_is_refused() {
         b"not an Ed25519 or P-256 key in its one accepted form\n"
     );
     assert!(!dir.path().join("agent.sock").exists());
+}
+
+#[test]
+fn it_inherits_no_descriptor_of_whoever_logs_in() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    let file = installed.dir().join("passphrase");
+    std::fs::write(&file, PASSPHRASE).unwrap();
+    // 5 is the passphrase; 7 is a pipe whose end is seen only when nobody holds
+    // it any more.
+    let mut child = Command::new("sh")
+        .args([
+            "-c",
+            "exec 5<\"$1\" 7>&1 >/dev/null; exec \"$2\" login --passphrase-fd 5",
+            "sh",
+        ])
+        .arg(&file)
+        .arg(env!("CARGO_BIN_EXE_procura"))
+        .env_clear()
+        .env("PROCURA_HOME", &cli.home)
+        .env("PROCURA_SERVER", cli.url.as_deref().unwrap())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+    let pipe = child.stdout.take().unwrap();
+    let mut waiting = [PollFd::new(&pipe, PollFlags::IN)];
+    let limit = Timespec {
+        tv_sec: 20,
+        tv_nsec: 0,
+    };
+    assert_eq!(
+        poll(&mut waiting, Some(&limit)).unwrap(),
+        1,
+        "somebody holds the pipe"
+    );
+    assert!(waiting[0].revents().contains(PollFlags::HUP));
+
+    let agent = of_home(&cli.home);
+    // Readable for root only, since it is not dumpable.
+    if let Ok(open) = std::fs::read_dir(format!("/proc/{agent}/fd")) {
+        for entry in open {
+            let target = std::fs::read_link(entry.unwrap().path()).unwrap();
+            assert_ne!(target, file);
+        }
+    }
+}
+
+/// The process that holds the key of a home.
+fn of_home(home: &Path) -> u32 {
+    let socket = home.join("operator/agent.sock");
+    let words = format!("__key-agent\0{}\0", socket.display());
+    let is_it = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(&words)
+    };
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+        .find(is_it)
+        .expect("a key agent")
 }

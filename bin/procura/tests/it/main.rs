@@ -9,11 +9,19 @@
 )]
 
 mod arguments;
+mod audit;
 mod confirmation;
-mod flow;
+mod doctor;
 mod import;
+mod init;
+mod installed;
 mod key_agent;
+mod known_server;
+mod open_files;
+mod project;
 mod reference;
+mod refusals;
+mod secret;
 mod terminal;
 mod unreachable;
 

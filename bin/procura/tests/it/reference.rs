@@ -30,3 +30,15 @@ fn the_environment_does_not_show_in_it() {
     );
     assert_eq!(ran.out, plain);
 }
+
+#[test]
+fn an_option_that_is_called_version_is_in_it() {
+    let home = tempfile::tempdir().unwrap();
+    let reference = run(home.path(), &["__reference", "cli"]).out;
+    let (_, get) = reference.split_once("\n## procura secret get\n").unwrap();
+    let (get, _) = get.split_once("\n## ").unwrap();
+    assert!(
+        get.contains("\n- `--version <N>`: This version [default: the latest]\n"),
+        "{get}"
+    );
+}

@@ -76,6 +76,10 @@ fn passphrases_come_from_a_terminal_or_a_descriptor_only() {
     );
     for (input, message) in [
         (&b"\n"[..], "procura: the passphrase is empty\n"),
+        (
+            b"",
+            "procura: file descriptor 0 has no passphrase for this: The vault's passphrase\n  next: all that are asked for, one a line\n",
+        ),
         (b"\xff\n", "procura: the passphrase is not UTF-8\n"),
         (
             &[b'x'; 1025],
@@ -95,14 +99,21 @@ fn passphrases_come_from_a_terminal_or_a_descriptor_only() {
 }
 
 #[test]
-fn a_short_new_passphrase_makes_no_key() {
+fn a_new_passphrase_that_is_short_or_cannot_be_typed_makes_no_key() {
     let home = tempfile::tempdir().unwrap();
-    let ran = run_with_input(home.path(), &["init", "--passphrase-fd", "0"], b"short\n");
-    assert_eq!(ran.code, 64);
-    assert_eq!(
-        ran.err,
-        "procura: a new passphrase has at least 12 characters\n"
-    );
+    for (input, message) in [
+        (
+            &b"short\n"[..],
+            "procura: a new passphrase has at least 12 characters\n",
+        ),
+        (
+            b"correct horse battery\r\n",
+            "procura: a new passphrase has no control characters, such as a carriage return\n",
+        ),
+    ] {
+        let ran = run_with_input(home.path(), &["init", "--passphrase-fd", "0"], input);
+        assert_eq!((ran.code, ran.err.as_str()), (64, message));
+    }
     assert!(!home.path().join("operator").exists());
 }
 

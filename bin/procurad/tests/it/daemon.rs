@@ -294,3 +294,52 @@ fn what_it_is_told_wrongly_is_said() {
             .contains("Examples:")
     );
 }
+
+#[test]
+fn too_few_open_files_are_a_matter_of_configuration() {
+    let home = tempfile::tempdir().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_procurad"))
+        .arg("--home")
+        .arg(home.path())
+        .arg("--socket")
+        .arg(socket(home.path()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(i32::from(exit::CONFIG)));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "procurad: only 100 files may be open at once and at least 192 are needed; raise the limit (`ulimit -n`, LimitNOFILE=)\n"
+    );
+    assert!(!socket(home.path()).exists());
+}
+
+#[test]
+fn the_limit_of_open_files_is_raised() {
+    let mut daemon = start(|command, _| {
+        let program = command.get_program().to_owned();
+        let args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", "ulimit -S -n 100 && exec \"$0\" \"$@\""])
+            .arg(program)
+            .args(args)
+            .env_remove("XDG_RUNTIME_DIR")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        *command = limited;
+    });
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.child.id())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let words: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(words[3], words[4], "{line}");
+    assert_ne!(words[3], "100", "{line}");
+    daemon.child.kill().unwrap();
+    daemon.child.wait().unwrap();
+}

@@ -2,8 +2,8 @@
 
 use crate::fake::{Fake, RUN, Scripted};
 use crate::host::{Host, eventually, own_uid};
-use procura_daemon::ServiceOptions;
 use procura_daemon::socket::client::JoinOptions;
+use procura_daemon::{Limits, ServiceOptions};
 use procura_types::exit;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -404,11 +404,44 @@ fn a_user_who_is_not_served_gets_nothing_even_through_an_open_socket() {
         own_uid: agent_uid() + 1,
         users: Vec::new(),
         socket_group: false,
+        limits: Limits::default(),
     });
     let output = run_as_agent(&host, &[], &["true"]).output().unwrap();
     assert_eq!(code(&output), exit::REFUSED);
     assert!(text(&output.stderr).contains("may not use this daemon"));
     assert!(host.fake.script().asked.is_empty());
+}
+
+#[test]
+fn a_user_who_holds_all_its_connections_keeps_nobody_else_out() {
+    let mut host = Host::new();
+    host.stop();
+    host.start(ServiceOptions {
+        own_uid: own_uid(),
+        users: vec![agent_uid()],
+        socket_group: false,
+        limits: Limits {
+            connections: 8,
+            watched: 8,
+        },
+    });
+    let options = JoinOptions {
+        uid: Some(agent_uid()),
+        ..JoinOptions::default()
+    };
+    host.connect().join(&Fake::code(1), options).unwrap();
+    // What this user holds until the test is over.
+    let _held: Vec<_> = (0..2).map(|_| host.connect()).collect();
+    let mut run = run_as_agent(&host, &[], &["true"]);
+    if own_uid() == agent_uid() {
+        let output = run.output().unwrap();
+        assert_eq!(code(&output), exit::UNREACHABLE);
+        assert!(text(&output.stderr).contains("holds all 2 connections"));
+    } else {
+        host.fake.script().runs.push_back(values(&[("A", b"1")]));
+        let output = run.output().unwrap();
+        assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    }
 }
 
 #[test]
@@ -419,6 +452,7 @@ fn while_it_waits_others_of_its_user_cannot_look_into_it() {
         own_uid: own_uid(),
         users: vec![agent_uid()],
         socket_group: false,
+        limits: Limits::default(),
     });
     let options = JoinOptions {
         uid: Some(agent_uid()),

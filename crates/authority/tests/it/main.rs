@@ -12,6 +12,7 @@ mod flows;
 mod matching;
 mod model;
 mod projects;
+mod pruning;
 mod requests;
 mod runs;
 mod world;

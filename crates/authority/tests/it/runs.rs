@@ -1,6 +1,7 @@
-use crate::flows::Ran;
+use crate::flows::{Ran, Terms};
 use crate::world::{Actor, World, bank, item, label, project, shop};
 use procura_authority::{AuthorityError, GrantListing, GrantRead, RunEnd, running_children};
+use procura_crypto::SystemEntropy;
 use procura_identity::AgentRevoke;
 use procura_policy::DenyReason;
 use procura_types::{Duration, GrantId, RunId};
@@ -94,6 +95,68 @@ async fn a_grant_ends() {
     world.run(&scribe, "web", &[]).await.unwrap().values();
     world.pass(Duration::from_millis(1));
     world.run(&scribe, "web", &[]).await.unwrap().pending();
+}
+
+#[tokio::test]
+async fn a_grant_holds_from_its_beginning_and_not_at_its_end() {
+    let (world, scribe) = World::new().await;
+    let ms = Duration::from_millis(1);
+    let id = world.run(&scribe, "web", &[]).await.unwrap().pending();
+    let terms = Terms {
+        names: None,
+        from: world.now().plus(Duration::from_secs(60)),
+        until: world.now().plus(Duration::from_secs(120)),
+    };
+    world.approve(&world.alice, id, &terms).await.unwrap();
+    world.pass(Duration::from_secs(60) - ms);
+    world.run(&scribe, "web", &[]).await.unwrap().pending();
+    world.pass(ms);
+    world.run(&scribe, "web", &[]).await.unwrap().values();
+    world.pass(Duration::from_secs(60) - ms);
+    world.run(&scribe, "web", &[]).await.unwrap().values();
+    for _ in 0..2 {
+        world.pass(ms);
+        world.run(&scribe, "web", &[]).await.unwrap().pending();
+    }
+}
+
+/// What the last entry of the ledger says that it is about.
+fn last_resource(world: &World) -> String {
+    let log = procura_record::tables::LEDGER;
+    let last = world.store().log_len(log).unwrap() - 1;
+    let rows = world.store().log_read(log, last, 1).unwrap();
+    let entry = procura_ledger::Entry::parse(rows[0].bytes.expose()).unwrap();
+    assert_eq!(entry.action, "run.deliver");
+    entry.resource.unwrap()
+}
+
+#[tokio::test]
+async fn the_ledger_says_which_versions_of_which_secrets_a_run_got() {
+    let (world, scribe, _) = granted().await;
+    world.put(&shop(), "db/password", "another", None).await;
+    world.run(&scribe, "web", &[]).await.unwrap().values();
+    assert_eq!(
+        last_resource(&world),
+        "project/web API_KEY=api/key@1 DB_PASSWORD=db/password@2"
+    );
+    world.run(&scribe, "web", &["API_KEY"]).await.unwrap();
+    assert_eq!(last_resource(&world), "project/web API_KEY=api/key@1");
+}
+
+#[tokio::test]
+async fn a_run_gets_the_versions_that_were_recorded() {
+    let (world, scribe, _) = granted().await;
+    let run = RunId::generate(world.now(), &SystemEntropy).unwrap();
+    let matched = world.resolve(&scribe, "web", &["API_KEY"]).unwrap();
+    let permit = world.permit(&scribe, matched.deliver(run)).unwrap();
+    // Written after the names were looked up, before the values are opened.
+    world.put(&shop(), "api/key", "newer", None).await;
+    let values = world.deliver(permit).await.unwrap().values();
+    assert_eq!(
+        values,
+        [("API_KEY".to_owned(), "value of api/key".to_owned())]
+    );
+    assert_eq!(last_resource(&world), "project/web API_KEY=api/key@1");
 }
 
 #[tokio::test]

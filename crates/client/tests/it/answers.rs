@@ -3,7 +3,6 @@
 use crate::server::{TestClock, client, listen, problem};
 use bytes::Bytes;
 use http::Response;
-use http_body_util::Full;
 use procura_client::{Client, ClientError, ClientOptions};
 use procura_crypto::SystemEntropy;
 use procura_types::Duration;
@@ -11,11 +10,11 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
-fn raw(status: u16, kind: &str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+fn raw(status: u16, kind: &str, body: impl Into<Bytes>) -> Response<Bytes> {
     Response::builder()
         .status(status)
         .header("content-type", kind)
-        .body(Full::new(body.into()))
+        .body(body.into())
         .unwrap()
 }
 

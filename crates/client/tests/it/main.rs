@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod impostor;
 mod join;
 mod server;
 mod session;

@@ -11,7 +11,10 @@ use procura_client::{Client, ClientOptions};
 use procura_crypto::{LockedKey, MacKey, PublicKey, SigningKey, SystemEntropy, owner_id};
 use procura_directory::{ActorKind, ActorRecord, Change, DeviceRecord, Snapshot};
 use procura_proof::session::{Subject, issue};
-use procura_proof::{Caller, Headers, Limits, MemoryGuard, RequestView, SessionKeys, Verifier};
+use procura_proof::{
+    ANSWER_FIELD, AnswerView, Caller, Headers, Limits, MemoryGuard, RequestView, SessionKeys,
+    Verifier,
+};
 use procura_types::wire::{Problem, SessionAnswer, SessionRequest, ValueB64};
 use procura_types::{Alg, Clock, Duration, FieldTuple, Secret, Timestamp};
 use std::convert::Infallible;
@@ -81,7 +84,7 @@ impl Got {
     }
 }
 
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Bytes>;
 
 pub(crate) fn json(status: u16, value: &impl serde::Serialize) -> Answer {
     let kind = if status < 400 {
@@ -92,7 +95,7 @@ pub(crate) fn json(status: u16, value: &impl serde::Serialize) -> Answer {
     Response::builder()
         .status(status)
         .header("content-type", kind)
-        .body(Full::new(Bytes::from(serde_json::to_vec(value).unwrap())))
+        .body(Bytes::from(serde_json::to_vec(value).unwrap()))
         .unwrap()
 }
 
@@ -105,6 +108,9 @@ pub(crate) fn problem(status: u16, code: &str, reason: Option<&str>) -> Answer {
         code: code.to_owned(),
         reason: reason.map(str::to_owned),
         field: None,
+        action: None,
+        namespace: None,
+        roles: Vec::new(),
         request_id: "01997a3e-5a6c-7d21-9d0e-3f6f2f6f0a11".to_owned(),
     };
     json(status, &problem)
@@ -118,7 +124,7 @@ where
 {
     let service = service_fn(move |request| {
         let answer = Arc::clone(&answer);
-        async move { Ok::<_, Infallible>(answer(Got::read(request).await)) }
+        async move { Ok::<_, Infallible>(answer(Got::read(request).await).map(Full::new)) }
     });
     // A client that hangs up is no failure of the test.
     let _ = hyper::server::conn::http1::Builder::new()
@@ -155,6 +161,23 @@ pub(crate) fn client(url: &str, pinned: Option<PublicKey>, clock: &Arc<TestClock
         Arc::new(SystemEntropy),
     )
     .unwrap()
+}
+
+/// The answer as the product sends it to this caller.
+fn signed(mut answer: Answer, caller: &Caller) -> Answer {
+    if let Some(answering) = caller.answering() {
+        let headers = answer.headers();
+        let content_type = headers.get("content-type");
+        let tag = answering.sign(&AnswerView {
+            status: answer.status().as_u16(),
+            content_type: content_type.map_or("", |value| value.to_str().unwrap()),
+            body: answer.body(),
+        });
+        answer
+            .headers_mut()
+            .insert(ANSWER_FIELD, tag.parse().unwrap());
+    }
+    answer
 }
 
 struct OneRoot(Arc<LockedKey>);
@@ -243,7 +266,7 @@ impl Authority {
         if got.path == "/v1/sessions" {
             self.session(&got, &caller)
         } else {
-            answer(&got, &caller)
+            signed(answer(&got, &caller), &caller)
         }
     }
 

@@ -29,6 +29,7 @@ async fn passphrases_go_over_the_socket_and_wrong_ones_are_refused() {
                     sealed: false,
                     version: "1".to_owned(),
                     degraded: Vec::new(),
+                    rewrapping: false,
                     checkpoint: None,
                     api: None,
                     deep: None,

@@ -36,6 +36,7 @@ async fn listen_tls() -> (String, String) {
                     sealed: true,
                     version: "1".to_owned(),
                     degraded: Vec::new(),
+                    rewrapping: false,
                     checkpoint: None,
                     api: None,
                     deep: None,

@@ -100,6 +100,9 @@ pub(crate) fn refused(status: u16, code: &str) -> ClientError {
         code: code.to_owned(),
         reason: None,
         field: None,
+        action: None,
+        namespace: None,
+        roles: Vec::new(),
         request_id: "r".to_owned(),
     }))
 }

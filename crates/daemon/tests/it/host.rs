@@ -4,7 +4,8 @@ use crate::fake::Fake;
 use procura_crypto::SystemEntropy;
 use procura_daemon::socket::client::{DaemonClient, JoinOptions};
 use procura_daemon::{
-    DaemonError, DeviceStore, DeviceSummary, Listener, Service, ServiceOptions, SocketOptions,
+    DaemonError, DeviceStore, DeviceSummary, Limits, Listener, Service, ServiceOptions,
+    SocketOptions,
 };
 use procura_types::{Clock, Timestamp};
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ impl Host {
             own_uid: own_uid(),
             users: Vec::new(),
             socket_group: false,
+            limits: Limits::default(),
         });
         host
     }
@@ -98,6 +100,7 @@ impl Host {
             own_uid: own_uid(),
             users: Vec::new(),
             socket_group: false,
+            limits: Limits::default(),
         });
     }
 

@@ -1,9 +1,10 @@
 //! Who may speak on the socket, and what is refused.
 
 use crate::client::{Raw, ask_exec, exec, ticket};
-use crate::host::{Host, own_uid};
-use procura_daemon::ServiceOptions;
+use crate::host::{Host, eventually, own_uid};
+use procura_daemon::socket::client::DaemonClient;
 use procura_daemon::socket::{Op, Reply};
+use procura_daemon::{Limits, ServiceOptions};
 use procura_types::exit;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -85,8 +86,9 @@ fn users_that_are_not_served_are_refused_before_they_ask() {
         own_uid: own_uid() + 1,
         users: Vec::new(),
         socket_group: false,
+        limits: Limits::default(),
     });
-    let connected = procura_daemon::socket::client::DaemonClient::connect(&host.socket());
+    let connected = DaemonClient::connect(&host.socket());
     if own_uid() == 0 {
         let status = connected.unwrap().status().unwrap();
         assert!(!status.danger_same_uid);
@@ -102,10 +104,44 @@ fn users_that_are_not_served_are_refused_before_they_ask() {
         own_uid: own_uid() + 1,
         users: vec![own_uid()],
         socket_group: false,
+        limits: Limits::default(),
     });
     assert!(!host.connect().status().unwrap().danger_same_uid);
     host.restart();
     assert!(host.connect().status().unwrap().danger_same_uid);
+}
+
+#[test]
+fn one_user_cannot_hold_all_connections() {
+    let mut host = Host::new();
+    host.stop();
+    host.start(ServiceOptions {
+        own_uid: own_uid(),
+        users: Vec::new(),
+        socket_group: false,
+        limits: Limits {
+            connections: 12,
+            watched: 1,
+        },
+    });
+    // Each holds its place for as long as it may think about what to ask.
+    let mut held: Vec<Raw> = (0..3).map(|_| Raw::connect(&host.socket())).collect();
+    let error = DaemonClient::connect(&host.socket()).err().unwrap();
+    assert_eq!((error.exit(), error.code()), (exit::UNREACHABLE, "busy"));
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "user {} holds all 3 connections to the daemon that one user may hold, as `procura run --wait` does while it waits; end some of them, and run it again",
+            own_uid()
+        )
+    );
+    // Whoever has a place is still served, and gives it back.
+    let last = held.pop().unwrap();
+    last.ask(Op::Status {});
+    assert!(matches!(last.hear().unwrap().0, Reply::Status(_)));
+    eventually("the place is free", || {
+        DaemonClient::connect(&host.socket()).is_ok()
+    });
 }
 
 #[test]

@@ -130,6 +130,7 @@ fn an_agent_cannot_accept_an_older_record_for_itself() {
         own_uid: own_uid() + 1,
         users: vec![own_uid()],
         socket_group: false,
+        limits: procura_daemon::Limits::default(),
     });
     let accepted = host.connect().danger_accept_rollback(None);
     if own_uid() == 0 {

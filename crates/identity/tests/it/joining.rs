@@ -75,6 +75,9 @@ async fn a_code_expires_after_ten_minutes() {
     world.pass(Duration::from_millis(1));
     let error = world.join(&late, &ed25519()).await.unwrap_err().domain();
     assert_eq!(refusal(error), JoinRefusal::CodeExpired);
+    world.pass(Duration::from_millis(1));
+    let error = world.join(&late, &ed25519()).await.unwrap_err().domain();
+    assert_eq!(refusal(error), JoinRefusal::CodeExpired);
     // The next code sweeps it away.
     world.agent_code("scribe").await.unwrap();
     let error = world.join(&late, &ed25519()).await.unwrap_err().domain();

@@ -56,6 +56,49 @@ async fn an_invited_operator_joins_with_their_own_root_key_and_has_the_roles() {
 }
 
 #[tokio::test]
+async fn the_ledger_says_which_roles_were_given() {
+    let world = World::new().await;
+    let roles = [
+        role(Role::Approver, Some("shop")),
+        role(Role::Admin, Some("shop")),
+    ];
+    world.operator("bob", &roles).await;
+    set_roles(&world, "bob", &[role(Role::Steward, None)])
+        .await
+        .unwrap();
+    set_roles(&world, "bob", &[]).await.unwrap();
+    revoke(&world, "bob").await.unwrap();
+    let store = world.recorder.store();
+    let log = procura_record::tables::LEDGER;
+    let length = usize::try_from(store.log_len(log).unwrap()).unwrap();
+    let said: Vec<(String, String)> = store
+        .log_read(log, 0, length)
+        .unwrap()
+        .iter()
+        .map(|entry| procura_ledger::Entry::parse(entry.bytes.expose()).unwrap())
+        .filter(|entry| {
+            entry.action.starts_with("operator.") || entry.action == "installation.init"
+        })
+        .map(|entry| (entry.action.into_owned(), entry.resource.unwrap()))
+        .collect();
+    let said: Vec<(&str, &str)> = said
+        .iter()
+        .map(|(action, resource)| (action.as_str(), resource.as_str()))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ("installation.init", "operator/alice steward"),
+            ("operator.invite", "operator/bob admin@shop approver@shop"),
+            ("operator.join", "operator/bob admin@shop approver@shop"),
+            ("operator.roles", "operator/bob steward"),
+            ("operator.roles", "operator/bob none"),
+            ("operator.revoke", "operator/bob"),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn only_stewards_touch_operators() {
     let world = World::new().await;
     let bob = world

@@ -164,6 +164,24 @@ fn an_operator_who_was_revoked() {
 }
 
 #[test]
+fn roles_after_the_name_do_not_hide_whom_a_revocation_means() {
+    let (mut log, person) = begun();
+    let name = "operator/bob";
+    let join = Entry {
+        resource: Some(format!("{name} admin@shop approver@shop")),
+        ..log.by(&person, "operator.join")
+    };
+    log.push(&join);
+    let revoke = Entry {
+        resource: Some(name.to_owned()),
+        ..log.by(&person, "operator.revoke")
+    };
+    log.push(&revoke);
+    let after = log.approval(&person, &person.root);
+    assert_eq!(refused(&mut log, &after), FindingKind::ReceiptDeviceRevoked);
+}
+
+#[test]
 fn revocations_and_joins_name_what_they_are_about() {
     for action in ["device.revoke", "operator.revoke", "device.join"] {
         let (mut log, person) = begun();

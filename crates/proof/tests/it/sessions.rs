@@ -1,8 +1,9 @@
 //! Sessions: what is in them, and when they end.
 
 use crate::fixture::{AGENT, AUDIENCE, NOW, OWNER, Request, Roots, SEQ, World};
+use procura_crypto::MacKey;
 use procura_proof::session::{self, IssueError, SessionFault, Subject};
-use procura_proof::{Case, Profile};
+use procura_proof::{AnswerView, Case, Profile};
 use procura_types::{Duration, encoding};
 
 #[test]
@@ -24,6 +25,29 @@ fn a_session_speaks_for_its_device() {
         let hash = procura_crypto::sha256(session.session_id.as_bytes());
         assert_eq!(caller.session().unwrap()[..], hash[..16]);
     }
+}
+
+#[test]
+fn answers_are_signed_for_one_request_of_the_session() {
+    let world = World::new();
+    let session = world.session();
+    let key = MacKey::from_bytes(session.mac_key.expose()).unwrap();
+    let answer = AnswerView {
+        status: 200,
+        content_type: "application/json",
+        body: b"{}",
+    };
+    let tag = |counter| {
+        let sent = world.sign_under(&Request::get(), &session, counter);
+        let caller = world.verify(&sent).unwrap();
+        caller.answering().unwrap().sign(&answer)
+    };
+    let (first, second) = (tag(1), tag(2));
+    assert!(answer.is_signed(&key, 1, &first));
+    assert!(answer.is_signed(&key, 2, &second));
+    assert!(!answer.is_signed(&key, 2, &first));
+    let by_key = world.verify(&world.sign(&Request::get())).unwrap();
+    assert!(by_key.answering().is_none());
 }
 
 #[test]

@@ -243,18 +243,8 @@ async fn an_intent_is_there_before_the_effect_and_a_failure_after() {
 #[tokio::test]
 async fn a_sealed_store_takes_no_intent() {
     let world = World::new().await;
-    let permit = world.permit(Put("a/key")).unwrap();
     world.store().seal();
-    let refused = world
-        .recorder
-        .record(permit, origin(), Details::default())
-        .await
-        .err()
-        .unwrap();
-    assert!(
-        matches!(refused, RecordError::Commit(CommitError::Sealed)),
-        "{refused}"
-    );
+    assert_eq!(world.unrecorded("a/key").await, CommitError::Sealed);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! entry, what was kept left both.
 
 use crate::world::{World, admin_roles, origin};
-use procura_record::{ChangeError, Details, RecordError};
+use procura_record::{ChangeError, RecordError};
 use procura_store::{Blob, CommitError, FakeDisk, FakeFault, Kind, Table};
 use procura_types::Role;
 use std::convert::Infallible;
@@ -28,17 +28,7 @@ async fn rows_and_entry_of_a_change_share_their_fate() {
             let error = commit(world.put(KEYS[at], 1).await.unwrap_err());
             assert_eq!(error, CommitError::Unknown, "{fault:?} at {at}");
             // Nothing goes on until the store is opened again.
-            let next = world.permit(crate::world::Put("z")).unwrap();
-            let refused = world
-                .recorder
-                .record(next, origin(), Details::default())
-                .await
-                .err()
-                .unwrap();
-            assert!(
-                matches!(refused, RecordError::Commit(CommitError::Poisoned)),
-                "{refused}"
-            );
+            assert_eq!(world.unrecorded("z").await, CommitError::Poisoned);
 
             let world = world.reopen();
             let there = at + usize::from(kept);
@@ -81,17 +71,7 @@ async fn an_intent_that_failed_releases_nothing() {
     for (fault, kept) in [(FakeFault::Lost, false), (FakeFault::KeptButFailed, true)] {
         let world = World::new().await;
         world.disk.fail(world.disk.steps() + 1, fault);
-        let permit = world.permit(crate::world::Put("a")).unwrap();
-        let refused = world
-            .recorder
-            .record(permit, origin(), Details::default())
-            .await
-            .err()
-            .unwrap();
-        assert!(
-            matches!(refused, RecordError::Commit(CommitError::Unknown)),
-            "{refused}"
-        );
+        assert_eq!(world.unrecorded("a").await, CommitError::Unknown);
         // An intent without a release may stand in the record; never the reverse.
         assert_eq!(world.reopen().entries().len(), 1 + usize::from(kept));
     }
@@ -119,17 +99,7 @@ async fn what_takes_authority_away_works_on_a_full_disk() {
         commit(world.put("b", 1).await.unwrap_err()),
         CommitError::Full
     );
-    let permit = world.permit(crate::world::Put("b")).unwrap();
-    let refused = world
-        .recorder
-        .record(permit, origin(), Details::default())
-        .await
-        .err()
-        .unwrap();
-    assert!(
-        matches!(refused, RecordError::Commit(CommitError::Full)),
-        "{refused}"
-    );
+    assert_eq!(world.unrecorded("b").await, CommitError::Full);
     let permit = world.socket_permit();
     world
         .recorder

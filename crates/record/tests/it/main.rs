@@ -9,8 +9,10 @@
 
 mod changes;
 mod faults;
+mod index;
 mod publisher;
 mod reader;
 mod refusals;
 mod spool;
+mod watched;
 mod world;

@@ -2,13 +2,16 @@
 //! store that is not the one that was signed.
 
 use crate::world::{ID, World, admin_roles, tiles};
-use procura_ledger::{Checkpoint, HashTiles as _, inclusion_proof, leaf_hash, verify_inclusion};
+use procura_ledger::{
+    Checkpoint, HashTiles as _, TileFile, inclusion_proof, leaf_hash, verify_inclusion,
+};
 use procura_record::tables::{LEDGER, ROLES};
-use procura_record::{Publisher, PublisherError};
+use procura_record::{BundleKeys, Publisher, PublisherError, Tiles, TilesError};
 use procura_store::{FakeDisk, FakeFault};
 use procura_types::Role;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 fn checkpoint(publisher: &Publisher, note: &str) -> Checkpoint {
     Checkpoint::open(note, publisher.vkey()).unwrap()
@@ -139,6 +142,8 @@ async fn hashes_lie_as_they_are_and_entries_sealed() {
     let publisher = world.publisher(home.path()).await.unwrap();
     puts(&world, 5).await;
     published(&world, &publisher).await;
+    // Partial files are written when nothing comes any more.
+    publisher.stop().await;
     let files = files(&home.path().join("ledger"));
     let plain = |bytes: &[u8]| bytes.windows(12).any(|window| window == b"secret.write");
     assert!(files.iter().all(|(_, bytes)| !plain(bytes)));
@@ -155,6 +160,38 @@ async fn hashes_lie_as_they_are_and_entries_sealed() {
     );
     assert_eq!(publisher.tiles().hash_tile(0, 0, 6).unwrap().len(), 6);
     assert!(publisher.tiles().hash_tile(0, 0, 7).is_err());
+}
+
+#[test]
+fn bundles_follow_their_keys() {
+    let home = tempfile::tempdir().unwrap();
+    let key = |byte| procura_crypto::XaesKey::new(procura_types::Secret::new([byte; 32])).unwrap();
+    let keys = Arc::new(BundleKeys::new([(1, key(1))].into()));
+    let over = |keys: &Arc<BundleKeys>| {
+        let entropy = Arc::new(procura_crypto::SystemEntropy);
+        Tiles::new(home.path(), ID, Arc::clone(keys), entropy)
+    };
+    let tiles = over(&keys);
+    let file = |name: &str| TileFile {
+        path: name.parse().unwrap(),
+        bytes: b"entries".to_vec(),
+    };
+    let (before, after) = (file("tile/entries/000"), file("tile/entries/001"));
+    tiles.write(&before).unwrap();
+    keys.replace([(1, key(1)), (2, key(2))].into());
+    tiles.write(&after).unwrap();
+    for file in [&before, &after] {
+        let read = tiles.read(&file.path).unwrap().unwrap();
+        assert_eq!(read, file.bytes);
+    }
+    // Whoever has the old key alone opens what was sealed with it and no more.
+    let old = over(&Arc::new(BundleKeys::new([(1, key(1))].into())));
+    assert!(old.read(&before.path).unwrap().is_some());
+    let error = old.read(&after.path).unwrap_err();
+    assert!(matches!(error, TilesError::Refused(_)), "{error}");
+    let none = over(&Arc::new(BundleKeys::new([].into())));
+    let error = none.write(&before).unwrap_err();
+    assert!(matches!(error, TilesError::NoKey), "{error}");
 }
 
 fn rolled_back(error: PublisherError) -> u64 {

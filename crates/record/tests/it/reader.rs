@@ -13,8 +13,8 @@ async fn lists_are_newest_first_filtered_and_paged() {
         world.put(key, 1).await.unwrap();
     }
     let reader = RecordReader::new(world.store().clone(), tiles(home.path()));
-    let list = |query: &EntryQuery| {
-        let found = reader.list(query).unwrap();
+    let list = async |query: &EntryQuery| {
+        let found = reader.list(query).await.unwrap();
         (
             found
                 .entries
@@ -25,17 +25,19 @@ async fn lists_are_newest_first_filtered_and_paged() {
         )
     };
     let all = EntryQuery::default;
-    assert_eq!(list(&all()), (vec![3, 2, 1, 0], None));
+    assert_eq!(list(&all()).await, (vec![3, 2, 1, 0], None));
     let first = list(&EntryQuery {
         limit: Some(3),
         ..all()
-    });
+    })
+    .await;
     assert_eq!(first, (vec![3, 2, 1], Some(1)));
     assert_eq!(
         list(&EntryQuery {
             before: first.1,
             ..all()
-        }),
+        })
+        .await,
         (vec![0], None)
     );
     assert_eq!(
@@ -43,6 +45,7 @@ async fn lists_are_newest_first_filtered_and_paged() {
             namespace: Some(shop()),
             ..all()
         })
+        .await
         .0,
         [3, 2, 1]
     );
@@ -51,6 +54,7 @@ async fn lists_are_newest_first_filtered_and_paged() {
             namespace: Some("bank".parse().unwrap()),
             ..all()
         })
+        .await
         .0,
         [0u64; 0]
     );
@@ -59,6 +63,7 @@ async fn lists_are_newest_first_filtered_and_paged() {
             action: Some("installation.init".into()),
             ..all()
         })
+        .await
         .0,
         [0]
     );
@@ -68,6 +73,7 @@ async fn lists_are_newest_first_filtered_and_paged() {
             since: Some(now),
             ..all()
         })
+        .await
         .0
         .len(),
         4
@@ -77,6 +83,7 @@ async fn lists_are_newest_first_filtered_and_paged() {
             until: Some(now),
             ..all()
         })
+        .await
         .0
         .len(),
         0
@@ -91,6 +98,7 @@ async fn lists_are_newest_first_filtered_and_paged() {
             actor: Some(actor),
             ..all()
         })
+        .await
         .0,
         [3, 2, 1]
     );
@@ -99,6 +107,7 @@ async fn lists_are_newest_first_filtered_and_paged() {
             owner: Some(actor),
             ..all()
         })
+        .await
         .0,
         [3, 2, 1]
     );
@@ -114,18 +123,18 @@ async fn entries_are_found_by_id_and_proofs_hold() {
     let newest = publisher.covering(4).await.unwrap();
     let reader = RecordReader::new(world.store().clone(), publisher.tiles().clone());
     let entry = &world.entries()[2];
-    let (index, text) = reader.find(entry.id).unwrap();
+    let (index, text) = reader.find(entry.id).await.unwrap();
     assert_eq!((index, text.into_bytes()), (2, entry.to_bytes().unwrap()));
-    let unknown = reader.find(EntryId::from_bytes([0; 16])).unwrap_err();
+    let unknown = reader.find(EntryId::from_bytes([0; 16])).await.unwrap_err();
     assert!(matches!(unknown, QueryError::NotFound), "{unknown}");
-    assert_eq!(reader.inclusion(2, 4).unwrap().len(), 2);
+    assert_eq!(reader.inclusion(2, 4).await.unwrap().len(), 2);
     for (index, size) in [(4, 4), (0, 5), (u64::MAX, 4)] {
-        let error = reader.inclusion(index, size).unwrap_err();
+        let error = reader.inclusion(index, size).await.unwrap_err();
         assert!(matches!(error, QueryError::OutOfRange), "{error}");
     }
-    let old = reader.inclusion(0, 1).unwrap();
+    let old = reader.inclusion(0, 1).await.unwrap();
     assert!(old.is_empty());
-    let answer = reader.consistency(1, 4).unwrap();
+    let answer = reader.consistency(1, 4).await.unwrap();
     let path: Vec<Hash> = answer
         .path
         .iter()
@@ -135,7 +144,7 @@ async fn entries_are_found_by_id_and_proofs_hold() {
     let first = procura_ledger::leaf_hash(&world.entries()[0].to_bytes().unwrap());
     verify_consistency(1, &first, 4, &signed.root, &path).unwrap();
     for (from, to) in [(4, 1), (1, 5)] {
-        let error = reader.consistency(from, to).unwrap_err();
+        let error = reader.consistency(from, to).await.unwrap_err();
         assert!(matches!(error, QueryError::OutOfRange), "{error}");
     }
 }

@@ -7,10 +7,12 @@ use procura_policy::{Action, DenyReason, Op, Permit, Resource, RoleDecider, auth
 use procura_proof::{Caller, Profile};
 use procura_record::tables::LEDGER;
 use procura_record::{
-    ChangeError, Directory, Origin, Publisher, PublisherError, PublisherParts, RecordedBatch,
-    Recorder, Tiles,
+    ChangeError, Details, Directory, Origin, Publisher, PublisherError, PublisherParts,
+    RecordError, RecordedBatch, Recorder, Tiles,
 };
-use procura_store::{Barrier, BarrierKeys, FakeDisk, FakeEngine, Kind, Store, Table};
+use procura_store::{
+    Barrier, BarrierKeys, CommitError, Engine, FakeDisk, FakeEngine, Kind, Store, Table,
+};
 use procura_types::wire::RoleAssignment;
 use procura_types::{
     ActorId, Alg, Clock, Entropy, InstallationId, Namespace, Role, Secret, Thumbprint, Timestamp,
@@ -86,8 +88,12 @@ pub(crate) fn admin_roles(roles: &[Role]) -> RolesRecord {
 
 /// The store on a disk, open.
 pub(crate) fn store(disk: &FakeDisk) -> Store {
-    let engine = FakeEngine::open(disk).unwrap();
-    let store = Store::over(Arc::new(engine), clock(), entropy());
+    store_over(Arc::new(FakeEngine::open(disk).unwrap()))
+}
+
+/// The store over an engine, open.
+pub(crate) fn store_over(engine: Arc<dyn Engine>) -> Store {
+    let store = Store::over(engine, clock(), entropy());
     let key = |byte| Secret::new([byte; 32]);
     let keys = BarrierKeys {
         installation: ID,
@@ -221,6 +227,19 @@ impl World {
             .await
     }
 
+    /// Why the use of a row cannot be recorded.
+    pub(crate) async fn unrecorded(&self, key: &'static str) -> CommitError {
+        let permit = self.permit(Put(key)).unwrap();
+        let refused = self
+            .recorder
+            .record(permit, origin(), Details::default())
+            .await;
+        match refused.err().unwrap() {
+            RecordError::Commit(error) => error,
+            other => panic!("another failure: {other}"),
+        }
+    }
+
     pub(crate) fn row(&self, key: &str) -> Option<u64> {
         ROWS.get(self.store(), &key.to_owned())
             .unwrap()
@@ -239,7 +258,8 @@ impl World {
 
 pub(crate) fn tiles(home: &Path) -> Tiles {
     let key = XaesKey::new(Secret::new([5; 32])).unwrap();
-    Tiles::new(home, ID, Arc::new(key), entropy())
+    let keys = procura_record::BundleKeys::new([(1, key)].into());
+    Tiles::new(home, ID, Arc::new(keys), entropy())
 }
 
 fn parts(store: &Store, home: &Path) -> PublisherParts {

@@ -20,12 +20,12 @@ const PATH: &str = "/v1/devices/{thumbprint}/revoke";
 pub(super) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
     router.route(
         PATH,
-        post(async |State(app): State<Arc<App>>, request: Request| revoke(&app, request).await),
+        post(async |State(app): State<Arc<App>>, request: Request| revoke(app, request).await),
     )
 }
 
 /// Whose device it is decides which operation is authorized.
-async fn revoke(app: &App, mut request: Request) -> Response {
+async fn revoke(app: Arc<App>, mut request: Request) -> Response {
     let thumbprint = request
         .extract_parts::<Path<String>>()
         .await

@@ -100,6 +100,7 @@ impl From<VaultError> for Failure {
         match error {
             VaultError::NotFound(_) | VaultError::NoNamespace => Self::new(Code::NotFound, text),
             VaultError::NamespaceExists => Self::new(Code::AlreadyExists, text),
+            VaultError::NamespacesChanged => Self::new(Code::Contended, text),
             VaultError::VersionMismatch { .. } => Self::new(Code::VersionMismatch, text),
             VaultError::TooLarge => Self::new(Code::TooLarge, text),
             VaultError::BadDescription => {
@@ -178,6 +179,7 @@ impl From<AuthorityError> for Failure {
             }
             AuthorityError::Vault(error) => error.into(),
             AuthorityError::Store(error) => error.into(),
+            AuthorityError::Record(error) => error.into(),
             other => Self::internal(other),
         }
     }

@@ -1,60 +1,45 @@
 //! `/v1/join`: the only way in for a device.
 
 use crate::app::{App, Open};
-use crate::problem::{Code, Failure};
+use crate::problem::Failure;
 use crate::proving::refused;
-use crate::serve::{Input, Peer, Reply, SMALL_BODY, denial, read};
+use crate::serve::{Arrived, Input, Reply, SMALL_BODY, denial, framed, read};
 use crate::server_id;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::response::Response;
 use axum::routing::post;
 use procura_identity::{DeviceJoin, IdentityError, Join, Joined, OperatorJoin};
 use procura_policy::{Op, authorize};
 use procura_proof::{Caller, Joining, verify_join};
 use procura_record::{ChangeError, Origin, RecordedBatch};
 use procura_types::wire::{JoinAnswer, JoinRequest};
-use procura_types::{FieldTuple, Timestamp, TraceId};
+use procura_types::{FieldTuple, Timestamp};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-
-pub(super) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
-    router.route(
-        "/v1/join",
-        post(async |State(app): State<Arc<App>>, request: Request| serve(&app, request).await),
-    )
-}
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Joining has no device yet to prove itself, so it does not go through the
 /// adapter; order and record are the same: prove, decide, record, run.
-async fn serve(app: &App, request: Request) -> Response {
-    let began = std::time::Instant::now();
-    let now = app.clock.now();
-    let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
-    let Ok(trace) = TraceId::generate(now, app.entropy.as_ref()) else {
-        return Failure::internal("no random bytes")
-            .into_response_for(TraceId::from_bytes([0; 16]));
-    };
-    let answer = tokio::time::timeout(app.config.request_time(), async {
-        let open = app.open()?;
-        let input = read(app, request, trace, peer, now, SMALL_BODY).await?;
-        join(app, &open, &input).await
-    });
-    let response = match answer.await {
-        Ok(Ok(reply)) => reply.into_response(trace),
-        Ok(Err(failure)) => failure.into_response_for(trace),
-        Err(_) => Failure::new(
-            Code::Timeout,
-            "The request took longer than the server waits.",
-        )
-        .into_response_for(trace),
-    };
-    app.metrics
-        .request("device.join", response.status(), began.elapsed());
-    response
+pub(super) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
+    let handler =
+        |State(app): State<Arc<App>>, request: Request| framed(app, "device.join", request, handle);
+    router.route("/v1/join", post(handler))
 }
 
-async fn join(app: &App, open: &Open, input: &Input) -> Result<Reply, Failure> {
+async fn handle(app: Arc<App>, arrived: Arrived) -> Result<Reply, Failure> {
+    let open = app.open()?;
+    let Arrived {
+        request,
+        trace,
+        peer,
+        now,
+        progress,
+    } = arrived;
+    let input = read(&app, request, trace, peer, now, SMALL_BODY).await?;
+    join(&app, &open, &input, &progress.begun).await
+}
+
+async fn join(app: &App, open: &Open, input: &Input, begun: &AtomicBool) -> Result<Reply, Failure> {
     let request: JoinRequest = input.json()?;
     let snapshot = open.directory.snapshot();
     let server = server_id(&open.vault);
@@ -62,6 +47,7 @@ async fn join(app: &App, open: &Open, input: &Input) -> Result<Reply, Failure> {
     let (joining, caller) = verify_join(&request, &server, &snapshot, input.now, peer)
         .map_err(|refusal| refused(app, open, &snapshot, input, &refusal))?;
     let opened = Join::resolve(open.vault.store(), &snapshot, &joining, input.now);
+    begun.store(opened.is_ok(), Ordering::Relaxed);
     let joined = match opened {
         Ok(Join::Device(op)) => bind(open, input, caller, op, DeviceJoin::run).await?,
         Ok(Join::Operator(op)) => bind(open, input, caller, op, OperatorJoin::run).await?,

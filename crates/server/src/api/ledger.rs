@@ -71,7 +71,7 @@ impl Endpoint for NamespaceEntries {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         context.open.recorder.drain_refusals().await;
-        Reply::json::<Self::Answer>(&context.open.reader.list(&permit.op().query)?)
+        Reply::json::<Self::Answer>(&context.open.reader.list(&permit.op().query).await?)
     }
 }
 
@@ -105,7 +105,7 @@ impl Endpoint for Entries {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         context.open.recorder.drain_refusals().await;
-        Reply::json::<Self::Answer>(&context.open.reader.list(&permit.op().what)?)
+        Reply::json::<Self::Answer>(&context.open.reader.list(&permit.op().what).await?)
     }
 }
 
@@ -168,7 +168,7 @@ impl Endpoint for Consistency {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let Sizes { from, to } = permit.op().what;
-        Reply::json::<Self::Answer>(&context.open.reader.consistency(from, to)?)
+        Reply::json::<Self::Answer>(&context.open.reader.consistency(from, to).await?)
     }
 }
 
@@ -200,12 +200,11 @@ impl Endpoint for Tile {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        let tiles = context.open.publisher.tiles();
         let path = permit.op().what;
-        let bytes = tiles
-            .serve(&path)
-            .map_err(Failure::internal)?
-            .ok_or_else(|| Failure::new(Code::NotFound, "The published log has no such tile."))?;
+        let bytes =
+            context.open.reader.tile(path).await?.ok_or_else(|| {
+                Failure::new(Code::NotFound, "The published log has no such tile.")
+            })?;
         if path.kind() == TileKind::Entries {
             // A bundle shows what everybody did: that it was taken is recorded.
             context
@@ -237,7 +236,7 @@ impl Endpoint for Proof {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let id = permit.op().what;
-        let (index, entry) = context.open.reader.find(id)?;
+        let (index, entry) = context.open.reader.find(id).await?;
         // A checkpoint comes within 200 ms of its entry.
         let published = context
             .open
@@ -250,7 +249,7 @@ impl Endpoint for Proof {
                     "Checkpoints are not being published.",
                 )
             })?;
-        let path = context.open.reader.inclusion(index, published.size)?;
+        let path = context.open.reader.inclusion(index, published.size).await?;
         Reply::json::<Self::Answer>(&ProofAnswer {
             id,
             index,

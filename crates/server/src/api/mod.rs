@@ -98,8 +98,11 @@ routes![
 /// The routes of the API listener.
 pub fn router(app: Arc<App>) -> Router {
     let router = calls(Router::new());
-    let router = mount_either::<secret::Delete, secret::Destroy>(router, "destroy");
-    let router = mount_either::<ledger::Entries, ledger::NamespaceEntries>(router, "namespace");
+    let router = mount_either::<secret::Delete, secret::Destroy>(router, "destroy", |value| {
+        value != "false"
+    });
+    let router =
+        mount_either::<ledger::Entries, ledger::NamespaceEntries>(router, "namespace", |_| true);
     let router = device::route(join::route(status::route(router)));
     router
         .fallback(async |State(app): State<Arc<App>>| {

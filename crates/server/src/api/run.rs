@@ -2,7 +2,7 @@
 
 use crate::app::Open;
 use crate::problem::{Code, Failure};
-use crate::serve::{Context, Endpoint, Input, Reply, denial, refuse};
+use crate::serve::{Context, Endpoint, Input, Reply, denial_of, refuse};
 use http::StatusCode;
 use procura_authority::{Matched, RequestCreate, RunDeliver, RunEnd, RunQuery};
 use procura_policy::{Concerned, Denied, DenyReason, Op, Permit, Resource, authorize};
@@ -107,7 +107,7 @@ impl Endpoint for Deliver {
             }
         };
         let op = recorded.op();
-        let values: BTreeMap<_, _> = op
+        let values: BTreeMap<_, RunValue> = op
             .deliver
             .items()
             .iter()
@@ -124,12 +124,14 @@ impl Endpoint for Deliver {
                 )
             })
             .collect();
-        Reply::secret(&RunValues {
+        let length = values.values().map(|value| value.value_b64.len()).sum();
+        let answer = RunValues {
             run: op.deliver.run(),
             grant: RunDeliver::grant(recorded.permit().basis())?,
             values,
             unmatched: op.matched.unmatched().to_vec(),
-        })
+        };
+        Reply::secret(&answer, length)
     }
 
     /// Without a covering grant the run becomes a request, which a person answers.
@@ -141,7 +143,7 @@ impl Endpoint for Deliver {
     ) -> Result<Reply, Failure> {
         if denied.reason != DenyReason::NoGrant {
             refuse(&context, &caller, &op, denied);
-            return Err(denial(denied));
+            return Err(denial_of(denied, &op));
         }
         let open = context.open;
         let now = context.input.now;
@@ -156,7 +158,7 @@ impl Endpoint for Deliver {
             Ok(permit) => permit,
             Err((denied, caller, ask)) => {
                 refuse(&context, &caller, &ask, denied);
-                return Err(denial(denied));
+                return Err(denial_of(denied, &ask));
             }
         };
         let request = match RequestCreate::waiting(&permit, open.vault.store(), now)? {

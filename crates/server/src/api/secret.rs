@@ -10,7 +10,7 @@ use procura_types::wire::{self, SecretPut, SecretValue, ValueB64};
 use procura_types::{Malformed, SecretPath};
 use procura_vault::{
     SecretDelete, SecretDestroy, SecretHistoryQuery, SecretListing, SecretRead, SecretWrite,
-    VaultError, Wanted,
+    VaultError,
 };
 use serde::Deserialize;
 
@@ -82,35 +82,30 @@ impl Endpoint for Read {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let open = context.open;
         let op = permit.op();
-        if !open.vault.is_readable(Wanted {
-            namespace: &op.namespace,
-            path: &op.path,
-            version: op.version,
-        })? {
+        let Some(readable) = open.vault.readable(op.wanted_one())? else {
             return Err(VaultError::NotFound(op.path.clone()).into());
-        }
+        };
         // The intent is durable when this returns; only then is the value opened.
         let recorded = open
             .recorder
             .record(permit, context.origin(), Details::default())
             .await?;
-        let released = match open.vault.release(&recorded) {
+        let released = match open.vault.release_one(&recorded, readable) {
             Ok(released) => released,
             Err(error) => {
                 open.recorder.failed(&recorded, "value_unreadable").await?;
                 return Err(error.into());
             }
         };
-        let path = recorded.op().path.clone();
-        match released.into_iter().next() {
-            Some(value) => Reply::secret::<Self::Answer>(&SecretValue {
-                path,
-                version: value.version,
-                value_b64: ValueB64::encode(value.value.expose()),
-                created: value.created,
-            }),
-            None => Err(VaultError::NotFound(path).into()),
-        }
+        let value_b64 = ValueB64::encode(released.value.expose());
+        let length = value_b64.len();
+        let answer = SecretValue {
+            path: recorded.op().path.clone(),
+            version: released.version,
+            value_b64,
+            created: released.created,
+        };
+        Reply::secret::<Self::Answer>(&answer, length)
     }
 }
 

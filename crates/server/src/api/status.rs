@@ -18,6 +18,7 @@ use std::sync::Arc;
 #[must_use]
 pub fn status(app: &App) -> Status {
     let stage = app.stage();
+    let mut rewrapping = false;
     let (installation, initialized, sealed, checkpoint) = match stage.as_ref() {
         Stage::Uninitialised => (None, false, true, None),
         Stage::Sealed(_, installation) => (Some(installation.id), true, true, None),
@@ -26,6 +27,8 @@ pub fn status(app: &App) -> Status {
                 .publisher
                 .latest()
                 .map(|published| published.note.clone());
+            // A store that cannot be read is in `degraded`.
+            rewrapping = open.vault.is_rewrapping().unwrap_or(false);
             (Some(open.vault.installation().id), true, false, newest)
         }
     };
@@ -35,6 +38,7 @@ pub fn status(app: &App) -> Status {
         sealed,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         degraded: degraded(app),
+        rewrapping,
         checkpoint,
         api: None,
         deep: None,
@@ -45,7 +49,7 @@ pub(super) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
     let handler = async |State(app): State<Arc<App>>, request: Request| {
         // What everybody may know needs no proof; the deep check is a call.
         if request.uri().query() == Some("deep=true") {
-            serve::<DeepCheck>(&app, request).await
+            serve::<DeepCheck>(app, request).await
         } else {
             Json(status(&app)).into_response()
         }

@@ -142,6 +142,79 @@ async fn wrong_passphrases_are_counted_slowed_and_recorded() {
 }
 
 #[tokio::test]
+async fn tries_at_the_same_time_wait_for_one_another() {
+    let (world, key) = (World::empty(), root());
+    world.init(&key).await;
+    world.seal().await;
+    let wrong = json!({"passphrase": "wrong passphrase"});
+    let unseal = || world.admin("POST", "/admin/unseal", &wrong);
+    let began = std::time::Instant::now();
+    let (one, two, three) = tokio::join!(unseal(), unseal(), unseal());
+    for answer in [&one, &two, &three] {
+        answer.expect("wrong_passphrase", None, None, "at once");
+    }
+    // The second waited 1 s for the first, and the third 2 s for both.
+    assert!(began.elapsed() >= std::time::Duration::from_secs(3));
+    let mut waits = [&one, &two, &three].map(|answer| answer.headers["retry-after"].clone());
+    waits.sort();
+    assert_eq!(waits, ["1", "2", "4"]);
+    assert_eq!(world.app.wrong_passphrases(), 3);
+}
+
+#[tokio::test]
+async fn whoever_seals_does_not_wait_for_somebody_who_guesses() {
+    let (world, key) = (World::empty(), root());
+    world.init(&key).await;
+    // Six wrong ones: the next try waits 32 s.
+    for waits in [1, 2, 4, 8, 16, 32] {
+        assert_eq!(world.app.count_wrong_passphrase(), waits);
+    }
+    let guess = json!({"current": "a guess", "new": PASSPHRASE});
+    let guesses: Vec<_> = (0..3)
+        .map(|_| {
+            let router = procura_server::admin::router(std::sync::Arc::clone(&world.app));
+            let request = http::Request::post("/admin/passphrase")
+                .body(axum::body::Body::from(guess.to_string()))
+                .unwrap();
+            tokio::spawn(tower::ServiceExt::oneshot(router, request))
+        })
+        .collect();
+    // Until they wait for their turn.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let began = std::time::Instant::now();
+    let sealed = world.call(&key, "POST", "/v1/seal", None).await;
+    assert_eq!(sealed.status, 204, "{}", sealed.text());
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(16),
+        "sealing waited for a guess"
+    );
+    assert!(guesses.iter().all(|guess| !guess.is_finished()));
+    let status = world.admin("GET", "/admin/status", &json!({})).await.json();
+    assert_eq!(status["sealed"], json!(true));
+}
+
+#[tokio::test]
+async fn a_change_of_passphrase_keeps_no_other_request_waiting() {
+    let (world, key) = (World::empty(), root());
+    world.init(&key).await;
+    let change = json!({"current": PASSPHRASE, "new": "canary passphrase 77bb"});
+    let mut changing = std::pin::pin!(world.admin("POST", "/admin/passphrase", &change));
+    // All of this is on one thread: what held it up while two keys are derived
+    // would let nothing else go on in between.
+    let mut turns = 0;
+    let changed = loop {
+        tokio::select! {
+            changed = changing.as_mut() => break changed,
+            () = tokio::time::sleep(std::time::Duration::from_millis(1)) => turns += 1,
+        }
+    };
+    assert_eq!(changed.status, 204, "{}", changed.text());
+    assert!(turns >= 20, "{turns} turns");
+}
+
+#[tokio::test]
 async fn a_changed_passphrase_is_the_only_one() {
     const NEW: &str = "canary passphrase 55aa";
     let actors = Actors::new().await;

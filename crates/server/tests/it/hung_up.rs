@@ -93,6 +93,30 @@ async fn a_seal_that_nobody_waits_for_seals() {
 }
 
 #[tokio::test]
+async fn who_hears_nothing_in_time_is_told_whether_it_may_have_happened() {
+    let world = World::configured(|config| config.request_seconds = 2);
+    let key = SigningKey::generate_p256(&SystemEntropy).unwrap();
+    world.init(&key).await;
+    // Of one request nothing comes, so nothing can have happened; the other is
+    // durable, and then waits for a ceremony.
+    let router = api::router(Arc::clone(&world.app));
+    let seal = world.signed(&key, "POST", "/v1/seal", None);
+    let ceremony = world.app.ceremony.lock().await;
+    let (late, unknown) =
+        tokio::join!(router.oneshot(put(10, Body::new(Never))), world.send(&seal));
+    drop(ceremony);
+    assert_eq!(late.unwrap().status(), 408);
+    unknown.expect("outcome_unknown", None, None, "sealing");
+    let entries = world
+        .ok(&key, "GET", "/v1/ledger/entries", serde_json::Value::Null)
+        .await;
+    assert!(
+        entries.to_string().contains("installation.seal"),
+        "{entries}"
+    );
+}
+
+#[tokio::test]
 async fn strangers_cannot_fill_the_memory_with_large_bodies() {
     let world = opened().await;
     let router = api::router(Arc::clone(&world.app));

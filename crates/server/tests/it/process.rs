@@ -35,6 +35,12 @@ pub(crate) fn private_directory() -> tempfile::TempDir {
     directory
 }
 
+/// Writes a file that nobody else can read, as one with a secret has to be.
+pub(crate) fn private_file(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 /// A home with its owner's key.
 pub(crate) struct Home {
     pub(crate) directory: tempfile::TempDir,
@@ -71,7 +77,7 @@ impl Home {
     /// As [`Self::config`], unsealed at the start.
     pub(crate) fn unsealed(&self) -> Config {
         let passphrase = self.path().join("passphrase");
-        std::fs::write(&passphrase, format!("{PASSPHRASE}\nsecond line")).unwrap();
+        private_file(&passphrase, &format!("{PASSPHRASE}\nsecond line"));
         Config {
             passphrase_file: Some(passphrase),
             ..self.config()

@@ -83,6 +83,16 @@ async fn refusals_are_in_it_with_the_request_and_the_reason() {
             "secret.read",
             "no_role",
         ),
+        // Signed for another server, which is as far as anybody looks.
+        (
+            {
+                let mut lured = world.signed(actors.key("adam"), "GET", secret, None);
+                lured.set("host", |_| "vault.example".to_owned());
+                world.send(&lured).await
+            },
+            "authenticate",
+            "malformed",
+        ),
         // Not named by the project: refused before there is anything to decide.
         (
             world

@@ -4,6 +4,7 @@ use crate::actors::Actors;
 use crate::world::{Answer, Sent, TestSession, World};
 use procura_crypto::{MacKey, SigningKey, SystemEntropy};
 use procura_proof::sign::Signer;
+use procura_proof::{ANSWER_FIELD, AnswerView};
 use procura_types::wire::SessionAnswer;
 use procura_types::{Duration, FieldTuple, Timestamp};
 use serde_json::{Value, json};
@@ -18,7 +19,11 @@ async fn start(world: &World, key: &SigningKey, renew: Option<&str>) -> Answer {
     world.call(key, "POST", "/v1/sessions", Some(&body)).await
 }
 
-async fn started(world: &World, key: &SigningKey, renew: Option<&str>) -> (TestSession, Timestamp) {
+pub(crate) async fn started(
+    world: &World,
+    key: &SigningKey,
+    renew: Option<&str>,
+) -> (TestSession, Timestamp) {
     let answer = start(world, key, renew).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let answer: SessionAnswer = serde_json::from_value(answer.json()).unwrap();
@@ -32,13 +37,13 @@ async fn started(world: &World, key: &SigningKey, renew: Option<&str>) -> (TestS
     )
 }
 
-async fn list(world: &World, session: &TestSession, counter: u64) -> Answer {
+pub(crate) async fn list(world: &World, session: &TestSession, counter: u64) -> Answer {
     world
         .in_session(session, counter, LIST.0, LIST.1, None)
         .await
 }
 
-fn unauthorized(answer: &Answer, reason: &str) {
+pub(crate) fn unauthorized(answer: &Answer, reason: &str) {
     answer.expect("unauthorized", Some(reason), None, reason);
 }
 
@@ -125,6 +130,96 @@ async fn a_session_starts_no_session() {
             .in_session(&session, counter, "POST", "/v1/sessions", Some(&body))
             .await;
         answer.expect("unauthorized", None, None, "by a session");
+    }
+}
+
+/// The tag that an answer bears.
+fn tag(answer: &Answer) -> Option<&str> {
+    let mut tags = answer.headers.get_all(ANSWER_FIELD).iter();
+    let tag = tags.next()?;
+    assert!(tags.next().is_none(), "one tag");
+    Some(tag.to_str().unwrap())
+}
+
+fn view(answer: &Answer) -> AnswerView<'_> {
+    let content_type = answer.headers.get("content-type");
+    AnswerView {
+        status: answer.status.as_u16(),
+        content_type: content_type.map_or("", |value| value.to_str().unwrap()),
+        body: &answer.body,
+    }
+}
+
+#[tokio::test]
+async fn every_success_in_a_session_is_signed_for_its_request() {
+    let actors = Actors::new().await;
+    let world = &actors.world;
+    let (session, _) = started(world, actors.key("adam"), None).await;
+    let secret = "/v1/namespaces/shop/secrets/signed/one";
+    let put = json!({"value_b64": "aGVsbG8"});
+    let delete = format!("{secret}?destroy=true");
+    let add = json!({"label": "zoe"});
+    let calls = [
+        ("GET", "/v1/namespaces", None, 200, "application/json"),
+        ("GET", "/v1/namespaces", None, 200, "application/json"),
+        ("PUT", secret, Some(&put), 200, "application/json"),
+        ("GET", secret, None, 200, "application/json"),
+        ("DELETE", delete.as_str(), None, 204, ""),
+        (
+            "POST",
+            "/v1/namespaces/shop/agents",
+            Some(&add),
+            201,
+            "application/json",
+        ),
+        (
+            "GET",
+            "/v1/ledger/checkpoint",
+            None,
+            200,
+            "text/plain; charset=utf-8",
+        ),
+    ];
+    let mut tags = std::collections::BTreeSet::new();
+    for (counter, (method, target, body, status, kind)) in (1..).zip(calls) {
+        let answer = world
+            .in_session(&session, counter, method, target, body)
+            .await;
+        let what = format!("{method} {target}: {}", answer.text());
+        let view = view(&answer);
+        assert_eq!((view.status, view.content_type), (status, kind), "{what}");
+        let tag = tag(&answer).expect(&what);
+        assert!(view.is_signed(&session.key, counter, tag), "{what}");
+        assert!(!view.is_signed(&session.key, counter + 1, tag), "{what}");
+        let (body, status) = ([view.body, b" "].concat(), status + 1);
+        let body = AnswerView {
+            body: &body,
+            ..view
+        };
+        assert!(!body.is_signed(&session.key, counter, tag), "{what}");
+        let status = AnswerView { status, ..view };
+        assert!(!status.is_signed(&session.key, counter, tag), "{what}");
+        tags.insert(tag.to_owned());
+    }
+    // The first two answers are the same bytes.
+    assert_eq!(tags.len(), calls.len());
+}
+
+#[tokio::test]
+async fn what_no_session_asked_and_what_is_refused_is_not_signed() {
+    let actors = Actors::new().await;
+    let world = &actors.world;
+    let key = actors.key("adam");
+    let (session, _) = started(world, key, None).await;
+    for answer in [
+        world.call(key, LIST.0, LIST.1, None).await,
+        world.send(&Sent::new("GET", "/v1/status", None)).await,
+        world
+            .in_session(&session, 1, "GET", "/v1/namespaces/none/secrets/a", None)
+            .await,
+        list(world, &session, 1).await,
+    ] {
+        assert_eq!(tag(&answer), None, "{}", answer.text());
     }
 }
 

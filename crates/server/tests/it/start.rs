@@ -1,6 +1,8 @@
 //! What the server does not start with, each with its own exit code.
 
-use crate::process::{Home, admin, config, get, private_directory, raw, refused, start};
+use crate::process::{
+    Home, admin, config, get, private_directory, private_file, raw, refused, start,
+};
 use crate::world::{PASSPHRASE, init_body};
 use procura_client::{Client, ClientError, ClientOptions};
 use procura_crypto::{SigningKey, SystemEntropy};
@@ -24,7 +26,7 @@ fn certificate(home: &Path) -> (PathBuf, PathBuf, Vec<u8>) {
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     let (cert, key) = (home.join("cert.pem"), home.join("key.pem"));
     std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    private_file(&key, &made.signing_key.serialize_pem());
     (cert, key, made.cert.pem().into_bytes())
 }
 
@@ -132,12 +134,15 @@ fn pem_files_that_are_none_are_refused() {
     let other = tempfile::tempdir().unwrap();
     let (other_cert, _, _) = certificate(other.path());
     let garbage = home.path().join("garbage.pem");
-    std::fs::write(&garbage, "-----BEGIN CERTIFICATE-----\n!!!\n").unwrap();
+    private_file(&garbage, "-----BEGIN CERTIFICATE-----\n!!!\n");
+    // Private enough for a key, and none.
+    let private_cert = home.path().join("private-cert.pem");
+    private_file(&private_cert, &std::fs::read_to_string(&cert).unwrap());
     for (tls_cert, tls_key) in [
         (&garbage, &key),
         (&cert, &garbage),
         (&key, &key),
-        (&cert, &cert),
+        (&cert, &private_cert),
         (&other_cert, &key),
         (&home.path().join("missing.pem"), &key),
     ] {
@@ -149,6 +154,49 @@ fn pem_files_that_are_none_are_refused() {
         assert!(matches!(error, StartError::Tls(_)), "{error}");
         assert_eq!(error.exit_code(), exit::START_TLS);
     }
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    let home = Home::new();
+    let (cert, key, _) = certificate(home.path());
+    for mode in [0o640, 0o604, 0o644] {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let error = refused(Config {
+            tls_cert: Some(cert.clone()),
+            tls_key: Some(key.clone()),
+            ..home.config()
+        });
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "TLS: tls_key: {0} is open to others (mode {mode:04o}); type: chmod 600 {0}",
+                key.display()
+            )
+        );
+        assert_eq!(error.exit_code(), exit::START_TLS);
+    }
+}
+
+#[test]
+fn a_passphrase_file_that_others_can_read_stops_the_start() {
+    let home = Home::new();
+    let config = home.unsealed();
+    let file = config.passphrase_file.clone().unwrap();
+    for mode in [0o640, 0o604, 0o622] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let error = refused(config.clone());
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "passphrase_file: {0} is open to others (mode {mode:04o}); type: chmod 600 {0}",
+                file.display()
+            )
+        );
+        assert_eq!(error.exit_code(), exit::START_PASSPHRASE);
+    }
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o400)).unwrap();
+    start(config).unwrap();
 }
 
 #[test]

@@ -142,6 +142,9 @@ impl Answer {
             "code",
             "reason",
             "field",
+            "action",
+            "namespace",
+            "roles",
             "request_id",
         ];
         for key in value.as_object().unwrap().keys() {
@@ -193,11 +196,18 @@ pub(crate) struct World {
 impl World {
     /// A home without an installation.
     pub(crate) fn empty() -> Self {
+        Self::configured(|_| {})
+    }
+
+    /// As [`Self::empty`], with another configuration than the defaults.
+    pub(crate) fn configured(change: impl FnOnce(&mut Config)) -> Self {
         let home = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock(AtomicU64::new(1_795_000_000_000)));
         let spool = Spool::open(&home.path().join("spool.jsonl")).unwrap();
+        let mut config = Config::defaults(home.path().to_owned());
+        change(&mut config);
         let app = Arc::new(App::new(
-            Config::defaults(home.path().to_owned()),
+            config,
             Arc::<TestClock>::clone(&clock),
             Arc::new(SystemEntropy),
             spool,

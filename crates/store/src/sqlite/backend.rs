@@ -1,6 +1,7 @@
 //! The writer's side of the database: one transaction per group.
 
 use super::fault::out_of_range;
+use super::point::{HELD, PointReaders};
 use super::reader::{self, first_id, to_sql};
 use super::reserve::Reserve;
 use super::snapshot::Snapshots;
@@ -13,12 +14,21 @@ use crate::{LogId, RowKey, Seq, journal};
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
+
+/// What reads beside the writer and has to be told of its commits.
+pub(super) struct Beside {
+    pub(super) cache: Arc<RowCache>,
+    pub(super) points: Arc<PointReaders>,
+    pub(super) snapshots: Arc<Snapshots>,
+}
 
 pub(super) struct SqliteBackend<'c> {
     connection: &'c Connection,
     statements: Statements<'c>,
-    cache: Arc<RowCache>,
-    snapshots: Arc<Snapshots>,
+    beside: Beside,
+    /// When readers of rows were last told to pause.
+    paused: Instant,
     reserve: Reserve,
     seq: Seq,
     has_sentinel: bool,
@@ -45,8 +55,7 @@ struct Statements<'c> {
 impl<'c> SqliteBackend<'c> {
     pub(super) fn new(
         connection: &'c Connection,
-        cache: Arc<RowCache>,
-        snapshots: Arc<Snapshots>,
+        beside: Beside,
         reserve: Reserve,
         kept: u64,
     ) -> Result<Self, Fault> {
@@ -72,8 +81,8 @@ impl<'c> SqliteBackend<'c> {
                 journal: connection
                     .prepare("INSERT INTO journal(last, first, batches) VALUES (?1, ?2, ?3)")?,
             },
-            cache,
-            snapshots,
+            beside,
+            paused: Instant::now(),
             reserve,
             seq: anchor.seq,
             has_sentinel: anchor.sentinel.is_some(),
@@ -153,7 +162,7 @@ impl Backend for SqliteBackend<'_> {
             return Ok(row.as_ref().map(|row| row.version));
         }
         // A row that many batches expect costs no query for each of them.
-        if let Ok(row) = self.cache.get(key) {
+        if let Ok(row) = self.beside.cache.get(key) {
             return Ok(Some(row.version));
         }
         let version: Option<i64> = self
@@ -211,14 +220,18 @@ impl Backend for SqliteBackend<'_> {
 
     fn commit(&mut self) -> Result<(), Fault> {
         self.statements.commit.execute([])?;
+        if !self.changed.is_empty() {
+            self.beside.points.changed();
+        }
         for (key, row) in self.changed.drain() {
-            self.cache.written(&key, row);
+            self.beside.cache.written(&key, row);
         }
         if let Some(seq) = self.ending.take() {
             self.seq = seq;
             self.has_sentinel = true;
         }
-        self.snapshots.expire();
+        self.begin_wal_anew();
+        self.beside.snapshots.expire();
         Ok(())
     }
 
@@ -233,6 +246,25 @@ impl Backend for SqliteBackend<'_> {
 }
 
 impl SqliteBackend<'_> {
+    /// Where rows are being read all the time, some reader is always in the WAL, and
+    /// it would grow for ever.
+    fn begin_wal_anew(&mut self) {
+        if self.paused.elapsed() < HELD {
+            return;
+        }
+        self.paused = Instant::now();
+        if let Some(_paused) = self.beside.points.pause() {
+            let checkpoint = self
+                .connection
+                .prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")
+                .and_then(|mut checkpoint| checkpoint.query_row([], |_| Ok(())));
+            // What was committed is durable; the copy is tried again.
+            if let Err(error) = checkpoint {
+                tracing::debug!(%error, "the write-ahead log could not be copied");
+            }
+        }
+    }
+
     fn forget_changes(&mut self) {
         self.changed.clear();
         self.ending = None;

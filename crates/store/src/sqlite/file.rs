@@ -202,3 +202,36 @@ pub(super) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "cache_size", -1024)?;
     Ok(connection)
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    /// The flags stand in `.cargo/config.toml`, where nothing else would miss them.
+    #[test]
+    fn sqlite_is_built_as_decided() {
+        let connection = Connection::open_in_memory().unwrap();
+        let mut statement = connection.prepare("PRAGMA compile_options").unwrap();
+        let options: Vec<String> = statement
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        for wanted in ["DEFAULT_MEMSTATUS=0", "DQS=0", "OMIT_LOAD_EXTENSION"] {
+            assert!(
+                options.iter().any(|option| option == wanted),
+                "{wanted}: {options:?}"
+            );
+        }
+        for unwanted in [
+            "ENABLE_FTS",
+            "ENABLE_RTREE",
+            "ENABLE_DBSTAT",
+            "USE_URI",
+            "SOUNDEX",
+        ] {
+            let found = options.iter().find(|option| option.starts_with(unwanted));
+            assert_eq!(found, None);
+        }
+    }
+}

@@ -4,6 +4,7 @@
 mod backend;
 mod fault;
 mod file;
+mod point;
 mod reader;
 mod reserve;
 mod snapshot;
@@ -15,8 +16,9 @@ use crate::engine::{
 use crate::sealer::CommitSealer;
 use crate::writer::{self, Shared, Thread};
 use crate::{IoCause, OpenError, RowKey, Seq, StoreError, journal};
-use backend::SqliteBackend;
+use backend::{Beside, SqliteBackend};
 use file::Opened;
+use point::PointReaders;
 use procura_types::{BatchId, InstallationId};
 use reader::Readers;
 use reserve::Reserve;
@@ -56,6 +58,7 @@ impl Default for SqliteOptions {
 pub struct SqliteEngine {
     shared: Arc<Shared>,
     readers: Arc<Readers>,
+    points: Arc<PointReaders>,
     snapshots: Arc<Snapshots>,
     cache: Arc<RowCache>,
     // Dropped in this order: the lock is released after the last write.
@@ -94,17 +97,20 @@ impl SqliteEngine {
         let shared = Arc::new(Shared::new());
         let cache = Arc::new(RowCache::new(options.cache_bytes));
         let readers = Arc::new(Readers::new(path.to_owned()));
+        let points = Arc::new(PointReaders::new(path.to_owned()));
         let snapshots = Arc::new(Snapshots::default());
         let Opened { connection, lock } = opened;
         let reserve =
             Reserve::open(path, &connection, options.max_bytes).map_err(|error| io(&error))?;
-        let (writer_cache, writer_snapshots) = (Arc::clone(&cache), Arc::clone(&snapshots));
+        let beside = Beside {
+            cache: Arc::clone(&cache),
+            points: Arc::clone(&points),
+            snapshots: Arc::clone(&snapshots),
+        };
         let kept = options.kept_commits;
         let (started, start) = std::sync::mpsc::sync_channel(1);
         let thread = Thread::spawn(Arc::clone(&shared), move |shared| {
-            let backend =
-                SqliteBackend::new(&connection, writer_cache, writer_snapshots, reserve, kept);
-            match backend {
+            match SqliteBackend::new(&connection, beside, reserve, kept) {
                 Ok(backend) => {
                     // Nobody listening means that opening was given up.
                     let _ = started.send(Ok(()));
@@ -124,6 +130,7 @@ impl SqliteEngine {
         Ok(Self {
             shared,
             readers,
+            points,
             snapshots,
             cache,
             _thread: thread,
@@ -147,7 +154,7 @@ impl Engine for SqliteEngine {
             Ok(row) => return Ok(Some(row)),
             Err(permit) => permit,
         };
-        let row = self.readers.with(|reader| reader::get(reader, key))?;
+        let row = self.points.get(key)?;
         if let Some(row) = &row {
             self.cache.fill(key, row, &permit);
         }

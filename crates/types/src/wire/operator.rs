@@ -1,6 +1,7 @@
 use super::Device;
 use crate::{ActorId, Label, Namespace, Role, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// One role of an operator.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -12,6 +13,16 @@ pub struct RoleAssignment {
     /// Where; `steward` has none, every other role needs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Namespace>,
+}
+
+impl fmt::Display for RoleAssignment {
+    /// `steward`, or `approver@default`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            None => write!(f, "{}", self.role),
+            Some(namespace) => write!(f, "{}@{namespace}", self.role),
+        }
+    }
 }
 
 /// `POST /v1/operators`: invites a person; answered with a [`super::LinkCode`].

@@ -1,3 +1,4 @@
+use crate::{Namespace, Role};
 use serde::{Deserialize, Serialize};
 
 /// `application/problem+json` (RFC 9457, `protocol.md` §8).
@@ -21,6 +22,15 @@ pub struct Problem {
     /// For malformed input: the field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// For what policy does not allow: the action, as in the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// Where the action was attempted, unless it is about the installation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Namespace>,
+    /// Any of these roles would have allowed the action.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Role>,
     /// By which the server's log can be searched.
     pub request_id: String,
 }

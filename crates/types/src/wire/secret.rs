@@ -15,6 +15,15 @@ impl ValueB64 {
     pub fn encode(value: &[u8]) -> Self {
         Self(encoding::b64url(value))
     }
+    /// Characters of the text.
+    #[must_use]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "nobody asks whether a value is empty"
+    )]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
     /// Reads the value.
     pub fn decode(&self) -> Result<SecretBytes, Malformed> {
         encoding::from_b64url("value_b64", &self.0).map(SecretBytes::new)

@@ -17,6 +17,10 @@ pub struct Status {
     pub version: String,
     /// Why the server does less than it should, empty when all is well.
     pub degraded: Vec<String>,
+    /// After a change of passphrase: the keys of values are being wrapped anew, so
+    /// that a backup from before it opens none that were written since the backup.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rewrapping: bool,
     /// The newest signed checkpoint, when unsealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,

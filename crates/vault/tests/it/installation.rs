@@ -97,6 +97,12 @@ async fn a_file_of_another_format_says_which() {
         matches!(error, SealError::NewerFormat { found: 2, known: 1 }),
         "{error}"
     );
+    edit(place.home.path(), |file| file["format"] = 0.into());
+    let error = Installation::read(place.home.path()).unwrap_err();
+    assert!(
+        matches!(&error, SealError::Damaged(what) if what == "there is no format 0"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

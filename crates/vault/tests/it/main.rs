@@ -7,9 +7,11 @@
     clippy::as_conversions
 )]
 
+mod broken_change;
 mod installation;
 mod namespaces;
 mod passphrase;
+mod rewrap;
 mod secrets;
 mod tamper;
 mod world;

@@ -1,8 +1,8 @@
 //! A change of passphrase rotates the root, and a crash inside of it loses nothing.
 
-use crate::world::{Closed, PASSPHRASE, World, bank, shop};
+use crate::world::{Closed, PASSPHRASE, World, bank, secret, shop};
 use procura_store::{Blob, Damage, KeyPrefix, Kind, Store, Table, UnsealError};
-use procura_vault::{Installation, SealError};
+use procura_vault::{Installation, SealError, VaultError};
 use std::path::Path;
 
 const NEW: &str = "another long passphrase";
@@ -11,7 +11,7 @@ const KEYRINGS: Table<u64, Blob> = Table::new("keyring", Kind::Clear);
 const NAMESPACE_KEYS: Table<(u64, String, u64), Blob> = Table::new("namespace-key", Kind::Clear);
 
 /// Root epochs of keyrings and of namespace keys that are there.
-fn epochs(store: &Store) -> (Vec<u64>, Vec<u64>) {
+pub(crate) fn epochs(store: &Store) -> (Vec<u64>, Vec<u64>) {
     let snapshot = store.snapshot().unwrap();
     let rings = KEYRINGS
         .scan(&snapshot, &KeyPrefix::all(), None, 100)
@@ -35,10 +35,10 @@ async fn refused(place: &Closed, passphrase: &str) -> SealError {
     error
 }
 
-async fn forget(world: &World) {
+async fn settle(world: &World) {
     world
         .vault
-        .forget_other_roots(world.recorder.clock())
+        .settle_root(world.recorder.clock())
         .await
         .unwrap();
 }
@@ -51,7 +51,7 @@ async fn the_new_one_opens_everything_and_the_old_one_nothing() {
         .change_passphrase(PASSPHRASE, NEW, false)
         .await
         .unwrap();
-    forget(&world).await;
+    settle(&world).await;
     assert_eq!(epochs(world.vault.store()), (vec![2], vec![2]));
     // Without a restart, what was there and what is new can be read.
     assert_eq!(world.read(&shop(), "a/key", None).await.unwrap(), b"before");
@@ -79,7 +79,7 @@ async fn the_new_one_opens_everything_and_the_old_one_nothing() {
         .change_passphrase(NEW, PASSPHRASE, false)
         .await
         .unwrap();
-    forget(&world).await;
+    settle(&world).await;
     assert_eq!(epochs(world.vault.store()), (vec![3], vec![3]));
     let world = world.close().open(PASSPHRASE).await.unwrap();
     assert_eq!(
@@ -126,7 +126,7 @@ async fn an_old_backup_of_the_keys_opens_nothing_new() {
         .change_passphrase(PASSPHRASE, NEW, false)
         .await
         .unwrap();
-    forget(&world).await;
+    settle(&world).await;
     world.put(&shop(), "a/key", b"after").await;
 
     // The thief's rows beside today's, as in a database put together by hand.
@@ -169,7 +169,7 @@ async fn a_crash_before_the_file_leaves_the_old_passphrase() {
     let world = place.open(PASSPHRASE).await.unwrap();
     assert_eq!(world.read(&shop(), "a/key", None).await.unwrap(), b"value");
     // What the interrupted change left goes, and the change can be made again.
-    forget(&world).await;
+    settle(&world).await;
     assert_eq!(epochs(world.vault.store()), (vec![1], vec![1]));
     world
         .change_passphrase(PASSPHRASE, NEW, false)
@@ -195,9 +195,9 @@ async fn a_crash_after_the_file_leaves_the_new_passphrase() {
     ));
     let world = place.open(NEW).await.unwrap();
     assert_eq!(world.read(&shop(), "a/key", None).await.unwrap(), b"value");
-    forget(&world).await;
+    settle(&world).await;
     assert_eq!(epochs(world.vault.store()), (vec![2], vec![2]));
-    forget(&world).await;
+    settle(&world).await;
     assert_eq!(epochs(world.vault.store()), (vec![2], vec![2]));
 }
 
@@ -216,6 +216,28 @@ async fn a_half_written_file_beside_the_old_one_is_of_no_effect() {
 }
 
 #[tokio::test]
+async fn a_namespace_made_meanwhile_is_not_left_behind() {
+    let world = World::new().await;
+    let next = world
+        .vault
+        .next_root(&secret(PASSPHRASE), &secret(NEW))
+        .unwrap();
+    let dock = "dock".parse().unwrap();
+    world.namespace("dock".parse().unwrap()).await.unwrap();
+    world.put(&dock, "a/key", b"dock").await;
+    let error = world.commit_root(&next).await.unwrap_err();
+    assert!(matches!(error, VaultError::NamespacesChanged), "{error}");
+    assert_eq!(epochs(world.vault.store()), (vec![1], vec![1]));
+    world
+        .change_passphrase(PASSPHRASE, NEW, false)
+        .await
+        .unwrap();
+    settle(&world).await;
+    let world = world.close().open(NEW).await.unwrap();
+    assert_eq!(world.read(&dock, "a/key", None).await.unwrap(), b"dock");
+}
+
+#[tokio::test]
 async fn sessions_get_a_new_root() {
     let world = World::new().await;
     let newest = |world: &World| world.vault.session_roots().newest().map(|(epoch, _)| epoch);
@@ -226,6 +248,8 @@ async fn sessions_get_a_new_root() {
         .unwrap();
     assert_eq!(newest(&world), Some(2));
     assert!(world.vault.session_roots().get(3).is_none());
+    // Whoever has the old root could make a session for anybody.
+    assert!(world.vault.session_roots().get(1).is_none());
     // The keys that clients pin and checkpoints verify with stay.
     let before = Installation::read(world.place.home.path()).unwrap();
     let world = world.close().open(NEW).await.unwrap();

@@ -156,12 +156,13 @@ async fn delete_takes_away_and_destroy_takes_for_good() {
     let readable = |version| {
         world
             .vault
-            .is_readable(Wanted {
+            .readable(Wanted {
                 namespace,
                 path,
                 version,
             })
             .unwrap()
+            .is_some()
     };
     assert!(!readable(None) && !readable(Some(1)) && !readable(Some(9)));
     for at in ["none", "a"] {

@@ -2,18 +2,20 @@
 
 use procura_crypto::{SigningKey, SystemEntropy};
 use procura_identity::InstallationInit;
+use procura_ledger::Entry;
 use procura_policy::{Op, Permit, RoleDecider, authorize};
 use procura_proof::{Caller, Profile};
+use procura_record::tables::LEDGER;
 use procura_record::{ChangeError, Details, Directory, Origin, RecordedBatch, Recorder};
-use procura_store::{OpenError, SqliteOptions, Store};
+use procura_store::{FakeDisk, FakeEngine, OpenError, SqliteOptions, Store};
 use procura_types::wire::{SecretHistory, SecretList, SecretWritten};
 use procura_types::{
     ActorId, Clock, Entropy, InstallationId, Namespace, Secret, SecretPath, Thumbprint, Timestamp,
     TraceId,
 };
 use procura_vault::{
-    Installation, NamespaceCreate, PassphraseChange, SealError, SecretDelete, SecretDestroy,
-    SecretHistoryQuery, SecretListing, SecretRead, SecretWrite, Vault, VaultError,
+    Installation, NamespaceCreate, NextRoot, PassphraseChange, SealError, SecretDelete,
+    SecretDestroy, SecretHistoryQuery, SecretListing, SecretRead, SecretWrite, Vault, VaultError,
 };
 use std::fmt::Debug;
 use std::path::Path;
@@ -62,6 +64,8 @@ pub(crate) fn holds(home: &Path, needle: &[u8]) -> bool {
 pub(crate) struct Closed {
     pub(crate) home: tempfile::TempDir,
     pub(crate) id: InstallationId,
+    /// What the store is on, when it is a fake.
+    pub(crate) disk: Option<FakeDisk>,
     owner: ActorId,
     device: Thumbprint,
 }
@@ -89,6 +93,11 @@ pub(crate) fn open_store(home: &Path, id: &InstallationId) -> Result<Store, Open
     Store::open(&home.join("db"), id, &options, clock(), entropy())
 }
 
+fn fake_store(disk: &FakeDisk) -> Store {
+    let engine = FakeEngine::open(disk).unwrap();
+    Store::over(Arc::new(engine), clock(), entropy())
+}
+
 pub(crate) fn found(
     home: &Path,
     store: Store,
@@ -101,6 +110,9 @@ pub(crate) fn found(
 impl Closed {
     /// The store, sealed. What the last world left behind ends meanwhile.
     pub(crate) async fn store(&self) -> Store {
+        if let Some(disk) = &self.disk {
+            return fake_store(disk);
+        }
         for _ in 0..100_000 {
             match open_store(self.home.path(), &self.id) {
                 Err(OpenError::InUse(_)) => tokio::task::yield_now().await,
@@ -131,9 +143,17 @@ impl Closed {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::on(None).await
+    }
+
+    /// On a disk that fails when asked to, or else on a real one.
+    pub(crate) async fn on(disk: Option<FakeDisk>) -> Self {
         let home = tempfile::tempdir().unwrap();
         let id = InstallationId::from_bytes([7; 16]);
-        let store = create_store(home.path(), &id);
+        let store = match &disk {
+            Some(disk) => fake_store(disk),
+            None => create_store(home.path(), &id),
+        };
         let (vault, founding) = found(home.path(), store.clone(), id, PASSPHRASE).unwrap();
         let directory = Directory::load(&store).unwrap();
         let recorder = Recorder::new(store, directory, Arc::new(RoleDecider), clock(), entropy());
@@ -146,6 +166,7 @@ impl World {
             place: Closed {
                 home,
                 id,
+                disk,
                 owner,
                 device,
             },
@@ -168,6 +189,18 @@ impl World {
         world
     }
 
+    /// All entries of the ledger.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let store = self.vault.store();
+        let length = usize::try_from(store.log_len(LEDGER).unwrap()).unwrap();
+        store
+            .log_read(LEDGER, 0, length)
+            .unwrap()
+            .iter()
+            .map(|entry| Entry::parse(entry.bytes.expose()).unwrap())
+            .collect()
+    }
+
     /// Ends the process, so to say.
     pub(crate) fn close(self) -> Closed {
         self.vault.store().seal();
@@ -183,7 +216,7 @@ impl World {
         change(&self.recorder, self.permit_of(caller, op), build).await
     }
 
-    fn permit_of<O: Op>(&self, caller: Caller, op: O) -> Permit<O> {
+    pub(crate) fn permit_of<O: Op>(&self, caller: Caller, op: O) -> Permit<O> {
         let snapshot = self.recorder.directory().snapshot();
         authorize(&RoleDecider, &snapshot, caller, op, NOW)
             .map_err(|(denied, _, _)| denied)
@@ -303,22 +336,19 @@ impl World {
         new: &str,
         lose: bool,
     ) -> Result<(), SealError> {
+        let next = self.vault.next_root(&secret(current), &secret(new))?;
+        self.commit_root(&next).await.unwrap();
+        if lose {
+            return Err(SealError::NotInitialised);
+        }
+        self.vault.turn_root(next)
+    }
+
+    /// Makes the rows of a root durable.
+    pub(crate) async fn commit_root(&self, next: &NextRoot) -> Result<(), VaultError> {
         let caller = Caller::admin_socket(1000, 1000, NOW).unwrap();
         let permit = self.permit_of(caller, PassphraseChange);
-        self.vault
-            .change_passphrase(&secret(current), &secret(new), async |rows| {
-                change(&self.recorder, permit, |batch| {
-                    rows.iter().try_for_each(|row| row.put(batch))
-                })
-                .await
-                .unwrap();
-                if lose {
-                    Err(SealError::NotInitialised)
-                } else {
-                    Ok(())
-                }
-            })
-            .await
+        change(&self.recorder, permit, |batch| next.put(batch)).await
     }
 }
 

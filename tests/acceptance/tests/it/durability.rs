@@ -1,12 +1,11 @@
 //! What was acknowledged is there after `kill -9`, and was on the disk before.
 
-use crate::scene::{CANARY, Scene};
+use crate::scene::{CANARY, Scene, shop};
 use procura_acceptance::Installation;
 
 #[test]
 fn every_acknowledged_write_survives_kill_9() {
-    let mut server = Installation::ready();
-    server.cli(&["namespace", "create", "shop"]).ok();
+    let mut server = shop();
     for round in 0..3 {
         for number in 0..4 {
             server.put(
@@ -76,8 +75,7 @@ fn a_killed_daemon_comes_back_with_its_devices() {
 
 #[test]
 fn the_sync_comes_before_the_answer() {
-    let mut server = Installation::ready();
-    server.cli(&["namespace", "create", "shop"]).ok();
+    let mut server = shop();
     server.stop();
     let trace = server.folder().join("trace");
     let calls = "trace=fdatasync,fsync,write,writev,sendto,sendmsg,pwrite64";
@@ -127,8 +125,7 @@ fn the_sync_comes_before_the_answer() {
 #[test]
 fn two_rows_swapped_in_the_database_do_not_open() {
     for table in ["secret", "secret-body"] {
-        let mut server = Installation::ready();
-        server.cli(&["namespace", "create", "shop"]).ok();
+        let mut server = shop();
         server.put("shop", "one", b"first!");
         server.put("shop", "two", b"second");
         server.stop();
@@ -148,8 +145,7 @@ fn two_rows_swapped_in_the_database_do_not_open() {
 
 #[test]
 fn an_older_copy_of_the_database_is_refused() {
-    let mut server = Installation::ready();
-    server.cli(&["namespace", "create", "shop"]).ok();
+    let mut server = shop();
     server.stop();
     let older = server.folder().join("older.db");
     std::fs::copy(server.database(), &older).unwrap();

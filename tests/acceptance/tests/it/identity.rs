@@ -1,16 +1,12 @@
 //! Link codes, devices, and revocation that sticks.
 
-use crate::scene::Scene;
-use procura_acceptance::{Daemon, Installation, PASSPHRASE};
+use crate::scene::{Scene, agent, operator, shop};
+use procura_acceptance::{Daemon, PASSPHRASE};
 
 #[test]
 fn a_link_code_is_good_once() {
-    let server = Installation::ready();
-    server.cli(&["namespace", "create", "shop"]).ok();
-    let code = server
-        .cli(&["-n", "shop", "agent", "add", "scribe"])
-        .ok()
-        .text();
+    let server = shop();
+    let code = agent(&server, "shop", "scribe");
     Daemon::start(server.folder(), "one").join(&code).ok();
     let second = Daemon::start(server.folder(), "two").join(&code).code(77);
     let _ = second.says("used already");
@@ -18,29 +14,21 @@ fn a_link_code_is_good_once() {
 
 #[test]
 fn a_code_of_another_server_is_refused_before_it_is_used_up() {
-    let (server, other) = (Installation::ready(), Installation::ready());
-    for server in [&server, &other] {
-        server.cli(&["namespace", "create", "shop"]).ok();
-    }
-    let code = server
-        .cli(&["-n", "shop", "agent", "add", "scribe"])
-        .ok()
-        .text();
+    let (server, other) = (shop(), shop());
+    let code = agent(&server, "shop", "scribe");
     let daemon = Daemon::start(server.folder(), "host");
     let misled = daemon.join_at(&code, other.url());
-    assert_ne!(misled.code, 0, "{misled:?}");
+    let _ = misled
+        .code(77)
+        .says("The join request is not signed by the key that it brings.");
     // The code was not used up by the attempt.
     daemon.join(&code).ok();
 }
 
 #[test]
 fn a_mistyped_code_is_refused_with_what_to_do() {
-    let server = Installation::ready();
-    server.cli(&["namespace", "create", "shop"]).ok();
-    let code = server
-        .cli(&["-n", "shop", "agent", "add", "scribe"])
-        .ok()
-        .text();
+    let server = shop();
+    let code = agent(&server, "shop", "scribe");
     let daemon = Daemon::start(server.folder(), "host");
     let _ = daemon.join(&code[..40]).code(64).says("copy all of it");
     let _ = daemon.join("hello").code(64).says("pcj1_");
@@ -62,23 +50,14 @@ fn a_revoked_agent_is_out_at_once_and_its_label_returns_as_another() {
     assert_eq!(refused.text(), "");
 
     // The same label again: nothing is inherited.
-    let code = scene
-        .server
-        .cli(&["-n", "shop", "agent", "add", "scribe"])
-        .ok()
-        .text();
+    let code = agent(&scene.server, "shop", "scribe");
     let _ = scene.run(&["API_KEY"], &["true"]).code(77);
     let fresh = Daemon::start(scene.server.folder(), "fresh");
     fresh.join(&code).ok();
     // Not even the project's permission to ask.
     let asks = || fresh.run_for(scene.server.folder(), "orders", &["API_KEY"], &["true"]);
     let _ = asks().code(77);
-    scene
-        .server
-        .cli(&[
-            "-n", "shop", "project", "set", "orders", "--agent", "scribe",
-        ])
-        .ok();
+    scene.set_orders(&["--agent", "scribe"]);
     let _ = asks().code(75);
 }
 
@@ -123,8 +102,7 @@ fn a_revoked_device_is_out_and_the_agents_other_device_is_not() {
 
 #[test]
 fn revoking_an_agent_revokes_all_below_it() {
-    let server = Installation::ready();
-    server.cli(&["namespace", "create", "shop"]).ok();
+    let server = shop();
     server
         .cli(&["-n", "shop", "agent", "add", "top", "--no-code"])
         .ok();
@@ -170,17 +148,9 @@ fn revocation_survives_a_restart() {
 
 #[test]
 fn an_operator_joins_by_invitation_and_may_do_what_the_role_says() {
-    let server = Installation::ready();
-    server.cli(&["namespace", "create", "shop"]).ok();
+    let server = shop();
     server.put("shop", "api/key", b"x");
-    let code = server
-        .cli(&["operator", "invite", "bob", "--role", "auditor@shop"])
-        .ok()
-        .text();
-    let home = server.folder().join("bob");
-    server
-        .cli_in(&home, PASSPHRASE, &["operator", "join", &code], b"")
-        .ok();
+    let home = operator(&server, "bob", "auditor@shop");
     let bob = |arguments: &[&str]| server.cli_in(&home, PASSPHRASE, arguments, b"");
     bob(&["-n", "shop", "secret", "list"]).ok();
     let _ = bob(&["-n", "shop", "secret", "get", "api/key"])

@@ -6,7 +6,8 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 /// Listens where the server was, keeps what it is sent, answers with the status
-/// that the server once gave to anybody, and else with a session that it made up.
+/// that the server once gave to anybody, with a session that it made up, and else
+/// with values that it made up.
 fn pose_as(address: &str, status: String) -> Arc<Mutex<Vec<u8>>> {
     let listener = TcpListener::bind(address).unwrap();
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -24,10 +25,17 @@ fn pose_as(address: &str, status: String) -> Arc<Mutex<Vec<u8>>> {
                     r#"{"session_id":"AQ","mac_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","#,
                     r#""expires_at":"2099-01-01T00:00:00.000Z","server_signature":"AAAA"}"#
                 );
+                let values = concat!(
+                    r#"{"run":"00000000-0000-7000-8000-000000000001","#,
+                    r#""grant":"00000000-0000-7000-8000-000000000002","unmatched":[],"#,
+                    r#""values":{"API_KEY":{"path":"api/key","version":1,"value_b64":"Zm9yZ2Vk"}}}"#
+                );
                 let body = if buffer.starts_with(b"GET /v1/status") {
                     &status
-                } else {
+                } else if buffer.starts_with(b"POST /v1/sessions") {
                     session
+                } else {
+                    values
                 };
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ";
                 // A client that has seen enough hangs up.
@@ -54,10 +62,17 @@ fn neither_operator_nor_daemon_gives_anything_to_an_impostor() {
         )
         .code(77);
     let _ = put.says("not signed by the server's key");
-    let ran = scene.run(&["API_KEY"], &["sh", "-c", "echo started"]);
-    assert_ne!(ran.code, 0, "{ran:?}");
+    let run = |scene: &Scene| scene.run(&["API_KEY"], &["sh", "-c", "echo started"]);
+    // In the session that the daemon had with the server it asks once more, and gets
+    // values in the right form.
+    let ran = run(&scene).code(77);
     assert_eq!(ran.text(), "");
-    let _ = scene.server.unseal().code(69);
+    let _ = ran.says("the answer is not signed with the session's key");
+    // That session is over, and a new one is one with the server, or none.
+    let ran = run(&scene).code(77);
+    assert_eq!(ran.text(), "");
+    let _ = ran.says("the session is not signed by the server's key");
+    let _ = scene.server.unseal().code(69).says("no server answers at ");
 
     let heard = heard.lock().unwrap();
     let text = String::from_utf8_lossy(&heard);

@@ -1,6 +1,6 @@
 //! Nothing crosses a namespace.
 
-use crate::scene::{CANARY, Scene, join};
+use crate::scene::{CANARY, Scene, join, operator, orders, requests};
 use procura_acceptance::{Installation, PASSPHRASE};
 
 #[test]
@@ -11,30 +11,15 @@ fn the_same_path_label_and_project_live_in_two_namespaces() {
     server.put("lab", "api/key", b"the key of the lab");
     let other = procura_acceptance::Daemon::start(server.folder(), "other");
     join(server, &other, "lab", "scribe");
-    server
-        .cli(&[
-            "-n",
-            "lab",
-            "project",
-            "set",
-            "orders",
-            "--agent",
-            "scribe",
-            "--env",
-            "API_KEY=api/key",
-        ])
-        .ok();
+    orders(server, "lab", "scribe");
 
     scene.approved(&["API_KEY"]);
     // The yes of one namespace is no yes in the other.
     let _ = other
         .run_for(server.folder(), "orders", &["API_KEY"], &["true"])
         .code(75);
-    let list = server
-        .cli(&["-n", "lab", "--json", "request", "list"])
-        .ok()
-        .json();
-    let request = list["requests"][0]["id"].as_str().unwrap();
+    let waiting = requests(server, "lab");
+    let request = waiting[0]["id"].as_str().unwrap();
     server
         .cli(&["-n", "lab", "request", "approve", request])
         .ok();
@@ -77,14 +62,7 @@ fn an_operator_of_one_namespace_cannot_tell_whether_another_exists() {
         server.cli(&["namespace", "create", name]).ok();
     }
     server.put("lab", "api/key", b"x");
-    let code = server
-        .cli(&["operator", "invite", "bob", "--role", "admin@shop"])
-        .ok()
-        .text();
-    let home = server.folder().join("bob");
-    server
-        .cli_in(&home, PASSPHRASE, &["operator", "join", &code], b"")
-        .ok();
+    let home = operator(&server, "bob", "admin@shop");
     let bob = |arguments: &[&str]| server.cli_in(&home, PASSPHRASE, arguments, b"");
 
     bob(&["-n", "shop", "secret", "list"]).ok();

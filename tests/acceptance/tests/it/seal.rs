@@ -1,6 +1,6 @@
 //! The seal: who has the passphrase, and nobody else.
 
-use crate::scene::{CANARY, Scene};
+use crate::scene::{CANARY, Scene, shop};
 use procura_acceptance::{Installation, PASSPHRASE};
 
 #[test]
@@ -68,8 +68,7 @@ fn wrong_passphrases_slow_the_next_try() {
 
 #[test]
 fn seal_closes_at_once() {
-    let server = Installation::ready();
-    server.cli(&["namespace", "create", "shop"]).ok();
+    let server = shop();
     server.cli(&["seal"]).ok();
     let _ = server.cli(&["namespace", "list"]).code(77).says("sealed");
     let _ = server.cli(&["status"]).ok();
@@ -77,8 +76,7 @@ fn seal_closes_at_once() {
 
 #[test]
 fn a_new_passphrase_replaces_the_old_one() {
-    let mut server = Installation::ready();
-    server.cli(&["namespace", "create", "shop"]).ok();
+    let mut server = shop();
     server.put("shop", "a", b"value from before");
     let new = "another passphrase for the vault";
     server

@@ -1,12 +1,6 @@
 //! Secrets through the command line: exact bytes, versions, deletion.
 
-use procura_acceptance::Installation;
-
-fn shop() -> Installation {
-    let server = Installation::ready();
-    server.cli(&["namespace", "create", "shop"]).ok();
-    server
-}
+use crate::scene::shop;
 
 #[test]
 fn any_bytes_up_to_one_mebibyte_come_back_exactly() {

@@ -1,13 +1,9 @@
 //! `procura run --wait`: the answer comes while the agent waits for it.
 
-use crate::scene::{CANARY, Scene};
+use crate::scene::{CANARY, PATIENCE, Scene, requests};
 use procura_acceptance::{Outcome, until};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Stdio};
-use std::time::Duration;
-
-/// Long enough for a machine that has much else to do.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An agent that waits for an answer, and the request that it made.
 fn waiting(scene: &Scene, command: &[&str]) -> (Child, String) {
@@ -27,16 +23,8 @@ fn waiting(scene: &Scene, command: &[&str]) -> (Child, String) {
         .spawn()
         .unwrap();
     let request = until("a request waits", PATIENCE, || {
-        let list = scene
-            .server
-            .cli(&["-n", "shop", "--json", "request", "list"])
-            .ok()
-            .json();
-        Some(
-            list["requests"].as_array()?.first()?["id"]
-                .as_str()?
-                .to_owned(),
-        )
+        let waiting = requests(&scene.server, "shop");
+        Some(waiting.first()?["id"].as_str()?.to_owned())
     });
     (child, request)
 }

@@ -125,9 +125,8 @@ fn a_failed_sync_is_told_and_nothing_is_lost_by_it() {
     // The server is the child of its tracer, which ends with it.
     let pid = server.pid();
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    let killed = std::process::Command::new("kill")
-        .arg("-9")
-        .arg(children.trim())
+    let killed = std::process::Command::new("sh")
+        .args(["-c", "kill -9 \"$0\"", children.trim()])
         .status()
         .unwrap();
     assert!(killed.success());

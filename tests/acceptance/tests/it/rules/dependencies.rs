@@ -152,9 +152,16 @@ fn every_direct_dependency_is_explained() {
         .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
         .map(str::to_owned)
         .collect();
+    // The one package beside the workspace: its lock file is its own.
+    let fuzzer = cargo_metadata::MetadataCommand::new()
+        .manifest_path(super::root().join("fuzz/libfuzzer/Cargo.toml"))
+        .no_deps()
+        .exec()
+        .unwrap();
     let used: BTreeSet<String> = metadata()
         .workspace_packages()
         .iter()
+        .chain(&fuzzer.workspace_packages())
         .flat_map(|package| package.dependencies.iter())
         .filter(|dependency| dependency.path.is_none())
         .map(|dependency| dependency.name.clone())

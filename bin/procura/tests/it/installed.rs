@@ -1,0 +1,160 @@
+//! The set-up of tests that need more than the program: a home with a server
+//! of its own, unsealed, and the owner logged in.
+
+use crate::{Ran, procura, ran};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+pub(crate) const PASSPHRASE: &[u8] = b"correct horse battery\n";
+
+/// A server on a home, killed when the test ends.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) url: String,
+}
+
+impl Running {
+    /// Starts a server on `home` and waits until it is ready.
+    pub(crate) fn start(home: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_procura"))
+            .args([
+                "server",
+                "--listen",
+                "127.0.0.1:0",
+                "--health-listen",
+                "127.0.0.1:0",
+            ])
+            .env_clear()
+            .env("PROCURA_HOME", home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(ready["event"], "ready");
+        let url = ready["api"].as_str().unwrap().to_owned();
+        Self { child, url }
+    }
+
+    /// SIGTERM; it must end in order.
+    pub(crate) fn stop(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The command line of one home, told where its server is or not.
+pub(crate) struct Cli {
+    pub(crate) home: PathBuf,
+    pub(crate) url: Option<String>,
+}
+
+impl Cli {
+    /// The program with `args`, not yet started.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = procura(&self.home);
+        if let Some(url) = &self.url {
+            command.env("PROCURA_SERVER", url);
+        }
+        command.args(args);
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str], input: &[u8]) -> Ran {
+        let mut child = self
+            .command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that reads nothing may be gone already.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        ran(child.wait_with_output().unwrap())
+    }
+
+    pub(crate) fn ok(&self, args: &[&str], input: &[u8]) -> String {
+        let ran = self.run(args, input);
+        assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
+        ran.out
+    }
+
+    pub(crate) fn json(&self, args: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.ok(&[&["--json"], args].concat(), b"")).unwrap()
+    }
+}
+
+impl Drop for Cli {
+    fn drop(&mut self) {
+        // Ends the key agent, if there is one.
+        let _ = self.run(&["logout"], b"");
+    }
+}
+
+/// An installation with a server that is unsealed and its owner logged in.
+pub(crate) struct Installed {
+    // The server and the key agent end before the folder that they work in goes.
+    pub(crate) server: Option<Running>,
+    pub(crate) cli: Cli,
+    dir: TempDir,
+}
+
+impl Installed {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let cli = Cli {
+            home: dir.path().join("home"),
+            url: None,
+        };
+        cli.ok(
+            &["init", "--owner", "alice", "--passphrase-fd", "0"],
+            PASSPHRASE,
+        );
+        let mut installed = Self {
+            server: None,
+            cli,
+            dir,
+        };
+        installed.serve();
+        let login = ["login", "--passphrase-fd", "0"];
+        installed.cli.ok(&login, PASSPHRASE);
+        installed
+    }
+
+    /// Starts the server, which does not run, and unseals it.
+    pub(crate) fn serve(&mut self) {
+        let server = Running::start(&self.cli.home);
+        self.cli.url = Some(server.url.clone());
+        self.server = Some(server);
+        self.cli.ok(&["unseal", "--passphrase-fd", "0"], PASSPHRASE);
+    }
+
+    /// A folder of the test's own, beside the home.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The command line of another home, `name`, told where this server is.
+    pub(crate) fn other(&self, name: &str) -> Cli {
+        Cli {
+            home: self.dir.path().join(name),
+            url: self.cli.url.clone(),
+        }
+    }
+}

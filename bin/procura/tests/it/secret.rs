@@ -1,0 +1,74 @@
+//! Values through the command line.
+
+use crate::installed::Installed;
+use crate::ran;
+
+#[test]
+fn values_are_exact_bytes_in_and_out() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    let every_byte: Vec<u8> = (0..=255).collect();
+    let file = installed.dir().join("value");
+    std::fs::write(&file, &every_byte).unwrap();
+    cli.ok(
+        &["secret", "put", "a/file", "--file", file.to_str().unwrap()],
+        b"",
+    );
+    cli.ok(&["secret", "put", "a/pipe"], b"line\n");
+    cli.ok(&["secret", "put", "a/empty"], b"");
+    let got = cli.command(&["secret", "get", "a/file"]).output().unwrap();
+    assert_eq!(got.stdout, every_byte);
+    assert_eq!(cli.ok(&["secret", "get", "a/pipe"], b""), "line\n");
+    assert_eq!(cli.ok(&["secret", "get", "a/empty"], b""), "");
+
+    let conflict = cli.run(
+        &["secret", "put", "a/pipe", "--expect-version", "0"],
+        b"other",
+    );
+    assert_eq!(conflict.code, 77);
+    assert!(
+        conflict.err.contains("version_mismatch"),
+        "{}",
+        conflict.err
+    );
+    let absent = cli.run(&["secret", "get", "a/none"], b"");
+    assert_eq!((absent.code, absent.out.as_str()), (77, ""));
+}
+
+#[test]
+fn a_value_that_is_empty_is_said_to_be() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    let ran = cli.run(&["secret", "put", "a/empty"], b"");
+    assert_eq!(ran.code, 0);
+    assert_eq!(
+        ran.err,
+        "wrote version 1 of a/empty in default\nnote: the value is empty\n"
+    );
+    let ran = cli.run(&["secret", "put", "a/full"], b"x");
+    assert_eq!(ran.err, "wrote version 1 of a/full in default\n");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is_one() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    // More than a pipe holds.
+    cli.ok(&["secret", "put", "a/b"], &[b'x'; 300_000]);
+    for json in [&[][..], &["--json"]] {
+        let get = [json, &["secret", "get", "a/b"]].concat();
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = ran(cli.command(&get).stdout(writer).output().unwrap());
+        assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{get:?}");
+
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let ended = ran(cli.command(&get).stdout(full).output().unwrap());
+        assert_eq!(ended.code, 74, "{get:?}");
+        assert!(
+            ended.err.contains("No space left on device"),
+            "{get:?}: {}",
+            ended.err
+        );
+    }
+}

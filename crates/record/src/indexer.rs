@@ -1,0 +1,181 @@
+//! Makes the rows of blocks behind the write path. While entries come it makes
+//! one every few seconds, which no request notices; in a quiet moment it catches
+//! up. Queries do not depend on it: they read what it has not come to.
+
+use crate::block::{BLOCK, BlockRow, Blocks};
+use crate::query::QueryError;
+use procura_store::{CommitError, Store, StoreError};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// A log that did not grow for so long is quiet.
+const LOOK: Duration = Duration::from_millis(500);
+/// In how many looks at a growing log one block is made: every four seconds, so a
+/// thousand entries a second are read again beside whatever else is done.
+const BUSY: u32 = 8;
+/// Rows of one commit.
+const BATCH: usize = 8;
+/// Rows that are looked at before the log is again.
+const ROWS: u64 = 1024;
+/// After a commit that failed.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// Keeps the index of a store's ledger for as long as it lives, or until the
+/// store is sealed.
+pub struct Indexer(Mutex<Option<Running>>);
+
+/// The task, and what ends it when it is dropped.
+struct Running {
+    going: watch::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Indexer {
+    /// Starts on the blocks that have no row yet. Must be called inside a Tokio
+    /// runtime.
+    #[must_use]
+    pub fn start(store: Store) -> Self {
+        let (going, stopping) = watch::channel(());
+        let work = Work {
+            blocks: Blocks::new(store),
+            stopping,
+        };
+        Self(Mutex::new(Some(Running {
+            going,
+            task: tokio::spawn(work.run()),
+        })))
+    }
+
+    /// Stops; on return it holds the store no longer.
+    pub async fn stop(&self) {
+        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Running { going, task }) = running {
+            drop(going);
+            // If it panicked it has stopped as well.
+            let _ = task.await;
+        }
+    }
+}
+
+/// What became of a step.
+enum Step {
+    /// All is made up to this block.
+    To(u64),
+    /// The rows could not be stored now.
+    Later,
+    /// Nothing more can be done until the next unseal.
+    Over,
+}
+
+#[derive(Clone)]
+struct Work {
+    blocks: Blocks,
+    stopping: watch::Receiver<()>,
+}
+
+impl Work {
+    async fn run(mut self) {
+        let (mut next, mut length, mut looks) = (0, 0, 0u32);
+        let mut pause = LOOK;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = self.stopping.changed() => return,
+            }
+            pause = LOOK;
+            let Ok(now) = self.blocks.log_len() else {
+                return;
+            };
+            let quiet = std::mem::replace(&mut length, now) == now;
+            looks = if quiet { 0 } else { looks.wrapping_add(1) };
+            if !looks.is_multiple_of(BUSY) {
+                continue;
+            }
+            while next < length / BLOCK {
+                match self.step(next, length, quiet).await {
+                    Step::To(reached) => next = reached,
+                    Step::Later => pause = AGAIN,
+                    Step::Over => return,
+                }
+                if !quiet || pause == AGAIN || self.is_wanted_elsewhere(length) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The log grew, so somebody else needs the processor, or this is to stop.
+    fn is_wanted_elsewhere(&self, length: u64) -> bool {
+        self.blocks.log_len().ok() != Some(length) || self.stopping.has_changed().is_err()
+    }
+
+    /// Makes the next rows that are missing and stores them.
+    async fn step(&self, from: u64, length: u64, quiet: bool) -> Step {
+        let many = if quiet { BATCH } else { 1 };
+        let work = self.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            let (rows, reached) = work.missing(from, length, many)?;
+            let commit = match rows.as_slice() {
+                [] => None,
+                rows => Some(work.blocks.keep(rows)?),
+            };
+            Ok::<_, StoreError>((commit, reached))
+        });
+        let (commit, reached) = match made.await {
+            Ok(Ok(made)) => made,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the record's index is not kept any longer");
+                return Step::Over;
+            }
+            // It panicked, and was reported when it did, or the runtime stops.
+            Err(_) => return Step::Over,
+        };
+        let Some(commit) = commit else {
+            return Step::To(reached);
+        };
+        match commit.await {
+            Ok(_) => Step::To(reached),
+            Err(CommitError::Sealed) => Step::Over,
+            Err(error @ (CommitError::Corrupt { .. } | CommitError::Poisoned)) => {
+                tracing::warn!(%error, "the record's index cannot be stored; queries read the entries");
+                Step::Over
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the record's index could not be stored and will be later");
+                Step::Later
+            }
+        }
+    }
+
+    /// Rows of up to `many` blocks that have none, from `from` on, and the block
+    /// to go on with.
+    fn missing(
+        &self,
+        from: u64,
+        length: u64,
+        many: usize,
+    ) -> Result<(Vec<(u64, BlockRow)>, u64), StoreError> {
+        let mut rows = Vec::new();
+        let mut at = from;
+        let end = (length / BLOCK).min(from.saturating_add(ROWS));
+        while at < end {
+            if self.blocks.row(at).is_none() {
+                match self.blocks.make(at) {
+                    Ok(row) => rows.push((at, row)),
+                    Err(QueryError::Store(error @ (StoreError::Sealed | StoreError::Poisoned))) => {
+                        return Err(error);
+                    }
+                    // A query that reads this block says so as well.
+                    Err(error) => tracing::error!(block = at, %error, "entries cannot be read"),
+                }
+            }
+            at += 1;
+            if rows.len() >= many || self.is_wanted_elsewhere(length) {
+                break;
+            }
+        }
+        Ok((rows, at))
+    }
+}

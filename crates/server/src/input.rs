@@ -1,0 +1,205 @@
+//! A request, read whole within bounds and turned into types.
+
+use crate::app::App;
+use crate::problem::{Code, Failure};
+use axum::RequestExt as _;
+use axum::body::HttpBody as _;
+use axum::extract::{RawPathParams, Request};
+use bytes::Bytes;
+use http::{HeaderMap, header, request};
+use http_body_util::{BodyExt as _, Limited};
+use procura_types::{Timestamp, TraceId};
+use serde::de::DeserializeOwned;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// The largest body of most calls (`protocol.md` §9).
+pub const SMALL_BODY: usize = 64 * 1024;
+
+/// The largest body at all: a value of 1 MiB as base64url in JSON, and room for the rest.
+pub const MAX_BODY: usize = 1_500_000;
+
+/// Bodies larger than [`SMALL_BODY`] that are in memory at once. Anybody can send
+/// one, since a proof is checked over the whole body: without a bound, strangers
+/// could fill the memory.
+pub const LARGE_BODIES: usize = 32;
+
+/// The peer's address, put on each request by the listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub Option<IpAddr>);
+
+/// A request, read and not yet proven.
+pub struct Input {
+    /// Method, URI, headers.
+    pub parts: request::Parts,
+    /// The whole body.
+    pub body: Bytes,
+    /// Who connected.
+    pub peer: Option<IpAddr>,
+    /// The id of the request.
+    pub trace: TraceId,
+    /// When it came.
+    pub now: Timestamp,
+    params: Vec<(String, String)>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Input {
+    /// A parameter of the path, read as its type.
+    pub fn param<T: FromStr<Err = procura_types::Malformed>>(
+        &self,
+        name: &'static str,
+    ) -> Result<T, Failure> {
+        let text = self
+            .params
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or("", |(_, value)| value.as_str());
+        Ok(text.parse::<T>()?)
+    }
+
+    /// The query, read as its type; unknown keys are refused by the type.
+    pub fn query<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        axum::extract::Query::try_from_uri(&self.parts.uri)
+            .map(|query| query.0)
+            .map_err(|error| {
+                let mut failure = Failure::new(
+                    Code::Malformed,
+                    format!("The query does not fit: {}", error.body_text()),
+                );
+                failure.field = Some("query");
+                failure
+            })
+    }
+
+    /// The body, read as its type.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        // An array would pass for an object whose fields come in order.
+        let first = self.body.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first != Some(&b'{') {
+            return Err(Failure::new(
+                Code::InvalidJson,
+                "The body is not a JSON object.",
+            ));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| {
+            // serde_json quotes what it met; a value could stand there, so only
+            // its position and the field are passed on.
+            let mut failure = Failure::new(
+                Code::InvalidJson,
+                format!(
+                    "The body does not fit at line {}, column {}.",
+                    error.line(),
+                    error.column()
+                ),
+            );
+            failure.field = json_field(&error.to_string());
+            failure
+        })
+    }
+}
+
+/// Fields of bodies and types in them that errors may name.
+const JSON_FIELDS: &[&str] = &[
+    "actor_id",
+    "audience",
+    "code_sha256",
+    "current",
+    "delivery",
+    "device",
+    "device_key",
+    "env",
+    "from",
+    "label",
+    "name",
+    "namespace",
+    "new",
+    "owner",
+    "passphrase",
+    "path",
+    "project",
+    "role",
+    "roles",
+    "root_key",
+    "signature",
+    "time",
+    "until",
+    "value_b64",
+];
+
+/// The field of an error of ours (`label: must be …`) or of a missing one: never
+/// a word of the body itself.
+fn json_field(error: &str) -> Option<&'static str> {
+    let missing = error
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split_once('`'));
+    let (named, _) = missing.or_else(|| error.split_once(": "))?;
+    JSON_FIELDS.iter().copied().find(|field| *field == named)
+}
+
+/// Reads a request whole, up to `limit`.
+pub async fn read(
+    app: &App,
+    mut request: Request,
+    trace: TraceId,
+    peer: Option<IpAddr>,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Input, Failure> {
+    let params = request
+        .extract_parts::<RawPathParams>()
+        .await
+        .map_err(|_| Failure::new(Code::Malformed, "The path is not UTF-8."))?;
+    let params = params
+        .iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    let (parts, body) = request.into_parts();
+    let length = content_length(&parts.headers);
+    if length.is_some_and(|length| length > limit) {
+        return Err(Failure::new(
+            Code::TooLarge,
+            "The body is longer than the server takes.",
+        ));
+    }
+    // Without a length a body may be as long as the limit. The place is kept for as
+    // long as the body is.
+    let large = length.map_or_else(|| !body.is_end_stream(), |length| length > SMALL_BODY);
+    let place = if limit > SMALL_BODY && large {
+        let places = Arc::clone(&app.large_bodies);
+        Some(places.acquire_owned().await.map_err(Failure::internal)?)
+    } else {
+        None
+    };
+    let body = Limited::new(body, limit)
+        .collect()
+        .await
+        .map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                Failure::new(Code::TooLarge, "The body is longer than the server takes.")
+            } else {
+                Failure::new(Code::Malformed, "The body broke off.").because(error)
+            }
+        })?
+        .to_bytes();
+    Ok(Input {
+        parts,
+        body,
+        peer,
+        trace,
+        now,
+        params,
+        _place: place,
+    })
+}
+
+fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}

@@ -1,0 +1,224 @@
+//! After a change of passphrase the keys of values are wrapped by the newest
+//! namespace keys, batch by batch, whatever comes between.
+
+use crate::world::{PASSPHRASE, World, bank, path, shop};
+use procura_crypto::envelope_epoch;
+use procura_ledger::SUMMARY;
+use procura_record::tables::LEDGER;
+use procura_store::{
+    Blob, Engine as _, FakeDisk, FakeEngine, FakeFault, KeyPrefix, Kind, Store, Table,
+};
+use procura_vault::{SealError, VaultError};
+
+const NEW: &str = "another long passphrase";
+const NAMESPACE_KEYS: Table<(u64, String, u64), Blob> = Table::new("namespace-key", Kind::Clear);
+
+async fn change(world: &World) {
+    world
+        .change_passphrase(PASSPHRASE, NEW, false)
+        .await
+        .unwrap();
+    world
+        .vault
+        .settle_root(world.recorder.clock())
+        .await
+        .unwrap();
+}
+
+async fn step(world: &World) -> Result<bool, SealError> {
+    world.vault.rewrap_step(world.recorder.clock()).await
+}
+
+/// All steps.
+async fn finish(world: &World) {
+    let mut steps = 0;
+    while step(world).await.unwrap() {
+        steps += 1;
+        assert!(steps < 1000);
+    }
+}
+
+/// Takes the keys of the first epoch away: what a backup from before holds.
+async fn drop_old_keys(store: &Store) {
+    let snapshot = store.snapshot().unwrap();
+    let rows = NAMESPACE_KEYS
+        .scan(&snapshot, &KeyPrefix::all(), None, 100)
+        .unwrap();
+    drop(snapshot);
+    let mut batch = store.batch().unwrap();
+    for (key, _) in rows.iter().filter(|(key, _)| key.2 == 1) {
+        NAMESPACE_KEYS.delete(&mut batch, key);
+    }
+    store.commit(batch).await.unwrap();
+}
+
+/// Count of each pass that is in the record.
+fn recorded(world: &World) -> Vec<u64> {
+    world
+        .entries()
+        .iter()
+        .filter(|entry| entry.action == "installation.rewrap")
+        .map(|entry| {
+            assert_eq!(entry.reason.as_deref(), Some(SUMMARY));
+            assert_eq!(entry.resource.as_deref(), Some("installation"));
+            entry.summary.unwrap().count
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn old_namespace_keys_open_nothing_afterwards() {
+    let world = World::new().await;
+    world.put(&shop(), "a/key", b"one").await;
+    world.put(&shop(), "a/key", b"two").await;
+    world.put(&bank(), "a/key", b"bank").await;
+    for text in ["deleted", "destroyed"] {
+        world.put(&shop(), text, b"gone").await;
+    }
+    world.delete("deleted", None).await.unwrap();
+    world.destroy("destroyed", None).await.unwrap();
+    assert!(!world.vault.is_rewrapping().unwrap());
+    change(&world).await;
+    assert!(world.vault.is_rewrapping().unwrap());
+    finish(&world).await;
+    assert!(!world.vault.is_rewrapping().unwrap());
+    // Two versions, one of the bank, and the deleted one, which has its key still.
+    assert_eq!(recorded(&world), [4]);
+    assert!(!step(&world).await.unwrap());
+    drop_old_keys(world.vault.store()).await;
+    let world = world.close().open(NEW).await.unwrap();
+    let read = async |at, version| world.read(&shop(), at, version).await;
+    assert_eq!(read("a/key", Some(1)).await.unwrap(), b"one");
+    assert_eq!(read("a/key", None).await.unwrap(), b"two");
+    let found = world.read(&bank(), "a/key", None).await.unwrap();
+    assert_eq!(found, b"bank");
+    let gone = read("deleted", None).await.unwrap_err();
+    assert!(matches!(gone, VaultError::NotFound(at) if at == path("deleted")));
+}
+
+#[tokio::test]
+async fn what_is_written_after_a_change_is_sealed_by_what_no_older_backup_has() {
+    let disk = FakeDisk::default();
+    let world = World::on(Some(disk.clone())).await;
+    world.put(&shop(), "a/old", b"before").await;
+    let entries = world.vault.store().log_len(LEDGER).unwrap();
+    change(&world).await;
+    world.put(&shop(), "a/new", b"after").await;
+    // The key epoch of what lies on the disk, as whoever has a copy sees it.
+    let heads: Table<(String, String), ()> = Table::new("secret", Kind::Ordinary);
+    let epoch = |at: &str| {
+        let engine = FakeEngine::open(&disk.copy()).unwrap();
+        let key = heads.row_key(&("shop".to_owned(), at.to_owned()));
+        envelope_epoch(&engine.get(&key).unwrap().unwrap().value).unwrap()
+    };
+    assert_eq!((epoch("a/old"), epoch("a/new")), (1, 2));
+    finish(&world).await;
+    assert_eq!((epoch("a/old"), epoch("a/new")), (2, 2));
+    let engine = FakeEngine::open(&disk.copy()).unwrap();
+    let log = engine.log_read(LEDGER.as_str(), 0, 1000).unwrap();
+    let epochs: Vec<u32> = log
+        .iter()
+        .map(|entry| envelope_epoch(&entry.value).unwrap())
+        .collect();
+    // The entry of the change itself is still one of before.
+    let (old, new) = epochs.split_at(usize::try_from(entries).unwrap() + 1);
+    assert!(old.iter().all(|epoch| *epoch == 1), "{epochs:?}");
+    assert!(!new.is_empty() && new.iter().all(|epoch| *epoch == 2));
+}
+
+#[tokio::test]
+async fn a_pass_goes_on_after_a_restart_and_meets_what_moved_meanwhile() {
+    let world = World::new().await;
+    for number in 0..300 {
+        world
+            .put(&shop(), &format!("key/{number:03}"), b"old")
+            .await;
+    }
+    change(&world).await;
+    assert!(step(&world).await.unwrap());
+    let world = world.close().open(NEW).await.unwrap();
+    assert!(world.vault.is_rewrapping().unwrap());
+    // One that was met already, and one that was not: it moves to the older ones.
+    for at in ["key/000", "key/299"] {
+        world.put(&shop(), at, b"new").await;
+    }
+    finish(&world).await;
+    assert_eq!(recorded(&world), [300]);
+    drop_old_keys(world.vault.store()).await;
+    let world = world.close().open(NEW).await.unwrap();
+    for at in ["key/000", "key/150", "key/299"] {
+        let found = world.read(&shop(), at, Some(1)).await.unwrap();
+        assert_eq!(found, b"old", "{at}");
+    }
+}
+
+#[tokio::test]
+async fn another_change_meanwhile_takes_the_pass_over() {
+    let world = World::new().await;
+    for number in 0..140 {
+        world
+            .put(&shop(), &format!("key/{number:03}"), b"old")
+            .await;
+    }
+    change(&world).await;
+    assert!(step(&world).await.unwrap());
+    world
+        .change_passphrase(NEW, PASSPHRASE, false)
+        .await
+        .unwrap();
+    world
+        .vault
+        .settle_root(world.recorder.clock())
+        .await
+        .unwrap();
+    finish(&world).await;
+    assert_eq!(recorded(&world), [140]);
+    assert!(!world.vault.is_rewrapping().unwrap());
+    let found = world.read(&shop(), "key/139", None).await.unwrap();
+    assert_eq!(found, b"old");
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_either_way_is_made_up_for() {
+    for (fault, kept) in [(FakeFault::Lost, false), (FakeFault::KeptButFailed, true)] {
+        // Two pages of newest versions and one of older ones.
+        for at in 0..3 {
+            let disk = FakeDisk::default();
+            let world = World::on(Some(disk.clone())).await;
+            for number in 0..140 {
+                world
+                    .put(&shop(), &format!("key/{number:03}"), b"old")
+                    .await;
+            }
+            change(&world).await;
+            for _ in 0..at {
+                step(&world).await.unwrap();
+            }
+            disk.fail(disk.steps() + 1, fault);
+            step(&world).await.unwrap_err();
+            let world = world.close().open(NEW).await.unwrap();
+            let over = !world.vault.is_rewrapping().unwrap();
+            assert_eq!(over, at == 2 && kept, "{fault:?} at {at}");
+            finish(&world).await;
+            assert_eq!(recorded(&world), [140], "{fault:?} at {at}");
+            drop_old_keys(world.vault.store()).await;
+            let found = world.read(&shop(), "key/139", None).await.unwrap();
+            assert_eq!(found, b"old");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_or_a_faster_write_only_delays_it() {
+    let disk = FakeDisk::default();
+    let world = World::on(Some(disk.clone())).await;
+    world.put(&shop(), "a/key", b"old").await;
+    change(&world).await;
+    disk.fail(disk.steps() + 1, FakeFault::Full);
+    step(&world).await.unwrap_err();
+    disk.fail(disk.steps() + 1, FakeFault::Conflict);
+    assert!(step(&world).await.unwrap());
+    assert!(recorded(&world).is_empty());
+    finish(&world).await;
+    assert_eq!(recorded(&world), [1]);
+}

@@ -1,0 +1,170 @@
+//! The replay journal: whatever its segments hold, no claim is answered `Fresh`
+//! twice, and none that an intact journal remembers even once.
+//!
+//! An input is `u8 flags ‖ u16be length ‖ even segment ‖ odd segment`. With the
+//! first flag the checks of headers are made good, with the second those of
+//! records, so that what lies behind them is reached (the layout is in
+//! `crates/store/src/guard/segment.rs`).
+
+use crate::Verdict;
+use crate::fields::{Fields, push};
+use crate::world::{Counting, NOW, WORLD, scratch};
+use procura_crypto::{Sha256, sha256};
+use procura_proof::{
+    Claim, FORWARD_SECS, GuardUnavailable, Limits, Once, Outcome, ReplayGuard as _,
+};
+use procura_store::guard::{JournalGuard, Start};
+use procura_types::{Duration, Thumbprint, Timestamp};
+use std::path::Path;
+
+const SEGMENTS: [&str; 2] = ["replay.journal.0", "replay.journal.1"];
+const BOOT: &str = "5c2e0d0e-0000-4000-8000-000000000001\n";
+const FIX_HEADERS: u8 = 1;
+const FIX_RECORDS: u8 = 2;
+const HEADER: usize = 128;
+const RECORD: usize = 64;
+const NONCE: &[u8] = b"claimed in the corpus";
+const SESSION: [u8; 16] = [9; 16];
+
+fn open(home: &Path, start: Start) -> JournalGuard {
+    JournalGuard::open(home, BOOT, start, Limits::default(), NOW, &Counting::new()).unwrap()
+}
+
+fn device() -> Thumbprint {
+    WORLD.agent.public().thumbprint()
+}
+
+fn claim(guard: &JournalGuard, once: Once<'_>, at: Timestamp) -> Result<Outcome, GuardUnavailable> {
+    guard.claim(&Claim {
+        device: &device(),
+        created: at,
+        now: at,
+        once,
+    })
+}
+
+const fn counter(counter: u64) -> Once<'static> {
+    Once::Counter {
+        session: &SESSION,
+        counter,
+        expires: Timestamp::from_secs(NOW.as_secs() + 600),
+    }
+}
+
+/// A journal with a nonce and two counters.
+pub(crate) fn good(flags: u8) -> Vec<u8> {
+    let home = scratch();
+    let guard = open(home.path(), Start::FirstEver);
+    for once in [Once::Nonce(NONCE), counter(3), counter(5000)] {
+        assert_eq!(claim(&guard, once, NOW), Ok(Outcome::Fresh));
+    }
+    let [even, odd] = SEGMENTS.map(|name| std::fs::read(home.path().join(name)).unwrap());
+    let mut out = vec![flags];
+    push(&mut out, &even);
+    out.extend_from_slice(&odd);
+    out
+}
+
+fn check(generation: Option<&[u8]>, bytes: &[u8]) -> [u8; 8] {
+    let hash = generation.map_or_else(
+        || sha256(bytes),
+        |generation| {
+            let mut hash = Sha256::new();
+            hash.update(generation);
+            hash.update(bytes);
+            hash.finish()
+        },
+    );
+    hash[..8].try_into().unwrap()
+}
+
+fn mended(segment: &[u8], flags: u8) -> Vec<u8> {
+    let mut bytes = segment.to_vec();
+    if bytes.len() < HEADER {
+        return bytes;
+    }
+    let (header, records) = bytes.split_at_mut(HEADER);
+    if flags & FIX_HEADERS != 0 {
+        let good = check(None, &header[..89]);
+        header[89..97].copy_from_slice(&good);
+    }
+    if flags & FIX_RECORDS != 0 {
+        for record in records.chunks_exact_mut(RECORD) {
+            let good = check(Some(&header[16..24]), &record[..56]);
+            record[56..].copy_from_slice(&good);
+        }
+    }
+    bytes
+}
+
+/// Counters of our session and device that intact records of a segment name,
+/// recent enough for the clock.
+fn counters(segment: &[u8]) -> Vec<u64> {
+    let Some((header, records)) = segment.split_at_checked(HEADER) else {
+        return Vec::new();
+    };
+    records
+        .chunks_exact(RECORD)
+        .filter(|record| check(Some(&header[16..24]), &record[..56]) == record[56..])
+        .filter(|record| record[0] == 2 && record[12..28] == device().as_bytes()[..16])
+        .filter(|record| record[28..44] == SESSION)
+        .filter(|record| {
+            let number =
+                |from: usize| u64::from_be_bytes(record[from..from + 8].try_into().unwrap());
+            let left = u32::from_be_bytes(record[52..56].try_into().unwrap());
+            let now = NOW.as_secs();
+            // The session goes on, and it is not of a clock that was ahead.
+            number(4) <= now && number(4) + 60 >= now && number(4) + u64::from(left) > now
+        })
+        .map(|record| u64::from_be_bytes(record[44..52].try_into().unwrap()))
+        .collect()
+}
+
+pub(crate) fn replay_journal(data: &[u8]) -> Verdict {
+    let mut fields = Fields::new(data);
+    let flags = fields.byte();
+    let segments = [mended(fields.field(), flags), mended(fields.rest(), flags)];
+    let home = scratch();
+    for (name, bytes) in SEGMENTS.iter().zip(&segments) {
+        if !bytes.is_empty() {
+            std::fs::write(home.path().join(name), bytes).unwrap();
+        }
+    }
+    let guard = open(home.path(), Start::Again);
+    let believed = guard.lost().is_none();
+    if believed {
+        for used in segments.iter().flat_map(|segment| counters(segment)) {
+            assert_ne!(
+                claim(&guard, counter(used), NOW),
+                Ok(Outcome::Fresh),
+                "{used}"
+            );
+        }
+    } else {
+        let until = NOW.plus(Duration::from_secs(FORWARD_SECS));
+        assert_eq!(guard.refuse_until(), Some(until));
+        for once in [Once::Nonce(NONCE), Once::Nonce(b"never seen"), counter(7)] {
+            assert!(claim(&guard, once, NOW).is_err());
+        }
+    }
+    let whole = good(0);
+    if data[1.min(data.len())..] == whole[1..] {
+        assert!(believed);
+        assert_eq!(
+            claim(&guard, Once::Nonce(NONCE), NOW),
+            Ok(Outcome::Replayed)
+        );
+    }
+    // From here on it works as any guard, and the next process knows of it.
+    let later = NOW.plus(Duration::from_secs(FORWARD_SECS + 1));
+    for once in [Once::Nonce(b"another nonce"), counter(1 << 40)] {
+        let first = claim(&guard, once, later);
+        assert!(first.is_err() || claim(&guard, once, later) != Ok(Outcome::Fresh));
+    }
+    drop(guard);
+    let next = open(home.path(), Start::Again);
+    for once in [Once::Nonce(b"another nonce"), counter(1 << 40)] {
+        assert_ne!(claim(&next, once, later), Ok(Outcome::Fresh));
+    }
+    Verdict::of(believed)
+}

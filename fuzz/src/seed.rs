@@ -1,0 +1,422 @@
+//! Inputs that are good by construction, and some that are good but for one
+//! thing: where corpora begin.
+
+use crate::fields::push;
+use crate::proof::{CODE, MESSAGE, SERVER};
+use crate::story::STORY;
+use crate::world::{AGENT, Counting, NOW, WORLD, key};
+use crate::{envelope, export, journal, request, row};
+use procura_crypto::{Argon2Params, sha256};
+use procura_ledger::{grant_bytes, leaf_hash, push_entry};
+use procura_proof::join_message;
+use procura_types::wire::JoinRequest;
+use procura_types::{
+    ActorId, Alg, InstallationId, Joins, LinkCodeText, Secret, Thumbprint, encoding,
+};
+
+/// An input whose verdict is known.
+pub struct Seed {
+    /// The target.
+    pub target: &'static str,
+    /// The name of its file: `good-…` is accepted, `near-…` refused.
+    pub name: String,
+    /// The input.
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Seeds(Vec<Seed>);
+
+impl Seeds {
+    fn add(&mut self, target: &'static str, name: &str, bytes: impl Into<Vec<u8>>) {
+        self.0.push(Seed {
+            target,
+            name: format!("good-{name}"),
+            bytes: bytes.into(),
+        });
+    }
+
+    fn near(&mut self, target: &'static str, name: &str, bytes: impl Into<Vec<u8>>) {
+        self.0.push(Seed {
+            target,
+            name: format!("near-{name}"),
+            bytes: bytes.into(),
+        });
+    }
+
+    fn numbered<B: Into<Vec<u8>>>(
+        &mut self,
+        target: &'static str,
+        all: impl IntoIterator<Item = B>,
+    ) {
+        for (number, bytes) in all.into_iter().enumerate() {
+            self.add(target, &format!("{number:02}"), bytes);
+        }
+    }
+}
+
+/// All of them. Signatures by P-256 differ from call to call.
+#[must_use]
+pub fn all() -> Vec<Seed> {
+    let mut seeds = Seeds::default();
+    texts(&mut seeds);
+    proofs(&mut seeds);
+    ledger(&mut seeds);
+    files(&mut seeds);
+    bodies(&mut seeds);
+    near_misses(&mut seeds);
+    seeds.0
+}
+
+fn texts(seeds: &mut Seeds) {
+    let uuid = STORY.terms.grant.to_string();
+    let actor = AGENT.to_string();
+    seeds.numbered(
+        "name",
+        [
+            "a-b1",
+            "db/Pass_word.1/...",
+            "API_KEY",
+            &uuid,
+            &actor,
+            "approver",
+        ],
+    );
+    seeds.numbered(
+        "time",
+        [
+            "2026-11-21T09:12:37.123Z",
+            "2000-02-29T23:59:59+01:00",
+            "9999-12-31T23:59:59.999Z",
+        ],
+    );
+    let joins = [
+        Joins::Agent(AGENT),
+        Joins::NewOperator,
+        Joins::Operator(AGENT),
+    ];
+    seeds.numbered(
+        "link_code",
+        joins.map(|joins| {
+            let code = LinkCodeText {
+                code: Secret::new(CODE),
+                server: SERVER,
+                installation: InstallationId::from_bytes([7; 16]),
+                joins,
+                url: "https://keys.example:7310".to_owned(),
+            };
+            code.encode().expose().clone()
+        }),
+    );
+    seeds.numbered(
+        "server_url",
+        [
+            "http://127.0.0.1:7310",
+            "https://Keys.Example/",
+            "http://[::1]:80",
+            "HTTP://localhost",
+        ],
+    );
+    seeds.numbered(
+        "dotenv",
+        [
+            "A=b\nexport B = c # d\nC\n",
+            "\u{feff}A='x\ny' # z\r\nB=\"\\n\\\"$\\\r\nq\"\nC=`a'b`\nA=again\n",
+        ],
+    );
+    for (name, tuples) in [
+        ("two", [("shop", 7u64, "a\u{1}b"), ("shop\u{0}", 7, "")]),
+        ("escaped", [("a\u{1}", 1, ""), ("a", 1, "")]),
+    ] {
+        let mut row = Vec::new();
+        for (head, number, tail) in tuples {
+            push(&mut row, head.as_bytes());
+            row.extend_from_slice(&number.to_be_bytes());
+            push(&mut row, tail.as_bytes());
+        }
+        seeds.add("row_key", name, row);
+    }
+}
+
+fn proofs(seeds: &mut Seeds) {
+    seeds.numbered("request", request::proven(&Counting::new()));
+    let base = |path: &[u8], query: &[u8], picks: &[u8]| {
+        let mut base = vec![1, 0];
+        push(&mut base, path);
+        push(&mut base, query);
+        base.push(1);
+        push(&mut base, b"body");
+        push(&mut base, picks);
+        for (name, value) in [(0, &b"ab  c"[..]), (0, b"d"), (2, b"e"), (3, b"f")] {
+            base.push(name);
+            push(&mut base, value);
+        }
+        base
+    };
+    // `PLAIN` of that module: + is 42, = 43, & 44.
+    let query = [0, 38, 1, 39, 2, 38, 3];
+    let all = base(b"\x0c\x0a\x0d", &query, &[0, 1, 2, 3, 4, 5, 11]);
+    seeds.add("signature_base", "all", all);
+    let plus = base(b"", &[0, 42, 1, 43, 2, 42, 3, 44, 4], &[5, 11]);
+    seeds.add("signature_base", "plus", plus);
+    seeds.near("signature_base", "doubled", base(b"", b"", &[3, 3]));
+    let ambiguous = base(b"", &[0, 43, 1, 44, 0, 43, 2], &[5]);
+    seeds.near("signature_base", "ambiguous", ambiguous);
+    seeds.add("signature_base", "none", [0; 4]);
+    seeds.add("session_id", "issued", WORLD.session.session_id.as_str());
+    for (name, signer, alg) in [("ed25519", &WORLD.agent, 0), ("p256", &WORLD.owner, 1)] {
+        let signature = signer.sign(MESSAGE).unwrap();
+        seeds.add("signature", name, [&[alg], &signature[..]].concat());
+        let public = signer.public();
+        seeds.add("public_key", &format!("{name}-raw"), public.as_bytes());
+        let jwk = serde_json::to_vec(&public.to_jwk()).unwrap();
+        seeds.add("public_key", &format!("{name}-jwk"), jwk);
+        let (code_sha256, device) = (sha256(&CODE), public.thumbprint());
+        let message = join_message(&SERVER, &code_sha256, &AGENT, &device);
+        let join = JoinRequest {
+            code_sha256: code_sha256.to_vec(),
+            actor_id: AGENT,
+            device_key: public.to_jwk(),
+            signature: signer.sign(&message).unwrap().to_vec(),
+        };
+        seeds.add("join", name, serde_json::to_vec(&join).unwrap());
+    }
+    seeds.add("envelope", "key", envelope::SEALED.under_key.clone());
+    seeds.add("envelope", "dek", envelope::SEALED.under_dek.clone());
+}
+
+fn ledger(seeds: &mut Seeds) {
+    let entries = &STORY.entries;
+    seeds.numbered("entry", entries.iter().cloned());
+    for (number, chosen) in [&[0, 1, 2, 3][..], &[0, 4, 5], &[1, 6, 7, 8], &[0, 1, 9]]
+        .iter()
+        .enumerate()
+    {
+        let mut bundle = Vec::new();
+        for index in *chosen {
+            push_entry(&mut bundle, &entries[*index]).unwrap();
+        }
+        seeds.add("audit", &format!("{number:02}"), bundle);
+    }
+    seeds.add("bundle", "three", b"\0\x01a\0\0\0\x02bc".as_slice());
+    let leaves: Vec<u8> = entries
+        .iter()
+        .flat_map(|entry| *leaf_hash(entry).as_bytes())
+        .collect();
+    seeds.add("tile", "leaves", leaves);
+    let frontier: procura_ledger::Frontier = entries.iter().map(|entry| leaf_hash(entry)).collect();
+    seeds.add("tile", "frontier", frontier.to_bytes());
+    seeds.add("tile", "root", frontier.root().to_string());
+    seeds.numbered(
+        "tile_path",
+        [
+            "tile/0/000",
+            "tile/entries/x001/234.p/5",
+            "tile/63/x018/x446/x744/x073/x709/x551/615",
+        ],
+    );
+    seeds.add("grant", "two-items", grant_bytes(&STORY.terms));
+    seeds.add("vkey", "own", STORY.vkey().to_string());
+    let example = include_str!("../../spec/vectors/c2sp/signed-note-example.vkey");
+    seeds.add("vkey", "c2sp", example.trim());
+    seeds.add("note", "own", STORY.note.as_str());
+    let example = include_str!("../../spec/vectors/c2sp/signed-note-example.txt");
+    seeds.add("note", "c2sp", example);
+    seeds.add("checkpoint", "signed", STORY.note.as_str());
+    let body = STORY.checkpoint.body().unwrap();
+    seeds.add("checkpoint", "body", format!("{body}an extension\n"));
+    seeds.add("export", "as-it-is", [0]);
+    seeds.add("export", "files", export::listed(&STORY.files));
+    for (name, numbers) in [
+        ("small", [5u64, 7, 5, 7]),
+        ("tiles", [256, 300, 1 << 40, 299]),
+    ] {
+        let bytes = numbers.map(u64::to_be_bytes).concat();
+        seeds.add("inclusion", name, bytes.clone());
+        seeds.add("consistency", name, bytes);
+    }
+}
+
+fn files(seeds: &mut Seeds) {
+    seeds.numbered(
+        "config",
+        [
+            "listen = \"127.0.0.1:1\"\nrequest_seconds = 5\ndanger_unlocked_memory = true\n",
+            "tls_cert = \"c.pem\"\ntls_key = \"k.pem\"\nlisten = \"0.0.0.0:443\"\n\0PROCURA_LISTEN=127.0.0.1:2\nPROCURA_MAX_CONNECTIONS=7\n",
+        ],
+    );
+    let device = WORLD.directory.device(&WORLD.agent.public().thumbprint());
+    let device = serde_json::to_vec(&**device.unwrap()).unwrap();
+    seeds.add("row", "device", row::input("shop", &device));
+    seeds.add("row", "inline", row::input("a/b", b"\0value"));
+    let nothing = [&[1][..], &[0; 12], &sha256(b"")].concat();
+    seeds.add("row", "no-chunks", row::input("", &nothing));
+    let argon2 = Argon2Params::generate(&Counting::new()).unwrap();
+    let envelope = encoding::b64url(&envelope::SEALED.under_key);
+    let installation = serde_json::json!({
+        "format": 1,
+        "id": InstallationId::from_bytes([7; 16]),
+        "created": NOW,
+        "root_epoch": 1,
+        "sentinel": envelope,
+        "passphrase": { "argon2": argon2, "root": envelope },
+        "server_key": WORLD.agent.public().to_jwk(),
+        "ledger_vkey": STORY.vkey().to_string(),
+    });
+    seeds.add("installation", "made", installation.to_string());
+    for (name, state) in [
+        (
+            "pending",
+            serde_json::json!({ "pending": { "code_sha256": "00" } }),
+        ),
+        (
+            "joined",
+            serde_json::json!({ "joined": {
+                "lineage": "alice//scribe", "label": "scribe", "namespace": "shop",
+                "owner": AGENT, "server_key": WORLD.owner.public().to_jwk(),
+                "ledger_vkey": STORY.vkey().to_string(),
+                "seen": { "size": 10, "root": STORY.checkpoint.root },
+            } }),
+        ),
+    ] {
+        let device = serde_json::json!({
+            "format": 1,
+            "key": encoding::b64url(key(Alg::Ed25519, 4).to_secret_bytes().expose()),
+            "uid": 1000, "created": NOW, "actor": AGENT,
+            "installation": InstallationId::from_bytes([7; 16]),
+            "url": "https://keys.example:7310", "state": state,
+        });
+        seeds.add("device_file", name, device.to_string());
+    }
+    seeds.add("replay_journal", "plain", journal::good(0));
+    seeds.add("replay_journal", "mended", journal::good(3));
+    let mut spool = STORY.entries[2].clone();
+    spool.push(b'\n');
+    seeds.add("spool", "refusal", spool.clone());
+    spool.extend_from_slice(&STORY.entries[0]);
+    spool.extend_from_slice(b"\nno entry\n{\"torn");
+    seeds.add("spool", "foreign-lines", spool);
+    let values = procura_types::FieldTuple::new("procura.values.v1")
+        .text("API_KEY")
+        .bytes(b"correct horse")
+        .text("EMPTY")
+        .bytes(b"");
+    seeds.add("values", "two", values.into_bytes());
+}
+
+/// A body of each kind, and a message of each.
+fn bodies(seeds: &mut Seeds) {
+    let text = include_str!("bodies.jsonl")
+        .replace("<uuid>", &STORY.terms.grant.to_string())
+        .replace("<id>", &ActorId::from_bytes([5; 32]).to_string())
+        .replace("<thumbprint>", &Thumbprint::from_bytes([6; 32]).to_string())
+        .replace("<time>", &NOW.to_string())
+        .replace("<b64>", &encoding::b64url(&[1; 64]))
+        .replace(
+            "<jwk>",
+            &serde_json::to_string(&WORLD.agent.public().to_jwk()).unwrap(),
+        );
+    for line in text.lines() {
+        let (target, rest) = line.split_once(' ').unwrap();
+        let (name, body) = rest.split_once(' ').unwrap();
+        let target = crate::target(target).unwrap().name;
+        seeds.add(target, name, body);
+    }
+}
+
+/// Good but for one thing, which chance does not often find.
+fn near_misses(seeds: &mut Seeds) {
+    let mut tail = vec![0];
+    let bundle = u16::try_from(STORY.files["tile/entries/000.p/10"].len()).unwrap();
+    for at in [bundle, bundle + 1] {
+        tail.extend([2, 2]);
+        tail.extend_from_slice(&at.to_be_bytes());
+        tail.push(0);
+    }
+    seeds.near("export", "an-entry-more", tail);
+
+    for (name, items) in [("twice", ["A", "A"]), ("descending", ["B", "A"])] {
+        let mut terms = STORY.terms.clone();
+        terms.items.truncate(1);
+        let mut grant = grant_bytes(&terms);
+        grant.truncate(grant.len() - 4 - "API_KEY".len() - 4 - "stripe/key".len());
+        let count = grant.len() - 4;
+        grant[count..].copy_from_slice(&2u32.to_be_bytes());
+        for item in items {
+            for field in [item, "x"] {
+                grant.extend_from_slice(&u32::try_from(field.len()).unwrap().to_be_bytes());
+                grant.extend_from_slice(field.as_bytes());
+            }
+        }
+        seeds.near("grant", name, grant);
+    }
+
+    for (name, chosen) in [
+        ("no-intent", &[7][..]),
+        ("id-twice", &[0, 0]),
+        ("never-joined", &[4]),
+        ("approved-twice", &[0, 4, 4]),
+    ] {
+        let mut bundle = Vec::new();
+        for index in chosen {
+            push_entry(&mut bundle, &STORY.entries[*index]).unwrap();
+        }
+        seeds.near("audit", name, bundle);
+    }
+
+    let text = |index: usize| String::from_utf8(STORY.entries[index].clone()).unwrap();
+    for (name, from, to) in [
+        ("no-event", "\"count\":4711", "\"count\":0"),
+        ("ends-before", "\"until\":\"2", "\"until\":\"1"),
+        ("newer", "\"v\":1", "\"v\":2"),
+        ("unknown-field", "\"v\":1", "\"v\":1,\"w\":1"),
+        ("doubled-field", "\"v\":1", "\"v\":1,\"v\":1"),
+    ] {
+        let changed = text(3).replace(from, to);
+        assert_ne!(changed, text(3));
+        seeds.near("entry", name, changed);
+    }
+
+    let refused = text(2);
+    for (name, after, field) in [
+        (
+            "actor",
+            "\"reason\":\"bad_signature\"",
+            format!("\"actor\":\"{AGENT}\""),
+        ),
+        (
+            "owner",
+            "\"reason\":\"bad_signature\"",
+            format!("\"owner\":\"{AGENT}\""),
+        ),
+        (
+            "device",
+            "\"reason\":\"bad_signature\"",
+            format!("\"device\":\"{SERVER}\""),
+        ),
+        (
+            "namespace",
+            "\"reason\":\"bad_signature\"",
+            "\"namespace\":\"shop\"".to_owned(),
+        ),
+        (
+            "resource",
+            "\"reason\":\"bad_signature\"",
+            "\"resource\":\"db\"".to_owned(),
+        ),
+        ("caller", "\"profile\":\"none\"", "\"caller\":{}".to_owned()),
+    ] {
+        let line = refused.replace(after, &format!("{after},{field}"));
+        assert_ne!(line, refused);
+        seeds.near("spool", name, format!("{line}\n"));
+    }
+    for (name, from, to) in [
+        ("allowed", "\"deny\"", "\"allow\""),
+        ("outcome", "\"intent\"", "\"outcome\""),
+        ("other-spelling", "{\"v\":1", "{ \"v\":1"),
+    ] {
+        let line = refused.replace(from, to);
+        assert_ne!(line, refused);
+        seeds.near("spool", name, format!("{line}\n"));
+    }
+}
