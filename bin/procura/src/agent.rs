@@ -1,11 +1,13 @@
 //! `agent`: non-human actors.
 
+use crate::actor;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::operator::{count, show_code};
 use crate::output::{self, Table};
 use clap::Subcommand;
-use procura_types::wire::{Agent, AgentCreate, AgentList};
+use procura_client::{ClientError, SessionClient};
+use procura_types::wire::{Agent, AgentCreate, AgentList, RevokedActors};
 use procura_types::{ActorId, Label};
 use std::collections::HashSet;
 
@@ -101,11 +103,13 @@ impl Command {
                 context.confirm(&format!(
                     "Revoke the agent {label} in {namespace} and all below it? This cannot be undone."
                 ))?;
-                let revoked = context
-                    .operator()
-                    .await?
-                    .revoke_agent(namespace, &label)
-                    .await?;
+                let server = context.operator().await?;
+                let revoked = match server.revoke_agent(namespace, &label).await {
+                    Err(error) if error.is_refusal("not_found") => {
+                        return already(context, &server, &label, error).await;
+                    }
+                    revoked => revoked?,
+                };
                 if context.json {
                     return output::json(&revoked);
                 }
@@ -117,6 +121,31 @@ impl Command {
             }
         }
     }
+}
+
+/// There is no such agent: one of before that was revoked is none to revoke,
+/// and whoever wants it revoked has what they want.
+async fn already(
+    context: &Context,
+    server: &SessionClient,
+    label: &Label,
+    error: ClientError,
+) -> Result<(), Failure> {
+    let Ok(list) = server.agents(&context.namespace).await else {
+        return Err(error.into());
+    };
+    // The newest incarnation comes last.
+    let before = list.agents.iter().rev().find(|agent| agent.label == *label);
+    let Some(when) = before.and_then(|agent| agent.revoked) else {
+        return Err(error.into());
+    };
+    output::done(
+        context.json,
+        &RevokedActors {
+            revoked: Vec::new(),
+        },
+        format!("{label} was revoked already, {when}"),
+    )
 }
 
 fn live_devices(agent: &Agent) -> usize {
@@ -136,13 +165,14 @@ fn state(agent: &Agent) -> String {
 }
 
 fn print_list(list: &AgentList, revoked: bool) -> Result<(), Failure> {
-    let mut table = Table::new(["AGENT", "LINEAGE", "DEVICES", "STATE"]);
+    let mut table = Table::new(["AGENT", "LINEAGE", "DEVICES", "ACTOR", "STATE"]);
     for agent in &list.agents {
         if revoked || agent.revoked.is_none() {
             table.row([
                 agent.label.to_string(),
                 agent.lineage.clone(),
                 live_devices(agent).to_string(),
+                actor::short(&agent.actor_id.to_string()),
                 state(agent),
             ]);
         }
@@ -190,7 +220,12 @@ fn branch(agent: &Agent, all: &[&Agent], depth: usize) -> Result<(), Failure> {
     if depth > DEEPEST {
         return Ok(());
     }
-    output::line(format!("{}{}", "  ".repeat(depth), agent.label))?;
+    output::line(format!(
+        "{}{}  {}",
+        "  ".repeat(depth),
+        agent.label,
+        actor::short(&agent.actor_id.to_string())
+    ))?;
     for child in all.iter().filter(|child| child.parent == agent.actor_id) {
         branch(child, all, depth + 1)?;
     }

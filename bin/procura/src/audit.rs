@@ -1,18 +1,19 @@
 //! `audit`: the record, and checking that nobody rewrote it.
 
 use crate::audit_export::{self, Export};
+use crate::audit_list::List;
 use crate::checkpoint;
-use crate::cli::whole;
 use crate::context::Context;
+use crate::exported::Exported;
 use crate::failure::Failure;
 use crate::files;
-use crate::output::{self, Table};
+use crate::output;
 use clap::{Args, Subcommand};
 use procura_ledger::{
-    Checkpoint, Hash, ReadError, ReadFile, Vkey, leaf_hash, verify_export, verify_inclusion,
+    Checkpoint, FindingKind, Hash, Vkey, leaf_hash, not_signed, verify_export, verify_inclusion,
 };
-use procura_types::wire::{EntryList, EntryQuery, EntryRow};
-use procura_types::{ActorId, EntryId, GrantId, Timestamp};
+use procura_types::EntryId;
+use procura_types::wire::EntryRow;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -53,41 +54,6 @@ pub(crate) struct Verify {
     after: Option<PathBuf>,
 }
 
-/// List entries, newest first
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  procura audit list --action secret.read --since 2026-11-01T00:00:00Z\n  procura audit list --everywhere --limit 1000 --json"
-)]
-pub(crate) struct List {
-    /// Entries of this actor
-    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
-    actor: Option<ActorId>,
-    /// Entries of any actor of this owner
-    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
-    owner: Option<ActorId>,
-    /// Entries under this grant
-    #[arg(long, value_name = "ID")]
-    grant: Option<GrantId>,
-    /// Entries of this action
-    #[arg(long, value_name = "ACTION")]
-    action: Option<String>,
-    /// Entries at or after this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    since: Option<Timestamp>,
-    /// Entries before this time
-    #[arg(long, value_name = "TIME")]
-    until: Option<Timestamp>,
-    /// Entries of the whole installation, not of the namespace; for stewards
-    #[arg(long)]
-    everywhere: bool,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = PAGE, value_parser = whole::<u32>)]
-    limit: u32,
-}
-
-/// How many entries one call asks for.
-const PAGE: u32 = 100;
-
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
@@ -107,18 +73,6 @@ impl Command {
             Self::Prove { id } => prove(context, id).await,
             Self::Export(export) => audit_export::run(export, context).await,
         }
-    }
-}
-
-/// An exported record on disk.
-struct Dir(PathBuf);
-
-impl ReadFile for Dir {
-    fn read(&self, name: &str) -> Result<Vec<u8>, ReadError> {
-        std::fs::read(self.0.join(name)).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => ReadError::Missing,
-            _ => ReadError::Failed(error.to_string()),
-        })
     }
 }
 
@@ -147,7 +101,14 @@ impl Verify {
                 .because(error)
                 .next("procura audit verify DIR, with what procura audit export DIR wrote")
         })?;
-        match verify_export(&Dir(self.dir.clone()), &vkey, after.as_ref()) {
+        let exported = Exported(self.dir.clone());
+        let verified = verify_export(&exported, &vkey, after.as_ref());
+        // What no checkpoint vouches for must not lie beside what one does.
+        let verified = match verified {
+            Ok(report) => not_signed(report.entries, exported.files()?).map(|()| report),
+            found => found,
+        };
+        match verified {
             Ok(report) => {
                 if context.json {
                     return output::json(&report);
@@ -158,7 +119,13 @@ impl Verify {
                 if context.json {
                     output::json(&finding)?;
                 }
-                Err(Failure::refused("the record does not verify").because(finding))
+                let stray = finding.kind == FindingKind::FileNotSigned;
+                let failure = Failure::refused("the record does not verify").because(finding);
+                Err(if stray {
+                    failure.next("procura audit export DIR again, which ends an export that was broken off, or find out who put the file there")
+                } else {
+                    failure
+                })
             }
         }
     }
@@ -169,79 +136,6 @@ impl Verify {
         let text = std::str::from_utf8(&bytes).map_err(|error| cannot().because(error))?;
         Checkpoint::open(text, vkey).map_err(|error| cannot().because(error))
     }
-}
-
-impl List {
-    async fn run(self, context: &Context) -> Result<(), Failure> {
-        let server = context.operator().await?;
-        let mut filter = EntryQuery {
-            namespace: (!self.everywhere).then(|| context.namespace.clone()),
-            actor: self.actor,
-            owner: self.owner,
-            grant: self.grant,
-            action: self.action,
-            since: self.since,
-            until: self.until,
-            before: None,
-            limit: None,
-        };
-        let mut found = EntryList {
-            entries: Vec::new(),
-            next: None,
-        };
-        let mut left = self.limit;
-        while left > 0 {
-            filter.limit = Some(left.min(PAGE));
-            let part = server.entries(&filter).await?;
-            left = left.saturating_sub(u32::try_from(part.entries.len()).unwrap_or(u32::MAX));
-            found.entries.extend(part.entries);
-            found.next = part.next;
-            match part.next {
-                Some(next) => filter.before = Some(next),
-                None => break,
-            }
-        }
-        if context.json {
-            return output::json(&found);
-        }
-        let more = found.next.is_some();
-        let mut table = Table::new(["INDEX", "TIME", "ACTION", "DECISION", "ACTOR", "ON", "ID"]);
-        for row in found.entries {
-            table.row(columns(&row));
-        }
-        table.print("no entries")?;
-        if more {
-            output::say("there are more; --limit N shows more of them");
-        }
-        Ok(())
-    }
-}
-
-/// One entry as a row. Entries of a later version may have other fields.
-fn columns(row: &EntryRow) -> [String; 7] {
-    let entry: Value = serde_json::from_str(&row.entry).unwrap_or_default();
-    let text = |name: &str| {
-        entry
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or("")
-            .to_owned()
-    };
-    let decision = match (text("decision"), text("reason")) {
-        (decision, reason) if reason.is_empty() => decision,
-        (decision, reason) => format!("{decision}: {reason}"),
-    };
-    // The first characters tell actors apart in a table; `audit show` has all.
-    let actor: String = text("actor").chars().take(12).collect();
-    [
-        row.index.to_string(),
-        text("time"),
-        text("action"),
-        decision,
-        actor,
-        text("resource"),
-        text("id"),
-    ]
 }
 
 /// An entry on lines of its own, its fields in the order in which they are

@@ -3,6 +3,7 @@
 
 use crate::checkpoint;
 use crate::context::Context;
+use crate::exported::Exported;
 use crate::failure::Failure;
 use crate::{files, output};
 use clap::Args;
@@ -14,7 +15,8 @@ use std::path::PathBuf;
 /// Write the whole record to a directory, for `audit verify`
 ///
 /// Entries are written in plain. Run it again to go on after an interruption,
-/// or to add what is new.
+/// or to add what is new; partial files that it replaced are removed. A directory
+/// with anything else in it is refused.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  procura audit export ./record")]
 pub(crate) struct Export {
@@ -24,11 +26,12 @@ pub(crate) struct Export {
 
 /// What `audit export --json` prints.
 #[derive(Serialize)]
-struct Exported {
+struct Summary {
     origin: String,
     entries: u64,
     fetched: u64,
     kept: u64,
+    removed: u64,
 }
 
 pub(crate) async fn run(export: Export, context: &Context) -> Result<(), Failure> {
@@ -41,6 +44,8 @@ pub(crate) async fn run(export: Export, context: &Context) -> Result<(), Failure
         failure.next("procura audit export DIR, with a directory that can be written")
     };
     files::private_dir(&export.dir).map_err(elsewhere)?;
+    let exported = Exported(export.dir.clone());
+    exported.check(&checkpoint::vkey(&known)?, head.size)?;
     let watched = std::io::stderr().is_terminal();
     let (mut fetched, mut kept) = (0u64, 0u64);
     for path in layout(head.size) {
@@ -63,12 +68,15 @@ pub(crate) async fn run(export: Export, context: &Context) -> Result<(), Failure
     }
     // Last: a directory with a checkpoint has all that it signs.
     files::replace(&export.dir.join("checkpoint"), note.as_bytes()).map_err(elsewhere)?;
+    // The checkpoint of before, which called for them, is gone.
+    let removed = exported.remove_superseded(head.size)?;
     if context.json {
-        return output::json(&Exported {
+        return output::json(&Summary {
             origin: head.origin,
             entries: head.size,
             fetched,
             kept,
+            removed,
         });
     }
     output::say(format!(

@@ -41,16 +41,15 @@ pub(crate) struct Global {
     /// Certificate authorities to trust for https://, a PEM file [default: the one given when joining, else the machine's]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// The namespace
+    /// The namespace [default: default; for run, the agent's own]
     #[arg(
         long,
         short,
         global = true,
         env = "PROCURA_NAMESPACE",
-        value_name = "NS",
-        default_value = "default"
+        value_name = "NS"
     )]
-    pub(crate) namespace: Namespace,
+    pub(crate) namespace: Option<Namespace>,
     /// Print what the API answers as JSON on stdout, and failures as JSON on stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// Where a server is when nothing else says so.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:7310";
+/// The namespace when nothing else says so.
+const DEFAULT_NAMESPACE: &str = "default";
 /// Longer than the server's own limit for deriving a key from a passphrase
 /// while others wait for theirs.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -29,6 +31,7 @@ pub(crate) struct Context {
     pub(crate) json: bool,
     pub(crate) passphrases: Passphrases,
     pub(crate) danger_accept_rollback: bool,
+    typed_namespace: Option<Namespace>,
     server: Option<String>,
     ca: Option<PathBuf>,
     yes: bool,
@@ -38,7 +41,11 @@ impl Context {
     pub(crate) fn new(global: Global) -> Result<Self, Failure> {
         Ok(Self {
             home: Home::new(global.home)?,
-            namespace: global.namespace,
+            namespace: match &global.namespace {
+                Some(typed) => typed.clone(),
+                None => DEFAULT_NAMESPACE.parse()?,
+            },
+            typed_namespace: global.namespace,
             json: global.json,
             passphrases: Passphrases::new(global.passphrase_fd),
             danger_accept_rollback: global.danger_accept_rollback,
@@ -59,6 +66,11 @@ impl Context {
     /// The server's address as typed, if it was.
     pub(crate) fn typed_server(&self) -> Option<&str> {
         self.server.as_deref()
+    }
+
+    /// The namespace, if one was typed or set.
+    pub(crate) const fn typed_namespace(&self) -> Option<&Namespace> {
+        self.typed_namespace.as_ref()
     }
 
     /// The certificate authorities to trust: those named, else those kept from

@@ -37,6 +37,21 @@ pub(crate) enum Command {
         #[command(flatten)]
         socket: Socket,
     },
+    /// Remove a device from this machine's daemon
+    ///
+    /// The server is not told: a key that may be in other hands is to be
+    /// revoked as well.
+    #[command(
+        after_help = "Example:\n  procura device forget 4pKbMyPXWbNVqwj3d4ZUrB4KTaUYO0ArTVcsBPyCVH4"
+    )]
+    Forget {
+        /// Its thumbprint, as listed with --here
+        // One in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
+        thumbprint: Thumbprint,
+        #[command(flatten)]
+        socket: Socket,
+    },
     /// Revoke one machine's key, for good
     #[command(
         after_help = "Example:\n  procura device revoke 4pKbMyPXWbNVqwj3d4ZUrB4KTaUYO0ArTVcsBPyCVH4"
@@ -57,7 +72,19 @@ impl Command {
             Self::TrustRollback { agent, socket } => {
                 context.confirm("Accept a server that may have been rolled back?")?;
                 DaemonClient::connect(&socket.path(context)?)?.danger_accept_rollback(agent)?;
-                output::say("the daemon accepts the record as the server has it now");
+                let trusted = serde_json::Map::from_iter([("trusted".to_owned(), true.into())]);
+                output::done(
+                    context.json,
+                    &trusted,
+                    "the daemon accepts the record as the server has it now",
+                )
+            }
+            Self::Forget { thumbprint, socket } => {
+                context.confirm(&format!(
+                    "Remove the key of the device {thumbprint} from this machine? This cannot be undone."
+                ))?;
+                DaemonClient::connect(&socket.path(context)?)?.forget(thumbprint)?;
+                output::say(format!("the device {thumbprint} is not here any more"));
                 Ok(())
             }
             Self::Code => {
@@ -70,8 +97,15 @@ impl Command {
                     "Revoke the device {thumbprint}? This cannot be undone."
                 ))?;
                 context.operator().await?.revoke_device(&thumbprint).await?;
-                output::say(format!("revoked the device {thumbprint}"));
-                Ok(())
+                let revoked = serde_json::Map::from_iter([(
+                    "revoked".to_owned(),
+                    thumbprint.to_string().into(),
+                )]);
+                output::done(
+                    context.json,
+                    &revoked,
+                    format!("revoked the device {thumbprint}"),
+                )
             }
         }
     }
@@ -124,9 +158,16 @@ fn here(context: &Context, socket: &Socket) -> Result<(), Failure> {
     if status.danger_same_uid {
         output::say("danger: the daemon runs as this user, who can read its keys");
     }
-    let mut table = Table::new(["DEVICE", "ACTOR", "SERVER"]);
+    let mut table = Table::new(["DEVICE", "ACTOR", "SERVER", "STATE"]);
     for device in status.devices {
-        table.row([device.device.to_string(), device.lineage, device.url]);
+        let agent = format!("{} in {}", device.lineage, device.namespace);
+        table.row([
+            device.device.to_string(),
+            agent,
+            device.url,
+            // When it was heard of; the server knows since when.
+            device.revoked.map_or("active", |_| "revoked").to_owned(),
+        ]);
     }
     table.print("no devices on this machine")
 }

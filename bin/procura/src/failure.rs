@@ -91,6 +91,13 @@ impl Failure {
         self
     }
 
+    /// Says what happened in other words; the server's own stay in the JSON.
+    pub(crate) fn instead(mut self, what: impl Into<String>) -> Self {
+        self.what = what.into();
+        self.why = None;
+        self
+    }
+
     pub(crate) const fn exit(&self) -> u8 {
         self.exit
     }
@@ -130,8 +137,9 @@ impl From<ClientError> for Failure {
                     ..failure
                 }
             }
-            ClientError::Unreachable { .. } => Self::unreachable(error.to_string())
-                .next("start it with procura server, or name another with --server URL"),
+            ClientError::Unreachable { advice, .. } => Self::unreachable(error.to_string()).next(
+                advice.unwrap_or("start it with procura server, or name another with --server URL"),
+            ),
             ClientError::Impostor { .. } => Self::refused(error.to_string()).next(
                 "find out what listens there; if the server was set up anew, join it from a new --home",
             ),

@@ -5,9 +5,9 @@ use crate::failure::Failure;
 use crate::output::{self, Table};
 use crate::request::describe_caller;
 use clap::Subcommand;
-use procura_client::Page;
+use procura_client::{ClientError, Page, SessionClient};
 use procura_types::wire::{Grant, GrantList, Withdrawn};
-use procura_types::{GrantId, Timestamp};
+use procura_types::{GrantId, Namespace, Timestamp};
 
 /// See what agents may have, and take it back
 #[derive(Debug, Subcommand)]
@@ -15,7 +15,7 @@ pub(crate) enum Command {
     /// List grants; those that hold, unless told otherwise
     #[command(after_help = "Example:\n  procura grant list --all")]
     List {
-        /// Those that were withdrawn or have ended too
+        /// Those that were withdrawn, have ended or whose agent is revoked too
         #[arg(long)]
         all: bool,
     },
@@ -25,7 +25,7 @@ pub(crate) enum Command {
         /// The grant
         id: GrantId,
     },
-    /// Withdraw a grant: the next read is refused
+    /// Withdraw a grant: the next read under it is refused
     #[command(
         after_help = "Example:\n  procura grant withdraw 01997a3e-5a6c-7d21-9d0e-3f6f2f6f0a11"
     )]
@@ -42,23 +42,12 @@ impl Command {
         match self {
             Self::List { all } => {
                 let mut found = GrantList {
-                    grants: Vec::new(),
+                    grants: every(&server, namespace).await?,
                     next: None,
                 };
-                let mut page = Page::first();
-                loop {
-                    let part = server.grants(namespace, &page).await?;
-                    found.grants.extend(part.grants);
-                    match part.next {
-                        Some(next) => page = Page::after(next),
-                        None => break,
-                    }
-                }
                 let now = context.now();
                 if !all {
-                    found
-                        .grants
-                        .retain(|grant| grant.withdrawn.is_none() && now < grant.until);
+                    found.grants.retain(|grant| holds(grant, now));
                 }
                 if context.json {
                     return output::json(&found);
@@ -73,14 +62,86 @@ impl Command {
                 output::line(output::plain(&describe(&grant, context.now())))
             }
             Self::Withdraw { id } => {
+                // Only for the words: what cannot be looked at is withdrawn too.
+                let before = server.grant(namespace, id).await.ok();
                 let withdrawn = server.withdraw(namespace, id).await?;
                 if context.json {
                     return output::json(&withdrawn);
                 }
-                tell(&withdrawn);
+                match before.and_then(|grant| grant.withdrawn) {
+                    Some(when) => output::say(format!("{id} was withdrawn already, {when}")),
+                    None => output::say(format!(
+                        "withdrawn {id}: no read passes under this grant from now on"
+                    )),
+                }
+                match every(&server, namespace).await {
+                    Ok(grants) => tell_others(&withdrawn.grant, &grants, context.now()),
+                    Err(error) => output::say(output::plain(&format!(
+                        "whether other grants cover the same is not known ({error}); procura -n {namespace} grant list shows it"
+                    ))),
+                }
+                tell_running(&withdrawn);
                 Ok(())
             }
         }
+    }
+}
+
+/// All grants of a namespace.
+async fn every(server: &SessionClient, namespace: &Namespace) -> Result<Vec<Grant>, ClientError> {
+    let mut grants = Vec::new();
+    let mut page = Page::first();
+    loop {
+        let part = server.grants(namespace, &page).await?;
+        grants.extend(part.grants);
+        match part.next {
+            Some(next) => page = Page::after(next),
+            None => return Ok(grants),
+        }
+    }
+}
+
+fn holds(grant: &Grant, now: Timestamp) -> bool {
+    !grant.agent_revoked && grant.withdrawn.is_none() && now < grant.until
+}
+
+/// The names by which the agent of a withdrawn grant still gets a secret of it
+/// under `other`: the same name in the same project, or the same secret.
+fn still(withdrawn: &Grant, other: &Grant, now: Timestamp) -> Vec<String> {
+    if other.id == withdrawn.id || other.agent != withdrawn.agent || !holds(other, now) {
+        return Vec::new();
+    }
+    let same_project = other.project == withdrawn.project;
+    other
+        .items
+        .iter()
+        .filter(|item| {
+            withdrawn
+                .items
+                .iter()
+                .any(|gone| gone.path == item.path || (same_project && gone.name == item.name))
+        })
+        .map(|item| item.name.to_string())
+        .collect()
+}
+
+fn tell_others(withdrawn: &Grant, grants: &[Grant], now: Timestamp) {
+    for other in grants {
+        let names = still(withdrawn, other, now);
+        if names.is_empty() {
+            continue;
+        }
+        let elsewhere = if other.project == withdrawn.project {
+            String::new()
+        } else {
+            format!(" (project {})", other.project)
+        };
+        output::say(output::plain(&format!(
+            "still granted to {} by {}: {}{elsewhere}",
+            other.lineage,
+            other.id,
+            names.join(",")
+        )));
     }
 }
 
@@ -88,6 +149,7 @@ fn state(grant: &Grant, now: Timestamp) -> String {
     match grant.withdrawn {
         Some(when) => format!("withdrawn {when}"),
         None if grant.until <= now => format!("ended {}", grant.until),
+        None if grant.agent_revoked => "agent revoked".to_owned(),
         None => format!("until {}", grant.until),
     }
 }
@@ -129,11 +191,7 @@ fn describe(grant: &Grant, now: Timestamp) -> String {
     lines.join("\n")
 }
 
-fn tell(withdrawn: &Withdrawn) {
-    output::say(format!(
-        "withdrawn {}: no read passes from now on",
-        withdrawn.grant.id
-    ));
+fn tell_running(withdrawn: &Withdrawn) {
     if withdrawn.running.is_empty() {
         return;
     }
@@ -145,5 +203,61 @@ fn tell(withdrawn: &Withdrawn) {
         )];
         lines.extend(child.caller.iter().flat_map(describe_caller));
         output::say(output::plain(&lines.join("\n")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Grant, still};
+    use procura_types::Timestamp;
+    use serde_json::json;
+
+    fn grant(id: u8, agent: u8, project: &str, items: &[(&str, &str)]) -> Grant {
+        let actor = procura_types::ActorId::from_bytes([agent; 32]).to_string();
+        let key = procura_types::Thumbprint::from_bytes([1; 32]).to_string();
+        let items: Vec<_> = items
+            .iter()
+            .map(|(name, path)| json!({ "name": name, "path": path }))
+            .collect();
+        serde_json::from_value(json!({
+            "id": format!("01997a3e-5a6c-7d21-9d0e-3f6f2f6f0a{id:02x}"),
+            "namespace": "default",
+            "agent": actor,
+            "lineage": "alice//scribe",
+            "project": project,
+            "delivery": "env",
+            "items": items,
+            "from": "2026-11-01T00:00:00.000Z",
+            "until": "2026-12-01T00:00:00.000Z",
+            "receipt": {
+                "grant": "",
+                "approver": actor,
+                "device": key,
+                "key": { "kty": "OKP", "crv": "Ed25519", "x": key },
+                "time": "2026-11-01T00:00:00.000Z",
+                "signature": "",
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_another_grant_still_gives_is_told() {
+        let now: Timestamp = "2026-11-02T00:00:00.000Z".parse().unwrap();
+        let gone = grant(1, 7, "shop", &[("API_KEY", "a/key"), ("DB_URL", "a/db")]);
+        let shared = grant(2, 7, "shop", &[("API_KEY", "a/new"), ("OTHER", "a/other")]);
+        assert_eq!(still(&gone, &shared, now), ["API_KEY"]);
+        // The same secret under another name, in another project.
+        let moved = grant(3, 7, "till", &[("KEY", "a/key"), ("DB_URL", "b/db")]);
+        assert_eq!(still(&gone, &moved, now), ["KEY"]);
+
+        let stranger = grant(4, 8, "shop", &[("API_KEY", "a/key")]);
+        let mut ended = shared.clone();
+        ended.until = now;
+        let mut withdrawn = shared.clone();
+        withdrawn.withdrawn = Some(now);
+        for other in [&gone, &stranger, &ended, &withdrawn] {
+            assert!(still(&gone, other, now).is_empty(), "{}", other.id);
+        }
     }
 }

@@ -30,6 +30,12 @@ struct LoggedIn {
     until: procura_types::Timestamp,
 }
 
+/// What `logout --json` prints.
+#[derive(Serialize)]
+struct LoggedOut {
+    was_unlocked: bool,
+}
+
 /// An unlocked key is not left for longer than a week.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -54,10 +60,15 @@ impl Logout {
         match AgentSigner::find(&context.home) {
             Some(agent) => {
                 agent.stop()?;
-                output::say("locked");
+                output::done(context.json, &LoggedOut { was_unlocked: true }, "locked")
             }
-            None => output::say("the key was not unlocked"),
+            None => output::done(
+                context.json,
+                &LoggedOut {
+                    was_unlocked: false,
+                },
+                "the key was not unlocked",
+            ),
         }
-        Ok(())
     }
 }

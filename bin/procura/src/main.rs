@@ -1,14 +1,17 @@
 //! The command line of Procura: thin nouns over `procura-client`, and the
 //! server.
 
+mod actor;
 mod agent;
 mod audit;
 mod audit_export;
+mod audit_list;
 mod checkpoint;
 mod cli;
 mod context;
 mod device;
 mod doctor;
+mod exported;
 mod failure;
 mod files;
 mod grant;
@@ -39,7 +42,7 @@ use std::process::ExitCode;
 // A request allocates a hundred times and more: this one takes half the time of the
 // system's (docs/adr/0011).
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     cli::main()

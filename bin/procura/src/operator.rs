@@ -1,13 +1,15 @@
 //! `operator`: people with roles.
 
+use crate::actor;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::home::Known;
 use crate::output::{self, Table};
 use crate::{files, operator_key, terminal};
 use clap::Subcommand;
+use procura_client::{ClientError, SessionClient};
 use procura_ledger::Vkey;
-use procura_types::wire::{LinkCode, Operator, OperatorInvite, RoleAssignment};
+use procura_types::wire::{LinkCode, Operator, OperatorInvite, RevokedActors, RoleAssignment};
 use procura_types::{InstallationId, Joins, Label, LinkCodeText, Namespace, Role};
 use std::io::Read as _;
 use std::str::FromStr;
@@ -173,12 +175,13 @@ impl Command {
                 if context.json {
                     return output::json(&list);
                 }
-                let mut table = Table::new(["OPERATOR", "ROLES", "DEVICES", "STATE"]);
+                let mut table = Table::new(["OPERATOR", "ROLES", "DEVICES", "ACTOR", "STATE"]);
                 for operator in list.operators {
                     table.row([
                         operator.name.to_string(),
                         roles_text(&operator.roles),
                         live_devices(&operator).to_string(),
+                        actor::short(&operator.actor_id.to_string()),
                         operator
                             .revoked
                             .map_or("active".to_owned(), |when| format!("revoked {when}")),
@@ -204,7 +207,13 @@ async fn revoke(context: &Context, name: &Label) -> Result<(), Failure> {
     context.confirm(&format!(
         "Revoke {name}, their devices and every agent of theirs? This cannot be undone."
     ))?;
-    let revoked = context.operator().await?.revoke_operator(name).await?;
+    let server = context.operator().await?;
+    let revoked = match server.revoke_operator(name).await {
+        Err(error) if error.is_refusal("not_found") => {
+            return already(context, &server, name, error).await;
+        }
+        revoked => revoked?,
+    };
     if context.json {
         return output::json(&revoked);
     }
@@ -213,6 +222,34 @@ async fn revoke(context: &Context, name: &Label) -> Result<(), Failure> {
         count(revoked.revoked.len())
     ));
     Ok(())
+}
+
+/// There is no such operator: one who was revoked is none to revoke.
+async fn already(
+    context: &Context,
+    server: &SessionClient,
+    name: &Label,
+    error: ClientError,
+) -> Result<(), Failure> {
+    let Ok(list) = server.operators().await else {
+        return Err(error.into());
+    };
+    let revoked = list
+        .operators
+        .iter()
+        .filter(|operator| operator.name == *name)
+        .filter_map(|operator| operator.revoked)
+        .max();
+    let Some(when) = revoked else {
+        return Err(error.into());
+    };
+    output::done(
+        context.json,
+        &RevokedActors {
+            revoked: Vec::new(),
+        },
+        format!("{name} was revoked already, {when}"),
+    )
 }
 
 /// `1 actor`, `3 actors`.

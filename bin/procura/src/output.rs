@@ -30,6 +30,20 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     line(text)
 }
 
+/// Tells that something was done: words for a person, or with `--json` what was
+/// done as an object, where the API answers nothing.
+pub(crate) fn done(
+    json: bool,
+    what: &impl Serialize,
+    words: impl AsRef<str>,
+) -> Result<(), Failure> {
+    if json {
+        return self::json(what);
+    }
+    say(words);
+    Ok(())
+}
+
 /// Tells a person something, on stderr.
 pub(crate) fn say(text: impl AsRef<str>) {
     // Nothing better can be done when the terminal is gone.

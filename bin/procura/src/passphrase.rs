@@ -6,7 +6,7 @@ use crate::terminal;
 use procura_types::{Secret, SecretBytes};
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 
 /// Longer lines on the descriptor are refused, in bytes.
 const LONGEST: usize = 1024;
@@ -64,8 +64,13 @@ impl Passphrases {
 
     fn line(&self, fd: u32, question: &str) -> Result<SecretBytes, Failure> {
         let failed = |error: std::io::Error| {
-            Failure::storage(format!("cannot read file descriptor {fd}"), &error)
-                .next("--passphrase-fd 3 3< FILE")
+            let what = format!("cannot read file descriptor {fd}");
+            match error.kind() {
+                ErrorKind::NotFound => Failure::usage(what).because("it is not open"),
+                ErrorKind::IsADirectory => Failure::usage(what).because("it is a directory"),
+                _ => Failure::storage(what, &error),
+            }
+            .next("--passphrase-fd 3 3< FILE")
         };
         let mut open = self.open.borrow_mut();
         let file = match open.as_mut() {

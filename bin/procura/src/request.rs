@@ -7,9 +7,10 @@ use clap::{Args, Subcommand};
 use procura_client::{Page, RequestSigner};
 use procura_ledger::{GrantTerms, grant_bytes, receipt_message};
 use procura_types::wire::{
-    AccessRequest, Approve, CallerReport, GrantItem, RequestList, RequestState,
+    AccessRequest, Approve, CallerReport, Grant, GrantItem, RequestList, RequestState,
 };
 use procura_types::{EnvName, GrantId, InstallationId, RequestId, Timestamp};
+use serde::Serialize;
 
 /// See what agents ask for, and say yes or no
 #[derive(Debug, Subcommand)]
@@ -61,20 +62,60 @@ impl Command {
         match self {
             Self::List { all } => list(context, all).await,
             Self::Show { id } => {
-                let request = context.operator().await?.request(namespace, id).await?;
+                let server = context.operator().await?;
+                let request = server.request(namespace, id).await?;
                 if context.json {
                     return output::json(&request);
                 }
-                output::line(output::plain(&describe(&request)))
+                let mut text = describe(&request);
+                if request.state == RequestState::Approved {
+                    let grant = server.grant(namespace, grant_of(id)).await?;
+                    text.push('\n');
+                    text.push_str(&answered(&request, &grant));
+                }
+                output::line(output::plain(&text))
             }
             Self::Approve(approve) => approve.run(context).await,
             Self::Deny { id } => {
                 context.operator().await?.deny(namespace, id).await?;
-                output::say(format!("denied {id}"));
-                Ok(())
+                let denied = Denied {
+                    id,
+                    state: RequestState::Denied,
+                };
+                output::done(context.json, &denied, format!("denied {id}"))
             }
         }
     }
+}
+
+/// What `request deny --json` prints.
+#[derive(Serialize)]
+struct Denied {
+    id: RequestId,
+    state: RequestState,
+}
+
+/// The grant that a yes to the request made: it has the request's id.
+const fn grant_of(id: RequestId) -> GrantId {
+    GrantId::from_bytes(*id.as_bytes())
+}
+
+/// What of an approved request the yes covers.
+fn answered(request: &AccessRequest, grant: &Grant) -> String {
+    let mut lines = vec![format!(
+        "approved   {} until {}{}",
+        names(&grant.items),
+        grant.until,
+        grant
+            .withdrawn
+            .map_or_else(String::new, |when| format!(", withdrawn {when}"))
+    )];
+    let mut rest = request.items.clone();
+    rest.retain(|item| !grant.items.contains(item));
+    if !rest.is_empty() {
+        lines.push(format!("not given  {}", names(&rest)));
+    }
+    lines.join("\n")
 }
 
 async fn list(context: &Context, all: bool) -> Result<(), Failure> {
@@ -124,6 +165,7 @@ const fn state(state: RequestState) -> &'static str {
         RequestState::Approved => "approved",
         RequestState::Denied => "denied",
         RequestState::Expired => "expired",
+        RequestState::Revoked => "agent revoked",
     }
 }
 
@@ -200,6 +242,10 @@ impl ApproveArgs {
         let installation = context.known()?.installation;
         let server = context.operator().await?;
         let request = server.request(&context.namespace, self.id).await?;
+        if request.state == RequestState::Revoked {
+            return Err(Failure::refused("the agent is revoked")
+                .next(format!("procura -n {} request list", context.namespace)));
+        }
         if request.state != RequestState::Pending {
             return Err(Failure::refused(format!(
                 "{} is {} already",
@@ -274,7 +320,7 @@ fn signed(
     let names = (!only.is_empty()).then(|| items.iter().map(|item| item.name.clone()).collect());
     let terms = GrantTerms {
         installation,
-        grant: GrantId::from_bytes(*request.id.as_bytes()),
+        grant: grant_of(request.id),
         namespace: request.namespace.clone(),
         agent: request.agent,
         project: request.project.clone(),
@@ -296,4 +342,71 @@ fn signed(
         until,
         signature,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use procura_types::{ActorId, Thumbprint};
+    use serde_json::{Value, json};
+
+    #[test]
+    fn what_a_yes_covers_is_told_apart_from_what_was_asked() {
+        let id = "01997a3e-5a6c-7d21-9d0e-3f6f2f6f0a11";
+        let actor = ActorId::from_bytes([7; 32]).to_string();
+        let key = Thumbprint::from_bytes([1; 32]).to_string();
+        let item = |name: &str| json!({ "name": name, "path": "a/key" });
+        let common = |more: Value, items: Value| {
+            let mut all = json!({
+                "id": id,
+                "namespace": "default",
+                "agent": actor,
+                "lineage": "alice//scribe",
+                "project": "shop",
+                "delivery": "env",
+                "items": items,
+            });
+            let fields = all.as_object_mut().unwrap();
+            fields.extend(more.as_object().unwrap().clone());
+            all
+        };
+        let request: AccessRequest = serde_json::from_value(common(
+            json!({
+                "already": [],
+                "state": "approved",
+                "created": "2026-11-01T00:00:00.000Z",
+                "expires": "2026-11-02T00:00:00.000Z",
+            }),
+            json!([item("API_KEY"), item("DB_URL")]),
+        ))
+        .unwrap();
+        let grant = |items: Value| -> Grant {
+            serde_json::from_value(common(
+                json!({
+                    "from": "2026-11-01T00:00:00.000Z",
+                    "until": "2026-12-01T00:00:00.000Z",
+                    "receipt": {
+                        "grant": "",
+                        "approver": actor,
+                        "device": key,
+                        "key": { "kty": "OKP", "crv": "Ed25519", "x": key },
+                        "time": "2026-11-01T00:00:00.000Z",
+                        "signature": "",
+                    },
+                }),
+                items,
+            ))
+            .unwrap()
+        };
+        assert_eq!(
+            answered(&request, &grant(json!([item("API_KEY")]))),
+            "approved   API_KEY until 2026-12-01T00:00:00.000Z\nnot given  DB_URL"
+        );
+        let mut whole = grant(json!([item("API_KEY"), item("DB_URL")]));
+        whole.withdrawn = Some(whole.from);
+        assert_eq!(
+            answered(&request, &whole),
+            "approved   API_KEY,DB_URL until 2026-12-01T00:00:00.000Z, withdrawn 2026-11-01T00:00:00.000Z"
+        );
+    }
 }

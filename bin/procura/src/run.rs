@@ -24,7 +24,7 @@ pub(crate) struct Run {
     /// The project
     #[arg(long, short, value_name = "P")]
     project: ProjectName,
-    /// Which agent, when this machine is several: label, or namespace/label
+    /// Which agent, when this machine is several: label, or namespace/label; -n chooses by namespace too
     #[arg(long, value_name = "LABEL")]
     agent: Option<String>,
     /// Ask for this name alone; may be given again [default: all that the project maps]
@@ -74,6 +74,7 @@ impl Run {
             procurad: None,
             project: self.project,
             agent: self.agent,
+            namespace: context.typed_namespace().cloned(),
             names: self.names,
             env_files: self.env_files,
             wait: self.wait,

@@ -6,6 +6,8 @@ use crate::home::Known;
 use crate::{operator_key, output};
 use clap::Args;
 use procura_client::ClientError;
+use procura_types::wire::Status;
+use serde::Serialize;
 
 /// Open the vault; on the server's machine
 #[derive(Debug, Args)]
@@ -32,6 +34,19 @@ pub(crate) struct Passphrase {
     key_only: bool,
 }
 
+/// What `seal --json` prints.
+#[derive(Serialize)]
+struct Sealed {
+    sealed: bool,
+}
+
+/// What `passphrase --json` prints: what has the new passphrase.
+#[derive(Serialize)]
+struct Changed {
+    vault: bool,
+    operator_key: bool,
+}
+
 /// Makes a failure of the administration socket say where it has to be.
 fn on_the_machine(context: &Context, error: ClientError) -> Failure {
     match error {
@@ -47,29 +62,43 @@ fn on_the_machine(context: &Context, error: ClientError) -> Failure {
 
 impl Unseal {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let passphrase = context.passphrases.ask("The vault's passphrase").await?;
         let admin = context.admin();
+        // Nothing is asked for that would not be looked at. A server that does
+        // not answer says so when it is to unseal.
+        if let Ok(status) = admin.status().await
+            && status.initialized
+            && !status.sealed
+        {
+            return opened(context, &status, "the vault is open already");
+        }
+        let passphrase = context.passphrases.ask("The vault's passphrase").await?;
         admin
             .unseal(&passphrase)
             .await
             .map_err(|error| on_the_machine(context, error))?;
-        let status = admin.status().await?;
-        if context.json {
-            return output::json(&status);
-        }
-        output::say("unsealed");
-        for why in &status.degraded {
-            output::say(output::plain(&format!("degraded: {why}")));
-        }
-        Ok(())
+        opened(context, &admin.status().await?, "unsealed")
     }
+}
+
+fn opened(context: &Context, status: &Status, words: &str) -> Result<(), Failure> {
+    if context.json {
+        return output::json(status);
+    }
+    output::say(words);
+    for why in &status.degraded {
+        output::say(output::plain(&format!("degraded: {why}")));
+    }
+    Ok(())
 }
 
 impl Seal {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         context.operator().await?.seal().await?;
-        output::say("sealed; procura unseal opens it again");
-        Ok(())
+        output::done(
+            context.json,
+            &Sealed { sealed: true },
+            "sealed; procura unseal opens it again",
+        )
     }
 }
 
@@ -85,8 +114,15 @@ impl Passphrase {
             let key = key?;
             let new = context.passphrases.ask_new("The new passphrase").await?;
             operator_key::change_passphrase(&context.home, &key, &new, context.entropy())?;
-            output::say("the operator's key has the new passphrase");
-            return Ok(());
+            let changed = Changed {
+                vault: false,
+                operator_key: true,
+            };
+            return output::done(
+                context.json,
+                &changed,
+                "the operator's key has the new passphrase",
+            );
         }
         let new = context.passphrases.ask_new("The new passphrase").await?;
         context
@@ -94,14 +130,23 @@ impl Passphrase {
             .change_passphrase(&current, &new)
             .await
             .map_err(|error| on_the_machine(context, error))?;
+        let mut changed = Changed {
+            vault: true,
+            operator_key: false,
+        };
+        // Said before the key's turn, which can fail.
         output::say(
             "the vault has the new passphrase and a new root key; older backups still open with the old one",
         );
         if let Ok(key) = key {
             operator_key::change_passphrase(&context.home, &key, &new, context.entropy())?;
+            changed.operator_key = true;
             output::say("the operator's key has the new passphrase too");
         } else if Known::find(&context.home)?.is_some() {
             output::say("the operator's key has a passphrase of its own, which stays as it is");
+        }
+        if context.json {
+            return output::json(&changed);
         }
         Ok(())
     }

@@ -6,10 +6,11 @@ use crate::failure::Failure;
 use crate::output::{self, Table};
 use crate::{secret_import, terminal};
 use clap::{Args, Subcommand};
-use procura_client::Page;
+use procura_client::{ClientError, Page};
 use procura_types::wire::{SecretHistory, SecretList, SecretPut, ValueB64, VersionState};
 use procura_types::{EnvName, Secret, SecretBytes, SecretPath};
-use std::io::Read;
+use serde::Serialize;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// The largest value, in bytes.
@@ -110,8 +111,8 @@ impl Command {
                     .await?
                     .delete_secret(namespace, &path, version, false)
                     .await?;
-                output::say(format!("deleted {what}"));
-                Ok(())
+                let gone = Gone::new(&path, version, VersionState::Deleted);
+                output::done(context.json, &gone, format!("deleted {what}"))
             }
             Self::Destroy { path, version } => {
                 let what = what(&path, version);
@@ -123,9 +124,29 @@ impl Command {
                     .await?
                     .delete_secret(namespace, &path, version, true)
                     .await?;
-                output::say(format!("destroyed {what}"));
-                Ok(())
+                let gone = Gone::new(&path, version, VersionState::Destroyed);
+                output::done(context.json, &gone, format!("destroyed {what}"))
             }
+        }
+    }
+}
+
+/// What `secret delete --json` and `secret destroy --json` print; without a
+/// version it was all of them.
+#[derive(Serialize)]
+struct Gone<'a> {
+    path: &'a SecretPath,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    state: VersionState,
+}
+
+impl<'a> Gone<'a> {
+    const fn new(path: &'a SecretPath, version: Option<u64>, state: VersionState) -> Self {
+        Self {
+            path,
+            version,
+            state,
         }
     }
 }
@@ -190,7 +211,12 @@ fn read_all(from: impl Read, name: &str) -> Result<SecretBytes, Failure> {
     let limit = u64::try_from(LARGEST + 1).unwrap_or(u64::MAX);
     from.take(limit)
         .read_to_end(value.expose_mut())
-        .map_err(|error| Failure::storage(format!("cannot read {name}"), &error))?;
+        .map_err(|error| match error.kind() {
+            ErrorKind::IsADirectory => {
+                Failure::usage(format!("cannot read {name}")).because("it is a directory")
+            }
+            _ => Failure::storage(format!("cannot read {name}"), &error),
+        })?;
     if value.expose().len() > LARGEST {
         return Err(Failure::usage(format!(
             "{name} is larger than 1 MiB, the most that a secret can hold"
@@ -204,11 +230,27 @@ impl Get {
         let server = context.operator().await?;
         let read = server
             .get_secret(&context.namespace, &self.path, self.version)
-            .await?;
+            .await
+            .map_err(|error| self.not_read(error))?;
         if context.json {
             return output::json(&read);
         }
         output::bytes(read.value_b64.decode()?.expose())
+    }
+}
+
+impl Get {
+    /// A version that is not there is not the same as a secret that is not.
+    fn not_read(&self, error: ClientError) -> Failure {
+        let path = &self.path;
+        match self.version {
+            Some(version) if error.is_refusal("not_found") => Failure::from(error)
+                .instead(format!("{path} has no version {version} that can be read"))
+                .next(format!(
+                    "procura secret history {path}, which shows its versions; -n NS for another namespace"
+                )),
+            _ => error.into(),
+        }
     }
 }
 

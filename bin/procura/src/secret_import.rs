@@ -3,6 +3,7 @@
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::home::Known;
 use crate::output::{self, Table};
 use crate::secret::read_file;
 use clap::Args;
@@ -46,13 +47,18 @@ struct Planned {
 struct DryRun<'a> {
     env: &'a EnvName,
     path: &'a SecretPath,
+    /// The newest version that is there; absent when there is none, or when no
+    /// server is known to ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exists: Option<u64>,
 }
 
 impl<'a> DryRun<'a> {
-    const fn of(planned: &'a Planned) -> Self {
+    fn of(planned: &'a Planned, existing: &BTreeMap<SecretPath, u64>) -> Self {
         Self {
             env: &planned.name,
             path: &planned.path,
+            exists: existing.get(&planned.path).copied(),
         }
     }
 }
@@ -62,11 +68,7 @@ impl Import {
         // All of the file is judged before anybody is asked for anything.
         let planned = self.plan()?;
         if self.dry_run {
-            if context.json {
-                let planned: Vec<_> = planned.iter().map(DryRun::of).collect();
-                return output::json(&planned);
-            }
-            return preview(&planned, |_| "would be written".to_owned());
+            return self.try_out(context, &planned).await;
         }
         let server = context.operator().await?;
         let existing = self.existing(context, &server).await?;
@@ -129,6 +131,44 @@ impl Import {
             written.len(),
             context.namespace
         ));
+        Ok(())
+    }
+
+    /// Shows what would be written, and what is in the way. Without a server to
+    /// ask, the file alone is judged.
+    async fn try_out(&self, context: &Context, planned: &[Planned]) -> Result<(), Failure> {
+        let asked = Known::find(&context.home)?.is_some();
+        let existing = if asked {
+            self.existing(context, &context.operator().await?).await?
+        } else {
+            BTreeMap::new()
+        };
+        if context.json {
+            let planned: Vec<_> = planned
+                .iter()
+                .map(|secret| DryRun::of(secret, &existing))
+                .collect();
+            return output::json(&planned);
+        }
+        preview(planned, |path| match existing.get(path) {
+            Some(version) if self.replace => {
+                format!("version {} would be written after {version}", version + 1)
+            }
+            Some(version) => format!("exists already, version {version}"),
+            None => "would be written".to_owned(),
+        })?;
+        let taken = planned
+            .iter()
+            .filter(|secret| existing.contains_key(&secret.path))
+            .count();
+        if !asked {
+            output::say("no server is known here: whether they exist already was not looked at");
+        } else if taken > 0 && !self.replace {
+            output::say(format!(
+                "nothing would be written, for {taken} of these {} exist already; --replace writes new versions of them, --prefix puts all elsewhere",
+                planned.len()
+            ));
+        }
         Ok(())
     }
 

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         procurad: Some(PathBuf::from(procurad)),
         project,
         agent: None,
+        namespace: None,
         names: Vec::new(),
         env_files: Vec::new(),
         wait: false,

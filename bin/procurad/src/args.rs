@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Parser, Subcommand};
-use procura_types::{EnvName, ProjectName};
+use procura_types::{EnvName, Namespace, ProjectName};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -45,8 +45,9 @@ pub(crate) struct DaemonArgs {
     /// own: its name or number.
     #[arg(long, value_name = "NAME")]
     pub(crate) group: Option<String>,
-    /// A user who may connect, beside the daemon's own and root: a name or
-    /// number. May be given again.
+    /// A member of the group who may connect, beside the daemon's own user and
+    /// root: a name or number. May be given again; without it, every member
+    /// may. Needs --group.
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Vec<String>,
     /// What to log on stderr, such as `info` or `procura_daemon=debug`.
@@ -77,6 +78,9 @@ pub(crate) struct ExecArgs {
     /// namespace/label.
     #[arg(long, value_name = "LABEL")]
     pub(crate) agent: Option<String>,
+    /// The agent's namespace, when that is to choose.
+    #[arg(long, value_name = "NS")]
+    pub(crate) namespace: Option<Namespace>,
     /// A name that is wanted. May be given again.
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Vec<EnvName>,

@@ -60,6 +60,7 @@ fn run_stub(stub: Stub, exec: ExecArgs) -> u8 {
         socket: exec.socket,
         project: exec.project,
         agent: exec.agent,
+        namespace: exec.namespace,
         names: exec.name,
         env_files: exec.env_file,
         wait: exec.wait,

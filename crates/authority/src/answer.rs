@@ -45,12 +45,15 @@ impl RequestApprove {
     ) -> Result<Grant, AuthorityError> {
         let op = batch.op();
         let pending = Pending::load(batch.store(), &op.namespace, op.id, now)?;
-        let items = approved_items(&pending.row.items, op.names.as_deref())?;
-        check_term(op.from, op.until, now)?;
         let agent = pending.row.agent;
         if !batch.directory().is_active(&agent) {
             return Err(AuthorityError::AgentRevoked);
         }
+        let items = approved_items(&pending.row.items, op.names.as_deref())?;
+        for item in &items {
+            item.name.deliverable()?;
+        }
+        check_term(op.from, op.until, now)?;
         let terms = GrantTerms {
             installation: *installation,
             grant: grant_id(op.id),

@@ -3,7 +3,7 @@
 use procura_record::RecordError;
 use procura_store::StoreError;
 use procura_types::wire::Unmatched;
-use procura_types::{EntropyError, EnvName, Label, ProjectName};
+use procura_types::{EntropyError, EnvName, Label, LoaderVariable, ProjectName};
 use procura_vault::VaultError;
 
 /// Why an operation on projects, requests, grants or runs was refused.
@@ -24,6 +24,9 @@ pub enum AuthorityError {
     /// The names and paths do not fit into one grant.
     #[error("the names and paths of a run or a project are at most 20000 bytes together")]
     TooLong,
+    /// A name that would make the loader run other code.
+    #[error(transparent)]
+    Loader(#[from] LoaderVariable),
     /// Several secrets declare the same name.
     #[error("more than one secret declares {}; map the name in the project", .0.join(", "))]
     Ambiguous(Vec<String>),

@@ -155,6 +155,7 @@ pub(crate) fn render(snapshot: &Snapshot, grant: &GrantRecord) -> Grant {
         from: grant.from,
         until: grant.until,
         withdrawn: grant.withdrawn,
+        agent_revoked: !snapshot.is_active(&grant.agent),
         receipt: grant.receipt.clone(),
     }
 }

@@ -169,13 +169,22 @@ fn look_up(
     };
     if names.is_empty() {
         for (name, path) in mapping {
-            items.push(mapped(name, path)?);
+            // No mapping is written with such a name any more, but one may be stored.
+            if name.deliverable().is_ok() {
+                items.push(mapped(name, path)?);
+            } else {
+                unmatched.push(Unmatched {
+                    name: name.to_string(),
+                    reason: UnmatchedReason::InvalidName,
+                });
+            }
         }
     }
     // The set sorts and takes duplicates out.
     for text in names.into_iter().collect::<BTreeSet<String>>() {
         let reason = match text.parse::<EnvName>() {
             Err(_) => UnmatchedReason::InvalidName,
+            Ok(name) if name.deliverable().is_err() => UnmatchedReason::InvalidName,
             Ok(name) => match mapping.get(&name) {
                 Some(path) => {
                     items.push(mapped(&name, path)?);

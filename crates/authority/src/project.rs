@@ -63,6 +63,9 @@ impl ProjectWrite {
         if !fits(op.env.iter()) {
             return Err(AuthorityError::TooLong);
         }
+        for name in op.env.keys() {
+            name.deliverable()?;
+        }
         let directory = batch.directory();
         let mut agents = op
             .agents

@@ -27,6 +27,7 @@ const PAGE: usize = 256;
 /// One pass over the requests and runs of some namespaces. What it takes away it
 /// finds anew each time, so a pass that breaks off needs no repair.
 pub struct Pruning {
+    due: Timestamp,
     left: VecDeque<Part>,
 }
 
@@ -37,9 +38,9 @@ enum Part {
 }
 
 impl Pruning {
-    /// A pass over these namespaces.
+    /// A pass over these namespaces, for what is over at `due`.
     #[must_use]
-    pub fn new(namespaces: impl IntoIterator<Item = Namespace>) -> Self {
+    pub fn new(due: Timestamp, namespaces: impl IntoIterator<Item = Namespace>) -> Self {
         let parts = |namespace: Namespace| {
             [
                 Part::Requests(namespace.clone(), None),
@@ -47,6 +48,7 @@ impl Pruning {
             ]
         };
         Self {
+            due,
             left: namespaces.into_iter().flat_map(parts).collect(),
         }
     }
@@ -70,12 +72,12 @@ impl Pruning {
         let mut batch = Batch::new(BatchId::generate(now, entropy)?).bulk();
         let (namespace, action, ended, next) = match part {
             Part::Requests(namespace, after) => {
-                let (ended, next) = requests(store, &mut batch, &namespace, after, now)?;
+                let (ended, next) = requests(store, &mut batch, &namespace, after, self.due)?;
                 let next = next.map(|after| Part::Requests(namespace.clone(), Some(after)));
                 (namespace, "request.prune", ended, next)
             }
             Part::Runs(namespace, after) => {
-                let (ended, next) = runs(store, &mut batch, &namespace, after, now)?;
+                let (ended, next) = runs(store, &mut batch, &namespace, after, self.due)?;
                 let next = next.map(|after| Part::Runs(namespace.clone(), Some(after)));
                 (namespace, "run.prune", ended, next)
             }
@@ -135,13 +137,13 @@ fn requests(
     batch: &mut Batch,
     namespace: &Namespace,
     after: Option<RequestId>,
-    now: Timestamp,
+    due: Timestamp,
 ) -> Result<Page<RequestId>, AuthorityError> {
     let after = after.map(|id| (namespace.clone(), id));
     let prefix = KeyPrefix::all().part(namespace);
     let page = REQUESTS.scan(&store.snapshot()?, &prefix, after.as_ref(), PAGE)?;
     let going_on = next(&page, |row: &RequestRow| {
-        row.created.plus(REQUEST_KEPT) <= now
+        row.created.plus(REQUEST_KEPT) <= due
     });
     let mut summary = None;
     let mut expired: BTreeMap<ActorId, BTreeSet<RequestId>> = BTreeMap::new();
@@ -150,7 +152,7 @@ fn requests(
             .value
             .answer
             .map_or(row.value.expires, |answered| answered.time);
-        if now < ended.plus(REQUEST_KEPT) {
+        if due < ended.plus(REQUEST_KEPT) {
             continue;
         }
         REQUESTS.expect(batch, &key, Expected::At(row.version));
@@ -182,16 +184,16 @@ fn runs(
     batch: &mut Batch,
     namespace: &Namespace,
     after: Option<RunId>,
-    now: Timestamp,
+    due: Timestamp,
 ) -> Result<Page<RunId>, AuthorityError> {
     let after = after.map(|id| (namespace.clone(), id));
     let prefix = KeyPrefix::all().part(namespace);
     let page = RUNS.scan(&store.snapshot()?, &prefix, after.as_ref(), PAGE)?;
-    let going_on = next(&page, |row: &RunRow| row.started.plus(RUN_KEPT) <= now);
+    let going_on = next(&page, |row: &RunRow| row.started.plus(RUN_KEPT) <= due);
     let mut summary = None;
     for (key, row) in page {
         if let Some(ended) = row.value.ended
-            && ended.plus(RUN_KEPT) <= now
+            && ended.plus(RUN_KEPT) <= due
         {
             RUNS.expect(batch, &key, Expected::At(row.version));
             RUNS.delete(batch, &key);

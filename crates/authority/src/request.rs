@@ -65,6 +65,7 @@ pub(crate) struct Waiting {
 }
 
 impl RequestRow {
+    /// Where it stands while its agent is active.
     fn state(&self, now: Timestamp) -> RequestState {
         match self.answer {
             Some(Answered {
@@ -239,6 +240,7 @@ impl Pending {
             RequestState::Approved => return Err(AuthorityError::AlreadyApproved),
             RequestState::Denied => return Err(AuthorityError::AlreadyDenied),
             RequestState::Expired => return Err(AuthorityError::RequestExpired),
+            RequestState::Revoked => return Err(AuthorityError::AgentRevoked),
         }
         Ok(Self {
             namespace: namespace.clone(),
@@ -388,10 +390,16 @@ fn render(
     row: RequestRow,
     now: Timestamp,
 ) -> AccessRequest {
+    let is_active = snapshot.is_active(&row.agent);
+    let state = match row.state(now) {
+        RequestState::Pending if !is_active => RequestState::Revoked,
+        state => state,
+    };
     let already: BTreeSet<EnvName> = snapshot
         .grants_of(&row.agent)
         .filter(|grant| {
-            grant.namespace == *namespace
+            is_active
+                && grant.namespace == *namespace
                 && grant.project == row.project
                 && grant.delivery == row.delivery
                 && grant.holds(now)
@@ -403,7 +411,7 @@ fn render(
         namespace: namespace.clone(),
         agent: row.agent,
         lineage: snapshot.lineage(&row.agent),
-        state: row.state(now),
+        state,
         project: row.project,
         delivery: row.delivery,
         items: row.items,

@@ -20,6 +20,8 @@ pub enum ClientError {
         address: String,
         /// What the connection said.
         cause: String,
+        /// What to do about it, where the cause is one that is known.
+        advice: Option<&'static str>,
     },
     /// Somebody else answers in the server's place: the answer does not bear
     /// the signature of the key that we pinned, or the tag of the session.

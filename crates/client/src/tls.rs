@@ -1,7 +1,7 @@
 //! Which certificates are trusted when the server is reached over TLS.
 
 use crate::ClientError;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, InvalidMessage, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use std::sync::Arc;
@@ -50,6 +50,51 @@ fn system_bundle() -> Result<Vec<u8>, ClientError> {
                 "this machine has no bundle of certificate authorities; name the server's own with --ca".to_owned(),
             )
         })
+}
+
+/// What is wrong, and what to do about it, when a connection did not come about
+/// because of one of the mistakes that are commonly made with TLS.
+pub(crate) fn refused(
+    error: &(dyn std::error::Error + 'static),
+) -> Option<(&'static str, &'static str)> {
+    match broken_by(error)? {
+        // The other is what an authority of the same name with another key gives.
+        rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => Some((
+            "the server's certificate is not of an authority that is trusted here",
+            "give --ca FILE, with the certificate of the authority that issued the server's",
+        )),
+        // The word of rustls-webpki, whose errors are not re-exported.
+        rustls::Error::InvalidCertificate(CertificateError::Other(other))
+            if other.to_string() == "CaUsedAsEndEntity" =>
+        {
+            Some((
+                "the server's certificate is a CA's own",
+                "make one with basicConstraints=CA:FALSE",
+            ))
+        }
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Some((
+            "the server answers without TLS",
+            "use http://, which is accepted on the server's own machine; elsewhere give the server a certificate",
+        )),
+        _ => None,
+    }
+}
+
+/// The error of TLS among the causes of an error. Those of input and output are
+/// boxes around others, which they do not name as their cause.
+fn broken_by<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut causes = std::iter::successors(Some(error), |error| {
+        match error.downcast_ref::<std::io::Error>() {
+            Some(boxed) => {
+                let inner: &(dyn std::error::Error + 'static) = boxed.get_ref()?;
+                Some(inner)
+            }
+            None => error.source(),
+        }
+    });
+    causes.find_map(|error| error.downcast_ref())
 }
 
 /// TLS that trusts nobody, for connections that will not use it.

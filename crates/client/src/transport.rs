@@ -116,7 +116,7 @@ impl Transport {
                 let answer = client
                     .request(request)
                     .await
-                    .map_err(|error| self.unreachable(&reason(&error)))?;
+                    .map_err(|error| self.not_connected(&error))?;
                 self.read(answer).await
             }
             Way::Unix(socket) => {
@@ -184,10 +184,22 @@ impl Transport {
         })
     }
 
+    fn not_connected(&self, error: &(dyn std::error::Error + 'static)) -> ClientError {
+        match tls::refused(error) {
+            Some((cause, advice)) => ClientError::Unreachable {
+                address: self.name.clone(),
+                cause: cause.to_owned(),
+                advice: Some(advice),
+            },
+            None => self.unreachable(&reason(error)),
+        }
+    }
+
     pub(crate) fn unreachable(&self, cause: &str) -> ClientError {
         ClientError::Unreachable {
             address: self.name.clone(),
             cause: cause.to_owned(),
+            advice: None,
         }
     }
 

@@ -23,7 +23,7 @@ impl Dek {
     /// [`KeyError::Memory`](crate::KeyError::Memory).
     pub fn generate(entropy: &dyn Entropy) -> Result<Self, crate::KeyError> {
         let mut key = Secret::new([0; 32]);
-        entropy.fill(key.expose_mut())?;
+        entropy.fill_secret(key.expose_mut())?;
         Ok(Self::from_bytes(key)?)
     }
 

@@ -8,12 +8,17 @@ use zeroize::Zeroize as _;
 /// (NIST SP 800-90A CTR_DRBG).
 ///
 /// Each call of the generator costs as much as some hundred bytes of it, so
-/// nonces, salts and ids are taken from a store of bytes that was drawn ahead;
-/// keys, which are longer, never are. What was handed out is wiped there.
+/// nonces, salts and ids are taken from a store of bytes that was drawn ahead.
+/// What was handed out is wiped there. Secret bytes
+/// ([`fill_secret`](Entropy::fill_secret)) are never drawn ahead.
+///
+/// A process that forks and goes on would hand the same bytes out twice. None of
+/// the programs does: a child of theirs executes another program at once.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemEntropy;
 
-/// The longest nonce (XAES-256-GCM); the shortest key has 32 bytes.
+/// The longest nonce (XAES-256-GCM). What is longer gains little from being drawn
+/// ahead.
 const SHORT: usize = 24;
 const AHEAD: usize = 768;
 
@@ -60,6 +65,10 @@ impl Entropy for SystemEntropy {
             })
             .unwrap_or_else(|_| draw(out))
     }
+
+    fn fill_secret(&self, out: &mut [u8]) -> Result<(), EntropyError> {
+        draw(out)
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +92,20 @@ mod tests {
         DRAWN.with_borrow(|ahead| {
             assert!(ahead.bytes[ahead.left..].iter().all(|byte| *byte == 0));
         });
+    }
+
+    #[test]
+    fn secret_bytes_of_any_length_are_not_drawn_ahead() {
+        SystemEntropy.fill(&mut [0; 12]).unwrap();
+        let ahead = || DRAWN.with_borrow(|ahead| (ahead.bytes, ahead.left));
+        let before = ahead();
+        assert!(before.1 > SHORT);
+        for length in [1, 16, SHORT, 32] {
+            let mut out = vec![0; length];
+            SystemEntropy.fill_secret(&mut out).unwrap();
+            assert!(length < 8 || out.iter().any(|byte| *byte != 0));
+        }
+        assert!(ahead() == before);
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl SigningKey {
     /// [`KeyError::Entropy`] or [`KeyError::Memory`].
     pub fn generate_ed25519(entropy: &dyn Entropy) -> Result<Self, KeyError> {
         let mut seed = Secret::new([0; 32]);
-        entropy.fill(seed.expose_mut())?;
+        entropy.fill_secret(seed.expose_mut())?;
         Self::from_private(SignatureAlgorithm::Ed25519, seed)
     }
 
@@ -40,7 +40,7 @@ impl SigningKey {
         // A.2.2). One in 2^32 is not; four in a row mean broken randomness.
         for _ in 0..4 {
             let mut scalar = Secret::new([0; 32]);
-            entropy.fill(scalar.expose_mut())?;
+            entropy.fill_secret(scalar.expose_mut())?;
             match Self::from_private(SignatureAlgorithm::EcdsaP256Sha256, scalar) {
                 Err(KeyError::NotOnCurve) => {}
                 made => return made,

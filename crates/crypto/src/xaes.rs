@@ -35,7 +35,7 @@ impl XaesKey {
     /// [`KeyError::Entropy`] or [`KeyError::Memory`].
     pub fn generate(entropy: &dyn Entropy) -> Result<Self, KeyError> {
         let mut key = Secret::new([0; 32]);
-        entropy.fill(key.expose_mut())?;
+        entropy.fill_secret(key.expose_mut())?;
         Ok(Self::new(key)?)
     }
 

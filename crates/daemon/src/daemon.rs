@@ -17,7 +17,8 @@ pub struct DaemonOptions {
     pub places: Places,
     /// A group whose members may connect (a number, see [`crate::group_id`]).
     pub group: Option<u32>,
-    /// Users who may connect, beside the daemon's own and root.
+    /// Members of the group who may connect, beside the daemon's own user and
+    /// root; all of them when none is named.
     pub users: Vec<u32>,
 }
 
@@ -36,6 +37,11 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<(), DaemonError> {
+    if options.group.is_none() && !options.users.is_empty() {
+        return Err(DaemonError::Usage(
+            "--user lets nobody in by itself: without a group the socket is the daemon's user's alone. Add --group NAME, a group with those users in it; then --user says which of its members may connect".to_owned(),
+        ));
+    }
     // Whatever is made from here on is nobody else's.
     rustix::process::umask(Mode::from_raw_mode(0o077));
     let limits = Limits::fitting(limits::raise_open_files())?;
@@ -74,7 +80,7 @@ pub fn run(
         let stop = |source| DaemonError::io("listen for signals", source);
         let mut terminate = signal(SignalKind::terminate()).map_err(stop)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(stop)?;
-        if options.group.is_none() && options.users.is_empty() {
+        if options.group.is_none() {
             say(
                 err,
                 "warning: danger_same_uid: the daemon runs as the user whose agents it serves, so that they can read its device keys; install it under a user of its own (--group)",

@@ -37,7 +37,29 @@ impl Service {
                 ask.names.len()
             )));
         }
-        let member = self.choose(Users::One(peer.uid()), ask.agent.as_deref())?;
+        let member = self.choose(
+            Users::One(peer.uid()),
+            ask.agent.as_deref(),
+            ask.namespace.as_ref(),
+        )?;
+        let ended = self.deliver_as(&member, peer, ask, connection).await;
+        match &ended {
+            Err(DaemonError::Server(error)) if error.is_refusal("revoked") => {
+                let now = self.clock.now();
+                member.mark_revoked(Some(now), &self.store).await;
+            }
+            _ => {}
+        }
+        ended
+    }
+
+    async fn deliver_as(
+        &self,
+        member: &Arc<Member>,
+        peer: Peer,
+        ask: &ExecAsk,
+        connection: &Connection,
+    ) -> Result<(), DaemonError> {
         let report = caller::report(&peer, ask, self.is_same_uid(&peer)).await;
         let run = RunRequest {
             names: ask.names.clone(),
@@ -46,11 +68,14 @@ impl Service {
         };
         let call = Call {
             service: self,
-            member: &member,
+            member,
             project: &ask.project,
             run: &run,
         };
-        match call.start().await? {
+        let Some(answer) = call.start_when_open(ask.wait, connection).await? else {
+            return Ok(());
+        };
+        match answer {
             RunAnswer::Values(values) => call.hand_over(values, peer, connection).await,
             RunAnswer::Pending(pending) if !ask.wait => {
                 call.say_pending(pending, false, connection).await
@@ -63,7 +88,10 @@ impl Service {
                     // Ctrl-C: nobody is left to receive anything.
                     () = connection.gone() => return Ok(()),
                 }
-                match call.start().await? {
+                let Some(answer) = call.start_when_open(true, connection).await? else {
+                    return Ok(());
+                };
+                match answer {
                     RunAnswer::Values(values) => call.hand_over(values, peer, connection).await,
                     // Approved in part: the whole is asked for anew, and does
                     // not wait again by itself.
@@ -86,6 +114,45 @@ struct Call<'a> {
 impl Call<'_> {
     fn namespace(&self) -> &Namespace {
         &self.member.membership.namespace
+    }
+
+    /// Asks the server; whoever waits is answered when it is unsealed. Nothing
+    /// when the client has gone meanwhile.
+    async fn start_when_open(
+        &self,
+        wait: bool,
+        connection: &Connection,
+    ) -> Result<Option<RunAnswer>, DaemonError> {
+        let mut pause = FIRST_LOOK;
+        let mut told = false;
+        loop {
+            let answer = match self.start().await {
+                Err(DaemonError::Server(error))
+                    if wait && (error.is_refusal("sealed") || (told && is_passing(&error))) =>
+                {
+                    tracing::debug!(%error, "waiting for the vault to be opened");
+                    None
+                }
+                other => Some(other?),
+            };
+            if answer.is_some() {
+                return Ok(answer);
+            }
+            self.member.look_again().await;
+            if !told {
+                connection
+                    .say(&Reply::Sealed {}, None)
+                    .await
+                    .map_err(|source| DaemonError::io("answer the client", source))?;
+                told = true;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                // Ctrl-C: nobody is left to receive anything.
+                () = connection.gone() => return Ok(None),
+            }
+            pause = (pause * 3 / 2).min(RAREST_LOOK);
+        }
     }
 
     /// Asks the server, again while it cannot be reached, within one patience.
@@ -114,7 +181,10 @@ impl Call<'_> {
             .member
             .server
             .start_run(self.namespace(), self.project, self.run)
-            .await?;
+            .await
+            .map_err(|error| self.explained(error))?;
+        // Should it have been called revoked, then not by its server.
+        self.member.mark_revoked(None, &self.service.store).await;
         // The server may have asked for a new session on the way, as one put
         // back from a backup does.
         let checked = self.member.check_record(&self.service.store).await;
@@ -122,6 +192,23 @@ impl Call<'_> {
             self.not_handed_over(values);
         }
         checked.map(|()| answer)
+    }
+
+    /// A project that maps nothing, and nothing was asked for by name: what to
+    /// type stands with the project's own name.
+    fn explained(&self, error: ClientError) -> DaemonError {
+        if !self.run.names.is_empty() || !error.is_refusal("nothing_to_deliver") {
+            return error.into();
+        }
+        let project = self.project;
+        DaemonError::Reported {
+            exit: DaemonError::from(error).exit(),
+            code: "nothing_to_deliver".to_owned(),
+            message: format!(
+                "{project} maps no names; say which with --name STRIPE_KEY or --env-file .env, or map them: procura project set {project} --env NAME=PATH -n {}",
+                self.namespace()
+            ),
+        }
     }
 
     /// Ends well when the request was approved. While the server cannot be
@@ -156,6 +243,12 @@ impl Call<'_> {
                     return Err(DaemonError::refused(
                         "denied",
                         format!("request {request} was denied"),
+                    ));
+                }
+                RequestState::Revoked => {
+                    return Err(DaemonError::refused(
+                        "denied",
+                        format!("request {request} is void: the agent is revoked"),
                     ));
                 }
                 RequestState::Expired => {

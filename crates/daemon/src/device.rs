@@ -79,6 +79,11 @@ pub struct Membership {
     pub ledger_vkey: String,
     /// The highest checkpoint seen.
     pub seen: Option<Seen>,
+    /// When the server was heard to call the device revoked. A preference among
+    /// devices and no verdict: refusals are not signed, so that the server is
+    /// asked again when there is no other device to use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Timestamp>,
 }
 
 /// A head of the ledger that this host has seen signed.
@@ -236,6 +241,15 @@ impl DeviceStore {
         self.sync_dir().map_err(failed)
     }
 
+    /// Removes a device's file. What the disk keeps of its blocks is not
+    /// overwritten: only revoking ends a key.
+    ///
+    /// # Errors
+    /// [`DaemonError::Io`]; the file may then still be there.
+    pub fn remove(&self, thumbprint: &Thumbprint) -> Result<(), DaemonError> {
+        self.remove_file(&self.path(thumbprint))
+    }
+
     fn path(&self, thumbprint: &Thumbprint) -> PathBuf {
         self.dir.join(format!("{thumbprint}.json"))
     }
@@ -365,6 +379,7 @@ mod tests {
                     size: 7,
                     root: Hash::from_bytes([4; 32]),
                 }),
+                revoked: None,
             })),
             ..device.clone()
         }

@@ -42,10 +42,14 @@ pub struct DeviceSummary {
     pub created: Timestamp,
     /// The verification key of the ledger (C2SP vkey).
     pub ledger_vkey: String,
+    /// When the server was heard to call it revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Timestamp>,
 }
 
 impl DeviceSummary {
-    pub(crate) fn of(device: &Device, membership: &Membership) -> Self {
+    pub(crate) fn of(member: &Member) -> Self {
+        let (device, membership) = (&member.device, &member.membership);
         Self {
             device: device.thumbprint(),
             actor: device.actor,
@@ -57,6 +61,7 @@ impl DeviceSummary {
             uid: device.uid,
             created: device.created,
             ledger_vkey: membership.ledger_vkey.clone(),
+            revoked: member.revoked(),
         }
     }
 }
@@ -108,14 +113,14 @@ impl Service {
         };
         let membership = membership(&code, answer)?;
         let joined = Device {
-            state: DeviceState::Joined(Box::new(membership.clone())),
+            state: DeviceState::Joined(Box::new(membership)),
             ..device
         };
         self.store.save(&joined)?;
-        let summary = DeviceSummary::of(&joined, &membership);
-        let member = Member::new(joined, self.connect.as_ref())?;
-        self.admit(Arc::new(member));
-        Ok(summary)
+        let member = Arc::new(Member::new(joined, self.connect.as_ref())?);
+        self.admit(Arc::clone(&member));
+        self.replaced_by(&member).await;
+        Ok(DeviceSummary::of(&member))
     }
 
     /// The key of an unfinished try with this code, or a fresh one.
@@ -196,5 +201,6 @@ fn membership(code: &LinkCodeText, answer: JoinAnswer) -> Result<Membership, Dae
         server_key: answer.server_key,
         ledger_vkey: answer.ledger_vkey,
         seen: None,
+        revoked: None,
     })
 }

@@ -3,8 +3,9 @@
 
 use crate::device::DeviceState;
 use crate::{Connect, DaemonError, Device, DeviceStore, Membership, Seen, Server, rollback};
+use procura_types::{InstallationId, Label, Namespace, Timestamp};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How old a look at the record may be.
@@ -16,7 +17,13 @@ pub(crate) struct Member {
     pub(crate) membership: Membership,
     pub(crate) server: Arc<dyn Server>,
     record: tokio::sync::Mutex<Record>,
+    revoked: Mutex<Option<Timestamp>>,
 }
+
+/// Which agent a device is of, in words that outlive a revocation: a label
+/// names one agent of its namespace at a time, so that whoever joins later
+/// under it has taken the place of those before.
+pub(crate) type Place<'a> = (&'a InstallationId, &'a Namespace, &'a Label);
 
 /// Whose devices are meant.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +57,8 @@ struct Record {
     seen: Option<Seen>,
     /// When it was looked at, and in which session.
     checked: Option<(Instant, u64)>,
+    /// The device's file was removed; nothing writes it again.
+    forgotten: bool,
 }
 
 impl Member {
@@ -62,13 +71,54 @@ impl Member {
         let record = tokio::sync::Mutex::new(Record {
             seen: membership.seen,
             checked: None,
+            forgotten: false,
         });
         Ok(Self {
             device,
+            revoked: Mutex::new(membership.revoked),
             membership: *membership,
             server,
             record,
         })
+    }
+
+    /// When the server was heard to call the device revoked.
+    pub(crate) fn revoked(&self) -> Option<Timestamp> {
+        *self.revoked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps, also on disk, whether the server calls the device revoked. A mark
+    /// that cannot be written is no reason to answer otherwise: the server says
+    /// it again.
+    pub(crate) async fn mark_revoked(&self, when: Option<Timestamp>, store: &DeviceStore) {
+        if self.revoked().is_some() == when.is_some() {
+            return;
+        }
+        let record = self.record.lock().await;
+        *self.revoked.lock().unwrap_or_else(PoisonError::into_inner) = when;
+        if record.forgotten {
+            return;
+        }
+        if let Err(error) = store.save(&self.with_seen(record.seen)) {
+            tracing::warn!(%error, "cannot remember whether a device is revoked");
+        }
+    }
+
+    /// Removes the device's file. Calls that are under way end as they would.
+    pub(crate) async fn forget(&self, store: &DeviceStore) -> Result<(), DaemonError> {
+        let mut record = self.record.lock().await;
+        store.remove(&self.device.thumbprint())?;
+        record.forgotten = true;
+        Ok(())
+    }
+
+    /// Which agent it is of.
+    pub(crate) fn place(&self) -> Place<'_> {
+        (
+            &self.device.installation,
+            &self.membership.namespace,
+            &self.membership.label,
+        )
     }
 
     /// `namespace/label`, for people who have to choose.
@@ -101,7 +151,7 @@ impl Member {
         }
         let vkey = &self.membership.ledger_vkey;
         let seen = rollback::check(self.server.as_ref(), vkey, record.seen).await?;
-        if record.seen != Some(seen) {
+        if record.seen != Some(seen) && !record.forgotten {
             store.save(&self.with_seen(Some(seen)))?;
             record.seen = Some(seen);
         }
@@ -116,18 +166,19 @@ impl Member {
         store: &DeviceStore,
     ) -> Result<(), DaemonError> {
         let mut record = self.record.lock().await;
-        store.save(&self.with_seen(None))?;
+        if !record.forgotten {
+            store.save(&self.with_seen(None))?;
+        }
         tracing::warn!(agent = %self.membership.lineage, "danger_accept_rollback: what was seen of the record is forgotten");
-        *record = Record {
-            seen: None,
-            checked: None,
-        };
+        record.seen = None;
+        record.checked = None;
         Ok(())
     }
 
     fn with_seen(&self, seen: Option<Seen>) -> Device {
         let membership = Membership {
             seen,
+            revoked: self.revoked(),
             ..self.membership.clone()
         };
         Device {

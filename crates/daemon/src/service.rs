@@ -10,7 +10,8 @@ use crate::{
     Connect, DaemonError, Device, DeviceStore, DeviceSummary, Limits, Listener, Peer, Tickets,
 };
 use procura_types::wire::ValueB64;
-use procura_types::{ActorId, Clock, Entropy, encoding};
+use procura_types::{ActorId, Clock, Entropy, Namespace, Thumbprint, encoding};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,9 +25,11 @@ const ASK_TIME: Duration = Duration::from_secs(10);
 pub struct ServiceOptions {
     /// The daemon's own user.
     pub own_uid: u32,
-    /// Users who may connect, beside the daemon's own and root.
+    /// Users who may connect, beside the daemon's own and root. Those named are
+    /// the only ones, also of a group.
     pub users: Vec<u32>,
-    /// Everybody whom the kernel lets connect may: the socket's group decides.
+    /// Everybody whom the kernel lets connect may, when no users are named: the
+    /// socket's group decides.
     pub socket_group: bool,
     /// How much is held at once.
     pub limits: Limits,
@@ -222,14 +225,19 @@ impl Service {
                 self.danger_accept_rollback(&peer, agent.as_deref()).await?;
                 Ok(Some(Reply::Done {}))
             }
+            Op::Forget { device } => {
+                self.forget(&peer, &device).await?;
+                Ok(Some(Reply::Done {}))
+            }
         }
     }
 
     fn may_connect(&self, uid: u32) -> bool {
         uid == self.options.own_uid
             || uid == 0
-            || self.options.socket_group
             || self.options.users.contains(&uid)
+            // Who is in the group, unless users are named: then those of them.
+            || (self.options.socket_group && self.options.users.is_empty())
     }
 
     /// Whether `peer`'s user is the daemon's, and can read its keys.
@@ -244,51 +252,91 @@ impl Service {
             devices: held(&self.members)
                 .iter()
                 .filter(|member| peer.uid() == 0 || member.device.uid == peer.uid())
-                .map(|member| DeviceSummary::of(&member.device, &member.membership))
+                .map(|member| DeviceSummary::of(member))
                 .collect(),
         }
     }
 
-    /// The device that `agent` means among those of `users`. Other devices do
-    /// not exist for whoever asks.
+    /// The device that `agent` and `namespace` mean among those of `users`. Other
+    /// devices do not exist for whoever asks.
     pub(crate) fn choose(
         &self,
         users: Users,
         agent: Option<&str>,
+        namespace: Option<&Namespace>,
     ) -> Result<Arc<Member>, DaemonError> {
         let mut found: Vec<Arc<Member>> = held(&self.members)
             .iter()
             .filter(|member| users.include(member.device.uid))
             .filter(|member| agent.is_none_or(|agent| member.is_called(agent)))
+            .filter(|member| {
+                namespace.is_none_or(|namespace| member.membership.namespace == *namespace)
+            })
             .cloned()
             .collect();
-        // Of an agent that joined more than once, the newest device counts.
-        let actors: std::collections::BTreeSet<ActorId> =
-            found.iter().map(|member| member.device.actor).collect();
-        match (found.pop(), actors.len()) {
-            (Some(newest), 1) => Ok(newest),
-            (None, _) => Err(match agent {
-                Some(agent) => DaemonError::Config(format!(
-                    "no device of agent {agent} has joined here for {users}; run `procura join CODE`"
-                )),
-                None => DaemonError::Config(format!(
-                    "no device has joined here for {users}; ask an admin for a link code and run `procura join CODE`"
-                )),
-            }),
-            (Some(_), _) => {
-                let mut labels: Vec<String> = held(&self.members)
-                    .iter()
-                    .filter(|member| actors.contains(&member.device.actor))
-                    .map(|member| member.long_label())
-                    .collect();
-                labels.sort();
-                labels.dedup();
-                Err(DaemonError::Usage(format!(
-                    "several agents have joined here; choose one with --agent: {}",
-                    labels.join(", ")
-                )))
-            }
+        if found.iter().any(|member| member.revoked().is_none()) {
+            found.retain(|member| member.revoked().is_none());
         }
+        // Of a label that joined more than once, the newest device counts.
+        let several = found
+            .iter()
+            .map(|member| member.place())
+            .collect::<BTreeSet<_>>()
+            .len()
+            > 1;
+        if several {
+            return Err(which(&found));
+        }
+        found
+            .into_iter()
+            .max_by_key(|member| member.device.created)
+            .ok_or_else(|| {
+                let place = namespace.map_or_else(String::new, |name| format!(" in namespace {name}"));
+                DaemonError::Config(match agent {
+                    Some(agent) => format!(
+                        "no device of agent {agent}{place} has joined here for {users}; run `procura join CODE`"
+                    ),
+                    None => format!(
+                        "no device{place} has joined here for {users}; ask an admin for a link code and run `procura join CODE`"
+                    ),
+                })
+            })
+    }
+
+    /// Marks those whose label the new member has: the server, whose answer was
+    /// signed, gives a label anew only when its agent was revoked.
+    pub(crate) async fn replaced_by(&self, new: &Member) {
+        let before: Vec<Arc<Member>> = held(&self.members)
+            .iter()
+            .filter(|member| {
+                member.place() == new.place() && member.device.actor != new.device.actor
+            })
+            .cloned()
+            .collect();
+        for member in before {
+            member
+                .mark_revoked(Some(self.clock.now()), &self.store)
+                .await;
+        }
+    }
+
+    /// Removes a device of the user who asks, or anybody's for root.
+    async fn forget(&self, peer: &Peer, device: &Thumbprint) -> Result<(), DaemonError> {
+        let member = held(&self.members)
+            .iter()
+            .find(|member| {
+                member.device.thumbprint() == *device
+                    && (peer.uid() == 0 || member.device.uid == peer.uid())
+            })
+            .cloned()
+            .ok_or_else(|| {
+                DaemonError::Usage(format!(
+                    "there is no device {device} here; `procura device list --here` shows yours"
+                ))
+            })?;
+        member.forget(&self.store).await?;
+        held(&self.members).retain(|other| !Arc::ptr_eq(other, &member));
+        Ok(())
     }
 
     pub(crate) fn admit(&self, member: Arc<Member>) {
@@ -334,10 +382,40 @@ impl Service {
                 "only root and the daemon's own user may accept an older record",
             ));
         }
-        self.choose(Users::All, agent)?
+        self.choose(Users::All, agent, None)?
             .danger_forget_record(&self.store)
             .await
     }
+}
+
+/// Several are meant: they are named in words that choose just one of them.
+fn which(found: &[Arc<Member>]) -> DaemonError {
+    let places: BTreeSet<_> = found.iter().map(|member| member.place()).collect();
+    let mut names: Vec<String> = places
+        .iter()
+        .filter_map(|place| {
+            let same = |other: &&Arc<Member>| other.place() == *place;
+            let label = found.iter().find(same)?.long_label();
+            let elsewhere = places
+                .iter()
+                .any(|other| other != place && (other.1, other.2) == (place.1, place.2));
+            if elsewhere {
+                // Two installations have an agent of this name.
+                let newest = found
+                    .iter()
+                    .filter(same)
+                    .max_by_key(|member| member.device.created)?;
+                Some(newest.device.thumbprint().to_string())
+            } else {
+                Some(label)
+            }
+        })
+        .collect();
+    names.sort();
+    DaemonError::Usage(format!(
+        "several agents have joined here; choose one with --agent: {}",
+        names.join(", ")
+    ))
 }
 
 fn failure(error: &DaemonError) -> Failure {

@@ -67,7 +67,7 @@ impl Tickets {
             return Err(TicketError::TooMany);
         }
         let mut ticket = SecretBytes::new(vec![0; TICKET_LEN]);
-        entropy.fill(ticket.expose_mut())?;
+        entropy.fill_secret(ticket.expose_mut())?;
         let open = Open {
             holder,
             expires: now + TICKET_LIFE,

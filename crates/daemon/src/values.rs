@@ -4,6 +4,7 @@
 //! The file's content is the field tuple (`protocol.md` §1)
 //! `T("procura.values.v1", name, value, name, value …)`.
 
+pub(crate) use procura_types::is_loader_variable;
 use procura_types::{EnvName, SecretBytes};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, memfd_create};
 use rustix::io::{Errno, pread, write};
@@ -41,26 +42,6 @@ pub enum ValuesError {
     /// The kernel would not make, write or read the file.
     #[error("cannot hand over the values in memory: {0}")]
     Kernel(#[from] Errno),
-}
-
-/// Whether the dynamic loader or the C library takes orders from this variable
-/// (ld.so(8), and those that glibc drops in secure mode).
-#[must_use]
-pub(crate) fn is_loader_variable(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 11] = [
-        b"GLIBC_TUNABLES",
-        b"GCONV_PATH",
-        b"GETCONF_DIR",
-        b"HOSTALIASES",
-        b"LOCALDOMAIN",
-        b"LOCPATH",
-        b"MALLOC_TRACE",
-        b"NIS_PATH",
-        b"NLSPATH",
-        b"RESOLV_HOST_CONF",
-        b"RES_OPTIONS",
-    ];
-    name.starts_with(b"LD_") || NAMES.contains(&name)
 }
 
 fn check(values: &EnvValues) -> Result<(), ValuesError> {

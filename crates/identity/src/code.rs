@@ -94,7 +94,7 @@ pub(crate) fn issue<O: Op>(
 ) -> Result<IssuedCode, IdentityError> {
     sweep(batch, now)?;
     let mut code = Secret::new([0u8; 16]);
-    entropy.fill(code.expose_mut())?;
+    entropy.fill_secret(code.expose_mut())?;
     let key = sha256(code.expose());
     let expires = now.plus(CODE_LIFE);
     let caller = batch.permit().caller();

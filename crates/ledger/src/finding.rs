@@ -11,6 +11,9 @@ pub enum FindingKind {
     FileMissing,
     /// A file is there and could not be read.
     FileUnreadable,
+    /// A file is there that the signed size does not call for: nothing vouches
+    /// for its bytes.
+    FileNotSigned,
     /// The checkpoint is no checkpoint of ours.
     CheckpointMalformed,
     /// The checkpoint is not signed by the key that was given.
@@ -60,6 +63,7 @@ impl FindingKind {
         match self {
             Self::FileMissing => "this file is missing",
             Self::FileUnreadable => "this file could not be read",
+            Self::FileNotSigned => "this file is not part of the checkpoint",
             Self::CheckpointMalformed => "this is not a checkpoint",
             Self::CheckpointNotSigned => "the checkpoint is not signed by the given key",
             Self::WrongLog => "this is the log of another installation than the key's",

@@ -43,6 +43,6 @@ pub use proof::{
     HashTiles, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion,
 };
 pub use receipt::{GrantTerms, grant_bytes, receipt_message};
-pub use tile::{TILE_WIDTH, TileKind, TilePath, layout};
-pub use verify::{ReadError, ReadFile, verify_export};
+pub use tile::{FULL_TILE, TILE_WIDTH, TileKind, TilePath, layout};
+pub use verify::{ReadError, ReadFile, not_signed, verify_export};
 pub use writer::{Flush, TileFile, TileWriter};

@@ -8,8 +8,8 @@ use std::str::FromStr;
 /// Hashes in a full tile, entries in a full bundle.
 pub const TILE_WIDTH: u64 = 256;
 
-/// The width of a full tile in the type of widths.
-pub(crate) const FULL: u16 = 256;
+/// The width of a full tile or bundle, in the type of widths.
+pub const FULL_TILE: u16 = 256;
 
 /// What a file of the tree holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,7 +31,7 @@ pub struct TilePath {
 impl TilePath {
     /// A file of `width` hashes or entries, 1 to 256; levels are 0 to 63.
     pub const fn new(kind: TileKind, index: u64, width: u16) -> Result<Self, LedgerError> {
-        if width == 0 || width > FULL {
+        if width == 0 || width > FULL_TILE {
             return Err(LedgerError::malformed("tile path", "the width is 1 to 256"));
         }
         if let TileKind::Hashes(level) = kind
@@ -63,7 +63,7 @@ impl TilePath {
     /// Whether it is full and therefore never changes.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.width == FULL
+        self.width == FULL_TILE
     }
 
     /// How many hashes tile `index` of `level` has in a tree of `size` entries:
@@ -72,7 +72,7 @@ impl TilePath {
     pub fn width_in(size: u64, level: u8, index: u64) -> u16 {
         let count = size.checked_shr(u32::from(level) * 8).unwrap_or(0);
         let before = index.saturating_mul(TILE_WIDTH);
-        u16::try_from(count.saturating_sub(before).min(TILE_WIDTH)).unwrap_or(FULL)
+        u16::try_from(count.saturating_sub(before).min(TILE_WIDTH)).unwrap_or(FULL_TILE)
     }
 }
 
@@ -118,7 +118,7 @@ impl fmt::Display for TilePath {
             group /= 1000;
         }
         write!(f, "{:03}", self.index % 1000)?;
-        if self.width < FULL {
+        if self.width < FULL_TILE {
             write!(f, ".p/{}", self.width)?;
         }
         Ok(())
@@ -143,10 +143,10 @@ fn parse(text: &str) -> Option<TilePath> {
         TileKind::Hashes(u8::try_from(plain_number(kind, 2)?).ok()?)
     };
     let (index, width) = match rest.split_once(".p/") {
-        None => (rest, FULL),
+        None => (rest, FULL_TILE),
         Some((index, width)) => {
             let width = u16::try_from(plain_number(width, 3)?).ok()?;
-            if width >= FULL {
+            if width >= FULL_TILE {
                 return None;
             }
             (index, width)

@@ -6,6 +6,7 @@ use crate::{
     BundleReader, Checkpoint, Finding, FindingKind, Hash, LedgerError, Report, TILE_WIDTH,
     TileFile, TileKind, TilePath, TileWriter, Vkey,
 };
+use std::collections::HashSet;
 
 const CHECKPOINT: &str = "checkpoint";
 
@@ -57,6 +58,29 @@ pub fn verify_export(
         interrupted: audit.into_interrupted(),
         after: after.map(|after| after.size),
     })
+}
+
+/// The files below `tile/` that a checkpoint over `size` entries does not call
+/// for, of all that are there: [`verify_export`] reads none of them, so whatever
+/// they say is not vouched for. `names` are relative, with `/`, as in [`ReadFile`].
+pub fn not_signed(size: u64, names: impl IntoIterator<Item = String>) -> Result<(), Finding> {
+    let called: HashSet<String> = crate::layout(size).map(|path| path.to_string()).collect();
+    let mut strays: Vec<String> = names
+        .into_iter()
+        .filter(|name| !called.contains(name))
+        .collect();
+    strays.sort();
+    match strays.as_slice() {
+        [] => Ok(()),
+        [one] => Err(finding(FindingKind::FileNotSigned).in_file(one)),
+        [first, ..] => Err(finding(FindingKind::FileNotSigned)
+            .in_file(first)
+            .found(format_args!(
+                "{} such files: {}",
+                strays.len(),
+                strays.join(", ")
+            ))),
+    }
 }
 
 fn read(dir: &dyn ReadFile, name: &str) -> Result<Vec<u8>, Finding> {

@@ -1,4 +1,4 @@
-use crate::tile::{FULL, path};
+use crate::tile::{FULL_TILE, path};
 use crate::{
     BundleReader, Frontier, Hash, HashTiles, LedgerError, TILE_WIDTH, TileKind, TilePath,
     leaf_hash, push_entry,
@@ -119,7 +119,7 @@ impl TileWriter {
         self.size += 1;
         if self.size.is_multiple_of(TILE_WIDTH) {
             self.complete.push(TileFile {
-                path: path(TileKind::Entries, (self.size - 1) / TILE_WIDTH, FULL),
+                path: path(TileKind::Entries, (self.size - 1) / TILE_WIDTH, FULL_TILE),
                 bytes: std::mem::take(&mut self.bundle),
             });
         }
@@ -138,12 +138,12 @@ impl TileWriter {
                 return;
             };
             tile.push(hash);
-            if tile.len() < usize::from(FULL) {
+            if tile.len() < usize::from(FULL_TILE) {
                 return;
             }
             let full = std::mem::take(tile);
             self.complete.push(TileFile {
-                path: path(TileKind::Hashes(level), count / TILE_WIDTH - 1, FULL),
+                path: path(TileKind::Hashes(level), count / TILE_WIDTH - 1, FULL_TILE),
                 bytes: bytes(&full),
             });
             hash = full.into_iter().collect::<Frontier>().root();

@@ -245,12 +245,12 @@ cases! {
     /// No device of this thumbprint.
     DeviceUnknown = "device_unknown", Key, UnknownAgent,
         "No device with this key has joined.";
-    /// The device is revoked.
-    DeviceRevoked = "device_revoked", Key, Revoked,
-        "The device was revoked.";
     /// The actor or one above it is revoked.
     ActorRevoked = "actor_revoked", Key, Revoked,
-        "The actor of the device, or an actor above it, was revoked.";
+        "The agent or operator, or one above it, was revoked, for good; an admin makes another agent: procura agent add LABEL.";
+    /// The device is revoked, its actor is not.
+    DeviceRevoked = "device_revoked", Key, Revoked,
+        "The device was revoked; another key joins with a new link code: procura agent code LABEL, or procura operator code NAME.";
     /// The session id is garbled, of another audience, or of an unknown epoch.
     SessionForeign = "session_foreign", Key, SessionUnknown,
         "The session is not one of this server.";

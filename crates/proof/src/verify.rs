@@ -268,11 +268,12 @@ fn active(directory: &Snapshot, device: &Thumbprint, actor: &ActorId) -> Result<
     if device.actor != *actor {
         return Err(Case::SessionForeign);
     }
-    if device.revoked.is_some() {
-        return Err(Case::DeviceRevoked);
-    }
+    // An actor's end takes its devices along; the caller learns the cause.
     if !directory.is_active(actor) {
         return Err(Case::ActorRevoked);
+    }
+    if device.revoked.is_some() {
+        return Err(Case::DeviceRevoked);
     }
     let actor = directory.actor(actor).ok_or(Case::ActorRevoked)?;
     Ok(actor.owner)

@@ -11,13 +11,16 @@ mod block;
 mod directory;
 mod entry;
 mod indexer;
+mod pending;
 mod publisher;
 mod query;
 mod recorder;
 mod refusal;
+mod resume;
 mod spool;
 pub mod tables;
 mod tiles;
+mod whole;
 
 pub use batch::RecordedBatch;
 pub use directory::Directory;

@@ -5,33 +5,23 @@
 //! no two checkpoints of one size can differ, whatever crashes when.
 
 use crate::directory::Following;
+use crate::pending::{Fresh, Pending};
 use crate::recorder::RecordError;
+use crate::resume::{self, push_log};
 use crate::tables::{
-    ACTORS, DEVICES, DIRECTORY_GUARD, GRANTS, GUARD, LEDGER, NAMESPACES, PUBLISHED, PublishedRow,
-    ROLES,
+    ACTORS, DEVICES, GRANTS, LEDGER, NAMESPACES, PUBLISHED, PUBLISHED_KEY, PublishedRow, ROLES,
 };
 use crate::tiles::{Tiles, TilesError};
 use arc_swap::ArcSwapOption;
 use procura_crypto::sha256;
-use procura_ledger::{
-    Checkpoint, Frontier, Hash, HashTiles, LedgerError, NoteSigner, TILE_WIDTH, TileFile, TileKind,
-    TilePath, TileWriter, Vkey, leaf_hash, push_entry,
-};
-use procura_store::{Batch, CommitObserver, CommitView, Expected, Head, Row, Store, StoreError};
+use procura_ledger::{Checkpoint, Frontier, LedgerError, NoteSigner, TileWriter, Vkey};
+use procura_store::{Batch, CommitError, Expected, Head, Row, Store, StoreError};
 use procura_types::{BatchId, Clock, Duration, Entropy, FieldTuple};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
 /// How long entries wait for their checkpoint.
 const EVERY: Duration = Duration::from_millis(200);
-/// Bytes of entries that wait in memory to be published.
-const FRESH_BYTES: usize = 16 * 1024 * 1024;
-/// Entries read from the log at once.
-const PAGE: usize = 4096;
-const KEY: &str = "published";
-/// The width of a full tile.
-const FULL_TILE: u16 = 256;
 
 /// The record cannot be published, or is not the one that was signed before.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +52,17 @@ pub enum PublisherError {
     Record(#[from] RecordError),
 }
 
+impl PublisherError {
+    /// Whether there is no room, for the row or for a file.
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Tiles(error) => error.is_full(),
+            Self::Record(RecordError::Commit(error)) => *error == CommitError::Full,
+            _ => false,
+        }
+    }
+}
+
 /// A signed checkpoint.
 #[derive(Debug, Clone)]
 pub struct Published {
@@ -85,70 +86,26 @@ pub struct PublisherParts {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// Entries that were committed and are not published.
-struct Pending {
-    /// How long the log is.
-    length: AtomicU64,
-    wake: Notify,
-    fresh: Mutex<Fresh>,
+/// What the worker lets others see.
+#[derive(Clone)]
+struct Shown {
+    latest: Arc<ArcSwapOption<Published>>,
+    problem: Arc<Mutex<Option<String>>>,
 }
 
-/// The newest entries as they were committed, so that they need not be read back
-/// and opened. Beyond [`FRESH_BYTES`] they are dropped, and read back after all.
-#[derive(Default)]
-struct Fresh {
-    from: u64,
-    bytes: usize,
-    entries: Vec<Vec<u8>>,
-}
-
-impl Fresh {
-    fn push(&mut self, index: u64, entry: &[u8]) {
-        let next = self
-            .from
-            .saturating_add(u64::try_from(self.entries.len()).unwrap_or(u64::MAX));
-        if index != next || self.bytes > FRESH_BYTES {
-            *self = Self {
-                from: index,
-                ..Self::default()
-            };
-        }
-        self.bytes += entry.len();
-        self.entries.push(entry.to_vec());
+impl Shown {
+    fn say(&self, problem: Option<String>) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 }
 
-impl Pending {
-    fn take(&self) -> Fresh {
-        std::mem::take(&mut *self.fresh.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl CommitObserver for Pending {
-    fn committed(&self, commits: &[CommitView<'_>]) {
-        let mut length = None;
-        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        for appended in commits.iter().flat_map(CommitView::appended) {
-            if appended.log == LEDGER {
-                fresh.push(appended.index, appended.bytes);
-                length = Some(appended.index + 1);
-            }
-        }
-        drop(fresh);
-        if let Some(length) = length {
-            self.length.store(length, Ordering::Release);
-            self.wake.notify_one();
-        }
-    }
-}
-
-/// Publishes for as long as it lives.
+/// Publishes for as long as it lives: once dropped it ends, with or without
+/// [`Self::stop`], and with it its hold on the signing key.
 pub struct Publisher {
     tiles: Tiles,
     vkey: Vkey,
-    latest: Arc<ArcSwapOption<Published>>,
+    shown: Shown,
     changed: watch::Receiver<u64>,
-    problem: Arc<Mutex<Option<String>>>,
     task: Mutex<Option<tokio::task::JoinHandle<()>>>,
     stop: Arc<Notify>,
 }
@@ -156,46 +113,42 @@ pub struct Publisher {
 impl Publisher {
     /// Checks what was published before against the store, brings the files up to
     /// date, and goes on from there. Fails when the store is older than a
-    /// checkpoint that this home signed.
+    /// checkpoint that this home signed. Where there is no room for a checkpoint it
+    /// starts without one and tries again: what makes room must be able to run.
     pub async fn start(parts: PublisherParts) -> Result<Self, PublisherError> {
         let vkey = parts.signer.vkey().clone();
-        let pending = Arc::new(Pending {
-            length: AtomicU64::new(0),
-            wake: Notify::new(),
-            fresh: Mutex::default(),
-        });
+        let tiles = parts.tiles.clone();
+        let pending = Arc::new(Pending::default());
         parts
             .store
             .observe(Arc::new(Following(Arc::downgrade(&pending))));
         let mut worker = tokio::task::spawn_blocking(move || Worker::resume(parts))
             .await
             .map_err(|_| PublisherError::Broken)??;
-        pending
-            .length
-            .fetch_max(worker.parts.store.log_len(LEDGER)?, Ordering::AcqRel);
-        let latest = Arc::new(ArcSwapOption::empty());
+        pending.reach(worker.parts.store.log_len(LEDGER)?);
+        let shown = Shown {
+            latest: Arc::new(ArcSwapOption::empty()),
+            problem: Arc::default(),
+        };
         let (changes, changed) = watch::channel(0);
-        let first = worker
-            .publish(pending.length.load(Ordering::Acquire), Fresh::default())
-            .await?;
-        changes.send_replace(first.size);
-        latest.store(Some(Arc::new(first)));
-        let problem = Arc::new(Mutex::new(None));
+        match worker.publish(pending.length(), Fresh::default()).await {
+            Ok(first) => {
+                changes.send_replace(first.size);
+                shown.latest.store(Some(Arc::new(first)));
+            }
+            Err(error) if error.is_full() => {
+                tracing::error!(%error, "there is no room for a checkpoint");
+                shown.say(Some(error.to_string()));
+            }
+            Err(error) => return Err(error),
+        }
         let stop = Arc::new(Notify::new());
-        let tiles = worker.parts.tiles.clone();
-        let task = tokio::spawn(worker.run(
-            pending,
-            Arc::clone(&latest),
-            changes,
-            Arc::clone(&problem),
-            Arc::clone(&stop),
-        ));
+        let task = tokio::spawn(worker.run(pending, shown.clone(), changes, Arc::clone(&stop)));
         Ok(Self {
             tiles,
             vkey,
-            latest,
+            shown,
             changed,
-            problem,
             task: Mutex::new(Some(task)),
             stop,
         })
@@ -204,7 +157,7 @@ impl Publisher {
     /// The newest signed checkpoint.
     #[must_use]
     pub fn latest(&self) -> Option<Arc<Published>> {
-        self.latest.load_full()
+        self.shown.latest.load_full()
     }
 
     /// Waits until a checkpoint covers `size` entries; `None` when publishing
@@ -233,7 +186,8 @@ impl Publisher {
     /// Why nothing is being published, if so.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
-        self.problem
+        self.shown
+            .problem
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -254,127 +208,42 @@ impl Publisher {
     }
 }
 
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.stop.notify_one();
+    }
+}
+
 struct Worker {
     parts: PublisherParts,
-    writer: TileWriter,
+    /// None after a failure, until another is made.
+    writer: Option<TileWriter>,
     row: Option<Row<PublishedRow>>,
     /// Entries of the newest signed checkpoint.
     signed: u64,
 }
 
 impl Worker {
-    /// Where the store and the files stand, and whether they may.
     fn resume(parts: PublisherParts) -> Result<Self, PublisherError> {
-        let row = PUBLISHED.get(&parts.store, &KEY.to_owned())?;
-        let length = parts.store.log_len(LEDGER)?;
-        let (size, frontier) = match &row {
-            None => (0, Frontier::new()),
-            Some(row) => (row.value.size, Frontier::from_bytes(&row.value.frontier)?),
-        };
-        let rolled_back = |size, what| PublisherError::RolledBack { size, what };
-        if size > length {
-            return Err(rolled_back(size, "entries are missing at the end"));
-        }
-        if let Some(note) = parts.tiles.checkpoint()? {
-            // A checkpoint beside the store that is ahead of it, or another at the
-            // same size: an older or another store was put in its place.
-            let signed = Checkpoint::open(&note, parts.signer.vkey())?;
-            if signed.size > size {
-                return Err(rolled_back(
-                    signed.size,
-                    "the store knows only older checkpoints",
-                ));
-            }
-            if signed.size == size && signed.root != frontier.root() {
-                return Err(rolled_back(
-                    signed.size,
-                    "another tree of the same size is stored",
-                ));
-            }
-        }
-        if let Some(row) = &row {
-            let head = parts.store.head()?;
-            if head.seq.get() < row.value.seq {
-                return Err(rolled_back(size, "the store's sequence is older"));
-            }
-            // A directory that did not change since must be the one that was signed.
-            let changed = DIRECTORY_GUARD.get(&parts.store, &GUARD.to_owned())?;
-            let since = changed.is_some_and(|guard| guard.version.get() > row.value.seq);
-            if !since && directory_digest(&head) != row.value.set_digest {
-                return Err(rolled_back(
-                    size,
-                    "the directory is not the one that was signed",
-                ));
-            }
-        }
-        let writer = match Self::files(&parts, size, &frontier) {
-            Ok(writer) => writer,
-            Err(error) => {
-                tracing::warn!(%error, size, "the ledger's files are not whole and are written anew");
-                let writer = Self::rebuild(&parts, size)?;
-                if writer.frontier() != frontier {
-                    return Err(rolled_back(
-                        size,
-                        "the entries do not hash to the stored root",
-                    ));
-                }
-                writer
-            }
-        };
-        // What a killed process left of them may be of another size.
-        for file in writer.partial() {
-            parts.tiles.write(&file)?;
-        }
-        parts.tiles.publish(size, writer.partial());
+        let (writer, row) = resume::resume(&parts)?;
         Ok(Self {
             parts,
-            writer,
+            writer: Some(writer),
             row,
             signed: 0,
         })
     }
 
-    /// The writer at `size`, from the files when they are whole: all that lies to
-    /// the left of the right edge is in the hashes of the edge.
-    fn files(
-        parts: &PublisherParts,
-        size: u64,
-        frontier: &Frontier,
-    ) -> Result<TileWriter, PublisherError> {
-        let mut bundle = Vec::new();
-        let tail = size % TILE_WIDTH;
-        let count = usize::try_from(tail).unwrap_or_default();
-        for entry in parts.store.log_read(LEDGER, size - tail, count)? {
-            push_entry(&mut bundle, entry.bytes.expose())?;
-        }
-        let writer = TileWriter::resume(size, &RightEdge(parts), &bundle)?;
-        if writer.frontier() == *frontier {
-            Ok(writer)
-        } else {
-            Err(LedgerError::ResumeMismatch { index: size }.into())
-        }
-    }
-
-    /// Writes all files anew from the store's log.
-    fn rebuild(parts: &PublisherParts, size: u64) -> Result<TileWriter, PublisherError> {
-        let mut writer = TileWriter::new();
-        push_log(&parts.store, &mut writer, size, &mut |file| {
-            Ok(parts.tiles.write(&file)?)
-        })?;
-        Ok(writer)
-    }
-
     async fn run(
         mut self,
         pending: Arc<Pending>,
-        latest: Arc<ArcSwapOption<Published>>,
+        shown: Shown,
         changes: watch::Sender<u64>,
-        problem: Arc<Mutex<Option<String>>>,
         stop: Arc<Notify>,
     ) {
         let mut stopping = false;
         loop {
-            let length = pending.length.load(Ordering::Acquire);
+            let length = pending.length();
             let outcome = if length > self.signed {
                 self.publish(length, pending.take()).await.map(Some)
             } else {
@@ -382,14 +251,13 @@ impl Worker {
                 self.write_partial().await.map(|()| None)
             };
             let failed = outcome.is_err();
-            let said = outcome.as_ref().err().map(ToString::to_string);
-            *problem.lock().unwrap_or_else(PoisonError::into_inner) = said;
+            shown.say(outcome.as_ref().err().map(ToString::to_string));
             match outcome {
                 Ok(None) if stopping => return,
                 Ok(None) => {}
                 Ok(Some(published)) => {
                     let size = published.size;
-                    latest.store(Some(Arc::new(published)));
+                    shown.latest.store(Some(Arc::new(published)));
                     changes.send_replace(size);
                     if stopping {
                         continue;
@@ -400,15 +268,15 @@ impl Worker {
                     if stopping {
                         return;
                     }
-                    self.go_back();
+                    self.writer = None;
                 }
             }
-            let idle = !failed && self.writer.is_flushed();
+            let idle = !failed && self.is_flushed();
             let more = async {
                 tokio::time::sleep(EVERY).await;
                 // What could not be published is tried again without a new entry.
                 if idle {
-                    pending.wake.notified().await;
+                    pending.more().await;
                 }
             };
             tokio::select! {
@@ -418,44 +286,37 @@ impl Worker {
         }
     }
 
-    /// Forgets what was taken in since the last stored size: files that could not
-    /// be written are made again.
-    fn go_back(&mut self) {
-        let (size, frontier) = self.row.as_ref().map_or_else(
-            || (0, Frontier::new()),
-            |row| {
-                let frontier = Frontier::from_bytes(&row.value.frontier).unwrap_or_default();
-                (row.value.size, frontier)
-            },
-        );
-        let writer =
-            Self::files(&self.parts, size, &frontier).or_else(|_| Self::rebuild(&self.parts, size));
-        if let Ok(writer) = writer {
-            self.writer = writer;
-        }
-    }
-
-    /// Works with files, on a thread that may wait for them. Should that thread die,
-    /// the writer is gone with it, and [`Self::go_back`] makes another.
+    /// Works with files, on a thread that may wait for them. After a failure the
+    /// writer is gone, and the next work begins with another, at the last stored
+    /// size: files that could not be written are made again.
     async fn with_files<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut TileWriter, &Store, &Tiles) -> Result<T, PublisherError> + Send + 'static,
     ) -> Result<T, PublisherError> {
         let (store, tiles) = (self.parts.store.clone(), self.parts.tiles.clone());
-        let mut writer = std::mem::take(&mut self.writer);
+        let row = self.row.as_ref().map(|row| row.value.clone());
+        let known = self.writer.take();
         let (writer, outcome) = tokio::task::spawn_blocking(move || {
-            let outcome = work(&mut writer, &store, &tiles);
-            (writer, outcome)
+            let mut writer = match known {
+                Some(writer) => writer,
+                None => resume::writer(&store, &tiles, row.as_ref())?,
+            };
+            let outcome = work(&mut writer, &store, &tiles)?;
+            Ok::<_, PublisherError>((writer, outcome))
         })
         .await
-        .map_err(|_| PublisherError::Broken)?;
-        self.writer = writer;
-        outcome
+        .map_err(|_| PublisherError::Broken)??;
+        self.writer = Some(writer);
+        Ok(outcome)
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.writer.as_ref().is_some_and(TileWriter::is_flushed)
     }
 
     /// Writes the partial files and removes those before them.
     async fn write_partial(&mut self) -> Result<(), PublisherError> {
-        if self.writer.is_flushed() {
+        if self.is_flushed() {
             return Ok(());
         }
         self.with_files(|writer, _, tiles| {
@@ -473,7 +334,7 @@ impl Worker {
 
     /// Takes the entries up to `length` in, stores (size, root), then signs.
     async fn publish(&mut self, length: u64, fresh: Fresh) -> Result<Published, PublisherError> {
-        let partial = self
+        let (frontier, partial) = self
             .with_files(move |writer, store, tiles| {
                 let mut write = |file| Ok(tiles.write(&file)?);
                 push_log(store, writer, fresh.from.min(length), &mut write)?;
@@ -483,10 +344,9 @@ impl Worker {
                     }
                 }
                 push_log(store, writer, length, &mut write)?;
-                Ok(writer.partial())
+                Ok((writer.frontier(), writer.partial()))
             })
             .await?;
-        let frontier = self.writer.frontier();
         if self
             .row
             .as_ref()
@@ -500,6 +360,12 @@ impl Worker {
                 what: "nothing was stored",
             });
         };
+        if row.frontier != frontier.to_bytes() {
+            return Err(PublisherError::RolledBack {
+                size: row.size,
+                what: "the entries do not hash to the stored root",
+            });
+        }
         let checkpoint = Checkpoint {
             origin: self.parts.signer.vkey().name().to_owned(),
             size: row.size,
@@ -533,8 +399,8 @@ impl Worker {
             .row
             .as_ref()
             .map_or(Expected::Absent, |stored| Expected::At(stored.version));
-        PUBLISHED.expect(&mut batch, &KEY.to_owned(), expected);
-        PUBLISHED.put(&mut batch, &KEY.to_owned(), &row);
+        PUBLISHED.expect(&mut batch, &PUBLISHED_KEY.to_owned(), expected);
+        PUBLISHED.put(&mut batch, &PUBLISHED_KEY.to_owned(), &row);
         let committed = self
             .parts
             .store
@@ -550,7 +416,7 @@ impl Worker {
 }
 
 /// The set digests of the directory's tables as one value.
-fn directory_digest(head: &Head) -> [u8; 32] {
+pub(crate) fn directory_digest(head: &Head) -> [u8; 32] {
     let tables = [
         ACTORS.name(),
         DEVICES.name(),
@@ -563,69 +429,4 @@ fn directory_digest(head: &Head) -> [u8; 32] {
         |tuple, table| tuple.text(table).bytes(&head.table(table).to_bytes()),
     );
     sha256(tuple.as_bytes())
-}
-
-/// The partial hash tiles at the right edge, made from what they stand for: after a
-/// kill their own files are not there or older.
-struct RightEdge<'a>(&'a PublisherParts);
-
-impl HashTiles for RightEdge<'_> {
-    type Error = PublisherError;
-
-    fn hash_tile(&self, level: u8, index: u64, width: u16) -> Result<Vec<Hash>, PublisherError> {
-        if width == FULL_TILE {
-            let path = TilePath::new(TileKind::Hashes(level), index, width)?;
-            let bytes = self.0.tiles.read(&path)?;
-            let bytes = bytes.ok_or_else(|| LedgerError::TileTooShort {
-                path: path.to_string(),
-            })?;
-            return Ok(Hash::from_tile(&bytes)?);
-        }
-        let first = index * TILE_WIDTH;
-        match level.checked_sub(1) {
-            None => {
-                let entries = self.0.store.log_read(LEDGER, first, usize::from(width))?;
-                Ok(entries
-                    .iter()
-                    .map(|entry| leaf_hash(entry.bytes.expose()))
-                    .collect())
-            }
-            Some(below) => (first..first + u64::from(width))
-                .map(|child| {
-                    let hashes = self.hash_tile(below, child, FULL_TILE)?;
-                    Ok(hashes.into_iter().collect::<Frontier>().root())
-                })
-                .collect(),
-        }
-    }
-}
-
-/// Feeds the log from where the writer stands up to `length`, and writes the full
-/// files that come up.
-fn push_log(
-    store: &Store,
-    writer: &mut TileWriter,
-    length: u64,
-    write: &mut impl FnMut(TileFile) -> Result<(), PublisherError>,
-) -> Result<(), PublisherError> {
-    while writer.size() < length {
-        let left = usize::try_from(length - writer.size())
-            .unwrap_or(PAGE)
-            .min(PAGE);
-        let entries = store.log_read(LEDGER, writer.size(), left)?;
-        if entries.is_empty() {
-            return Err(PublisherError::RolledBack {
-                size: length,
-                what: "entries are missing",
-            });
-        }
-        for entry in entries {
-            writer.push(entry.bytes.expose())?;
-        }
-        writer
-            .take_complete()
-            .into_iter()
-            .try_for_each(&mut *write)?;
-    }
-    writer.take_complete().into_iter().try_for_each(write)
 }

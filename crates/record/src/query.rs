@@ -4,6 +4,7 @@
 use crate::block::{BLOCK, BlockRow, Blocks};
 use crate::publisher::PublisherError;
 use crate::tiles::{Tiles, TilesError};
+use crate::whole::WholeTiles;
 use procura_ledger::{Entry, LedgerError, TilePath, consistency_proof, inclusion_proof};
 use procura_store::{LogEntry, Store, StoreError};
 use procura_types::EntryId;
@@ -39,7 +40,7 @@ pub enum QueryError {
     Store(#[from] StoreError),
     /// The files.
     #[error(transparent)]
-    Tiles(#[from] TilesError),
+    Tiles(TilesError),
     /// Formats.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -48,10 +49,19 @@ pub enum QueryError {
     Publisher(#[from] PublisherError),
 }
 
+impl From<TilesError> for QueryError {
+    fn from(error: TilesError) -> Self {
+        match error {
+            TilesError::Store(error) => Self::Store(error),
+            other => Self::Tiles(other),
+        }
+    }
+}
+
 /// Reads the record.
 pub struct RecordReader {
     store: Store,
-    tiles: Tiles,
+    tiles: Arc<WholeTiles>,
     turns: Arc<Semaphore>,
 }
 
@@ -60,8 +70,11 @@ impl RecordReader {
     #[must_use]
     pub fn new(store: Store, tiles: Tiles) -> Self {
         Self {
+            tiles: Arc::new(WholeTiles {
+                store: store.clone(),
+                tiles,
+            }),
             store,
-            tiles,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
@@ -88,18 +101,18 @@ impl RecordReader {
     /// A tile or an entry bundle, plain; nothing when the published log has none
     /// of this name.
     pub async fn tile(&self, path: TilePath) -> Result<Option<Vec<u8>>, QueryError> {
-        let tiles = self.tiles.clone();
+        let tiles = Arc::clone(&self.tiles);
         self.ask(move |_| Ok(tiles.serve(&path)?)).await
     }
 
     /// The inclusion path of an entry in the published tree of `size`.
     pub async fn inclusion(&self, index: u64, size: u64) -> Result<Vec<String>, QueryError> {
-        let tiles = self.tiles.clone();
+        let tiles = Arc::clone(&self.tiles);
         self.ask(move |_| {
-            if index >= size || size > tiles.size() {
+            if index >= size || size > tiles.tiles.size() {
                 return Err(QueryError::OutOfRange);
             }
-            let path = inclusion_proof(&tiles, index, size)?;
+            let path = inclusion_proof(tiles.as_ref(), index, size)?;
             Ok(path.iter().map(ToString::to_string).collect())
         })
         .await
@@ -107,12 +120,12 @@ impl RecordReader {
 
     /// That the published tree of `to` entries goes on from that of `from`.
     pub async fn consistency(&self, from: u64, to: u64) -> Result<ConsistencyAnswer, QueryError> {
-        let tiles = self.tiles.clone();
+        let tiles = Arc::clone(&self.tiles);
         self.ask(move |_| {
-            if from > to || to > tiles.size() {
+            if from > to || to > tiles.tiles.size() {
                 return Err(QueryError::OutOfRange);
             }
-            let path = consistency_proof(&tiles, from, to)?;
+            let path = consistency_proof(tiles.as_ref(), from, to)?;
             Ok(ConsistencyAnswer {
                 from,
                 to,

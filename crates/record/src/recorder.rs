@@ -255,13 +255,19 @@ impl Recorder {
         )?;
         entry.phase = Phase::Outcome;
         entry.decision = Decision::Failed;
-        self.append(&entry).await
+        let id = BatchId::generate(self.clock.now(), self.entropy.as_ref())?;
+        self.append(Batch::new(id), &entry).await
     }
 
-    /// Appends an entry that stands for no permit: what the server itself does.
-    pub async fn append(&self, entry: &Entry) -> Result<(), RecordError> {
+    /// Appends the entry that says that the vault was opened; it stands for no
+    /// permit. It may use the space held back: on a full disk the vault has to be
+    /// opened before anything can be revoked or deleted.
+    pub async fn opened(&self, entry: &Entry) -> Result<(), RecordError> {
         let id = BatchId::generate(self.clock.now(), self.entropy.as_ref())?;
-        let mut batch = Batch::new(id);
+        self.append(Batch::new(id).reserved(), entry).await
+    }
+
+    async fn append(&self, mut batch: Batch, entry: &Entry) -> Result<(), RecordError> {
         batch.append(LEDGER, entry.to_bytes()?);
         self.store.commit(batch).await?;
         Ok(())

@@ -114,7 +114,8 @@ impl Spool {
             .map_or(0, |position| position + 1);
         let fresh = lines.get(taken..).unwrap_or_default();
         if let Some(last) = fresh.last() {
-            let mut batch = Batch::new(BatchId::generate(clock.now(), entropy)?);
+            // It is a part of opening the vault, which a full disk must not prevent.
+            let mut batch = Batch::new(BatchId::generate(clock.now(), entropy)?).reserved();
             let mut foreign = 0_usize;
             for line in fresh {
                 if is_believable(line) {

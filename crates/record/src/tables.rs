@@ -40,6 +40,8 @@ pub struct PublishedRow {
 
 /// The publisher's one row.
 pub const PUBLISHED: Table<String, PublishedRow> = Table::new("published", Kind::Ordinary);
+/// The key of that one row.
+pub const PUBLISHED_KEY: &str = "published";
 /// Which spool is in the ledger already.
 pub const SPOOLED: Table<String, String> = Table::new("ledger-spool", Kind::Ordinary);
 /// What each whole block of the ledger holds, by the block's number. Derived: it may

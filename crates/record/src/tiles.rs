@@ -4,14 +4,15 @@
 
 use arc_swap::ArcSwap;
 use procura_crypto::{Binding, Holder, Purpose, XaesKey, open, seal};
-use procura_ledger::{BundleReader, Hash, HashTiles, LedgerError, TileFile, TileKind, TilePath};
+use procura_ledger::{LedgerError, TileFile, TileKind, TilePath};
+use procura_store::StoreError;
 use procura_types::{Entropy, InstallationId};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A file of the ledger cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,17 @@ pub enum TilesError {
     /// A bundle that could not be sealed.
     #[error(transparent)]
     Seal(#[from] procura_crypto::SealError),
+    /// The store, which a file is made again from.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl TilesError {
+    /// Whether there is no room on the disk, or no more for this user.
+    pub(crate) fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { cause, .. } if matches!(cause.kind(), StorageFull | QuotaExceeded))
+    }
 }
 
 /// The keys of entry bundles by epoch: the newest seals, all open. They turn with
@@ -63,15 +75,17 @@ pub struct Tiles {
     keys: Arc<BundleKeys>,
     entropy: Arc<dyn Entropy>,
     edge: Arc<ArcSwap<Edge>>,
+    /// Two writers of one file would meet in its temporary one.
+    writing: Arc<Mutex<()>>,
 }
 
 /// Where the published tree ends. Under load its partial files would be made and
 /// removed five times a second, so they are kept here, and are written when nothing
 /// has come for a moment.
 #[derive(Default)]
-struct Edge {
-    size: u64,
-    partial: Vec<TileFile>,
+pub(crate) struct Edge {
+    pub(crate) size: u64,
+    pub(crate) partial: Vec<TileFile>,
 }
 
 impl Tiles {
@@ -89,6 +103,7 @@ impl Tiles {
             keys,
             entropy,
             edge: Arc::default(),
+            writing: Arc::default(),
         }
     }
 
@@ -102,6 +117,11 @@ impl Tiles {
     /// partial ones.
     pub fn publish(&self, size: u64, partial: Vec<TileFile>) {
         self.edge.store(Arc::new(Edge { size, partial }));
+    }
+
+    /// Where the published tree ends now.
+    pub(crate) fn edge(&self) -> Arc<Edge> {
+        self.edge.load_full()
     }
 
     fn binding<'a>(&'a self, path: &'a str) -> Binding<'a> {
@@ -122,23 +142,25 @@ impl Tiles {
         }
     }
 
-    /// The newest signed checkpoint, if one was ever published.
+    /// The newest signed checkpoint, if one was ever published. After a power cut
+    /// it may be cut short; what is no text in it does not read as a note either.
     pub fn checkpoint(&self) -> Result<Option<String>, TilesError> {
         let path = self.directory.join("checkpoint");
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text)),
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Self::error(&path)(error)),
         }
     }
 
-    /// Puts a signed checkpoint in place, whole or not at all.
+    /// Puts a signed checkpoint in place. Not synced, as tiles are not: a killed
+    /// process leaves it whole or not at all, a power cut may leave it empty.
     pub fn put_checkpoint(&self, note: &str) -> Result<(), TilesError> {
         self.put(Path::new("checkpoint"), note.as_bytes())
     }
 
-    /// Writes a tile or bundle. Not synced: what a crash tears is rebuilt from
-    /// the store at the next start.
+    /// Writes a tile or bundle. Not synced: what a power cut tears is made again
+    /// from the store, at the next start or when it is asked for.
     pub fn write(&self, file: &TileFile) -> Result<(), TilesError> {
         let name = file.path.to_string();
         if file.path.kind() == TileKind::Entries {
@@ -164,6 +186,7 @@ impl Tiles {
     }
 
     fn put(&self, name: &Path, bytes: &[u8]) -> Result<(), TilesError> {
+        let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.directory.join(name);
         let temporary = path.with_extension("new");
         let open = || {
@@ -206,60 +229,5 @@ impl Tiles {
         open(|epoch| keys.get(&epoch), &self.binding(&name), &bytes)
             .map(|plain| Some(plain.expose().clone()))
             .map_err(|_| TilesError::Refused(file))
-    }
-
-    /// The bytes that a client asks for: of exactly `path`'s width, cut from what
-    /// is there by now.
-    pub fn serve(&self, path: &TilePath) -> Result<Option<Vec<u8>>, TilesError> {
-        let level = match path.kind() {
-            TileKind::Hashes(level) => level,
-            TileKind::Entries => 0,
-        };
-        let edge = self.edge.load();
-        let width = TilePath::width_in(edge.size, level, path.index());
-        if width < path.width() {
-            return Ok(None);
-        }
-        let current = TilePath::new(path.kind(), path.index(), width)?;
-        let partial = edge.partial.iter().find(|file| file.path == current);
-        let bytes = match partial {
-            Some(file) => Some(file.bytes.clone()),
-            None => self.read(&current)?,
-        };
-        bytes.map(|bytes| cut(path, bytes)).transpose()
-    }
-}
-
-/// The first entries or hashes of a file, as many as `path` is wide.
-fn cut(path: &TilePath, mut bytes: Vec<u8>) -> Result<Vec<u8>, TilesError> {
-    let width = usize::from(path.width());
-    let end = match path.kind() {
-        TileKind::Hashes(_) => width * 32,
-        TileKind::Entries => {
-            let mut reader = BundleReader::new(&bytes);
-            for _ in 0..width {
-                if let Some(Err(error)) = reader.next() {
-                    return Err(error.into());
-                }
-            }
-            usize::try_from(reader.offset()).unwrap_or(usize::MAX)
-        }
-    };
-    bytes.truncate(end);
-    Ok(bytes)
-}
-
-impl HashTiles for Tiles {
-    type Error = TilesError;
-
-    fn hash_tile(&self, level: u8, index: u64, width: u16) -> Result<Vec<Hash>, TilesError> {
-        let path = TilePath::new(TileKind::Hashes(level), index, width)?;
-        match self.serve(&path)? {
-            Some(bytes) => Ok(Hash::from_tile(&bytes)?),
-            None => Err(LedgerError::TileTooShort {
-                path: path.to_string(),
-            }
-            .into()),
-        }
     }
 }

@@ -320,8 +320,7 @@ fn wrong_passphrase(app: &App) -> Failure {
     failure
 }
 
-/// Seals a store when it goes: also when whoever asked for it hangs up midway, or
-/// its time is over.
+/// Seals a store when it goes: also when something on the way there panics.
 struct Sealing(Store);
 
 impl Drop for Sealing {
@@ -330,26 +329,33 @@ impl Drop for Sealing {
     }
 }
 
-/// Closes the vault: keys are wiped, running requests fail closed.
+/// Closes the vault: keys are wiped, running requests fail closed. Once begun it
+/// comes to its end, also when whoever asked for it hangs up or its time is over:
+/// the next ceremony finds nothing of this vault running.
 pub async fn seal(app: &App) -> Result<(), Failure> {
-    let _one = app.ceremony.lock().await;
+    let one = Arc::clone(&app.ceremony).lock_owned().await;
     let stage = app.stage();
     let Stage::Open(open) = stage.as_ref() else {
         return Ok(());
     };
+    let open = Arc::clone(open);
     let installation = open.vault.installation();
     let store = open.vault.store().clone();
     // From here on no request begins.
     app.set_stage(Stage::Sealed(store.clone(), Box::new(installation)));
-    let sealing = Sealing(store);
-    open.recorder.drain_refusals().await;
-    open.upkeep.stop().await;
-    open.indexer.stop().await;
-    open.publisher.stop().await;
-    open.verifier.forget_sessions();
-    drop(sealing);
-    tracing::info!("the vault is sealed");
-    Ok(())
+    to_the_end(async move {
+        let _one = one;
+        let sealing = Sealing(store);
+        open.recorder.drain_refusals().await;
+        open.upkeep.stop().await;
+        open.indexer.stop().await;
+        open.publisher.stop().await;
+        open.verifier.forget_sessions();
+        drop(sealing);
+        tracing::info!("the vault is sealed");
+        Ok(())
+    })
+    .await
 }
 
 async fn change_passphrase(
@@ -398,11 +404,11 @@ async fn change_passphrase(
     turned.map_err(|error| match settled {
         Ok(()) => Failure::new(
             Code::Internal,
-            "The passphrase was not changed: installation.json could not be replaced. The old one opens the vault.",
+            "The passphrase was not changed: installation.json could not be replaced, or the new keys not be used. The old one opens the vault.",
         ),
         Err(_) => Failure::new(
             Code::Unknown,
-            "installation.json could not be replaced, nor made sure of. The old passphrase stays unless the server stops before that succeeds; then it may be the new one.",
+            "The new keys could not be used, nor installation.json made sure of. The old passphrase stays unless the server stops before that succeeds; then it may be the new one.",
         ),
     }
     .because(error))

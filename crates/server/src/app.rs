@@ -134,7 +134,7 @@ impl App {
             Stage::Open(open) => Ok(Arc::clone(open)),
             Stage::Sealed(..) => Err(Failure::new(
                 Code::Sealed,
-                "The vault is sealed: an operator of this host types `procura unseal`.",
+                "The vault is sealed: an operator types `procura unseal` on the server's machine.",
             )),
             Stage::Uninitialised => Err(Failure::new(
                 Code::NotInitialised,

@@ -76,6 +76,14 @@ impl Input {
 
     /// The body, read as its type.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        if !self.body.is_empty() && !is_json(&self.parts.headers) {
+            let mut failure = Failure::new(
+                Code::Malformed,
+                "There must be exactly one Content-Type field, which says application/json.",
+            );
+            failure.field = Some("content-type");
+            return Err(failure);
+        }
         // An array would pass for an object whose fields come in order.
         let first = self.body.iter().find(|byte| !byte.is_ascii_whitespace());
         if first != Some(&b'{') {
@@ -87,15 +95,19 @@ impl Input {
         serde_json::from_slice(&self.body).map_err(|error| {
             // serde_json quotes what it met; a value could stand there, so only
             // its position and the field are passed on.
-            let mut failure = Failure::new(
-                Code::InvalidJson,
-                format!(
-                    "The body does not fit at line {}, column {}.",
-                    error.line(),
-                    error.column()
-                ),
+            let text = error.to_string();
+            let detail = missing_field(&text).map_or_else(
+                || {
+                    format!(
+                        "The body does not fit at line {}, column {}.",
+                        error.line(),
+                        error.column()
+                    )
+                },
+                |field| format!("`{field}` is missing."),
             );
-            failure.field = json_field(&error.to_string());
+            let mut failure = Failure::new(Code::InvalidJson, detail);
+            failure.field = json_field(&text);
             failure
         })
     }
@@ -132,11 +144,38 @@ const JSON_FIELDS: &[&str] = &[
 /// The field of an error of ours (`label: must be …`) or of a missing one: never
 /// a word of the body itself.
 fn json_field(error: &str) -> Option<&'static str> {
-    let missing = error
-        .strip_prefix("missing field `")
-        .and_then(|rest| rest.split_once('`'));
-    let (named, _) = missing.or_else(|| error.split_once(": "))?;
+    missing_field(error).or_else(|| known_field(error.split_once(": ")?.0))
+}
+
+fn missing_field(error: &str) -> Option<&'static str> {
+    let rest = error.strip_prefix("missing field `")?;
+    known_field(rest.split_once('`')?.0)
+}
+
+fn known_field(named: &str) -> Option<&'static str> {
     JSON_FIELDS.iter().copied().find(|field| *field == named)
+}
+
+/// Whether the body is said to be JSON (RFC 8259), with or without parameters
+/// (RFC 9110 section 8.3.1). Browsers send what forms can say, which this is not,
+/// to other origins without asking.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else {
+        return false;
+    };
+    let kind = kind.to_str().unwrap_or_default();
+    let essence = kind.split_once(';').map_or(kind, |(essence, _)| essence);
+    essence
+        .trim_ascii()
+        .eq_ignore_ascii_case("application/json")
+}
+
+fn too_large(limit: usize) -> Failure {
+    Failure::new(
+        Code::TooLarge,
+        format!("The body is longer than the {limit} bytes that this call takes."),
+    )
 }
 
 /// Reads a request whole, up to `limit`.
@@ -159,10 +198,7 @@ pub async fn read(
     let (parts, body) = request.into_parts();
     let length = content_length(&parts.headers);
     if length.is_some_and(|length| length > limit) {
-        return Err(Failure::new(
-            Code::TooLarge,
-            "The body is longer than the server takes.",
-        ));
+        return Err(too_large(limit));
     }
     // Without a length a body may be as long as the limit. The place is kept for as
     // long as the body is.
@@ -178,7 +214,7 @@ pub async fn read(
         .await
         .map_err(|error| {
             if error.is::<http_body_util::LengthLimitError>() {
-                Failure::new(Code::TooLarge, "The body is longer than the server takes.")
+                too_large(limit)
             } else {
                 Failure::new(Code::Malformed, "The body broke off.").because(error)
             }

@@ -92,6 +92,21 @@ where
     Ok(Arc::new(parts.finish(app).await?))
 }
 
+/// The replay guard; opens it when nobody has.
+pub(crate) fn guard(app: &App, start: Start) -> Result<Arc<JournalGuard>, OpeningError> {
+    app.guard(|| {
+        JournalGuard::open(
+            &app.config.home,
+            &boot_id(),
+            start,
+            Limits::default(),
+            app.clock.now(),
+            app.entropy.as_ref(),
+        )
+        .map_err(|error| OpeningError::Guard(error.to_string()))
+    })
+}
+
 struct Parts {
     vault: Arc<Vault>,
     directory: Arc<Directory>,
@@ -109,17 +124,7 @@ fn prepare(app: &App, vault: Arc<Vault>, start: Start) -> Result<Parts, OpeningE
         Arc::clone(&app.clock),
         Arc::clone(&app.entropy),
     );
-    let guard = app.guard(|| {
-        JournalGuard::open(
-            &app.config.home,
-            &boot_id(),
-            start,
-            Limits::default(),
-            app.clock.now(),
-            app.entropy.as_ref(),
-        )
-        .map_err(|error| OpeningError::Guard(error.to_string()))
-    })?;
+    let guard = guard(app, start)?;
     let verifier = Verifier::new(crate::AUDIENCE, guard, session_keys(&vault))?;
     Ok(Parts {
         vault,
@@ -170,7 +175,7 @@ impl Parts {
         let now = app.clock.now();
         let trace = TraceId::generate(now, app.entropy.as_ref())?;
         let opened = Entry::new(now, app.entropy.as_ref(), "installation.unseal", trace)?;
-        recorder.append(&opened).await?;
+        recorder.opened(&opened).await?;
         tracing::info!(installation = %installation.id, server = %server_id(&vault), "the vault is open");
         let upkeep = Upkeep::start(UpkeepParts {
             vault: Arc::clone(&vault),

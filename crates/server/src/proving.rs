@@ -51,7 +51,7 @@ pub(crate) fn prove(
 
 /// The authority that the request is for; only our own names are let in, so that
 /// a request signed for another server proves nothing here.
-fn authority(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<String, Failure> {
+pub(crate) fn authority(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<String, Failure> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return Err(Failure::new(

@@ -80,6 +80,15 @@ impl Reply {
     /// into memory that is large enough, since one that grows leaves copies behind,
     /// and wiped once it is sent.
     pub fn secret<T: Serialize>(value: &T, values: usize) -> Result<Self, Failure> {
+        Self::secret_with_status(StatusCode::OK, value, values)
+    }
+
+    /// Another status with JSON that holds values, as [`Self::secret`].
+    pub fn secret_with_status<T: Serialize>(
+        status: StatusCode,
+        value: &T,
+        values: usize,
+    ) -> Result<Self, Failure> {
         let mut text = Bounded(SecretBytes::new(Vec::with_capacity(values + REST)));
         if serde_json::to_writer(&mut text, value).is_err() {
             let mut length = Length(0);
@@ -88,7 +97,7 @@ impl Reply {
             serde_json::to_writer(&mut text, value).map_err(Failure::internal)?;
         }
         Ok(Self {
-            status: StatusCode::OK,
+            status,
             content_type: "application/json",
             body: Bytes::from_owner(Wiped(text.0)),
         })

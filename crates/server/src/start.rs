@@ -7,10 +7,11 @@ use crate::config::{Config, ConfigError};
 use crate::health;
 use crate::listen::{HEALTH_CONNECTIONS, Listening, TlsError, tls_acceptor};
 use crate::open_files;
-use crate::opening::is_initialised;
+use crate::opening::{guard, is_initialised};
 use crate::private_file::read_private_file;
 use crate::problem::Failure;
 use procura_record::{Spool, SpoolError};
+use procura_store::guard::Start;
 use procura_store::{OpenError, Store};
 use procura_types::wire::{InitAnswer, InitRequest};
 use procura_types::{Clock, Duration, Entropy, Secret, TraceId, exit};
@@ -314,6 +315,13 @@ pub async fn run(
         );
     }
     let app = Arc::new(application(config, clock, entropy)?);
+    if let Stage::Sealed(..) = app.stage().as_ref() {
+        // The journal of used proofs takes a while after much traffic, and no key:
+        // it is read beside the derivation of the passphrase's key. What fails here
+        // fails again when the vault is opened, and is told there.
+        let ahead = Arc::clone(&app);
+        tokio::task::spawn_blocking(move || guard(&ahead, Start::Again).map(drop));
+    }
     let tls = match (&app.config.tls_cert, &app.config.tls_key) {
         (Some(cert), Some(key)) => Some(tls_acceptor(cert, key)?),
         _ => None,

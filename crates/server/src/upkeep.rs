@@ -2,18 +2,22 @@
 //! passphrase left is put right, keys are wrapped anew after one, and requests and
 //! runs whose time is over are taken away. All of it goes through the queue for
 //! bulk work and can break off anywhere.
+//!
+//! The clock can be wrong for a while, and what is taken away does not come back:
+//! only what two readings an hour apart agree on is over (ADR 10).
 
 use procura_authority::Pruning;
 use procura_record::Directory;
 use procura_types::{Clock, Duration, Entropy, Timestamp};
 use procura_vault::Vault;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How often it is looked whether there is something to do.
 const EVERY: Duration = Duration::from_secs(60);
-/// How often requests and runs are gone over.
+/// How often requests and runs are gone over, in time that nobody sets.
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Batches of a pass between one look and the next.
 const BATCHES: usize = 100;
@@ -41,7 +45,7 @@ impl Upkeep {
         let work = Work {
             parts,
             pass: None,
-            next_pass: Timestamp::from_millis(0),
+            readings: Readings::default(),
         };
         Self {
             wake: Mutex::new(Some(wake)),
@@ -81,7 +85,7 @@ impl Upkeep {
 struct Work {
     parts: UpkeepParts,
     pass: Option<Pruning>,
-    next_pass: Timestamp,
+    readings: Readings,
 }
 
 impl Work {
@@ -129,11 +133,13 @@ impl Work {
     }
 
     async fn prune(&mut self) {
-        let now = self.parts.clock.now();
-        if self.pass.is_none() && now >= self.next_pass {
+        let clock = &self.parts.clock;
+        if self.pass.is_none()
+            && let Some(due) = self.readings.agreed(clock.steady(), clock.now())
+        {
             let snapshot = self.parts.directory.snapshot();
             let namespaces = snapshot.namespaces().map(|found| found.name.clone());
-            self.pass = Some(Pruning::new(namespaces));
+            self.pass = Some(Pruning::new(due, namespaces));
         }
         let Some(pass) = &mut self.pass else {
             return;
@@ -144,7 +150,6 @@ impl Work {
                 Ok(Some(_)) => {}
                 Ok(None) => {
                     self.pass = None;
-                    self.next_pass = now.plus(PRUNE_EVERY);
                     return;
                 }
                 Err(error) => {
@@ -157,7 +162,84 @@ impl Work {
     }
 }
 
+/// What the clock said when it was last asked what is over.
+#[derive(Default)]
+struct Readings {
+    before: Option<(Instant, Timestamp)>,
+}
+
+impl Readings {
+    /// The time that the clock had reached both now and at the reading before, if
+    /// that was an hour ago or more. A clock that was set ahead and put right
+    /// within the hour makes nothing due.
+    fn agreed(&mut self, steady: Instant, now: Timestamp) -> Option<Timestamp> {
+        let agreed = match self.before {
+            Some((before, _)) if steady.saturating_duration_since(before) < PRUNE_EVERY => {
+                return None;
+            }
+            Some((_, said)) => Some(said.min(now)),
+            None => None,
+        };
+        self.before = Some((steady, now));
+        agreed
+    }
+}
+
 /// Resolves when the sender is gone.
 async fn stopped(mut woken: watch::Receiver<()>) {
     while woken.changed().await.is_ok() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+    #[test]
+    fn a_clock_that_is_wrong_for_a_while_makes_nothing_due() {
+        let begin = Instant::now();
+        let noon = Timestamp::from_millis(1_795_000_000_000);
+        let hour = |hours: u32| (begin + PRUNE_EVERY * hours, noon.plus(PRUNE_EVERY * hours));
+        // Ahead at one reading, whichever it is: the first after unseal as well.
+        for wrong in 0..4 {
+            let mut readings = Readings::default();
+            for at in 0..6 {
+                let (steady, right) = hour(at);
+                let said = if at == wrong { right.plus(YEAR) } else { right };
+                let due = readings.agreed(steady, said);
+                let expected = match at {
+                    0 => None,
+                    // The reading before was ahead, so the one of now is earlier.
+                    _ if at == wrong + 1 => Some(right),
+                    _ => Some(hour(at - 1).1),
+                };
+                assert_eq!(due, expected, "{at} with {wrong} ahead");
+                assert!(due.is_none_or(|due| due <= right));
+            }
+        }
+    }
+
+    #[test]
+    fn readings_are_an_hour_of_steady_time_apart() {
+        let begin = Instant::now();
+        let noon = Timestamp::from_millis(1_795_000_000_000);
+        let mut readings = Readings::default();
+        assert_eq!(readings.agreed(begin, noon), None);
+        // Whatever the clock says meanwhile, no pass begins.
+        for minute in 1..60 {
+            let said = noon.plus(YEAR * minute);
+            assert_eq!(readings.agreed(begin + MINUTE * minute, said), None);
+        }
+        // It was put back: the next pass is an hour away all the same, not a year.
+        let back = Timestamp::from_millis(0);
+        assert_eq!(readings.agreed(begin + PRUNE_EVERY, back), Some(back));
+        assert_eq!(
+            readings.agreed(begin + PRUNE_EVERY * 2 - MINUTE, noon),
+            None
+        );
+        assert_eq!(readings.agreed(begin + PRUNE_EVERY * 2, noon), Some(back));
+        assert_eq!(readings.agreed(begin + PRUNE_EVERY * 3, noon), Some(noon));
+    }
 }

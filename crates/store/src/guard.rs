@@ -223,7 +223,7 @@ impl Journal {
             remove(&home.join(name))?;
         }
         let mut key = Secret::new([0; 32]);
-        entropy.fill(key.expose_mut())?;
+        entropy.fill_secret(key.expose_mut())?;
         let mut header = Header {
             generation: 1,
             began: now,

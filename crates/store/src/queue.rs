@@ -18,7 +18,7 @@ pub(crate) const GROUP_BYTES: usize = 1024 * 1024;
 const BULK_SHARE: usize = 4;
 
 /// Under load a group is gathered for at most this long: the more share one sync,
-/// the less each costs. A lone caller never waits.
+/// the less each costs. A lone caller waits once, after load, and then no more.
 const GATHER: Duration = Duration::from_micros(400);
 
 /// Room in a lane is counted in units: one per batch and one per so many bytes.
@@ -63,11 +63,17 @@ pub(crate) struct Queue {
     wake: Condvar,
     ordinary_room: Arc<Semaphore>,
     bulk_room: Arc<Semaphore>,
+    gather: Duration,
 }
 
 impl Queue {
     pub(crate) fn new() -> Self {
+        Self::gathering(GATHER)
+    }
+
+    fn gathering(gather: Duration) -> Self {
         Self {
+            gather,
             lanes: Mutex::default(),
             wake: Condvar::new(),
             ordinary_room: Arc::new(Semaphore::new(ROOM)),
@@ -164,7 +170,9 @@ impl Queue {
         }
         lanes.wanted = half;
         self.wake
-            .wait_timeout_while(lanes, GATHER, |lanes| lanes.wanted > 0 && !lanes.closed)
+            .wait_timeout_while(lanes, self.gather, |lanes| {
+                lanes.wanted > 0 && !lanes.closed
+            })
             .unwrap_or_else(PoisonError::into_inner)
             .0
     }
@@ -306,6 +314,59 @@ mod tests {
             drop(queue.submit(batch(Lane::Bulk, 60_000)));
         }
         assert_eq!(lanes(&queue.next_group(256).unwrap()), (13, 4));
+    }
+
+    const FOR_EVER: Duration = Duration::from_secs(600);
+
+    /// A queue whose last group had eight batches, and that holds `count` more.
+    fn after_load(gather: Duration, count: usize) -> Arc<Queue> {
+        let queue = Arc::new(Queue::gathering(gather));
+        for _ in 0..8 {
+            drop(queue.submit(batch(Lane::Ordinary, 1)));
+        }
+        assert_eq!(queue.next_group(256).unwrap().len(), 8);
+        for _ in 0..count {
+            drop(queue.submit(batch(Lane::Ordinary, 1)));
+        }
+        queue
+    }
+
+    #[test]
+    fn under_load_half_of_the_callers_make_a_group() {
+        let queue = after_load(FOR_EVER, 2);
+        std::thread::scope(|scope| {
+            let group = scope.spawn(|| queue.next_group(256).unwrap().len());
+            // What it waits for is decided by what is queued when it begins.
+            while queue.lock().wanted != 5 {
+                std::thread::yield_now();
+            }
+            for _ in 0..3 {
+                assert!(!group.is_finished());
+                drop(queue.submit(batch(Lane::Ordinary, 1)));
+            }
+            assert_eq!(group.join().unwrap(), 5);
+        });
+    }
+
+    #[test]
+    fn closing_ends_the_gathering() {
+        let queue = after_load(FOR_EVER, 2);
+        std::thread::scope(|scope| {
+            let group = scope.spawn(|| queue.next_group(256).unwrap().len());
+            queue.close();
+            assert_eq!(group.join().unwrap(), 2);
+        });
+    }
+
+    #[test]
+    fn a_lone_caller_waits_once_after_load() {
+        let queue = after_load(Duration::from_millis(1), 1);
+        assert_eq!(queue.next_group(256).unwrap().len(), 1);
+        assert_eq!(queue.lock().before, 1);
+        let queue = after_load(FOR_EVER, 0);
+        queue.lock().before = 1;
+        drop(queue.submit(batch(Lane::Ordinary, 1)));
+        assert_eq!(queue.next_group(256).unwrap().len(), 1);
     }
 
     #[test]

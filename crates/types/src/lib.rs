@@ -25,7 +25,10 @@ pub use actor::{ActorId, Alg, Thumbprint};
 pub use dotenv::{Dotenv, DotenvEntry, DotenvError};
 pub use id::{BatchId, EntryId, GrantId, InstallationId, RequestId, RunId, TraceId};
 pub use link_code::{Joins, LinkCodeText};
-pub use name::{DataClass, Delivery, EnvName, Label, Namespace, ProjectName, SecretPath};
+pub use name::{
+    DataClass, Delivery, EnvName, Label, LoaderVariable, Namespace, ProjectName, SecretPath,
+    is_loader_variable,
+};
 pub use role::{Role, Scope};
 pub use seam::{Clock, Entropy, EntropyError};
 pub use secret::{Secret, SecretBytes};

@@ -126,6 +126,46 @@ fn is_env_name(text: &str) -> bool {
         && !text.starts_with(|first: char| first.is_ascii_digit())
 }
 
+/// Whether the dynamic loader or the C library takes orders from this variable
+/// (ld.so(8), and those that glibc drops in secure mode): a value under such a
+/// name would make a program run other code, so none is ever delivered.
+#[must_use]
+pub fn is_loader_variable(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 11] = [
+        b"GLIBC_TUNABLES",
+        b"GCONV_PATH",
+        b"GETCONF_DIR",
+        b"HOSTALIASES",
+        b"LOCALDOMAIN",
+        b"LOCPATH",
+        b"MALLOC_TRACE",
+        b"NIS_PATH",
+        b"NLSPATH",
+        b"RESOLV_HOST_CONF",
+        b"RES_OPTIONS",
+    ];
+    name.starts_with(b"LD_") || NAMES.contains(&name)
+}
+
+/// A name that no secret may have in an environment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is a variable of the loader and is never delivered; name the secret otherwise")]
+pub struct LoaderVariable(pub EnvName);
+
+impl EnvName {
+    /// Refuses a variable of the loader: asked wherever a name becomes authority.
+    /// Rows from before may hold one, so parsing does not ask.
+    ///
+    /// # Errors
+    /// [`LoaderVariable`], with the name.
+    pub fn deliverable(&self) -> Result<(), LoaderVariable> {
+        if is_loader_variable(self.as_str().as_bytes()) {
+            return Err(LoaderVariable(self.clone()));
+        }
+        Ok(())
+    }
+}
+
 /// What a key or a token may be used for; nothing crosses from one to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -230,6 +270,22 @@ mod tests {
                 "{bad}"
             );
         }
+    }
+
+    #[test]
+    fn variables_of_the_loader_are_names_that_are_never_delivered() {
+        for name in ["LD_PRELOAD", "LD_", "LD_X", "GLIBC_TUNABLES", "RES_OPTIONS"] {
+            let name: EnvName = name.parse().unwrap();
+            assert_eq!(name.deliverable(), Err(LoaderVariable(name.clone())));
+        }
+        for name in ["LD", "OLD_LD_X", "ld_preload", "GLIBC_TUNABLES_", "PATH"] {
+            assert_eq!(
+                name.parse::<EnvName>().unwrap().deliverable(),
+                Ok(()),
+                "{name}"
+            );
+        }
+        assert!(!is_loader_variable(b"\xff"));
     }
 
     #[test]

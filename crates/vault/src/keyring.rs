@@ -62,7 +62,7 @@ impl Drop for Stored {
 
 pub(crate) fn random_key(entropy: &dyn Entropy) -> Result<Key, procura_types::EntropyError> {
     let mut key = Secret::new([0u8; 32]);
-    entropy.fill(key.expose_mut())?;
+    entropy.fill_secret(key.expose_mut())?;
     Ok(key)
 }
 

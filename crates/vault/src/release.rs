@@ -6,7 +6,7 @@ use crate::secret_rows::{BODIES, HEADS, VERSIONS, VersionRow, head_key, version_
 use crate::write::binding;
 use procura_crypto::{Dek, OpenError, Purpose, open, open_with_dek};
 use procura_policy::{Action, Op, Resource};
-use procura_record::Recorded;
+use procura_record::{Details, Recorded};
 use procura_store::Seq;
 use procura_types::wire::VersionState;
 use procura_types::{Namespace, Secret, SecretBytes, SecretPath, Timestamp};
@@ -80,6 +80,17 @@ pub struct Readable {
     head: Option<Seq>,
 }
 
+impl Readable {
+    /// What the entry of the read says: the version.
+    #[must_use]
+    pub fn details(&self) -> Details {
+        Details {
+            with: Some(format!("@{}", self.row.version)),
+            ..Details::default()
+        }
+    }
+}
+
 impl Vault {
     /// Opens all values of a recorded operation, or none of them.
     pub fn release<O: Releases>(
@@ -95,7 +106,8 @@ impl Vault {
     }
 
     /// Opens the value of a recorded read. `readable` is what [`Self::readable`]
-    /// said before the intent: looked up anew when it has changed since.
+    /// said before the intent, which names its version: that one is released, also
+    /// when a newer one was written since. What has changed is looked up anew.
     pub fn release_one(
         &self,
         recorded: &Recorded<SecretRead>,
@@ -105,7 +117,10 @@ impl Vault {
         let key = head_key(wanted.namespace, wanted.path);
         let readable = match readable.head {
             Some(head) if HEADS.is_still(self.store(), &key, head)? => Some(readable),
-            _ => self.readable(wanted)?,
+            _ => self.readable(Wanted {
+                version: Some(readable.row.version),
+                ..wanted
+            })?,
         };
         self.open(wanted, readable)
     }

@@ -165,8 +165,9 @@ impl Vault {
     /// before end, since their root is one that an old backup holds.
     ///
     /// # Errors
-    /// `installation.json` could not be replaced. The old root is still in force;
-    /// [`Self::settle_root`] makes it the only one again.
+    /// `installation.json` could not be replaced, or the store did not take the new
+    /// keys. The old root is still in force, though the file may name the new one;
+    /// [`Self::settle_root`] puts that right and makes the old root the only one.
     pub fn turn_root(&self, next: NextRoot) -> Result<(), SealError> {
         next.keys.installation.write(&self.home)?;
         // Rows are sealed under the new epoch only from here on: before the file

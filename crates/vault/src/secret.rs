@@ -103,7 +103,10 @@ impl SecretHistoryQuery {
         let head = HEADS
             .get(store, &head_key(&op.namespace, &op.path))?
             .ok_or_else(|| VaultError::NotFound(op.path.clone()))?;
-        let mut rows = older_versions(store, &op.namespace, &op.path)?;
+        let mut rows: Vec<_> = older_versions(store, &op.namespace, &op.path)?
+            .into_iter()
+            .map(|row| row.value)
+            .collect();
         rows.push(head.value.latest);
         rows.reverse();
         let limit = page(op.limit);

@@ -87,12 +87,12 @@ pub(crate) fn older_versions(
     store: &Store,
     namespace: &Namespace,
     path: &SecretPath,
-) -> Result<Vec<VersionRow>, StoreError> {
+) -> Result<Vec<Row<VersionRow>>, StoreError> {
     let prefix = KeyPrefix::all()
         .part(&namespace.to_string())
         .part(&path.to_string());
     Ok(all_rows(&VERSIONS, store, &prefix)?
         .into_iter()
-        .map(|(_, row)| row.value)
+        .map(|(_, row)| row)
         .collect())
 }

@@ -9,7 +9,7 @@ use crate::{MAX_DESCRIPTION, MAX_VALUE};
 use procura_crypto::{Binding, Dek, Holder, Purpose, seal, seal_with_dek};
 use procura_policy::{Action, Op, Resource};
 use procura_record::RecordedBatch;
-use procura_store::{Blob, Expected};
+use procura_store::{Blob, Expected, Row};
 use procura_types::wire::{SecretWritten, VersionState};
 use procura_types::{EnvName, Namespace, SecretBytes, SecretPath, Timestamp};
 
@@ -237,31 +237,30 @@ fn end_versions<O: Op>(
     let Some(head) = HEADS.get(batch.store(), &key)? else {
         return Err(VaultError::NotFound(path.clone()));
     };
-    // Writers and enders of any version go through the head, so expecting it
-    // protects the versions that are scanned here.
+    // Whoever writes or ends a version goes through the head, so expecting it keeps
+    // the set of versions. Their keys are wrapped anew without it, so each row that
+    // is rewritten here is expected as well.
     HEADS.expect(batch.rows(), &key, Expected::At(head.version));
     let mut head = head.value;
     let mut touched = false;
     if only.is_none_or(|version| version == head.latest.version) {
         touched |= end(batch, namespace, path, &mut head.latest, to);
     }
-    let older: Vec<VersionRow> = match only {
+    let older: Vec<Row<VersionRow>> = match only {
         Some(version) if version != head.latest.version => VERSIONS
             .get(batch.store(), &version_key(namespace, path, version))?
-            .map(|row| row.value)
             .into_iter()
             .collect(),
         Some(_) => Vec::new(),
         None => older_versions(batch.store(), namespace, path)?,
     };
-    for mut row in older {
-        if end(batch, namespace, path, &mut row, to) {
+    for row in older {
+        let mut version = row.value;
+        if end(batch, namespace, path, &mut version, to) {
             touched = true;
-            VERSIONS.put(
-                batch.rows(),
-                &version_key(namespace, path, row.version),
-                &row,
-            );
+            let key = version_key(namespace, path, version.version);
+            VERSIONS.expect(batch.rows(), &key, Expected::At(row.version));
+            VERSIONS.put(batch.rows(), &key, &version);
         }
     }
     if !touched {

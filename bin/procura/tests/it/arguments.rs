@@ -58,6 +58,22 @@ fn mistakes_end_with_64_and_name_the_rule() {
             &["audit", "list", "--since", "yesterday"],
             "time: is not an RFC 3339 time",
         ),
+        (&["audit", "list", "--limit", "0"], "is at least 1"),
+        (
+            &[
+                "audit",
+                "list",
+                "--since",
+                "2026-11-02T00:00:00Z",
+                "--until",
+                "2026-11-01T00:00:00Z",
+            ],
+            "--since is later than --until",
+        ),
+        (
+            &["audit", "list", "--actor", "a/b"],
+            "is no name, no id, and no beginning of an id",
+        ),
         (
             &["audit", "verify", "dir", "--key", "nonsense"],
             "verifier key: is not <name>+<id>+<key>",

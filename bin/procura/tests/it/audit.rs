@@ -2,7 +2,7 @@
 //! and proven.
 
 use crate::installed::{Cli, Installed};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn an_export_verifies_offline_and_one_changed_byte_is_found() {
@@ -142,4 +142,126 @@ fn a_directory_that_is_none_is_no_record_that_was_tampered_with() {
         "{}",
         ran.err
     );
+}
+
+/// The files of an export, by their names in it.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn no_byte_beside_the_record_passes_as_verified() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    cli.ok(&["secret", "put", "a/b"], b"one");
+    let record = installed.dir().join("record");
+    let path = record.to_str().unwrap();
+    cli.ok(&["audit", "export", path], b"");
+    let before = files(&record.join("tile"));
+    let old = std::fs::read(&before[0]).unwrap();
+
+    // A second export takes the narrower files of the first away.
+    cli.ok(&["secret", "put", "a/b"], b"two");
+    let done = cli.json(&["audit", "export", path]);
+    assert_eq!((&done["fetched"], &done["removed"]), (&2.into(), &2.into()));
+    assert_eq!(files(&record.join("tile")).len(), 2);
+    cli.ok(&["audit", "verify", path], b"");
+
+    // Whatever else lies there is named, were it as it was or not.
+    std::fs::write(&before[0], &old).unwrap();
+    std::fs::write(record.join("tile/notes"), "x").unwrap();
+    let name = before[0].strip_prefix(&record).unwrap().display();
+    let ran = cli.run(&["audit", "verify", path], b"");
+    assert_eq!(ran.code, 77);
+    let words = format!("this file is not part of the checkpoint ({name})");
+    assert!(ran.err.contains(&words), "{}", ran.err);
+    for file in [name.to_string().as_str(), "tile/notes"] {
+        assert!(ran.err.contains(file), "{}", ran.err);
+    }
+    let json = cli.run(&["--json", "audit", "verify", path], b"");
+    let finding: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(finding["kind"], "file_not_signed");
+
+    // What is not of the record stops an export; what is goes with the next one.
+    let ran = cli.run(&["audit", "export", path], b"");
+    assert_eq!(ran.code, 64);
+    assert!(
+        ran.err
+            .contains("tile/notes in it is not of an export of the record"),
+        "{}",
+        ran.err
+    );
+    std::fs::remove_file(record.join("tile/notes")).unwrap();
+    cli.ok(&["audit", "export", path], b"");
+    cli.ok(&["audit", "verify", path], b"");
+}
+
+#[test]
+fn an_export_goes_into_no_directory_with_other_things_in_it() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    let other = Installed::new();
+    let record = installed.dir().join("record");
+    let path = record.to_str().unwrap();
+    std::fs::create_dir(&record).unwrap();
+    std::fs::write(record.join("photo"), "x").unwrap();
+    let ran = cli.run(&["audit", "export", path], b"");
+    assert_eq!(ran.code, 64);
+    assert!(
+        ran.err.starts_with(&format!(
+            "procura: nothing was written to {path}: photo in it is not of an export of the record\n"
+        )),
+        "{}",
+        ran.err
+    );
+    assert_eq!(files(&record), [record.join("photo")]);
+    std::fs::remove_file(record.join("photo")).unwrap();
+
+    other.cli.ok(&["audit", "export", path], b"");
+    let ran = cli.run(&["audit", "export", path], b"");
+    assert_eq!(ran.code, 64);
+    assert!(
+        ran.err.contains("its checkpoint is not of this record"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn an_action_that_the_record_does_not_have_is_refused_with_the_nearest() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    for everywhere in [&[][..], &["--everywhere"]] {
+        let list = |action| {
+            let args = [&["audit", "list", "--action", action], everywhere].concat();
+            cli.run(&args, b"")
+        };
+        for (typed, nearest) in [
+            ("secret.reed", "secret.read"),
+            ("run.deliverd", "run.deliver"),
+        ] {
+            let ran = list(typed);
+            assert_eq!(ran.code, 64);
+            assert!(
+                ran.err.contains(&format!(
+                    "action: is none that the record has; the nearest is {nearest} (malformed, "
+                )),
+                "{}",
+                ran.err
+            );
+        }
+        for known in ["secret.read", "authenticate", "run.prune"] {
+            assert_eq!(list(known).code, 0);
+        }
+    }
 }

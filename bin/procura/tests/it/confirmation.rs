@@ -32,6 +32,14 @@ fn without_a_terminal_only_yes_is_a_yes() {
             "Revoke the device 4pKbMyPXWbNVqwj3d4ZUrB4KTaUYO0ArTVcsBPyCVH4? This cannot be undone.",
         ),
         (
+            &[
+                "device",
+                "forget",
+                "4pKbMyPXWbNVqwj3d4ZUrB4KTaUYO0ArTVcsBPyCVH4",
+            ],
+            "Remove the key of the device 4pKbMyPXWbNVqwj3d4ZUrB4KTaUYO0ArTVcsBPyCVH4 from this machine? This cannot be undone.",
+        ),
+        (
             &["device", "trust-rollback"],
             "Accept a server that may have been rolled back?",
         ),

@@ -1,6 +1,7 @@
 //! `secret import`: names are shown, values never; all of the file is in order
 //! or nothing is written.
 
+use crate::installed::Installed;
 use crate::run;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +34,10 @@ fn the_preview_shows_names_and_no_values() {
          API_KEY  shop/api_key  would be written\n\
          DB_URL   shop/db_url   would be written\n"
     );
-    assert!(!ran.out.contains("canary") && !ran.err.contains("canary"));
+    assert_eq!(
+        ran.err,
+        "no server is known here: whether they exist already was not looked at\n"
+    );
 
     let ran = run(home.path(), &[&["--json"], &args[..]].concat());
     assert_eq!(ran.code, 0, "{}", ran.err);
@@ -100,4 +104,44 @@ fn values_beyond_the_limit_and_missing_files_are_refused_before_anything_is_aske
         "{}",
         ran.err
     );
+}
+
+#[test]
+fn the_preview_tells_what_exists_already() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    let path = file(installed.dir(), "API_KEY=1\nDB_URL=2\n");
+    cli.ok(&["secret", "put", "db_url"], b"one");
+    cli.ok(&["secret", "put", "db_url"], b"two");
+    let args = ["secret", "import", path.to_str().unwrap(), "--dry-run"];
+    let ran = cli.run(&args, b"");
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (
+            0,
+            "NAME     SECRET\n\
+         API_KEY  api_key  would be written\n\
+         DB_URL   db_url   exists already, version 2\n"
+        )
+    );
+    assert_eq!(
+        ran.err,
+        "nothing would be written, for 1 of these 2 exist already; --replace writes new versions of them, --prefix puts all elsewhere\n"
+    );
+    let ran = cli.run(&[&args[..], &["--replace"]].concat(), b"");
+    assert!(
+        ran.out.contains("version 3 would be written after 2"),
+        "{}",
+        ran.out
+    );
+    assert_eq!(ran.err, "");
+    assert_eq!(
+        cli.json(&args),
+        serde_json::json!([
+            { "env": "API_KEY", "path": "api_key" },
+            { "env": "DB_URL", "path": "db_url", "exists": 2 },
+        ])
+    );
+    // Nothing was written by looking.
+    assert_eq!(cli.ok(&["secret", "get", "db_url"], b""), "two");
 }

@@ -8,6 +8,7 @@
     clippy::as_conversions
 )]
 
+mod actors;
 mod arguments;
 mod audit;
 mod confirmation;
@@ -15,6 +16,7 @@ mod doctor;
 mod import;
 mod init;
 mod installed;
+mod json;
 mod key_agent;
 mod known_server;
 mod open_files;

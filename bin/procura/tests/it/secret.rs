@@ -72,3 +72,34 @@ fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is_one() {
         );
     }
 }
+
+#[test]
+fn a_version_that_is_not_there_is_named() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    cli.ok(&["secret", "put", "a/b"], b"one");
+    let ran = cli.run(&["secret", "get", "a/b", "--version", "9"], b"");
+    assert_eq!(
+        (ran.code, ran.err.as_str()),
+        (
+            77,
+            "procura: a/b has no version 9 that can be read\n  next: procura secret history a/b, which shows its versions; -n NS for another namespace\n"
+        )
+    );
+    let folder = cli.run(
+        &[
+            "secret",
+            "put",
+            "a/c",
+            "--file",
+            installed.dir().to_str().unwrap(),
+        ],
+        b"",
+    );
+    assert_eq!(folder.code, 64);
+    assert!(
+        folder.err.ends_with(": it is a directory\n"),
+        "{}",
+        folder.err
+    );
+}

@@ -258,6 +258,11 @@ fn what_it_is_told_wrongly_is_said() {
             exit::CONFIG,
             "no group no-such-group",
         ),
+        (
+            &["--user", "0"],
+            exit::USAGE,
+            "--user lets nobody in by itself: without a group the socket is the daemon's user's alone. Add --group NAME,",
+        ),
         (&["exec"], exit::USAGE, "--ticket-fd"),
         (
             &[

@@ -523,10 +523,14 @@ fn only_names_of_env_files_are_asked_for() {
         assert!(text(&output.stderr).contains(part));
     }
     fs::remove_file(file).unwrap();
-    let output = run(&host, &["--env-file", file], &["true"])
-        .output()
-        .unwrap();
-    assert_eq!(code(&output), exit::STORAGE);
+    let folder = place.path().to_str().unwrap();
+    for (path, why) in [(file, "there is no such file"), (folder, "is a directory")] {
+        let output = run(&host, &["--env-file", path], &["true"])
+            .output()
+            .unwrap();
+        assert_eq!(code(&output), exit::USAGE);
+        assert_eq!(text(&output.stderr), format!("procura: {path}: {why}\n"));
+    }
     assert_eq!(host.fake.script().asked.len(), 1);
 }
 

@@ -328,6 +328,10 @@ async fn a_revoked_agent_gets_no_grant() {
         .unwrap_err()
         .domain();
     assert!(matches!(error, AuthorityError::AgentRevoked));
+    // It waits for nobody, but may still be put away.
+    assert_eq!(world.request(id).state, RequestState::Revoked);
+    world.deny(&world.alice, id).await.unwrap();
+    assert_eq!(world.request(id).state, RequestState::Denied);
 }
 
 #[tokio::test]

@@ -1,6 +1,10 @@
-use crate::world::{World, bank, item, shop};
-use procura_authority::{AuthorityError, MAX_NAMES};
+use crate::world::{World, bank, item, label, project, shop};
+use procura_authority::{AuthorityError, MAX_NAMES, ProjectWrite};
+use procura_store::{Kind, Table};
 use procura_types::wire::UnmatchedReason;
+use procura_types::{ActorId, EnvName, Namespace, ProjectName, SecretPath, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 #[tokio::test]
 async fn no_names_ask_for_the_whole_mapping() {
@@ -143,4 +147,76 @@ async fn a_grant_opens_its_own_project_after_membership_ended_and_no_longer_than
     world.run(&scribe, "web", &[]).await.unwrap().values();
     world.withdraw(grant.id).await.unwrap();
     hidden("web");
+}
+
+#[tokio::test]
+async fn variables_of_the_loader_match_nothing() {
+    let (world, scribe) = World::new().await;
+    world.put(&shop(), "evil", "x", Some("LD_PRELOAD")).await;
+    let matched = world
+        .resolve(&scribe, "web", &["API_KEY", "LD_PRELOAD"])
+        .unwrap();
+    assert_eq!(matched.items(), [item("API_KEY", "api/key")]);
+    let unmatched: Vec<_> = matched
+        .unmatched()
+        .iter()
+        .map(|un| (un.name.as_str(), un.reason))
+        .collect();
+    assert_eq!(unmatched, [("LD_PRELOAD", UnmatchedReason::InvalidName)]);
+    let error = world
+        .project("web", &["scribe"], &[("LD_AUDIT", "api/key")])
+        .await
+        .unwrap_err()
+        .domain();
+    assert_eq!(
+        error.to_string(),
+        "LD_AUDIT is a variable of the loader and is never delivered; name the secret otherwise"
+    );
+}
+
+/// A project as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Row {
+    agents: Vec<ActorId>,
+    env: BTreeMap<EnvName, SecretPath>,
+    created: Timestamp,
+    updated: Timestamp,
+}
+
+const ROWS: Table<(Namespace, ProjectName), Row> = Table::new("project", Kind::Ordinary);
+
+#[tokio::test]
+async fn a_mapping_from_before_delivers_no_variable_of_the_loader() {
+    let (world, scribe) = World::new().await;
+    let web = ProjectWrite {
+        namespace: shop(),
+        name: project("web"),
+        agents: vec![label("scribe")],
+        env: [("API_KEY".parse().unwrap(), "api/key".parse().unwrap())].into(),
+    };
+    world
+        .act(&world.alice, web, |batch| {
+            let key = (shop(), project("web"));
+            let mut row = ROWS.get(batch.store(), &key).unwrap().unwrap().value;
+            let (name, path) = ("LD_PRELOAD", "mail/key");
+            row.env.insert(name.parse().unwrap(), path.parse().unwrap());
+            ROWS.put(batch.rows(), &key, &row);
+            Ok::<_, AuthorityError>(())
+        })
+        .await
+        .unwrap();
+    let matched = world.resolve(&scribe, "web", &[]).unwrap();
+    let names: Vec<_> = matched
+        .items()
+        .iter()
+        .map(|item| item.name.as_str())
+        .collect();
+    assert_eq!(names, ["API_KEY", "DB_PASSWORD"]);
+    let [unmatched] = matched.unmatched() else {
+        panic!("{:?}", matched.unmatched())
+    };
+    assert_eq!(
+        (unmatched.name.as_str(), unmatched.reason),
+        ("LD_PRELOAD", UnmatchedReason::InvalidName)
+    );
 }

@@ -15,7 +15,7 @@ const MS: Duration = Duration::from_millis(1);
 
 /// A whole pass; how many rows it took away.
 async fn prune(world: &World) -> u64 {
-    let mut pass = Pruning::new([shop(), bank()]);
+    let mut pass = Pruning::new(world.now(), [shop(), bank()]);
     let mut count = 0;
     for _ in 0..100 {
         match pass

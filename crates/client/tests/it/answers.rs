@@ -97,7 +97,7 @@ async fn nobody_there_and_nobody_answering_are_unreachable() {
         .unwrap()
     };
     match quick(&silent).status().await {
-        Err(ClientError::Unreachable { address, cause }) => {
+        Err(ClientError::Unreachable { address, cause, .. }) => {
             assert_eq!(
                 (address, cause.as_str()),
                 (silent.clone(), "no answer within the time of a call")

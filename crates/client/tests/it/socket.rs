@@ -60,7 +60,7 @@ async fn no_socket_is_unreachable() {
     let path = dir.path().join("admin.sock");
     let admin = AdminClient::new(path.clone(), Duration::from_secs(10));
     match admin.status().await {
-        Err(ClientError::Unreachable { address, cause }) => {
+        Err(ClientError::Unreachable { address, cause, .. }) => {
             assert_eq!(address, path.display().to_string());
             assert!(cause.starts_with("No such file or directory"), "{cause}");
         }

@@ -11,14 +11,21 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::{ServerConfig, crypto};
 
 async fn listen_tls() -> (String, String) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    listen_with(rcgen::IsCa::NoCa).await
+}
+
+async fn listen_with(is_ca: rcgen::IsCa) -> (String, String) {
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.is_ca = is_ca;
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let cert = params.self_signed(&pair).unwrap();
+    let key = PrivateKeyDer::try_from(pair.serialize_der()).unwrap();
     let config =
         ServerConfig::builder_with_provider(Arc::new(crypto::aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
+            .with_single_cert(vec![cert.der().clone()], key)
             .unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -52,7 +59,7 @@ async fn listen_tls() -> (String, String) {
             });
         }
     });
-    (url, made.cert.pem())
+    (url, cert.pem())
 }
 
 fn client(url: &str, ca: Option<&str>) -> Result<Client, ClientError> {
@@ -75,10 +82,58 @@ async fn named_authorities_are_trusted_and_no_others() {
             .sealed
     );
 
-    let (_, other) = listen_tls().await;
-    match client(&url, Some(&other)).unwrap().status().await {
-        Err(ClientError::Unreachable { cause, .. }) => {
-            assert!(cause.contains("invalid peer certificate"), "{cause}");
+    // One of the same name with another key, and one of another name.
+    let (_, same_name) = listen_tls().await;
+    let mut params = rcgen::CertificateParams::default();
+    let name = rcgen::DnType::CommonName;
+    params.distinguished_name.push(name, "another");
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let other_name = params.self_signed(&pair).unwrap().pem();
+    for other in [same_name, other_name] {
+        match client(&url, Some(&other)).unwrap().status().await {
+            Err(ClientError::Unreachable { cause, advice, .. }) => {
+                assert_eq!(
+                    cause,
+                    "the server's certificate is not of an authority that is trusted here"
+                );
+                assert!(advice.unwrap().starts_with("give --ca FILE"), "{advice:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_authority_itself_is_no_servers() {
+    let authority = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let (url, pem) = listen_with(authority).await;
+    match client(&url, Some(&pem)).unwrap().status().await {
+        Err(ClientError::Unreachable { cause, advice, .. }) => {
+            assert_eq!(cause, "the server's certificate is a CA's own");
+            assert_eq!(advice, Some("make one with basicConstraints=CA:FALSE"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_said_to_have_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!(
+        "https://localhost:{}",
+        listener.local_addr().unwrap().port()
+    );
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = Arc::new(|_: crate::server::Got| json(200, &"hello"));
+            tokio::spawn(serve_stream(stream, answer));
+        }
+    });
+    let (_, pem) = listen_tls().await;
+    match client(&url, Some(&pem)).unwrap().status().await {
+        Err(ClientError::Unreachable { cause, advice, .. }) => {
+            assert_eq!(cause, "the server answers without TLS");
+            assert!(advice.unwrap().starts_with("use http://"), "{advice:?}");
         }
         other => panic!("{other:?}"),
     }

@@ -4,7 +4,7 @@
 use crate::socket::{Ask, ExecAsk, Failure, Greeting, JoinAsk, Op, Reply, Status, VERSION, packet};
 use crate::{DaemonError, DeviceSummary, values};
 use procura_types::wire::ValueB64;
-use procura_types::{EnvName, ProjectName, Secret, SecretBytes};
+use procura_types::{EnvName, Namespace, ProjectName, Secret, SecretBytes, Thumbprint};
 use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -128,6 +128,18 @@ impl DaemonClient {
         }
     }
 
+    /// `procura device forget`: remove a device from this host. The server is
+    /// not told.
+    ///
+    /// # Errors
+    /// When this user has no such device here, or its file cannot be removed.
+    pub fn forget(self, device: Thumbprint) -> Result<(), DaemonError> {
+        match self.ask(Op::Forget { device })? {
+            Reply::Done {} => Ok(()),
+            _ => Err(self.odd()),
+        }
+    }
+
     fn ticket(self) -> Result<SecretBytes, DaemonError> {
         match self.ask(Op::Ticket {})? {
             Reply::Ticket(reply) => reply.ticket.decode().map_err(|_| self.odd()),
@@ -205,6 +217,8 @@ pub struct RunOptions {
     pub project: ProjectName,
     /// Which agent, when this user has several.
     pub agent: Option<String>,
+    /// The agent's namespace, when that is to choose.
+    pub namespace: Option<Namespace>,
     /// Names wanted. With those of `env_files`, all that are asked for; without
     /// either, all that the project maps.
     pub names: Vec<EnvName>,
@@ -269,6 +283,9 @@ fn prepare(options: &RunOptions) -> Result<(Command, OwnedFd), DaemonError> {
         .arg(options.project.as_str());
     if let Some(agent) = &options.agent {
         command.arg("--agent").arg(agent);
+    }
+    if let Some(namespace) = &options.namespace {
+        command.arg("--namespace").arg(namespace.as_str());
     }
     for name in &options.names {
         command.arg("--name").arg(name.as_str());

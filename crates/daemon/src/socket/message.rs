@@ -2,7 +2,7 @@
 
 use crate::DeviceSummary;
 use procura_types::wire::{GrantItem, Unmatched, ValueB64};
-use procura_types::{GrantId, Namespace, ProjectName, RequestId, RunId};
+use procura_types::{GrantId, Namespace, ProjectName, RequestId, RunId, Thumbprint};
 use serde::{Deserialize, Serialize};
 
 /// The version of these messages.
@@ -47,6 +47,11 @@ pub enum Op {
         /// The agent, as in [`ExecAsk::agent`].
         agent: Option<String>,
     },
+    /// Remove a device from this host. The server is not told.
+    Forget {
+        /// Its thumbprint.
+        device: Thumbprint,
+    },
 }
 
 /// Joining.
@@ -80,6 +85,8 @@ pub struct ExecAsk {
     /// Which agent: its label, `namespace/label`, or a device's thumbprint.
     /// Needed when this user has several.
     pub agent: Option<String>,
+    /// The agent's namespace, when that is to choose.
+    pub namespace: Option<Namespace>,
     /// The project.
     pub project: ProjectName,
     /// Names wanted, as found; empty asks for all that the project maps.
@@ -115,6 +122,9 @@ pub enum Reply {
     },
     /// To `exec`: a person has to say yes first.
     Pending(Pending),
+    /// To `exec`, with `wait`: the server is sealed. Another answer follows when
+    /// it is not.
+    Sealed {},
     /// Done, nothing to say.
     Done {},
     /// It did not happen.

@@ -17,11 +17,11 @@ use crate::{DaemonError, EnvValues, receive_values};
 use procura_crypto::sha256;
 use procura_types::encoding::hex;
 use procura_types::wire::ValueB64;
-use procura_types::{Dotenv, EnvName, FieldTuple, ProjectName, SecretBytes, exit};
+use procura_types::{Dotenv, EnvName, FieldTuple, Namespace, ProjectName, SecretBytes, exit};
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{Read as _, Write};
+use std::io::{ErrorKind, Read as _, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,8 @@ pub struct StubOptions {
     pub project: ProjectName,
     /// Which agent, when this user has several.
     pub agent: Option<String>,
+    /// The agent's namespace, when that is to choose.
+    pub namespace: Option<Namespace>,
     /// Names wanted.
     pub names: Vec<EnvName>,
     /// `.env` files that name what is wanted too.
@@ -130,6 +132,7 @@ impl Stub {
         let ask = ExecAsk {
             ticket: ValueB64::encode(ticket.expose()),
             agent: options.agent.clone(),
+            namespace: options.namespace.clone(),
             project: options.project.clone(),
             names: names(&options.names, &options.env_files)?,
             argv_sha256: argv_hash(&options.command),
@@ -149,7 +152,7 @@ impl Stub {
         self.protection.restore()?;
         let why = environment::become_command(&mut command);
         let exit = match why.kind() {
-            std::io::ErrorKind::NotFound => exit::NOT_FOUND,
+            ErrorKind::NotFound => exit::NOT_FOUND,
             _ => exit::CANNOT_EXECUTE,
         };
         Err(Ended::NotStarted { exit, why })
@@ -171,6 +174,7 @@ fn receive(daemon: &DaemonClient, say: &mut report::Report<'_>) -> Result<EnvVal
                     return Err(Ended::Pending);
                 }
             }
+            (Reply::Sealed {}, None) => say.sealed(),
             _ => return Err(daemon.odd().into()),
         }
     }
@@ -189,14 +193,21 @@ fn names(typed: &[EnvName], files: &[PathBuf]) -> Result<Vec<String>, DaemonErro
     for path in files {
         let failed = |source| DaemonError::io(format!("read {}", path.display()), source);
         let mut text = SecretBytes::new(Vec::new());
-        let file = File::open(path).map_err(failed)?;
-        let size = file.metadata().map_err(failed)?.len();
+        let unusable = |why: &str| DaemonError::Usage(format!("{}: {why}", path.display()));
+        let file = File::open(path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => unusable("there is no such file"),
+            _ => failed(error),
+        })?;
+        let found = file.metadata().map_err(failed)?;
+        if found.is_dir() {
+            return Err(unusable("is a directory"));
+        }
+        let size = found.len();
         text.expose_mut()
             .reserve_exact(usize::try_from(size.min(ENV_FILE_LIMIT)).unwrap_or_default() + 1);
         file.take(ENV_FILE_LIMIT + 1)
             .read_to_end(text.expose_mut())
             .map_err(failed)?;
-        let unusable = |why: &str| DaemonError::Usage(format!("{}: {why}", path.display()));
         if text.expose().len() > usize::try_from(ENV_FILE_LIMIT).unwrap_or(usize::MAX) {
             return Err(unusable("is larger than 1 MiB"));
         }

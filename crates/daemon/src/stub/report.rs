@@ -53,7 +53,9 @@ impl Report<'_> {
                 UnmatchedReason::Ambiguous => {
                     "more than one secret declares it; map it in the project"
                 }
-                UnmatchedReason::InvalidName => "is no name of an environment variable",
+                UnmatchedReason::InvalidName => {
+                    "is no name of an environment variable, or one of the loader's, which are never delivered"
+                }
             };
             // Names come from a file and may hold anything.
             writeln!(err, "  {} not asked for: {why}", name.name.escape_default())?;
@@ -65,6 +67,18 @@ impl Report<'_> {
             writeln!(err, "Then run this again.")?;
         }
         err.flush()
+    }
+
+    /// The server is sealed, and is waited for.
+    pub(super) fn sealed(&mut self) {
+        if self.json {
+            self.line(&serde_json::json!({ "event": "sealed", "waiting": true }));
+        } else {
+            let _ = writeln!(
+                self.err,
+                "procura: the vault is sealed: an operator types `procura unseal` on the server's machine.\nWaiting for it; Ctrl-C ends the waiting."
+            );
+        }
     }
 
     /// Something failed or was refused, and nothing was started.
@@ -114,11 +128,11 @@ fn next(code: &str) -> Option<&'static str> {
         "not_found" | "forbidden" => {
             Some("procura project set PROJECT --agent LABEL -n NS, typed by an admin")
         }
-        "nothing_to_deliver" | "ambiguous_name" => {
+        "ambiguous_name" => {
             Some("procura project set PROJECT --env NAME=PATH -n NS, typed by an admin")
         }
         "value_missing" => Some("procura secret put PATH -n NS, typed by an admin"),
-        "revoked" | "unknown_agent" => {
+        "unknown_agent" => {
             Some("procura join CODE, with a link code from an admin: procura agent code LABEL")
         }
         "timestamp_out_of_window" => Some("procura doctor, which compares the clocks"),

@@ -97,6 +97,7 @@ pub(crate) fn exec(ticket: &[u8]) -> ExecAsk {
     ExecAsk {
         ticket: ValueB64::encode(ticket),
         agent: None,
+        namespace: None,
         project: "shop".parse().unwrap(),
         names: vec!["A".to_owned(), "X-Y".to_owned()],
         argv_sha256: "ab".repeat(32),

@@ -161,6 +161,45 @@ fn waiting_ends_when_a_person_denies_or_nobody_answers() {
 }
 
 #[test]
+fn waiting_outlasts_the_seal() {
+    let host = host([
+        Scripted::Refused(503, "sealed"),
+        Scripted::Unreachable,
+        Scripted::Refused(503, "sealed"),
+        Scripted::Pending,
+        Scripted::Refused(503, "sealed"),
+        two(),
+    ]);
+    host.fake.script().states.push_back(RequestState::Approved);
+    let raw = ask_exec(&host.socket(), |ask| ask.wait = true);
+    assert!(matches!(raw.hear().unwrap().0, Reply::Sealed {}));
+    assert!(matches!(raw.hear().unwrap().0, Reply::Pending(_)));
+    assert!(matches!(raw.hear().unwrap().0, Reply::Sealed {}));
+    assert_eq!(values(&raw).len(), 2);
+}
+
+#[test]
+fn a_project_without_names_is_told_with_its_own_name() {
+    let host = host([Scripted::Refused(422, "nothing_to_deliver")]);
+    let failure = ask_exec(&host.socket(), |ask| ask.names.clear()).failure();
+    assert_eq!(
+        (
+            failure.exit,
+            failure.code.as_str(),
+            failure.message.as_str()
+        ),
+        (
+            exit::REFUSED,
+            "nothing_to_deliver",
+            "shop maps no names; say which with --name STRIPE_KEY or --env-file .env, or map them: procura project set shop --env NAME=PATH -n main"
+        )
+    );
+    // Names that were asked for and match nothing are the server's to tell.
+    let failure = ask_exec(&host.socket(), |_| {}).failure();
+    assert_eq!(failure.message, "the server says nothing_to_deliver");
+}
+
+#[test]
 fn approval_in_part_asks_for_the_rest_and_does_not_wait_again() {
     let host = host([Scripted::Pending, Scripted::Pending]);
     host.fake.script().states.push_back(RequestState::Approved);

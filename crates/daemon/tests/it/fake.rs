@@ -109,6 +109,7 @@ pub(crate) fn refused(status: u16, code: &str) -> ClientError {
 
 pub(crate) fn unreachable() -> ClientError {
     ClientError::Unreachable {
+        advice: None,
         address: URL.to_owned(),
         cause: "nobody is there".to_owned(),
     }
@@ -127,7 +128,8 @@ impl Connect for Fake {
             Ok(JoinAnswer {
                 actor: device.actor,
                 name: format!("alice//agent-{number}"),
-                label: format!("agent-{number}").parse().unwrap(),
+                // Numbers a hundred apart are one label at different times.
+                label: format!("agent-{}", number % 100).parse().unwrap(),
                 device: device.thumbprint(),
                 owner: ActorId::from_bytes([3; 32]),
                 server_key: device.key.public().to_jwk(),

@@ -16,3 +16,4 @@ mod join;
 mod listen;
 mod protocol;
 mod record;
+mod several;

@@ -107,6 +107,21 @@ fn users_that_are_not_served_are_refused_before_they_ask() {
         limits: Limits::default(),
     });
     assert!(!host.connect().status().unwrap().danger_same_uid);
+    host.stop();
+    // Of a group, those who are named and nobody else.
+    host.start(ServiceOptions {
+        own_uid: own_uid() + 1,
+        users: vec![own_uid() + 2],
+        socket_group: true,
+        limits: Limits::default(),
+    });
+    if own_uid() != 0 {
+        let error = DaemonClient::connect(&host.socket()).err().unwrap();
+        assert_eq!(
+            (error.exit(), error.code()),
+            (exit::REFUSED, "user_not_allowed")
+        );
+    }
     host.restart();
     assert!(host.connect().status().unwrap().danger_same_uid);
 }

@@ -4,7 +4,7 @@ use crate::fixture::{Export, Log, story};
 use procura_crypto::SigningKey;
 use procura_ledger::{
     BundleReader, Checkpoint, Entry, Finding, FindingKind, NoteSigner, Report, TileWriter,
-    push_entry, verify_export,
+    not_signed, push_entry, verify_export,
 };
 
 const BUNDLE: &str = "tile/entries/000.p/13";
@@ -191,6 +191,32 @@ fn files_that_are_missing_cut_or_longer() {
             assert_eq!(finding.file.as_deref(), Some(name.as_str()), "{finding}");
         }
     }
+}
+
+#[test]
+fn files_that_the_checkpoint_does_not_call_for_are_named() {
+    let log = long();
+    let mut export = log.export();
+    // A checkpoint of before called for this one.
+    let older = log.export_first(40).0;
+    let names = |export: &Export| {
+        let tiles = export.0.keys().filter(|name| name.starts_with("tile/"));
+        tiles.cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(not_signed(300, names(&export)), Ok(()));
+    assert_eq!(not_signed(0, []), Ok(()));
+    export.0.extend(older);
+    let finding = not_signed(300, names(&export)).unwrap_err();
+    assert_eq!(finding.kind, FindingKind::FileNotSigned);
+    assert_eq!(
+        finding.to_string(),
+        "this file is not part of the checkpoint (tile/0/000.p/40); found 2 such files: tile/0/000.p/40, tile/entries/000.p/40"
+    );
+    let one = not_signed(300, ["tile/notes".to_owned()]).unwrap_err();
+    assert_eq!(
+        one.to_string(),
+        "this file is not part of the checkpoint (tile/notes)"
+    );
 }
 
 #[test]

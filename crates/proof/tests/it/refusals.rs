@@ -570,6 +570,9 @@ fn the_order_of_the_checks() {
     );
     assert_eq!(refused(world.verify_at(&bad, late)).case, Case::TooOld);
     assert_eq!(refused(world.verify(&bad)).case, Case::DeviceRevoked);
+    world.apply([agent(Some(NOW))]);
+    assert_eq!(refused(world.verify(&bad)).case, Case::ActorRevoked);
+    world.apply([agent(None)]);
     world.apply([device(world.ed25519.public(), AGENT, None)]);
     assert_eq!(refused(world.verify(&bad)).case, Case::SignatureRefused);
     let mut bad = signed.clone();

@@ -2,10 +2,13 @@
 //! entry, what was kept left both.
 
 use crate::world::{World, admin_roles, origin};
-use procura_record::{ChangeError, RecordError};
+use procura_ledger::{Decision, Entry};
+use procura_record::tables::LEDGER;
+use procura_record::{ChangeError, RecordError, Spool};
 use procura_store::{Blob, CommitError, FakeDisk, FakeFault, Kind, Table};
 use procura_types::Role;
 use std::convert::Infallible;
+use std::fs;
 
 fn commit(error: ChangeError<Infallible>) -> CommitError {
     match error {
@@ -114,9 +117,59 @@ async fn what_takes_authority_away_works_on_a_full_disk() {
     assert_eq!((world.row("a"), world.row("b")), (Some(1), None));
 }
 
+#[tokio::test]
+async fn a_full_disk_keeps_nobody_from_opening_and_taking_away() {
+    let world = World::on(&FakeDisk::new(100, 20_000)).await;
+    let home = tempfile::tempdir().unwrap();
+    let publisher = world.publisher(home.path()).await.unwrap();
+    fill(&world).await;
+    publisher.stop().await;
+    let spool = Spool::open(&home.path().join("spool.jsonl")).unwrap();
+    let wrong = Entry {
+        decision: Decision::Deny,
+        ..crate::world::entry("installation.unseal")
+    };
+    spool.push(&wrong).unwrap();
+    drop(publisher);
+
+    // What the server does when it is unsealed, with entries still unpublished.
+    let world = world.reopen();
+    let publisher = world.publisher(home.path()).await.unwrap();
+    let (clock, entropy) = (crate::world::clock(), crate::world::entropy());
+    let moved = spool.flush(world.store(), clock.as_ref(), entropy.as_ref());
+    assert_eq!(moved.await.unwrap(), 1);
+    let opened = crate::world::entry("installation.unseal");
+    world.recorder.opened(&opened).await.unwrap();
+    let permit = world.socket_permit();
+    world
+        .recorder
+        .change(permit, &origin(), |batch| {
+            batch.reserved();
+            batch.put_roles(&admin_roles(&[Role::Auditor]));
+            Ok::<_, Infallible>(())
+        })
+        .await
+        .unwrap();
+    assert!(world.permit(crate::world::Put("a")).is_err());
+    publisher.stop().await;
+    assert!(publisher.problem().unwrap().contains("space"));
+
+    // Without the row of what was published at all, a start waits for room too.
+    fs::remove_dir_all(home.path().join("ledger")).unwrap();
+    let world = world.reopen();
+    let publisher = world.publisher(home.path()).await.unwrap();
+    assert!(publisher.latest().is_none() && publisher.problem().is_some());
+    let mut batch = world.store().batch().unwrap();
+    FILL.put(&mut batch, &"fill".to_owned(), &Blob::new(Vec::new()));
+    world.store().commit(batch).await.unwrap();
+    let length = world.store().log_len(LEDGER).unwrap();
+    assert_eq!(publisher.covering(length).await.unwrap().size, length);
+}
+
+const FILL: Table<String, Blob> = Table::new("fill", Kind::Clear);
+
 /// Fills the disk to its last byte.
 async fn fill(world: &World) {
-    const FILL: Table<String, Blob> = Table::new("fill", Kind::Clear);
     let (mut length, mut step) = (0, 16_384);
     while step > 0 {
         let mut batch = world.store().batch().unwrap();

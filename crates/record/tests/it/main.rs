@@ -15,4 +15,5 @@ mod reader;
 mod refusals;
 mod spool;
 mod watched;
+mod whole;
 mod world;

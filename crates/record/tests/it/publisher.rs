@@ -2,11 +2,9 @@
 //! store that is not the one that was signed.
 
 use crate::world::{ID, World, admin_roles, tiles};
-use procura_ledger::{
-    Checkpoint, HashTiles as _, TileFile, inclusion_proof, leaf_hash, verify_inclusion,
-};
+use procura_ledger::{Checkpoint, Hash, TileFile, leaf_hash, verify_inclusion};
 use procura_record::tables::{LEDGER, ROLES};
-use procura_record::{BundleKeys, Publisher, PublisherError, Tiles, TilesError};
+use procura_record::{BundleKeys, Publisher, PublisherError, RecordReader, Tiles, TilesError};
 use procura_store::{FakeDisk, FakeFault};
 use procura_types::Role;
 use std::collections::BTreeMap;
@@ -28,8 +26,10 @@ async fn published(world: &World, publisher: &Publisher) -> Checkpoint {
         .store()
         .log_read(LEDGER, 0, usize::try_from(length).unwrap())
         .unwrap();
+    let reader = RecordReader::new(world.store().clone(), publisher.tiles().clone());
     for entry in log {
-        let path = inclusion_proof(publisher.tiles(), entry.index, length).unwrap();
+        let path = reader.inclusion(entry.index, length).await.unwrap();
+        let path: Vec<Hash> = path.iter().map(|hash| hash.parse().unwrap()).collect();
         let leaf = leaf_hash(entry.bytes.expose());
         verify_inclusion(&leaf, entry.index, length, &path, &checkpoint.root).unwrap();
     }
@@ -158,8 +158,10 @@ async fn hashes_lie_as_they_are_and_entries_sealed() {
         matches!(error, procura_record::TilesError::Refused(_)),
         "{error}"
     );
-    assert_eq!(publisher.tiles().hash_tile(0, 0, 6).unwrap().len(), 6);
-    assert!(publisher.tiles().hash_tile(0, 0, 7).is_err());
+    let reader = RecordReader::new(world.store().clone(), publisher.tiles().clone());
+    let tile = async |name: &str| reader.tile(name.parse().unwrap()).await.unwrap();
+    assert_eq!(tile("tile/0/000.p/6").await.unwrap().len(), 6 * 32);
+    assert_eq!(tile("tile/0/000.p/7").await, None);
 }
 
 #[test]

@@ -262,7 +262,7 @@ pub(crate) fn tiles(home: &Path) -> Tiles {
     Tiles::new(home, ID, Arc::new(keys), entropy())
 }
 
-fn parts(store: &Store, home: &Path) -> PublisherParts {
+pub(crate) fn parts(store: &Store, home: &Path) -> PublisherParts {
     let key = LEDGER_KEY.with(|bytes| SigningKey::from_secret_bytes(bytes).unwrap());
     PublisherParts {
         store: store.clone(),

@@ -5,6 +5,7 @@ use procura_authority::AuthorityError;
 use procura_identity::IdentityError;
 use procura_record::{ChangeError, QueryError, RecordError};
 use procura_store::{CommitError, StoreError};
+use procura_types::LoaderVariable;
 use procura_vault::VaultError;
 
 impl From<StoreError> for Failure {
@@ -94,6 +95,14 @@ impl From<QueryError> for Failure {
     }
 }
 
+impl From<LoaderVariable> for Failure {
+    fn from(error: LoaderVariable) -> Self {
+        let mut failure = Self::new(Code::Malformed, error.to_string());
+        failure.field = Some("env");
+        failure
+    }
+}
+
 impl From<VaultError> for Failure {
     fn from(error: VaultError) -> Self {
         let text = error.to_string();
@@ -163,6 +172,7 @@ impl From<AuthorityError> for Failure {
             AuthorityError::NoAgent(_) => field("agents"),
             AuthorityError::TooManyAgents => field("agents"),
             AuthorityError::TooManyNames | AuthorityError::TooLong => field("names"),
+            AuthorityError::Loader(error) => error.into(),
             AuthorityError::NothingApproved | AuthorityError::NotAsked(_) => field("names"),
             AuthorityError::BadStart => field("from"),
             AuthorityError::BadEnd => field("until"),

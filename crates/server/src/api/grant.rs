@@ -68,7 +68,7 @@ impl Endpoint for Withdraw {
     type Op = GrantWithdraw;
     type Body = ();
     type Answer = wire::Withdrawn;
-    const SUMMARY: &'static str = "Ends a grant: no read passes from now on";
+    const SUMMARY: &'static str = "Ends a grant: no read passes under it from now on";
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/namespaces/{ns}/grants/{id}/withdraw";
 

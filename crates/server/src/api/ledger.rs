@@ -2,14 +2,14 @@
 
 use crate::app::Open;
 use crate::problem::{Code, Failure};
-use crate::serve::{Context, Endpoint, Input, Reply};
+use crate::serve::{Context, Endpoint, Input, Reply, denial, denial_of, refuse};
 use bytes::Bytes;
-use procura_ledger::{TileKind, TilePath};
-use procura_policy::{Action, Op, Permit, Resource};
+use procura_ledger::{Entry, TileKind, TilePath};
+use procura_policy::{Action, Denied, DenyReason, Op, Permit, Resource, authorize};
 use procura_proof::Caller;
-use procura_record::Details;
+use procura_record::{Details, QueryError};
 use procura_types::wire::{self, EntryQuery, ProofAnswer};
-use procura_types::{EntryId, Malformed, Namespace};
+use procura_types::{EntryId, Malformed, Namespace, Role};
 use serde::Deserialize;
 
 /// Reads a part of the record: of one namespace, by its auditors.
@@ -19,6 +19,26 @@ pub(crate) struct LedgerRead {
 }
 
 impl Op for LedgerRead {
+    const ACTION: Action = Action::LedgerRead;
+    fn resource(&self) -> Resource {
+        Resource::Namespace(self.namespace.clone())
+    }
+}
+
+/// Reads one entry of a namespace, by its auditors.
+pub(crate) struct EntryRead {
+    namespace: Namespace,
+    found: Found,
+}
+
+/// An entry and its place in the log.
+struct Found {
+    id: EntryId,
+    index: u64,
+    entry: String,
+}
+
+impl Op for EntryRead {
     const ACTION: Action = Action::LedgerRead;
     fn resource(&self) -> Resource {
         Resource::Namespace(self.namespace.clone())
@@ -49,6 +69,59 @@ impl<T: Send + Sync + 'static> Op for LedgerCheckpoint<T> {
     }
 }
 
+/// Actions of entries that no permit opens: the server's own acts
+/// (`spec/ledger.md`), and callers who proved nothing.
+const OWN_ACTIONS: [&str; 5] = [
+    "authenticate",
+    "installation.rewrap",
+    "installation.spool",
+    "request.prune",
+    "run.prune",
+];
+
+/// A query about an action that no entry can have is a typing error, and an
+/// empty answer to it would look like a record without such entries.
+fn known(query: EntryQuery) -> Result<EntryQuery, Failure> {
+    let Some(asked) = query.action.as_deref() else {
+        return Ok(query);
+    };
+    let actions = Action::ALL.iter().map(|action| action.as_str());
+    let nearest = actions
+        .chain(OWN_ACTIONS)
+        .map(|action| (distance(asked, action), action))
+        .min();
+    match nearest {
+        Some((0, _)) | None => Ok(query),
+        Some((_, nearest)) => {
+            let what = format!("action: is none that the record has; the nearest is {nearest}");
+            let mut failure = Failure::new(Code::Malformed, what);
+            failure.field = Some("action");
+            Err(failure)
+        }
+    }
+}
+
+/// How many characters to put in, take out or change make one text the other
+/// (Levenshtein's distance). Of a long text only the beginning counts, which is
+/// more than any action has.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (line, left) in one.bytes().take(64).enumerate() {
+        let mut corner = line;
+        let mut before = line + 1;
+        for (right, cell) in other.bytes().zip(row.iter_mut().skip(1)) {
+            let changed = corner + usize::from(left != right);
+            corner = *cell;
+            before = changed.min(corner + 1).min(before + 1);
+            *cell = before;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = line + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
 /// Entries of one namespace.
 pub(super) struct NamespaceEntries;
 
@@ -61,7 +134,7 @@ impl Endpoint for NamespaceEntries {
     const PATH: &'static str = Entries::PATH;
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let query: EntryQuery = input.query()?;
+        let query: EntryQuery = known(input.query()?)?;
         let namespace = query
             .namespace
             .clone()
@@ -99,7 +172,7 @@ impl Endpoint for Entries {
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         Ok(LedgerExport {
-            what: input.query()?,
+            what: known(input.query()?)?,
         })
     }
 
@@ -217,14 +290,17 @@ impl Endpoint for Tile {
     }
 }
 
-/// One entry with its proof.
+/// One entry with its proof: of the installation for stewards, of a namespace for
+/// its auditors too. Which namespace it is of stands in the entry, so whoever may
+/// not read everything is decided on once it is found.
 pub(super) struct Proof;
 
 impl Endpoint for Proof {
     type Op = LedgerExport<EntryId>;
     type Body = ();
     type Answer = wire::ProofAnswer;
-    const SUMMARY: &'static str = "One entry with its inclusion proof";
+    const SUMMARY: &'static str =
+        "One entry with its inclusion proof; of a namespace for its auditors";
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/ledger/proof/{id}";
 
@@ -237,25 +313,87 @@ impl Endpoint for Proof {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let id = permit.op().what;
         let (index, entry) = context.open.reader.find(id).await?;
-        // A checkpoint comes within 200 ms of its entry.
-        let published = context
-            .open
-            .publisher
-            .covering(index + 1)
-            .await
-            .ok_or_else(|| {
-                Failure::new(
-                    Code::LedgerUnavailable,
-                    "Checkpoints are not being published.",
-                )
-            })?;
-        let path = context.open.reader.inclusion(index, published.size).await?;
-        Reply::json::<Self::Answer>(&ProofAnswer {
-            id,
-            index,
-            entry,
-            path,
-            checkpoint: published.note.clone(),
-        })
+        proven(context.open, &Found { id, index, entry }).await
     }
+
+    async fn denied(
+        context: Context<'_>,
+        denied: Denied,
+        caller: Caller,
+        op: Self::Op,
+    ) -> Result<Reply, Failure> {
+        let open = context.open;
+        // Nobody but an auditor has the record searched.
+        let audits = open
+            .directory
+            .snapshot()
+            .roles(caller.actor())
+            .is_some_and(|held| held.roles.iter().any(|role| role.role == Role::Auditor));
+        if denied.reason != DenyReason::NoRole || !audits {
+            refuse(&context, &caller, &op, denied);
+            return Err(denial_of(denied, &op));
+        }
+        let id = op.what;
+        // To an auditor an entry of the installation, or of a namespace of others,
+        // is as one that is not there.
+        let hidden = Denied {
+            visible: false,
+            ..denied
+        };
+        let found = match open.reader.find(id).await {
+            Ok((index, entry)) => {
+                let namespace = Entry::parse(entry.as_bytes())
+                    .map_err(Failure::internal)?
+                    .namespace;
+                namespace.map(|namespace| EntryRead {
+                    namespace,
+                    found: Found { id, index, entry },
+                })
+            }
+            Err(QueryError::NotFound) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let Some(read) = found else {
+            refuse(&context, &caller, &op, hidden);
+            return Err(denial(hidden));
+        };
+        let snapshot = open.directory.snapshot();
+        match authorize(
+            open.recorder.decider(),
+            &snapshot,
+            caller,
+            read,
+            context.input.now,
+        ) {
+            Ok(permit) => proven(open, &permit.op().found).await,
+            Err((refused, caller, _)) => {
+                // Recorded as what was attempted; the namespace is none of theirs.
+                refuse(&context, &caller, &op, refused);
+                Err(denial(Denied {
+                    visible: false,
+                    ..refused
+                }))
+            }
+        }
+    }
+}
+
+/// The answer about an entry that may be read.
+async fn proven(open: &Open, found: &Found) -> Result<Reply, Failure> {
+    let index = found.index;
+    // A checkpoint comes within 200 ms of its entry.
+    let published = open.publisher.covering(index + 1).await.ok_or_else(|| {
+        Failure::new(
+            Code::LedgerUnavailable,
+            "Checkpoints are not being published.",
+        )
+    })?;
+    let path = open.reader.inclusion(index, published.size).await?;
+    Reply::json::<ProofAnswer>(&ProofAnswer {
+        id: found.id,
+        index,
+        entry: found.entry.clone(),
+        path,
+        checkpoint: published.note.clone(),
+    })
 }

@@ -106,23 +106,25 @@ pub fn router(app: Arc<App>) -> Router {
     let router = device::route(join::route(status::route(router)));
     router
         .fallback(async |State(app): State<Arc<App>>| {
-            refusal(&app, Code::NotFound, "There is no such path.")
+            unserved(&app, Failure::new(Code::NotFound, "There is no such path."))
         })
         .method_not_allowed_fallback(async |State(app): State<Arc<App>>| {
-            refusal(
+            unserved(
                 &app,
-                Code::MethodNotAllowed,
-                "This path does not take that method.",
+                Failure::new(
+                    Code::MethodNotAllowed,
+                    "This path does not take that method.",
+                ),
             )
         })
         .with_state(app)
 }
 
 /// The refusal of a request that reached no call.
-fn refusal(app: &App, code: Code, detail: &'static str) -> Response {
+fn unserved(app: &App, failure: Failure) -> Response {
     let trace = TraceId::generate(app.clock.now(), app.entropy.as_ref())
         .unwrap_or(TraceId::from_bytes([0; 16]));
-    Failure::new(code, detail).into_response_for(trace)
+    failure.into_response_for(trace)
 }
 
 /// The query of lists that go by id.
@@ -142,11 +144,9 @@ fn link_code(context: &Context<'_>, issued: IssuedCode) -> Result<Reply, Failure
         joins: issued.joins,
         url: context.app.public_url().to_owned(),
     };
-    Reply::with_status(
-        StatusCode::CREATED,
-        &LinkCode {
-            code: text.encode().expose().clone(),
-            expires: issued.expires,
-        },
-    )
+    let answer = LinkCode {
+        code: text.encode().expose().clone(),
+        expires: issued.expires,
+    };
+    Reply::secret_with_status(StatusCode::CREATED, &answer, answer.code.len())
 }

@@ -5,7 +5,6 @@ use crate::problem::Failure;
 use crate::serve::{Context, Endpoint, Input, Reply};
 use procura_policy::Permit;
 use procura_proof::Caller;
-use procura_record::Details;
 use procura_types::wire::{self, SecretPut, SecretValue, ValueB64};
 use procura_types::{Malformed, SecretPath};
 use procura_vault::{
@@ -88,7 +87,7 @@ impl Endpoint for Read {
         // The intent is durable when this returns; only then is the value opened.
         let recorded = open
             .recorder
-            .record(permit, context.origin(), Details::default())
+            .record(permit, context.origin(), readable.details())
             .await?;
         let released = match open.vault.release_one(&recorded, readable) {
             Ok(released) => released,
@@ -122,6 +121,9 @@ impl Endpoint for Write {
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         let body: SecretPut = input.json::<Self::Body>()?;
+        if let Some(name) = &body.env {
+            name.deliverable()?;
+        }
         Ok(SecretWrite {
             namespace: input.param("ns")?,
             path: input.param("path")?,

@@ -7,8 +7,8 @@ use crate::serve::{Context, Endpoint, Input, Reply};
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_proof::session::{Subject, issue, open};
 use procura_proof::{Caller, Profile};
-use procura_types::FieldTuple;
 use procura_types::wire::{self, SessionAnswer, SessionRequest, ValueB64};
+use procura_types::{FieldTuple, Secret, SecretBytes};
 
 /// Starts or renews a session of the caller's device.
 pub(crate) struct SessionStart {
@@ -97,20 +97,26 @@ impl Endpoint for Start {
         .map_err(|error| {
             Failure::new(Code::Unauthorized, error.to_string()).with_reason("session_expired")
         })?;
-        let message = FieldTuple::new("procura.session.answer.v1")
-            .text(caller.nonce().unwrap_or_default())
-            .text(&issued.session_id)
-            .bytes(issued.mac_key.expose())
-            .u64(issued.expires.as_millis());
+        let message: SecretBytes = Secret::new(
+            FieldTuple::new("procura.session.answer.v1")
+                .text(caller.nonce().unwrap_or_default())
+                .text(&issued.session_id)
+                .bytes(issued.mac_key.expose())
+                .u64(issued.expires.as_millis())
+                .into_bytes(),
+        );
         let server_signature = vault
             .server_key()
-            .sign(message.as_bytes())
+            .sign(message.expose())
             .map_err(Failure::internal)?;
-        Reply::json::<Self::Answer>(&SessionAnswer {
+        let mac_key = ValueB64::encode(issued.mac_key.expose());
+        let length = mac_key.len();
+        let answer = SessionAnswer {
             session_id: issued.session_id,
-            mac_key: ValueB64::encode(issued.mac_key.expose()),
+            mac_key,
             expires_at: issued.expires,
             server_signature,
-        })
+        };
+        Reply::secret::<Self::Answer>(&answer, length)
     }
 }

@@ -1,8 +1,10 @@
 //! `/v1/status` and `/v1/seal`.
 
+use super::unserved;
 use crate::app::{App, Open, Stage};
 use crate::health::degraded;
 use crate::problem::Failure;
+use crate::proving::authority;
 use crate::serve::{Context, Endpoint, Input, Reply, serve};
 use axum::extract::{Request, State};
 use axum::response::IntoResponse as _;
@@ -49,9 +51,15 @@ pub(super) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
     let handler = async |State(app): State<Arc<App>>, request: Request| {
         // What everybody may know needs no proof; the deep check is a call.
         if request.uri().query() == Some("deep=true") {
-            serve::<DeepCheck>(app, request).await
-        } else {
-            Json(status(&app)).into_response()
+            return serve::<DeepCheck>(app, request).await;
+        }
+        // A page of a stranger whose name was made to lead here is told nothing.
+        match authority(&app, request.headers(), request.uri()) {
+            Ok(_) => Json(status(&app)).into_response(),
+            Err(failure) => {
+                app.metrics.refused(failure.code.as_str());
+                unserved(&app, failure)
+            }
         }
     };
     router.route(DeepCheck::PATH, get(handler))

@@ -174,6 +174,7 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_body(json!({"value_b64": format!("{}!", value_b64())}), "malformed", Some("value_b64"))
             .bad_body(json!({"value_b64": format!("{}==", value_b64())}), "malformed", Some("value_b64"))
             .bad_body(json!({"value_b64": value_b64(), "env": "1ST"}), "invalid_json", Some("env"))
+            .bad_body(json!({"value_b64": value_b64(), "env": "LD_PRELOAD"}), "malformed", Some("env"))
             .bad_body(json!({"value_b64": value_b64(), "description": "a\nb"}), "malformed", Some("description"))
             .bad_body(json!({"value_b64": value_b64(), "expect_version": -1}), "invalid_json", None)
             .bad_body(json!({"env": "NEW"}), "invalid_json", Some("value_b64")),
@@ -207,6 +208,7 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_body(json!({"agents": ["Scribe"]}), "invalid_json", Some("label"))
             .bad_body(json!({"agents": ["nobody"]}), "malformed", Some("agents"))
             .bad_body(json!({"env": {"A-B": "db/password"}}), "invalid_json", Some("env"))
+            .bad_body(json!({"env": {"GLIBC_TUNABLES": "db/password"}}), "malformed", Some("env"))
             .bad_body(json!({"env": {"KEY": "/db"}}), "invalid_json", Some("path")),
         c("GET", "/v1/namespaces/{ns}/projects", format!("{NS}/projects"), "otto").refuses("scribe", "forbidden"),
         c("GET", "/v1/namespaces/{ns}/projects/{name}", format!("{NS}/projects/cron"), "otto")
@@ -264,7 +266,7 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_target("000.p/3", "0.p/3", "path")
             .bad_target("000.p/3", "../../procura.db", "path"),
         c("GET", "/v1/ledger/proof/{id}", format!("/v1/ledger/proof/{entry}"), "alice")
-            .refuses("otto", "forbidden")
+            .refuses("adam", "forbidden")
             .bad_target(&entry, "0", "entry"),
         c("POST", "/v1/devices/{thumbprint}/revoke", format!("/v1/devices/{}/revoke", actors.device("baker")), "adam")
             .refuses("otto", "forbidden")

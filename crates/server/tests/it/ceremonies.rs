@@ -174,6 +174,7 @@ async fn whoever_seals_does_not_wait_for_somebody_who_guesses() {
         .map(|_| {
             let router = procura_server::admin::router(std::sync::Arc::clone(&world.app));
             let request = http::Request::post("/admin/passphrase")
+                .header("content-type", "application/json")
                 .body(axum::body::Body::from(guess.to_string()))
                 .unwrap();
             tokio::spawn(tower::ServiceExt::oneshot(router, request))

@@ -92,6 +92,35 @@ async fn a_seal_that_nobody_waits_for_seals() {
     panic!("it did not come to its end, and keys are in memory");
 }
 
+/// Publishing of the vault that was closed does not go on beside that of the next.
+#[tokio::test]
+async fn after_a_seal_that_nobody_waits_for_checkpoints_go_on() {
+    let key = SigningKey::generate_p256(&SystemEntropy).unwrap();
+    let world = World::empty();
+    world.init(&key).await;
+    let mut seal = Box::pin(admin::seal(&world.app));
+    let begun = std::future::poll_fn(|context| Poll::Ready(seal.as_mut().poll(context)));
+    assert!(
+        begun.await.is_pending(),
+        "it was done before the client could go"
+    );
+    drop(seal);
+    world.unseal().await;
+    for name in ["one", "two"] {
+        let body = json!({"name": name});
+        world.ok(&key, "POST", "/v1/namespaces", body).await;
+        let stage = world.app.stage();
+        let Stage::Open(open) = stage.as_ref() else {
+            panic!("it is sealed");
+        };
+        let size = open.reader.size().unwrap();
+        let covering = open.publisher.covering(size);
+        let published = tokio::time::timeout(Duration::from_secs(60), covering).await;
+        assert!(published.unwrap().unwrap().size >= size, "{name}");
+        assert_eq!(open.publisher.problem(), None, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn who_hears_nothing_in_time_is_told_whether_it_may_have_happened() {
     let world = World::configured(|config| config.request_seconds = 2);

@@ -29,8 +29,8 @@ async fn answers(actors: &Actors) -> Vec<Value> {
     for question in [
         "entries?action=secret.read",
         "entries?namespace=shop&action=request.approve",
-        "entries?action=test.filler&limit=1",
-        "entries?action=nothing",
+        "entries?action=installation.check&limit=1",
+        "entries?action=installation.spool",
         "entries?until=2020-01-01T00:00:00Z",
     ] {
         let target = format!("/v1/ledger/{question}");
@@ -46,7 +46,13 @@ async fn answers_are_the_same_before_and_after_it_is_made() {
     let mut batch = store(&actors).batch().unwrap();
     for _ in 0..5000 {
         let trace = TraceId::from_bytes([1; 16]);
-        let entry = Entry::new(actors.world.now(), &SystemEntropy, "test.filler", trace).unwrap();
+        let entry = Entry::new(
+            actors.world.now(),
+            &SystemEntropy,
+            "installation.check",
+            trace,
+        )
+        .unwrap();
         batch.append(LEDGER, entry.to_bytes().unwrap());
     }
     store(&actors).commit(batch).await.unwrap();

@@ -15,7 +15,7 @@ fn goes_on(server: &Server) {
 
 fn post(address: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let mut bytes =
-        format!("POST /v1/join HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n")
+        format!("POST /v1/join HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nConnection: close\r\n{headers}\r\n")
             .into_bytes();
     bytes.extend_from_slice(body);
     bytes

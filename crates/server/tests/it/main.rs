@@ -9,6 +9,7 @@
 )]
 
 mod actors;
+mod audits;
 mod calls;
 mod ceremonies;
 mod configuration;
@@ -25,6 +26,7 @@ mod own_work;
 mod problems;
 mod process;
 mod recorded;
+mod revoked;
 mod sessions;
 mod start;
 mod world;

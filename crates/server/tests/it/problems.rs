@@ -1,8 +1,10 @@
 //! The table of errors, and that none of them tells more than it should.
 
 use crate::actors::{Actors, value_b64};
-use crate::world::{CANARY, Sent, World};
+use crate::world::{AUTHORITY, CANARY, Sent, World};
+use procura_proof::sign::Signer;
 use procura_server::problem::{Blame, Code, Failure, printable};
+use procura_server::serve::{MAX_BODY, SMALL_BODY};
 use procura_types::TraceId;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -226,5 +228,180 @@ async fn what_cannot_be_published_is_told_in_the_status() {
     assert!(
         degraded[0].as_str().unwrap().starts_with("checkpoints: "),
         "{degraded}"
+    );
+}
+
+#[tokio::test]
+async fn status_is_told_to_nobody_who_was_led_here_by_another_name() {
+    let actors = Actors::new().await;
+    let empty = World::empty();
+    for world in [&actors.world, &empty] {
+        for (hosts, detail, field) in [
+            (
+                &["evil.example"][..],
+                "The Host field names another server",
+                Some("host"),
+            ),
+            (
+                &["evil.example:7310"],
+                "The Host field names another server",
+                Some("host"),
+            ),
+            (&[""], "The Host field names another server", Some("host")),
+            (
+                &[AUTHORITY, AUTHORITY],
+                "There must be exactly one Host field.",
+                None,
+            ),
+            (
+                &[AUTHORITY, "evil.example"],
+                "There must be exactly one Host field.",
+                None,
+            ),
+            (&[], "There must be exactly one Host field.", None),
+        ] {
+            let mut sent = Sent::new("GET", "/v1/status", None);
+            sent.headers = hosts
+                .iter()
+                .map(|host| ("host".to_owned(), (*host).to_owned()))
+                .collect();
+            let answer = world.send(&sent).await;
+            answer.expect("malformed", None, field, detail);
+            let text = answer.text();
+            assert!(text.contains(detail), "{hosts:?}: {text}");
+            assert!(!text.contains("installation\""), "{text}");
+        }
+        for host in [AUTHORITY, "LOCALHOST:7310", "[::1]:7310"] {
+            let mut sent = Sent::new("GET", "/v1/status", None);
+            sent.set("host", |_| host.to_owned());
+            assert_eq!(world.send(&sent).await.status, 200, "{host}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_missing_field_and_a_passed_limit_are_named() {
+    let actors = Actors::new().await;
+    let (world, adam) = (&actors.world, actors.key("adam"));
+    let secret = "/v1/namespaces/shop/secrets/a/key";
+    for (method, target, body, code, detail) in [
+        (
+            "PUT",
+            secret,
+            json!({"env": "A"}),
+            "invalid_json",
+            "`value_b64` is missing.".to_owned(),
+        ),
+        (
+            "PUT",
+            secret,
+            json!({"value_b64": "x".repeat(MAX_BODY)}),
+            "too_large",
+            format!("The body is longer than the {MAX_BODY} bytes that this call takes."),
+        ),
+        (
+            "POST",
+            "/v1/namespaces",
+            json!({"name": "x".repeat(SMALL_BODY)}),
+            "too_large",
+            format!("The body is longer than the {SMALL_BODY} bytes that this call takes."),
+        ),
+    ] {
+        let answer = world.call(adam, method, target, Some(&body)).await;
+        let problem = answer.problem(target);
+        assert_eq!((problem.code.as_str(), problem.detail), (code, detail));
+    }
+    // What looks like the name of a field and is a word of the body is not repeated.
+    let body = format!("{{\"missing field `{CANARY}`\": 1}}");
+    let sent = world.signed(adam, "PUT", secret, Some(body.as_bytes()));
+    let problem = world.send(&sent).await.problem("a canary");
+    assert!(
+        problem
+            .detail
+            .starts_with("The body does not fit at line 1"),
+        "{}",
+        problem.detail
+    );
+    let join = Sent::new("POST", "/v1/join", Some(b"{}"));
+    let problem = world.send(&join).await.problem("join");
+    assert_eq!(
+        (problem.detail.as_str(), problem.field.as_deref()),
+        ("`code_sha256` is missing.", Some("code_sha256"))
+    );
+}
+
+#[tokio::test]
+async fn only_what_is_said_to_be_json_is_read_as_json() {
+    let actors = Actors::new().await;
+    let (world, adam) = (&actors.world, actors.key("adam"));
+    let target = "/v1/namespaces/shop/secrets/a/key";
+    let body = serde_json::to_vec(&json!({"value_b64": value_b64()})).unwrap();
+    let sent_as = |kind: &str| {
+        let mut sent = Sent::new("PUT", target, Some(&body));
+        sent.set("content-type", |_| kind.to_owned());
+        sent.signed(Signer::Device(adam), world.now())
+    };
+    for kind in [
+        "application/json",
+        "Application/JSON",
+        "application/json; charset=utf-8",
+    ] {
+        let answer = world.send(&sent_as(kind)).await;
+        assert_eq!(answer.status, 200, "{kind}: {}", answer.text());
+    }
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "text/plain; application/json",
+    ] {
+        world
+            .send(&sent_as(kind))
+            .await
+            .expect("malformed", None, Some("content-type"), kind);
+    }
+    let mut join = Sent::new("POST", "/v1/join", Some(b"{}"));
+    join.headers
+        .push(("content-type".to_owned(), "application/json".to_owned()));
+    world
+        .send(&join)
+        .await
+        .expect("malformed", None, Some("content-type"), "two");
+    join.headers.retain(|(name, _)| name != "content-type");
+    world
+        .send(&join)
+        .await
+        .expect("malformed", None, Some("content-type"), "none");
+}
+
+#[tokio::test]
+async fn variables_of_the_loader_get_no_authority() {
+    let actors = Actors::new().await;
+    let (world, adam) = (&actors.world, actors.key("adam"));
+    for name in ["LD_PRELOAD", "LD_AUDIT", "GCONV_PATH"] {
+        let detail = format!(
+            "{name} is a variable of the loader and is never delivered; name the secret otherwise"
+        );
+        for (target, body) in [
+            (
+                "/v1/namespaces/shop/secrets/a/key",
+                json!({"value_b64": value_b64(), "env": name}),
+            ),
+            (
+                "/v1/namespaces/shop/projects/web",
+                json!({"agents": ["scribe"], "env": {name: "db/password"}}),
+            ),
+        ] {
+            let answer = world.call(adam, "PUT", target, Some(&body)).await;
+            answer.expect("malformed", None, Some("env"), target);
+            assert_eq!(answer.json()["detail"], detail);
+        }
+    }
+    let body = json!({"names": ["LD_PRELOAD", "DB"], "delivery": "env"});
+    let run = "/v1/namespaces/shop/projects/web/runs";
+    let answer = actors.ok("scribe", "POST", run, body).await;
+    assert_eq!(
+        answer["unmatched"],
+        json!([{"name": "LD_PRELOAD", "reason": "invalid_name"}])
     );
 }

@@ -34,7 +34,7 @@ async fn a_read_of_an_operator_and_a_run_are_in_it() {
         (&read["phase"], &read["decision"]),
         (&json!("intent"), &json!("allow"))
     );
-    assert_eq!(read["resource"], "secret/db/password");
+    assert_eq!(read["resource"], "secret/db/password @1");
     assert_eq!(read["profile"], "native");
     assert_eq!(read["ip"], "127.0.0.1");
     let run = found

@@ -15,12 +15,16 @@ use procura_types::{Clock, Duration, FieldTuple, Timestamp};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use tower::ServiceExt as _;
 
 pub(crate) const AUTHORITY: &str = "127.0.0.1:7310";
 pub(crate) const PASSPHRASE: &str = "canary passphrase 91c3";
 /// Stands in every value and must be in no error.
 pub(crate) const CANARY: &str = "canary-value-7e5d";
+
+/// What a test's clock says at first, in milliseconds.
+const BEGIN: u64 = 1_795_000_000_000;
 
 /// A clock that the test turns.
 pub(crate) struct TestClock(AtomicU64);
@@ -35,6 +39,11 @@ impl TestClock {
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> Instant {
+        let turned = self.0.load(Ordering::SeqCst) - BEGIN;
+        Instant::now() + Duration::from_millis(turned)
     }
 }
 
@@ -202,7 +211,7 @@ impl World {
     /// As [`Self::empty`], with another configuration than the defaults.
     pub(crate) fn configured(change: impl FnOnce(&mut Config)) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let clock = Arc::new(TestClock(AtomicU64::new(1_795_000_000_000)));
+        let clock = Arc::new(TestClock(AtomicU64::new(BEGIN)));
         let spool = Spool::open(&home.path().join("spool.jsonl")).unwrap();
         let mut config = Config::defaults(home.path().to_owned());
         change(&mut config);

@@ -9,7 +9,7 @@
 //! is the first bytes of the SHA-256 of the generation (for records) and what
 //! stands before it.
 
-use procura_crypto::{Sha256, sha256};
+use procura_crypto::sha256;
 use procura_proof::{Remembered, RememberedOnce};
 use procura_types::Secret;
 use std::fs::File;
@@ -168,42 +168,44 @@ fn fill(from: &mut impl Read, out: &mut [u8]) -> io::Result<usize> {
 
 /// A claim as a record.
 pub(super) fn encode(remembered: &Remembered, generation: u64) -> [u8; RECORD_BYTES] {
-    let mut bytes = Vec::with_capacity(RECORD_BYTES);
+    let mut checked = [0; CHECKED_RECORD_BYTES];
+    let mut rest = &mut checked[..];
+    let mut put = |bytes: &[u8]| {
+        // The fields below fill the record, as the tests show.
+        if let Some((place, after)) = std::mem::take(&mut rest).split_at_mut_checked(bytes.len()) {
+            place.copy_from_slice(bytes);
+            rest = after;
+        }
+    };
     let kind = match remembered.what {
         RememberedOnce::Nonce(_) => NONCE,
         RememberedOnce::Counter { .. } => COUNTER,
     };
-    bytes.extend_from_slice(&[kind, 0, 0, 0]);
-    bytes.extend_from_slice(&remembered.claimed.to_be_bytes());
-    bytes.extend_from_slice(&remembered.device);
+    put(&[kind, 0, 0, 0]);
+    put(&remembered.claimed.to_be_bytes());
+    put(&remembered.device);
     match &remembered.what {
-        RememberedOnce::Nonce(hash) => {
-            bytes.extend_from_slice(hash);
-            bytes.extend_from_slice(&[0; 12]);
-        }
+        RememberedOnce::Nonce(hash) => put(hash),
         RememberedOnce::Counter {
             session,
             counter,
             expires,
         } => {
-            bytes.extend_from_slice(session);
-            bytes.extend_from_slice(&counter.to_be_bytes());
+            put(session);
+            put(&counter.to_be_bytes());
             let left = expires.saturating_sub(remembered.claimed);
-            let left = u32::try_from(left).unwrap_or(u32::MAX);
-            bytes.extend_from_slice(&left.to_be_bytes());
+            put(&u32::try_from(left).unwrap_or(u32::MAX).to_be_bytes());
         }
     }
-    let check = check(&bytes, generation);
-    bytes.extend_from_slice(&check);
     let mut out = [0; RECORD_BYTES];
-    for (to, from) in out.iter_mut().zip(&bytes) {
-        *to = *from;
-    }
+    let (body, end) = out.split_at_mut(CHECKED_RECORD_BYTES);
+    body.copy_from_slice(&checked);
+    end.copy_from_slice(&check(&checked, generation));
     out
 }
 
 fn decode(record: &[u8; RECORD_BYTES], generation: u64) -> Option<Remembered> {
-    let (checked, stored) = record.split_at(CHECKED_RECORD_BYTES);
+    let (checked, stored) = record.split_first_chunk::<CHECKED_RECORD_BYTES>()?;
     if check(checked, generation) != stored {
         return None;
     }
@@ -227,12 +229,13 @@ fn decode(record: &[u8; RECORD_BYTES], generation: u64) -> Option<Remembered> {
     })
 }
 
-fn check(bytes: &[u8], generation: u64) -> [u8; 8] {
-    let mut hash = Sha256::new();
-    hash.update(&generation.to_be_bytes());
-    hash.update(bytes);
+fn check(bytes: &[u8; CHECKED_RECORD_BYTES], generation: u64) -> [u8; 8] {
+    let mut checked = [0; 8 + CHECKED_RECORD_BYTES];
+    let (head, rest) = checked.split_at_mut(8);
+    head.copy_from_slice(&generation.to_be_bytes());
+    rest.copy_from_slice(bytes);
     let mut check = [0; 8];
-    check.copy_from_slice(hash.finish().split_at(8).0);
+    check.copy_from_slice(sha256(&checked).split_at(8).0);
     check
 }
 

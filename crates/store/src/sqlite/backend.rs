@@ -153,6 +153,8 @@ impl Backend for SqliteBackend<'_> {
 
     fn begin(&mut self) -> Result<(), Fault> {
         self.forget_changes();
+        // Here, where nobody waits yet for the group.
+        self.begin_wal_anew();
         self.statements.begin.execute([])?;
         Ok(())
     }
@@ -230,7 +232,6 @@ impl Backend for SqliteBackend<'_> {
             self.seq = seq;
             self.has_sentinel = true;
         }
-        self.begin_wal_anew();
         self.beside.snapshots.expire();
         Ok(())
     }
@@ -247,21 +248,28 @@ impl Backend for SqliteBackend<'_> {
 
 impl SqliteBackend<'_> {
     /// Where rows are being read all the time, some reader is always in the WAL, and
-    /// it would grow for ever.
+    /// it would grow for ever. Most of it is copied while they read; then they wait
+    /// for the rest, so that the next commit finds nobody in it and begins it anew.
     fn begin_wal_anew(&mut self) {
         if self.paused.elapsed() < HELD {
             return;
         }
         self.paused = Instant::now();
-        if let Some(_paused) = self.beside.points.pause() {
-            let checkpoint = self
-                .connection
-                .prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")
-                .and_then(|mut checkpoint| checkpoint.query_row([], |_| Ok(())));
-            // What was committed is durable; the copy is tried again.
-            if let Err(error) = checkpoint {
-                tracing::debug!(%error, "the write-ahead log could not be copied");
-            }
+        if self.beside.points.end() {
+            self.copy_wal();
+            let _paused = self.beside.points.pause();
+            self.copy_wal();
+        }
+    }
+
+    fn copy_wal(&self) {
+        let copied = self
+            .connection
+            .prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")
+            .and_then(|mut checkpoint| checkpoint.query_row([], |_| Ok(())));
+        // What was committed is durable where it is; the copy is tried again.
+        if let Err(error) = copied {
+            tracing::debug!(%error, "the write-ahead log could not be copied");
         }
     }
 

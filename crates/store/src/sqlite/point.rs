@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// An open transaction keeps the WAL from being begun anew, so none is for long once
 /// there are commits.
-pub(super) const HELD: Duration = Duration::from_millis(100);
+pub(super) const HELD: Duration = Duration::from_millis(250);
 /// Idle connections beyond this are closed.
 const IDLE: usize = 4;
 
@@ -95,17 +95,21 @@ impl PointReaders {
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Ends all transactions, if there are any, and lets none begin for as long as the
-    /// answer is kept. With no reader in it, the WAL can be copied whole and is begun
-    /// anew.
-    pub(super) fn pause(&self) -> Option<RwLockWriteGuard<'_, ()>> {
-        let paused = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+    /// Ends the transactions that nobody reads in now; whether there were any.
+    pub(super) fn end(&self) -> bool {
         let mut ended = false;
         self.lock().retain_mut(|held| {
             ended |= held.open.is_some();
             held.end().is_ok()
         });
-        ended.then_some(paused)
+        ended
+    }
+
+    /// Ends all transactions, and lets none begin for as long as the answer is kept.
+    pub(super) fn pause(&self) -> RwLockWriteGuard<'_, ()> {
+        let paused = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        self.end();
+        paused
     }
 }
 
@@ -129,7 +133,7 @@ mod tests {
             idle[0].open
         };
         let read = || assert_eq!(readers.get(&key).unwrap(), None);
-        assert!(readers.pause().is_none());
+        assert!(!readers.end());
         read();
         assert_eq!(opened(), Some(0));
         read();
@@ -138,9 +142,12 @@ mod tests {
         assert_eq!(opened(), Some(0));
         read();
         assert_eq!(opened(), Some(1));
-        assert!(readers.pause().is_some());
+        assert!(readers.end());
         assert_eq!(opened(), None);
-        assert!(readers.pause().is_none());
+        assert!(!readers.end());
+        read();
+        drop(readers.pause());
+        assert_eq!(opened(), None);
         read();
         assert_eq!(opened(), Some(1));
     }

@@ -1,6 +1,7 @@
 use super::Device;
 use crate::{ActorId, Label, Namespace, Timestamp};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize as _;
 
 /// `POST …/agents`: makes an agent below the caller's owner or below `parent`.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -57,6 +58,13 @@ pub struct LinkCode {
     pub code: String,
     /// Ten minutes from now.
     pub expires: Timestamp,
+}
+
+// Whoever has the text can join with it: it stays in no freed memory.
+impl Drop for LinkCode {
+    fn drop(&mut self) {
+        self.code.zeroize();
+    }
 }
 
 /// Everything that a revocation ended.

@@ -63,6 +63,10 @@ pub struct Grant {
     /// When it was withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<Timestamp>,
+    /// Whether the agent, or an actor above it, is revoked: then the grant holds no
+    /// more, whatever its end says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub agent_revoked: bool,
     /// The signed approval.
     pub receipt: Receipt,
 }
@@ -93,7 +97,7 @@ pub struct RunningChild {
     pub caller: Option<super::CallerReport>,
 }
 
-/// `POST …/grants/{id}/withdraw`: no read passes from now on.
+/// `POST …/grants/{id}/withdraw`: no read passes under it from now on.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Withdrawn {

@@ -15,6 +15,9 @@ pub enum RequestState {
     Denied,
     /// Nobody answered in time.
     Expired,
+    /// The agent, or an actor above it, was revoked before anybody answered: it can
+    /// no longer be approved.
+    Revoked,
 }
 
 /// A request as listed: everything that an approver must know.

@@ -27,7 +27,8 @@ pub enum UnmatchedReason {
     NoMatch,
     /// More than one secret declares it; map it in the project.
     Ambiguous,
-    /// It is no name of an environment variable.
+    /// It is no name of an environment variable, or one of the dynamic loader or
+    /// the C library, which are never delivered.
     InvalidName,
 }
 

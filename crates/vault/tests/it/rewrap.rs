@@ -8,7 +8,11 @@ use procura_record::tables::LEDGER;
 use procura_store::{
     Blob, Engine as _, FakeDisk, FakeEngine, FakeFault, KeyPrefix, Kind, Store, Table,
 };
-use procura_vault::{SealError, VaultError};
+use procura_types::encoding;
+use procura_types::wire::VersionState;
+use procura_vault::{SealError, SecretDelete, VaultError};
+use serde::{Deserialize, Serialize};
+use std::cell::Cell;
 
 const NEW: &str = "another long passphrase";
 const NAMESPACE_KEYS: Table<(u64, String, u64), Blob> = Table::new("namespace-key", Kind::Clear);
@@ -205,6 +209,62 @@ async fn a_batch_that_fails_either_way_is_made_up_for() {
             let found = world.read(&shop(), "key/139", None).await.unwrap();
             assert_eq!(found, b"old");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_ends_meanwhile_keeps_its_new_wrapping() {
+    /// What lies in the row of an older version, as far as it matters here.
+    #[derive(Serialize, Deserialize)]
+    struct Version {
+        state: VersionState,
+        dek: String,
+    }
+    const VERSIONS: Table<(String, String, u64), Version> =
+        Table::new("secret-version", Kind::Ordinary);
+
+    for version in [Some(1), None] {
+        let world = World::new().await;
+        world.put(&shop(), "a/key", b"one").await;
+        world.put(&shop(), "a/key", b"two").await;
+        change(&world).await;
+        let found = || {
+            let key = ("shop".to_owned(), "a/key".to_owned(), 1);
+            let row = VERSIONS.get(world.vault.store(), &key).unwrap().unwrap();
+            let dek = encoding::from_b64url("dek", &row.value.dek).unwrap();
+            (row.value.state, envelope_epoch(&dek).unwrap())
+        };
+        // The newest version: what follows does not touch its row.
+        assert!(step(&world).await.unwrap());
+        assert_eq!(found(), (VersionState::Live, 1));
+        let built = Cell::new(0);
+        let op = SecretDelete {
+            namespace: shop(),
+            path: path("a/key"),
+            version,
+        };
+        world
+            .act(op, |batch| {
+                let done = SecretDelete::run(batch);
+                built.set(built.get() + 1);
+                if built.get() == 1 {
+                    // Between what it read and its commit.
+                    std::thread::scope(|scope| {
+                        let meanwhile = || {
+                            let mut runtime = tokio::runtime::Builder::new_current_thread();
+                            let runtime = runtime.build().unwrap();
+                            runtime.block_on(finish(&world));
+                        };
+                        scope.spawn(meanwhile).join().unwrap();
+                    });
+                    assert_eq!(found(), (VersionState::Live, 2));
+                }
+                done
+            })
+            .await
+            .unwrap();
+        assert_eq!(built.get(), 2, "the first attempt met a conflict");
+        assert_eq!(found(), (VersionState::Deleted, 2));
     }
 }
 

@@ -1,9 +1,11 @@
 //! Versions of a secret from the first to the last byte of it.
 
-use crate::world::{PASSPHRASE, World, holds, path, shop, writing};
+use crate::world::{PASSPHRASE, World, holds, origin, path, shop, writing};
 use procura_store::{Blob, Kind, Table};
 use procura_types::wire::VersionState::{Deleted, Destroyed, Live};
-use procura_vault::{MAX_DESCRIPTION, MAX_VALUE, VaultError, Wanted, candidates_for_env};
+use procura_vault::{
+    MAX_DESCRIPTION, MAX_VALUE, Readable, SecretRead, VaultError, Wanted, candidates_for_env,
+};
 
 const BODIES: Table<(String, String, u64), Blob> = Table::new("secret-body", Kind::Clear);
 
@@ -27,6 +29,71 @@ async fn versions_count_up_and_stay_readable() {
     }
     let world = world.close().open(PASSPHRASE).await.unwrap();
     assert_eq!(world.read(&shop(), "a/key", Some(1)).await.unwrap(), b"one");
+}
+
+#[tokio::test]
+async fn the_version_that_was_looked_up_is_the_one_that_is_released() {
+    let world = World::new().await;
+    let at = path("a/key");
+    world.put(&shop(), "a/key", b"one").await;
+    let look_up = |version| {
+        let wanted = Wanted {
+            namespace: &shop(),
+            path: &at,
+            version,
+        };
+        world.vault.readable(wanted).unwrap().unwrap()
+    };
+    let record = async |version, readable: &Readable| {
+        let op = SecretRead {
+            namespace: shop(),
+            path: at.clone(),
+            version,
+        };
+        let recorded = world
+            .recorder
+            .record(world.permit(op), origin(), readable.details())
+            .await
+            .unwrap();
+        (recorded, world.entries().last().unwrap().resource.clone())
+    };
+    // Nothing between.
+    let readable = look_up(None);
+    let (recorded, said) = record(None, &readable).await;
+    let released = world.vault.release_one(&recorded, readable).unwrap();
+    assert_eq!(
+        (released.version, &released.value.expose()[..]),
+        (1, &b"one"[..])
+    );
+    assert_eq!(said.as_deref(), Some("secret/a/key @1"));
+    // A newer version before the intent, and another after it.
+    let readable = look_up(None);
+    world.put(&shop(), "a/key", b"two").await;
+    let (recorded, said) = record(None, &readable).await;
+    world.put(&shop(), "a/key", b"three").await;
+    let released = world.vault.release_one(&recorded, readable).unwrap();
+    assert_eq!(
+        (released.version, &released.value.expose()[..]),
+        (1, &b"one"[..])
+    );
+    assert_eq!(said.as_deref(), Some("secret/a/key @1"));
+    // An older one that was asked for.
+    let readable = look_up(Some(2));
+    let (recorded, said) = record(Some(2), &readable).await;
+    let released = world.vault.release_one(&recorded, readable).unwrap();
+    assert_eq!(
+        (released.version, &released.value.expose()[..]),
+        (2, &b"two"[..])
+    );
+    assert_eq!(said.as_deref(), Some("secret/a/key @2"));
+    // One that is deleted meanwhile is not replaced by another.
+    let readable = look_up(None);
+    let (recorded, said) = record(None, &readable).await;
+    world.put(&shop(), "a/key", b"four").await;
+    world.delete("a/key", Some(3)).await.unwrap();
+    let error = world.vault.release_one(&recorded, readable).err().unwrap();
+    assert!(not_found(&error, "a/key"), "{error}");
+    assert_eq!(said.as_deref(), Some("secret/a/key @3"));
 }
 
 #[tokio::test]

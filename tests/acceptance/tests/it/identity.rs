@@ -1,7 +1,7 @@
 //! Link codes, devices, and revocation that sticks.
 
 use crate::scene::{Scene, agent, operator, shop};
-use procura_acceptance::{Daemon, PASSPHRASE};
+use procura_acceptance::{Daemon, Outcome, PASSPHRASE};
 
 #[test]
 fn a_link_code_is_good_once() {
@@ -130,6 +130,61 @@ fn revoking_an_agent_revokes_all_below_it() {
         .run_for(server.folder(), "orders", &["A"], &["true"])
         .code(77)
         .says("revoked");
+}
+
+#[test]
+fn a_label_that_was_revoked_and_added_again_works_on_the_same_host() {
+    let scene = Scene::set();
+    let _ = scene.run(&["API_KEY"], &["true"]).code(75);
+    scene
+        .server
+        .cli(&["-n", "shop", "agent", "revoke", "scribe"])
+        .ok();
+    let _ = scene
+        .run(&["API_KEY"], &["true"])
+        .code(77)
+        .says("was revoked, for good; an admin makes another agent: procura agent add LABEL.");
+    let code = scene
+        .server
+        .cli(&["-n", "shop", "agent", "add", "scribe"])
+        .ok()
+        .text();
+    scene.daemon.join(&code).ok();
+    scene.set_orders(&["--agent", "scribe"]);
+    let cli = |words: &[&str]| Outcome::from(scene.daemon.procura(words).output().unwrap());
+    let named = |agent: &str| {
+        let words = ["run", "-p", "orders", "--agent", agent, "--", "true"];
+        cli(&words)
+    };
+    let _ = named("scribe").code(75);
+    let _ = named("shop/scribe").code(75);
+
+    let devices = cli(&["--json", "device", "list", "--here"]).ok().json();
+    let devices = devices["devices"].as_array().unwrap();
+    let (gone, here): (Vec<_>, Vec<_>) = devices
+        .iter()
+        .partition(|device| device["revoked"].is_string());
+    assert_eq!((gone.len(), here.len()), (1, 1), "{devices:?}");
+    let gone = gone[0]["device"].as_str().unwrap();
+    let forget = ["device", "forget", "--", gone];
+    let _ = cli(&forget).code(64).says("not done without a yes");
+    cli(&[&["--yes"][..], &forget[..]].concat()).ok();
+    let left = cli(&["--json", "device", "list", "--here"]).ok().json();
+    assert_eq!(left["devices"].as_array().unwrap().len(), 1, "{left}");
+    let _ = named("scribe").code(75);
+}
+
+#[test]
+fn the_namespace_of_a_run_chooses_the_agent() {
+    let scene = Scene::set();
+    let in_namespace = |namespace: &str| {
+        let words = ["run", "-n", namespace, "-p", "orders", "--", "true"];
+        Outcome::from(scene.daemon.procura(&words).output().unwrap())
+    };
+    let _ = in_namespace("lab")
+        .code(78)
+        .says("no device in namespace lab has joined here for user");
+    let _ = in_namespace("shop").code(75);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::scene::{CANARY, PATIENCE, Scene, requests};
 use procura_acceptance::{Outcome, until};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Stdio};
 
@@ -83,5 +84,33 @@ fn ctrl_c_ends_the_waiting_as_a_signal_and_the_request_stays() {
     let ran = scene
         .run(&["API_KEY"], &["sh", "-c", "printf %s \"$API_KEY\""])
         .ok();
+    assert_eq!(ran.stdout, CANARY.as_bytes());
+}
+
+#[test]
+fn waiting_begins_while_the_vault_is_sealed() {
+    let scene = Scene::set();
+    scene.approved(&["API_KEY"]);
+    scene.server.cli(&["seal", "--yes"]).ok();
+    let words = ["run", "-p", "orders", "--name", "API_KEY"];
+    let command = ["--", "sh", "-c", "printf %s \"$API_KEY\""];
+    let run = |wait: &[&str]| {
+        let mut procura = scene.daemon.procura(&[&words[..], wait, &command].concat());
+        procura.stdout(Stdio::piped()).stderr(Stdio::piped());
+        procura
+    };
+    let refused: Outcome = run(&[]).output().unwrap().into();
+    let _ = refused
+        .code(77)
+        .says("an operator types `procura unseal` on the server's machine");
+
+    let mut child = run(&["--wait"]).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stderr.as_mut().unwrap())
+        .read_line(&mut said)
+        .unwrap();
+    assert!(said.contains("the vault is sealed"), "{said}");
+    scene.server.unseal().ok();
+    let ran = ended(child).ok();
     assert_eq!(ran.stdout, CANARY.as_bytes());
 }
