@@ -243,7 +243,8 @@ fn an_agent_under_another_uid_has_its_values_and_never_the_device_key() {
 
 #[test]
 fn the_daemon_itself_refuses_a_user_whom_the_socket_lets_through() {
-    let host = Host::start(&["--user".to_owned(), AGENT.to_string()]);
+    let (group, agent) = (AGENTS.to_string(), AGENT.to_string());
+    let host = Host::start(&["--group", &group, "--user", &agent].map(str::to_owned));
     // As if somebody had opened the socket to all.
     for (name, mode) in [("run", 0o755), ("run/agent.sock", 0o666)] {
         let changed = by_root("chmod")

@@ -16,8 +16,13 @@ fn neither_value_nor_passphrase_is_in_files_arguments_or_environments() {
         .cli(&["-n", "shop", "secret", "get", "api/key"])
         .ok();
     let mut child = scene.holder();
-    let environment = std::fs::read(format!("/proc/{}/environ", child.id())).unwrap();
-    assert!(String::from_utf8_lossy(&environment).contains(CANARY));
+    // While a program is being loaded it has its name already and no environment yet.
+    until("the value in the environment", PATIENCE, || {
+        let environment = std::fs::read(format!("/proc/{}/environ", child.id())).unwrap();
+        String::from_utf8_lossy(&environment)
+            .contains(CANARY)
+            .then_some(())
+    });
     for value in [CANARY, PASSPHRASE] {
         let mut search = Search::new(value);
         // The home, the daemon's home and both logs are in this folder.

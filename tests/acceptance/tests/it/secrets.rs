@@ -42,11 +42,15 @@ fn versions_compare_and_set_delete_and_destroy() {
     server
         .cli(&["-n", "shop", "secret", "delete", "a", "--version", "2"])
         .ok();
-    let _ = get("2").code(77).says("not_found");
+    let _ = get("2")
+        .code(77)
+        .says("a has no version 2 that can be read");
     server
         .cli(&["-n", "shop", "secret", "destroy", "a", "--version", "1"])
         .ok();
-    let _ = get("1").code(77).says("not_found");
+    let _ = get("1")
+        .code(77)
+        .says("a has no version 1 that can be read");
     assert_eq!(get("3").ok().text(), "three");
     let history = server
         .cli(&["-n", "shop", "--json", "secret", "history", "a"])
