@@ -207,12 +207,13 @@ fn tell_running(withdrawn: &Withdrawn) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::{Grant, still};
     use procura_types::Timestamp;
     use serde_json::json;
 
-    fn grant(id: u8, agent: u8, project: &str, items: &[(&str, &str)]) -> Grant {
+    /// A grant of November that was not withdrawn; of items, name and path.
+    pub(crate) fn grant(id: u8, agent: u8, project: &str, items: &[(&str, &str)]) -> Grant {
         let actor = procura_types::ActorId::from_bytes([agent; 32]).to_string();
         let key = procura_types::Thumbprint::from_bytes([1; 32]).to_string();
         let items: Vec<_> = items

@@ -347,62 +347,30 @@ fn signed(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use procura_types::{ActorId, Thumbprint};
-    use serde_json::{Value, json};
+    use crate::grant::tests::grant;
 
     #[test]
     fn what_a_yes_covers_is_told_apart_from_what_was_asked() {
-        let id = "01997a3e-5a6c-7d21-9d0e-3f6f2f6f0a11";
-        let actor = ActorId::from_bytes([7; 32]).to_string();
-        let key = Thumbprint::from_bytes([1; 32]).to_string();
-        let item = |name: &str| json!({ "name": name, "path": "a/key" });
-        let common = |more: Value, items: Value| {
-            let mut all = json!({
-                "id": id,
-                "namespace": "default",
-                "agent": actor,
-                "lineage": "alice//scribe",
-                "project": "shop",
-                "delivery": "env",
-                "items": items,
-            });
-            let fields = all.as_object_mut().unwrap();
-            fields.extend(more.as_object().unwrap().clone());
-            all
-        };
-        let request: AccessRequest = serde_json::from_value(common(
-            json!({
-                "already": [],
-                "state": "approved",
-                "created": "2026-11-01T00:00:00.000Z",
-                "expires": "2026-11-02T00:00:00.000Z",
-            }),
-            json!([item("API_KEY"), item("DB_URL")]),
-        ))
-        .unwrap();
-        let grant = |items: Value| -> Grant {
-            serde_json::from_value(common(
-                json!({
-                    "from": "2026-11-01T00:00:00.000Z",
-                    "until": "2026-12-01T00:00:00.000Z",
-                    "receipt": {
-                        "grant": "",
-                        "approver": actor,
-                        "device": key,
-                        "key": { "kty": "OKP", "crv": "Ed25519", "x": key },
-                        "time": "2026-11-01T00:00:00.000Z",
-                        "signature": "",
-                    },
-                }),
-                items,
-            ))
-            .unwrap()
+        let part = grant(1, 7, "shop", &[("API_KEY", "a/key")]);
+        let mut whole = grant(1, 7, "shop", &[("API_KEY", "a/key"), ("DB_URL", "a/key")]);
+        let request = AccessRequest {
+            id: RequestId::from_bytes(*whole.id.as_bytes()),
+            namespace: whole.namespace.clone(),
+            agent: whole.agent,
+            lineage: whole.lineage.clone(),
+            project: whole.project.clone(),
+            delivery: whole.delivery,
+            items: whole.items.clone(),
+            already: Vec::new(),
+            caller: None,
+            state: RequestState::Approved,
+            created: whole.from,
+            expires: whole.until,
         };
         assert_eq!(
-            answered(&request, &grant(json!([item("API_KEY")]))),
+            answered(&request, &part),
             "approved   API_KEY until 2026-12-01T00:00:00.000Z\nnot given  DB_URL"
         );
-        let mut whole = grant(json!([item("API_KEY"), item("DB_URL")]));
         whole.withdrawn = Some(whole.from);
         assert_eq!(
             answered(&request, &whole),

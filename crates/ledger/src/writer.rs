@@ -166,19 +166,16 @@ impl TileWriter {
     /// The partial files of a checkpoint at this size, whether written or not.
     #[must_use]
     pub fn partial(&self) -> Vec<TileFile> {
-        let hashes = (0u8..).zip(&self.levels).map(|(level, hashes)| {
-            let count = self.size >> (u32::from(level) * 8);
-            (TileKind::Hashes(level), count, bytes(hashes))
-        });
-        let entries = (TileKind::Entries, self.size, self.bundle.clone());
-        hashes
-            .chain(std::iter::once(entries))
-            .filter_map(|(kind, count, bytes)| {
-                let width = width(count);
-                (width > 0).then(|| TileFile {
-                    path: path(kind, count / TILE_WIDTH, width),
-                    bytes,
-                })
+        partial_paths(self.size)
+            .map(|path| {
+                let bytes = match path.kind() {
+                    TileKind::Hashes(level) => self
+                        .levels
+                        .get(usize::from(level))
+                        .map_or_else(Vec::new, |hashes| bytes(hashes)),
+                    TileKind::Entries => self.bundle.clone(),
+                };
+                TileFile { path, bytes }
             })
             .collect()
     }
@@ -186,51 +183,32 @@ impl TileWriter {
     /// All files of a checkpoint at this size that are not written yet, and
     /// which partial files those replace.
     pub fn flush(&mut self) -> Flush {
-        let mut flush = Flush {
-            files: self.take_complete(),
-            obsolete: Vec::new(),
-        };
-        for (level, hashes) in (0u8..).zip(&self.levels) {
-            let shift = u32::from(level) * 8;
-            let (before, now) = (self.flushed >> shift, self.size >> shift);
-            let kind = TileKind::Hashes(level);
-            replace(&mut flush, kind, before, now, || bytes(hashes));
-        }
-        let kind = TileKind::Entries;
-        replace(&mut flush, kind, self.flushed, self.size, || {
-            self.bundle.clone()
-        });
+        // A file that did not grow has the name that it had.
+        let before: Vec<_> = partial_paths(self.flushed).collect();
+        let now: Vec<_> = partial_paths(self.size).collect();
+        let mut files = self.take_complete();
+        let partial = self.partial().into_iter();
+        files.extend(partial.filter(|file| !before.contains(&file.path)));
+        let obsolete = before.into_iter().filter(|path| !now.contains(path));
         self.flushed = self.size;
-        flush
+        Flush {
+            files,
+            obsolete: obsolete.collect(),
+        }
     }
 }
 
-/// Writes the partial file of a level that has grown from `before` to `now`.
-fn replace(
-    flush: &mut Flush,
-    kind: TileKind,
-    before: u64,
-    now: u64,
-    content: impl FnOnce() -> Vec<u8>,
-) {
-    if before == now {
-        return;
-    }
-    if width(before) > 0 {
-        let old = path(kind, before / TILE_WIDTH, width(before));
-        flush.obsolete.push(old);
-    }
-    if width(now) > 0 {
-        flush.files.push(TileFile {
-            path: path(kind, now / TILE_WIDTH, width(now)),
-            bytes: content(),
-        });
-    }
-}
-
-/// How many hashes or entries the partial file of a level has; 0 for none.
-fn width(count: u64) -> u16 {
-    u16::try_from(count % TILE_WIDTH).unwrap_or(0)
+/// The partial files of a tree of `size` entries: hash tiles from level 0 up, then
+/// the bundle.
+fn partial_paths(size: u64) -> impl Iterator<Item = TilePath> {
+    let tiles =
+        (0u8..8).map(move |level| (TileKind::Hashes(level), size >> (u32::from(level) * 8)));
+    tiles
+        .chain(std::iter::once((TileKind::Entries, size)))
+        .filter_map(|(kind, count)| {
+            let width = u16::try_from(count % TILE_WIDTH).unwrap_or(0);
+            (width > 0).then(|| path(kind, count / TILE_WIDTH, width))
+        })
 }
 
 fn bytes(hashes: &[Hash]) -> Vec<u8> {

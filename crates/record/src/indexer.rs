@@ -4,11 +4,9 @@
 
 use crate::block::{BLOCK, BlockRow, Blocks};
 use crate::query::QueryError;
+use crate::running::{Running, Stopping};
 use procura_store::{CommitError, Store, StoreError};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 /// A log that did not grow for so long is quiet.
 const LOOK: Duration = Duration::from_millis(500);
@@ -24,38 +22,20 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// Keeps the index of a store's ledger for as long as it lives, or until the
 /// store is sealed.
-pub struct Indexer(Mutex<Option<Running>>);
-
-/// The task, and what ends it when it is dropped.
-struct Running {
-    going: watch::Sender<()>,
-    task: JoinHandle<()>,
-}
+pub struct Indexer(Running);
 
 impl Indexer {
     /// Starts on the blocks that have no row yet. Must be called inside a Tokio
     /// runtime.
     #[must_use]
     pub fn start(store: Store) -> Self {
-        let (going, stopping) = watch::channel(());
-        let work = Work {
-            blocks: Blocks::new(store),
-            stopping,
-        };
-        Self(Mutex::new(Some(Running {
-            going,
-            task: tokio::spawn(work.run()),
-        })))
+        let blocks = Blocks::new(store);
+        Self(Running::start(|stopping| Work { blocks, stopping }.run()))
     }
 
     /// Stops; on return it holds the store no longer.
     pub async fn stop(&self) {
-        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Running { going, task }) = running {
-            drop(going);
-            // If it panicked it has stopped as well.
-            let _ = task.await;
-        }
+        self.0.stop().await;
     }
 }
 
@@ -72,7 +52,7 @@ enum Step {
 #[derive(Clone)]
 struct Work {
     blocks: Blocks,
-    stopping: watch::Receiver<()>,
+    stopping: Stopping,
 }
 
 impl Work {
@@ -82,7 +62,7 @@ impl Work {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                _ = self.stopping.changed() => return,
+                () = self.stopping.told() => return,
             }
             pause = LOOK;
             let Ok(now) = self.blocks.log_len() else {
@@ -108,7 +88,7 @@ impl Work {
 
     /// The log grew, so somebody else needs the processor, or this is to stop.
     fn is_wanted_elsewhere(&self, length: u64) -> bool {
-        self.blocks.log_len().ok() != Some(length) || self.stopping.has_changed().is_err()
+        self.blocks.log_len().ok() != Some(length) || self.stopping.is_told()
     }
 
     /// Makes the next rows that are missing and stores them.

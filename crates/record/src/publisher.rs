@@ -8,6 +8,7 @@ use crate::directory::Following;
 use crate::pending::{Fresh, Pending};
 use crate::recorder::RecordError;
 use crate::resume::{self, push_log};
+use crate::running::{Running, Stopping};
 use crate::tables::{
     ACTORS, DEVICES, GRANTS, LEDGER, NAMESPACES, PUBLISHED, PUBLISHED_KEY, PublishedRow, ROLES,
 };
@@ -18,7 +19,7 @@ use procura_ledger::{Checkpoint, Frontier, LedgerError, NoteSigner, TileWriter, 
 use procura_store::{Batch, CommitError, Expected, Head, Row, Store, StoreError};
 use procura_types::{BatchId, Clock, Duration, Entropy, FieldTuple};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// How long entries wait for their checkpoint.
 const EVERY: Duration = Duration::from_millis(200);
@@ -106,8 +107,7 @@ pub struct Publisher {
     vkey: Vkey,
     shown: Shown,
     changed: watch::Receiver<u64>,
-    task: Mutex<Option<tokio::task::JoinHandle<()>>>,
-    stop: Arc<Notify>,
+    running: Running,
 }
 
 impl Publisher {
@@ -142,15 +142,14 @@ impl Publisher {
             }
             Err(error) => return Err(error),
         }
-        let stop = Arc::new(Notify::new());
-        let task = tokio::spawn(worker.run(pending, shown.clone(), changes, Arc::clone(&stop)));
+        let visible = shown.clone();
+        let running = Running::start(|stopping| worker.run(pending, visible, changes, stopping));
         Ok(Self {
             tiles,
             vkey,
             shown,
             changed,
-            task: Mutex::new(Some(task)),
-            stop,
+            running,
         })
     }
 
@@ -195,22 +194,7 @@ impl Publisher {
 
     /// Publishes what is left and stops.
     pub async fn stop(&self) {
-        self.stop.notify_one();
-        let task = self
-            .task
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(task) = task {
-            // A worker that panicked has nothing left to publish.
-            let _ = task.await;
-        }
-    }
-}
-
-impl Drop for Publisher {
-    fn drop(&mut self) {
-        self.stop.notify_one();
+        self.running.stop().await;
     }
 }
 
@@ -239,7 +223,7 @@ impl Worker {
         pending: Arc<Pending>,
         shown: Shown,
         changes: watch::Sender<u64>,
-        stop: Arc<Notify>,
+        mut stop: Stopping,
     ) {
         let mut stopping = false;
         loop {
@@ -281,7 +265,7 @@ impl Worker {
             };
             tokio::select! {
                 () = more => {}
-                () = stop.notified() => stopping = true,
+                () = stop.told() => stopping = true,
             }
         }
     }

@@ -5,7 +5,7 @@
 use crate::app::{App, Open, Stage};
 use crate::opening::{OpeningError, open_services};
 use crate::problem::{Code, Failure};
-use crate::serve::{Input, Reply, SMALL_BODY, read};
+use crate::serve::{Arrived, Input, Reply, SMALL_BODY, read};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::post;
@@ -68,8 +68,14 @@ impl From<OpeningError> for Failure {
 
 async fn input(app: &App, request: Request) -> Result<Input, Failure> {
     let now = app.clock.now();
-    let trace = TraceId::generate(now, app.entropy.as_ref()).map_err(Failure::internal)?;
-    read(app, request, trace, None, now, SMALL_BODY).await
+    let arrived = Arrived {
+        request,
+        trace: TraceId::generate(now, app.entropy.as_ref()).map_err(Failure::internal)?,
+        peer: None,
+        now,
+        progress: Arc::default(),
+    };
+    read(app, arrived, SMALL_BODY).await
 }
 
 fn answer(result: Result<Reply, Failure>, app: &App) -> Response {

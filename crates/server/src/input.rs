@@ -8,11 +8,13 @@ use axum::extract::{RawPathParams, Request};
 use bytes::Bytes;
 use http::{HeaderMap, header, request};
 use http_body_util::{BodyExt as _, Limited};
+use procura_proof::Answering;
 use procura_types::{Timestamp, TraceId};
 use serde::de::DeserializeOwned;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// The largest body of most calls (`protocol.md` §9).
@@ -30,6 +32,29 @@ pub const LARGE_BODIES: usize = 32;
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub Option<IpAddr>);
 
+/// A request as it came, not yet read.
+pub struct Arrived {
+    /// Head and body.
+    pub request: Request,
+    /// The id that it gets.
+    pub trace: TraceId,
+    /// Who connected.
+    pub peer: Option<IpAddr>,
+    /// When it came.
+    pub now: Timestamp,
+    /// How far it came.
+    pub progress: Arc<Progress>,
+}
+
+/// How far a request came; asked when it is answered, also when its time ran out.
+#[derive(Default)]
+pub struct Progress {
+    /// Set from when on it may have its effect.
+    pub begun: AtomicBool,
+    /// Set once it was proven by a session: what signs its answer.
+    pub answering: OnceLock<Answering>,
+}
+
 /// A request, read and not yet proven.
 pub struct Input {
     /// Method, URI, headers.
@@ -42,6 +67,8 @@ pub struct Input {
     pub trace: TraceId,
     /// When it came.
     pub now: Timestamp,
+    /// How far it came.
+    pub progress: Arc<Progress>,
     params: Vec<(String, String)>,
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -179,15 +206,9 @@ fn too_large(limit: usize) -> Failure {
 }
 
 /// Reads a request whole, up to `limit`.
-pub async fn read(
-    app: &App,
-    mut request: Request,
-    trace: TraceId,
-    peer: Option<IpAddr>,
-    now: Timestamp,
-    limit: usize,
-) -> Result<Input, Failure> {
-    let params = request
+pub async fn read(app: &App, mut arrived: Arrived, limit: usize) -> Result<Input, Failure> {
+    let params = arrived
+        .request
         .extract_parts::<RawPathParams>()
         .await
         .map_err(|_| Failure::new(Code::Malformed, "The path is not UTF-8."))?;
@@ -195,7 +216,7 @@ pub async fn read(
         .iter()
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
-    let (parts, body) = request.into_parts();
+    let (parts, body) = arrived.request.into_parts();
     let length = content_length(&parts.headers);
     if length.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
@@ -223,9 +244,10 @@ pub async fn read(
     Ok(Input {
         parts,
         body,
-        peer,
-        trace,
-        now,
+        peer: arrived.peer,
+        trace: arrived.trace,
+        now: arrived.now,
+        progress: arrived.progress,
         params,
         _place: place,
     })

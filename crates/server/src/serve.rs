@@ -5,7 +5,7 @@
 //! else.
 
 use crate::app::{App, Open};
-pub use crate::input::{Input, LARGE_BODIES, MAX_BODY, Peer, SMALL_BODY, read};
+pub use crate::input::{Arrived, Input, LARGE_BODIES, MAX_BODY, Peer, Progress, SMALL_BODY, read};
 use crate::problem::{Code, Failure};
 use crate::proving;
 pub use crate::reply::Reply;
@@ -14,13 +14,12 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use procura_policy::{Denied, Op, Permit, authorize};
-use procura_proof::{Answering, Caller};
+use procura_proof::Caller;
 use procura_record::{Origin, Refusal};
-use procura_types::{Timestamp, TraceId};
-use std::net::IpAddr;
+use procura_types::TraceId;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use utoipa::ToSchema;
 
 /// A future on the heap.
@@ -34,7 +33,6 @@ pub struct Context<'a> {
     pub open: &'a Open,
     /// The request.
     pub input: &'a Input,
-    progress: &'a Progress,
 }
 
 impl Context<'_> {
@@ -42,7 +40,7 @@ impl Context<'_> {
     /// without it: from here on the request may have its effect, answered or not.
     #[must_use]
     pub fn origin(&self) -> Origin {
-        self.progress.begun.store(true, Ordering::Relaxed);
+        self.input.progress.begun.store(true, Ordering::Relaxed);
         Origin::new(self.input.trace)
     }
 }
@@ -193,29 +191,6 @@ pub fn mount_either<Plain: Endpoint, Special: Endpoint>(
     router.route(Plain::PATH, on(filter::<Plain>(), handler))
 }
 
-/// A request as it came, not yet read.
-pub struct Arrived {
-    /// Head and body.
-    pub request: Request,
-    /// The id that it gets.
-    pub trace: TraceId,
-    /// Who connected.
-    pub peer: Option<IpAddr>,
-    /// When it came.
-    pub now: Timestamp,
-    /// How far it came.
-    pub progress: Arc<Progress>,
-}
-
-/// How far a request came; asked when it is answered, also when its time ran out.
-#[derive(Default)]
-pub struct Progress {
-    /// Set from when on it may have its effect.
-    pub begun: AtomicBool,
-    /// Set once it was proven by a session: what signs its answer.
-    pub answering: OnceLock<Answering>,
-}
-
 /// What surrounds every call: its id, the limit of time, the count, the form of
 /// errors. Boxed here, as everything above would move the whole of it.
 pub fn framed<F>(
@@ -279,18 +254,11 @@ fn timed_out(begun: bool) -> Failure {
 
 async fn handle<E: Endpoint>(app: Arc<App>, arrived: Arrived) -> Result<Reply, Failure> {
     let open = app.open()?;
-    let Arrived {
-        request,
-        trace,
-        peer,
-        now,
-        progress,
-    } = arrived;
-    let input = read(&app, request, trace, peer, now, E::BODY).await?;
+    let input = read(&app, arrived, E::BODY).await?;
     let snapshot = open.directory.snapshot();
     let caller = proving::prove(&app, &open, &snapshot, &input)?;
     if let Some(answering) = caller.answering() {
-        progress.answering.get_or_init(|| answering.clone());
+        input.progress.answering.get_or_init(|| answering.clone());
     }
     let op = E::parse(&open, &input, &caller).inspect_err(|failure| {
         // Looking for what is not there is refused like looking for what is not
@@ -303,9 +271,8 @@ async fn handle<E: Endpoint>(app: Arc<App>, arrived: Arrived) -> Result<Reply, F
         app: &app,
         open: &open,
         input: &input,
-        progress: &progress,
     };
-    match authorize(open.recorder.decider(), &snapshot, caller, op, now) {
+    match authorize(open.recorder.decider(), &snapshot, caller, op, input.now) {
         Ok(permit) => E::run(context, permit).await,
         Err((denied, caller, op)) => E::denied(context, denied, caller, op).await,
     }

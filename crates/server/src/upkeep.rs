@@ -7,13 +7,12 @@
 //! only what two readings an hour apart agree on is over (ADR 10).
 
 use procura_authority::Pruning;
-use procura_record::Directory;
+use procura_record::{Directory, Running, Stopping};
 use procura_types::{Clock, Duration, Entropy, Timestamp};
 use procura_vault::Vault;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::Notify;
 
 /// How often it is looked whether there is something to do.
 const EVERY: Duration = Duration::from_secs(60);
@@ -34,51 +33,35 @@ pub(crate) struct UpkeepParts {
 
 /// The task; it ends when this is dropped.
 pub struct Upkeep {
-    wake: Mutex<Option<watch::Sender<()>>>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    running: Running,
+    wake: Arc<Notify>,
 }
 
 impl Upkeep {
     /// Begins at once. Must be called inside a Tokio runtime.
     pub(crate) fn start(parts: UpkeepParts) -> Self {
-        let (wake, woken) = watch::channel(());
+        let wake = Arc::new(Notify::new());
         let work = Work {
             parts,
             pass: None,
             readings: Readings::default(),
+            wake: Arc::clone(&wake),
         };
         Self {
-            wake: Mutex::new(Some(wake)),
-            task: Mutex::new(Some(tokio::spawn(work.run(woken)))),
+            running: Running::start(|stopping| work.run(stopping)),
+            wake,
         }
     }
 
     /// There is something to do now.
     pub(crate) fn wake(&self) {
-        let wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(wake) = wake.as_ref() {
-            wake.send_replace(());
-        }
+        self.wake.notify_one();
     }
 
     /// Stops, in the middle of whatever it does; on return it holds the vault no
     /// longer.
     pub(crate) async fn stop(&self) {
-        drop(
-            self.wake
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        let task = self
-            .task
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(task) = task {
-            // If it panicked it has stopped as well.
-            let _ = task.await;
-        }
+        self.running.stop().await;
     }
 }
 
@@ -86,22 +69,22 @@ struct Work {
     parts: UpkeepParts,
     pass: Option<Pruning>,
     readings: Readings,
+    wake: Arc<Notify>,
 }
 
 impl Work {
-    async fn run(mut self, mut woken: watch::Receiver<()>) {
+    async fn run(mut self, mut stopping: Stopping) {
         loop {
             // Every batch is whole or not at all, so it may stop between any two.
             tokio::select! {
                 biased;
-                () = stopped(woken.clone()) => return,
+                () = stopping.told() => return,
                 () = self.look() => {}
             }
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
-                changed = woken.changed() => if changed.is_err() {
-                    return;
-                },
+                () = self.wake.notified() => {}
+                () = stopping.told() => return,
             }
         }
     }
@@ -183,11 +166,6 @@ impl Readings {
         self.before = Some((steady, now));
         agreed
     }
-}
-
-/// Resolves when the sender is gone.
-async fn stopped(mut woken: watch::Receiver<()>) {
-    while woken.changed().await.is_ok() {}
 }
 
 #[cfg(test)]

@@ -12,8 +12,12 @@ const SHARDS: usize = 16;
 const LARGEST: usize = 16 * 1024;
 /// What an entry costs beside key and value: map slot, ring slot, counters.
 const OVERHEAD: usize = 200;
+/// How many of the keys that were asked for a shard keeps in mind.
+const ASKED: usize = 1024;
 
-/// Rows by key, in shards, each evicting by second chance.
+/// Rows by key, in shards, each evicting by second chance. Once a shard is full, a
+/// row gets in when it is asked for again soon: one walk over all rows neither costs
+/// the copies nor drives out what is used.
 pub(crate) struct RowCache {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
@@ -29,6 +33,8 @@ struct Shard {
     /// Counts writes, so that a row that was read before one is not filled in
     /// after it.
     writes: u64,
+    /// By hash, marks of keys that were filled in or turned away last.
+    asked: Vec<u16>,
 }
 
 struct Slot {
@@ -49,15 +55,15 @@ impl RowCache {
     }
 
     #[expect(clippy::indexing_slicing, reason = "the index is modulo the length")]
-    fn shard(&self, key: &RowKey) -> MutexGuard<'_, Shard> {
+    fn shard(&self, key: &RowKey) -> (MutexGuard<'_, Shard>, u64) {
         let hash = self.hasher.hash_one(key.as_bytes());
         let [low, ..] = hash.to_le_bytes();
-        lock(&self.shards[usize::from(low) % SHARDS])
+        (lock(&self.shards[usize::from(low) % SHARDS]), hash)
     }
 
     /// The row, or the permit to fill it in after reading it.
     pub(crate) fn get(&self, key: &RowKey) -> Result<RawRow, Fill> {
-        let mut shard = self.shard(key);
+        let (mut shard, _) = self.shard(key);
         let writes = shard.writes;
         match shard.rows.get_mut(key) {
             Some(slot) => {
@@ -70,15 +76,19 @@ impl RowCache {
 
     /// Fills a row in, unless its shard was written to since it was read.
     pub(crate) fn fill(&self, key: &RowKey, row: &RawRow, permit: &Fill) {
-        let mut shard = self.shard(key);
-        if shard.writes == permit.0 {
+        let (mut shard, hash) = self.shard(key);
+        if shard.writes != permit.0 {
+            return;
+        }
+        let room = shard.bytes + cost(key, row) <= self.shard_bytes;
+        if shard.is_asked_again(hash) || room {
             shard.insert(key, row.clone(), self.shard_bytes);
         }
     }
 
     /// A durable commit wrote or removed a row.
     pub(crate) fn written(&self, key: &RowKey, row: Option<RawRow>) {
-        let mut shard = self.shard(key);
+        let (mut shard, _) = self.shard(key);
         shard.writes = shard.writes.wrapping_add(1);
         match row {
             Some(row) => shard.insert(key, row, self.shard_bytes),
@@ -108,6 +118,16 @@ fn cost(key: &RowKey, row: &RawRow) -> usize {
 }
 
 impl Shard {
+    #[expect(clippy::indexing_slicing, reason = "the index is modulo the length")]
+    fn is_asked_again(&mut self, hash: u64) -> bool {
+        let [_, low, high, mark @ .., _, _, _] = hash.to_le_bytes();
+        // No key leaves the mark of an empty place.
+        let mark = u16::from_le_bytes(mark) | 1;
+        self.asked.resize(ASKED, 0);
+        let place = &mut self.asked[usize::from(u16::from_le_bytes([low, high])) % ASKED];
+        std::mem::replace(place, mark) == mark
+    }
+
     fn insert(&mut self, key: &RowKey, row: RawRow, room: usize) {
         self.remove(key);
         if row.value.len() > LARGEST || cost(key, &row) > room {
@@ -186,6 +206,28 @@ mod tests {
         }
         cache.clear();
         assert!(cache.get(&key(0)).is_err());
+    }
+
+    #[test]
+    fn what_is_read_once_gets_in_only_where_there_is_room() {
+        let cache = RowCache::new(SHARDS * 4000);
+        let read = |n: u32| match cache.get(&key(n)) {
+            Ok(_) => true,
+            Err(permit) => {
+                cache.fill(&key(n), &row(1), &permit);
+                false
+            }
+        };
+        assert!(!read(0) && read(0));
+        for n in 1..2000 {
+            read(n);
+        }
+        // Asked for a second time, the latest does get in.
+        assert!(!read(1999) && read(1999));
+        assert!(read(0));
+        let late = (1000..1999).filter(|n| cache.get(&key(*n)).is_ok());
+        // Two keys may leave the same mark.
+        assert!(late.count() < 10);
     }
 
     #[test]

@@ -16,4 +16,4 @@
 
 mod load;
 
-pub use load::{Acknowledged, Load, rounds};
+pub use load::{Load, rounds};

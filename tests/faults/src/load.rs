@@ -4,18 +4,25 @@ use procura_acceptance::Installation;
 use procura_client::{Client, ClientOptions, SessionClient, SystemClock};
 use procura_crypto::{SigningKey, SystemEntropy, owner_id};
 use procura_types::wire::{SecretPut, ValueB64};
-use procura_types::{Alg, Duration, LinkCodeText, Namespace, SecretPath};
-use std::collections::BTreeMap;
+use procura_types::{Alg, Duration, LinkCodeText, Namespace, SecretPath, Timestamp};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+/// A write that the server said yes to.
+struct Write {
+    path: SecretPath,
+    version: u64,
+    value: Vec<u8>,
+}
+
 /// What the server said yes to.
 #[derive(Default)]
-pub struct Acknowledged {
-    /// Path → (version, value) of each write, in order.
-    pub writes: BTreeMap<String, Vec<(u64, Vec<u8>)>>,
+struct Acknowledged {
+    writes: Vec<Write>,
     /// How many values were given out.
-    pub reads: u64,
+    reads: u64,
+    /// What [`Load::check`] has checked of both.
+    checked: (usize, u64),
 }
 
 /// Writers and readers of one operator with rights of their own.
@@ -117,7 +124,11 @@ impl Load {
                         let Ok(written) = client.put_secret(&namespace, &path, &put).await else {
                             return;
                         };
-                        note(&acknowledged, &path, written.version, value);
+                        acknowledged.lock().unwrap().writes.push(Write {
+                            path: path.clone(),
+                            version: written.version,
+                            value,
+                        });
                         if number.is_multiple_of(3) {
                             let Ok(read) = client
                                 .get_secret(&namespace, &path, Some(written.version))
@@ -143,50 +154,58 @@ impl Load {
     #[must_use]
     pub fn counts(&self) -> (usize, u64) {
         let list = self.acknowledged.lock().unwrap();
-        (list.writes.values().map(Vec::len).sum(), list.reads)
+        (list.writes.len(), list.reads)
     }
 
-    /// The checker. Everything acknowledged is there, with its value, and for
-    /// every released value there is at least one entry.
-    pub fn check(&self, server: &Installation) {
+    /// The checker, of what was acknowledged since it was last called: every write is
+    /// there with its value, and for every released value there is an entry.
+    ///
+    /// `since` is a moment after the last call and before the first of those requests.
+    pub fn check(&self, server: &Installation, since: Timestamp) {
+        let (writes, reads) = self.acknowledged.lock().unwrap().checked;
+        self.check_from(server, since, writes, reads);
+    }
+
+    /// The checker, of everything that was ever acknowledged.
+    pub fn check_all(&self, server: &Installation) {
+        self.check_from(server, Timestamp::from_millis(0), 0, 0);
+    }
+
+    fn check_from(&self, server: &Installation, since: Timestamp, writes: usize, reads: u64) {
         let client = self.client(server.url());
         let namespace: Namespace = "default".parse().unwrap();
         let runtime = runtime();
-        let before = self.entries(server);
-        let list = self.acknowledged.lock().unwrap();
+        let recorded = self.entries(server, since);
+        let mut list = self.acknowledged.lock().unwrap();
+        let released = list.reads - reads;
         assert!(
-            before >= list.reads,
-            "{} values were released and only {before} reads are recorded",
-            list.reads
+            recorded >= released,
+            "{released} values were released and only {recorded} reads are recorded",
         );
-        let mut checked = 0u64;
-        for (path, versions) in &list.writes {
-            for (version, value) in versions {
-                let read = runtime
-                    .block_on(client.get_secret(&namespace, &path.parse().unwrap(), Some(*version)))
-                    .unwrap_or_else(|error| {
-                        panic!(
-                            "{path} version {version} was acknowledged and is not there: {error}"
-                        )
-                    });
-                assert!(
-                    read.value_b64.decode().unwrap().expose() == value,
-                    "{path} version {version} has another value"
-                );
-                checked += 1;
-            }
+        for write in &list.writes[writes..] {
+            let Write { path, version, .. } = write;
+            let read = runtime
+                .block_on(client.get_secret(&namespace, path, Some(*version)))
+                .unwrap_or_else(|error| {
+                    panic!("{path} version {version} was acknowledged and is not there: {error}")
+                });
+            assert!(
+                *read.value_b64.decode().unwrap().expose() == write.value,
+                "{path} version {version} has another value"
+            );
         }
-        drop(list);
+        let checked = (list.writes.len() - writes) as u64;
         assert!(
-            self.entries(server) >= before + checked,
+            self.entries(server, since) >= recorded + checked,
             "reads of the checker are missing in the record"
         );
-        self.acknowledged.lock().unwrap().reads += checked;
+        list.reads += checked;
+        list.checked = (list.writes.len(), list.reads);
     }
 
-    /// Reads by this operator that the record holds.
-    fn entries(&self, server: &Installation) -> u64 {
-        let actor = self.actor.to_string();
+    /// Reads by this operator that the record holds, at or after a moment.
+    fn entries(&self, server: &Installation, since: Timestamp) -> u64 {
+        let (actor, since) = (self.actor.to_string(), since.to_string());
         let list = server
             .cli(&[
                 "--json",
@@ -196,6 +215,8 @@ impl Load {
                 "secret.read",
                 "--actor",
                 &actor,
+                "--since",
+                &since,
                 "--limit",
                 "1000000",
             ])
@@ -203,14 +224,6 @@ impl Load {
             .json();
         list["entries"].as_array().unwrap().len() as u64
     }
-}
-
-fn note(acknowledged: &Mutex<Acknowledged>, path: &SecretPath, version: u64, value: Vec<u8>) {
-    let mut list = acknowledged.lock().unwrap();
-    list.writes
-        .entry(path.to_string())
-        .or_default()
-        .push((version, value));
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -15,3 +15,4 @@ mod fake;
 #[path = "../../../../crates/daemon/tests/it/host.rs"]
 mod host;
 mod run;
+mod withheld;

@@ -32,6 +32,16 @@ pub(crate) fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// A daemon of this user, for this user, within the usual limits.
+pub(crate) fn usual() -> ServiceOptions {
+    ServiceOptions {
+        own_uid: own_uid(),
+        users: Vec::new(),
+        socket_group: false,
+        limits: Limits::default(),
+    }
+}
+
 impl Host {
     pub(crate) fn new() -> Self {
         let mut host = Self {
@@ -39,12 +49,7 @@ impl Host {
             fake: Fake::new(),
             daemon: None,
         };
-        host.start(ServiceOptions {
-            own_uid: own_uid(),
-            users: Vec::new(),
-            socket_group: false,
-            limits: Limits::default(),
-        });
+        host.start(usual());
         host
     }
 
@@ -56,7 +61,7 @@ impl Host {
         self.home.path().join("agent.sock")
     }
 
-    pub(crate) fn start(&mut self, options: ServiceOptions) {
+    fn start(&mut self, options: ServiceOptions) {
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = mpsc::channel();
         let (dir, path, fake) = (self.dir(), self.socket(), self.fake.clone());
@@ -95,13 +100,12 @@ impl Host {
     }
 
     pub(crate) fn restart(&mut self) {
+        self.restart_with(usual());
+    }
+
+    pub(crate) fn restart_with(&mut self, options: ServiceOptions) {
         self.stop();
-        self.start(ServiceOptions {
-            own_uid: own_uid(),
-            users: Vec::new(),
-            socket_group: false,
-            limits: Limits::default(),
-        });
+        self.start(options);
     }
 
     pub(crate) fn connect(&self) -> DaemonClient {

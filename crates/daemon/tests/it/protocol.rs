@@ -1,7 +1,7 @@
 //! Who may speak on the socket, and what is refused.
 
 use crate::client::{Raw, ask_exec, exec, ticket};
-use crate::host::{Host, eventually, own_uid};
+use crate::host::{Host, eventually, own_uid, usual};
 use procura_daemon::socket::client::DaemonClient;
 use procura_daemon::socket::{Op, Reply};
 use procura_daemon::{Limits, ServiceOptions};
@@ -79,14 +79,11 @@ fn another_process_cannot_speak_on_a_connection() {
 #[test]
 fn users_that_are_not_served_are_refused_before_they_ask() {
     let mut host = Host::new();
-    host.stop();
     // The daemon believes to be somebody else, so this user is another; root
     // is always served.
-    host.start(ServiceOptions {
+    host.restart_with(ServiceOptions {
         own_uid: own_uid() + 1,
-        users: Vec::new(),
-        socket_group: false,
-        limits: Limits::default(),
+        ..usual()
     });
     let connected = DaemonClient::connect(&host.socket());
     if own_uid() == 0 {
@@ -99,21 +96,18 @@ fn users_that_are_not_served_are_refused_before_they_ask() {
             (exit::REFUSED, "user_not_allowed")
         );
     }
-    host.stop();
-    host.start(ServiceOptions {
+    host.restart_with(ServiceOptions {
         own_uid: own_uid() + 1,
         users: vec![own_uid()],
-        socket_group: false,
-        limits: Limits::default(),
+        ..usual()
     });
     assert!(!host.connect().status().unwrap().danger_same_uid);
-    host.stop();
     // Of a group, those who are named and nobody else.
-    host.start(ServiceOptions {
+    host.restart_with(ServiceOptions {
         own_uid: own_uid() + 1,
         users: vec![own_uid() + 2],
         socket_group: true,
-        limits: Limits::default(),
+        ..usual()
     });
     if own_uid() != 0 {
         let error = DaemonClient::connect(&host.socket()).err().unwrap();
@@ -129,15 +123,12 @@ fn users_that_are_not_served_are_refused_before_they_ask() {
 #[test]
 fn one_user_cannot_hold_all_connections() {
     let mut host = Host::new();
-    host.stop();
-    host.start(ServiceOptions {
-        own_uid: own_uid(),
-        users: Vec::new(),
-        socket_group: false,
+    host.restart_with(ServiceOptions {
         limits: Limits {
             connections: 12,
             watched: 1,
         },
+        ..usual()
     });
     // Each holds its place for as long as it may think about what to ask.
     let mut held: Vec<Raw> = (0..3).map(|_| Raw::connect(&host.socket())).collect();

@@ -2,7 +2,7 @@
 
 use crate::client::ask_exec;
 use crate::fake::Scripted;
-use crate::host::{Host, own_uid};
+use crate::host::{Host, own_uid, usual};
 use procura_daemon::socket::Reply;
 use procura_types::exit;
 
@@ -124,13 +124,11 @@ fn an_older_or_forked_record_is_refused_until_it_is_accepted() {
 #[test]
 fn an_agent_cannot_accept_an_older_record_for_itself() {
     let mut host = host();
-    host.stop();
     // The daemon has a user of its own, and this one is an agent's.
-    host.start(procura_daemon::ServiceOptions {
+    host.restart_with(procura_daemon::ServiceOptions {
         own_uid: own_uid() + 1,
         users: vec![own_uid()],
-        socket_group: false,
-        limits: procura_daemon::Limits::default(),
+        ..usual()
     });
     let accepted = host.connect().danger_accept_rollback(None);
     if own_uid() == 0 {

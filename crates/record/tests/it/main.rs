@@ -13,6 +13,7 @@ mod index;
 mod publisher;
 mod reader;
 mod refusals;
+mod running;
 mod spool;
 mod watched;
 mod whole;

@@ -16,7 +16,7 @@ use procura_types::wire::{JoinAnswer, JoinRequest};
 use procura_types::{FieldTuple, Timestamp};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Joining has no device yet to prove itself, so it does not go through the
 /// adapter; order and record are the same: prove, decide, record, run.
@@ -28,18 +28,11 @@ pub(super) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
 
 async fn handle(app: Arc<App>, arrived: Arrived) -> Result<Reply, Failure> {
     let open = app.open()?;
-    let Arrived {
-        request,
-        trace,
-        peer,
-        now,
-        progress,
-    } = arrived;
-    let input = read(&app, request, trace, peer, now, SMALL_BODY).await?;
-    join(&app, &open, &input, &progress.begun).await
+    let input = read(&app, arrived, SMALL_BODY).await?;
+    join(&app, &open, &input).await
 }
 
-async fn join(app: &App, open: &Open, input: &Input, begun: &AtomicBool) -> Result<Reply, Failure> {
+async fn join(app: &App, open: &Open, input: &Input) -> Result<Reply, Failure> {
     let request: JoinRequest = input.json()?;
     let snapshot = open.directory.snapshot();
     let server = server_id(&open.vault);
@@ -47,6 +40,7 @@ async fn join(app: &App, open: &Open, input: &Input, begun: &AtomicBool) -> Resu
     let (joining, caller) = verify_join(&request, &server, &snapshot, input.now, peer)
         .map_err(|refusal| refused(app, open, &snapshot, input, &refusal))?;
     let opened = Join::resolve(open.vault.store(), &snapshot, &joining, input.now);
+    let begun = &input.progress.begun;
     begun.store(opened.is_ok(), Ordering::Relaxed);
     let joined = match opened {
         Ok(Join::Device(op)) => bind(open, input, caller, op, DeviceJoin::run).await?,

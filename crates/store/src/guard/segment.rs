@@ -6,8 +6,9 @@
 //! Record: u8 kind ‖ 3 zeros ‖ u64be claimed ‖ device (16) ‖ content (28) ‖ check
 //! (8), where the content is the hash of a nonce (16 ‖ 12 zeros) or session (16)
 //! ‖ u64be counter ‖ u32be seconds from `claimed` to the session's end. A check
-//! is the first bytes of the SHA-256 of the generation (for records) and what
-//! stands before it.
+//! is the first bytes of a SHA-256: of what stands before it, and for records of
+//! u16be generation (its low bits) ‖ kind ‖ what follows the zeros. Those 55 bytes
+//! are the most that SHA-256 takes in one step; a start hashes millions of them.
 
 use procura_crypto::sha256;
 use procura_proof::{Remembered, RememberedOnce};
@@ -21,7 +22,8 @@ const HEADER_BYTES: usize = 128;
 const CHECKED_HEADER_BYTES: usize = 89;
 /// Divides a page, so that a record lies in one.
 const RECORD_BYTES: usize = 64;
-const CHECKED_RECORD_BYTES: usize = 56;
+/// Between the zeros and the check.
+const FIELDS_BYTES: usize = 52;
 /// Where the first record belongs, and how far it is to the next.
 pub(super) const FIRST: u64 = 128;
 pub(super) const RECORD: u64 = 64;
@@ -168,8 +170,8 @@ fn fill(from: &mut impl Read, out: &mut [u8]) -> io::Result<usize> {
 
 /// A claim as a record.
 pub(super) fn encode(remembered: &Remembered, generation: u64) -> [u8; RECORD_BYTES] {
-    let mut checked = [0; CHECKED_RECORD_BYTES];
-    let mut rest = &mut checked[..];
+    let mut fields = [0; FIELDS_BYTES];
+    let mut rest = &mut fields[..];
     let mut put = |bytes: &[u8]| {
         // The fields below fill the record, as the tests show.
         if let Some((place, after)) = std::mem::take(&mut rest).split_at_mut_checked(bytes.len()) {
@@ -177,15 +179,13 @@ pub(super) fn encode(remembered: &Remembered, generation: u64) -> [u8; RECORD_BY
             rest = after;
         }
     };
-    let kind = match remembered.what {
-        RememberedOnce::Nonce(_) => NONCE,
-        RememberedOnce::Counter { .. } => COUNTER,
-    };
-    put(&[kind, 0, 0, 0]);
     put(&remembered.claimed.to_be_bytes());
     put(&remembered.device);
-    match &remembered.what {
-        RememberedOnce::Nonce(hash) => put(hash),
+    let kind = match &remembered.what {
+        RememberedOnce::Nonce(hash) => {
+            put(hash);
+            NONCE
+        }
         RememberedOnce::Counter {
             session,
             counter,
@@ -195,22 +195,27 @@ pub(super) fn encode(remembered: &Remembered, generation: u64) -> [u8; RECORD_BY
             put(&counter.to_be_bytes());
             let left = expires.saturating_sub(remembered.claimed);
             put(&u32::try_from(left).unwrap_or(u32::MAX).to_be_bytes());
+            COUNTER
         }
-    }
-    let mut out = [0; RECORD_BYTES];
-    let (body, end) = out.split_at_mut(CHECKED_RECORD_BYTES);
-    body.copy_from_slice(&checked);
-    end.copy_from_slice(&check(&checked, generation));
-    out
+    };
+    let mut record = [0; RECORD_BYTES];
+    let (head, body) = record.split_at_mut(4);
+    head.copy_from_slice(&[kind, 0, 0, 0]);
+    let (body, end) = body.split_at_mut(FIELDS_BYTES);
+    body.copy_from_slice(&fields);
+    end.copy_from_slice(&check(generation, kind, &fields));
+    record
 }
 
 fn decode(record: &[u8; RECORD_BYTES], generation: u64) -> Option<Remembered> {
-    let (checked, stored) = record.split_first_chunk::<CHECKED_RECORD_BYTES>()?;
-    if check(checked, generation) != stored {
+    let (&[kind, 0, 0, 0], rest) = record.split_first_chunk()? else {
+        return None;
+    };
+    let (fields, stored) = rest.split_first_chunk()?;
+    if check(generation, kind, fields) != stored {
         return None;
     }
-    let mut fields = Fields(checked);
-    let [kind, ..] = fields.take::<4>()?;
+    let mut fields = Fields(fields);
     let claimed = fields.number()?;
     let device = fields.take()?;
     let what = match kind {
@@ -229,11 +234,12 @@ fn decode(record: &[u8; RECORD_BYTES], generation: u64) -> Option<Remembered> {
     })
 }
 
-fn check(bytes: &[u8; CHECKED_RECORD_BYTES], generation: u64) -> [u8; 8] {
-    let mut checked = [0; 8 + CHECKED_RECORD_BYTES];
-    let (head, rest) = checked.split_at_mut(8);
-    head.copy_from_slice(&generation.to_be_bytes());
-    rest.copy_from_slice(bytes);
+fn check(generation: u64, kind: u8, fields: &[u8; FIELDS_BYTES]) -> [u8; 8] {
+    let [.., high, low] = generation.to_be_bytes();
+    let mut checked = [0; 3 + FIELDS_BYTES];
+    let (head, rest) = checked.split_at_mut(3);
+    head.copy_from_slice(&[high, low, kind]);
+    rest.copy_from_slice(fields);
     let mut check = [0; 8];
     check.copy_from_slice(sha256(&checked).split_at(8).0);
     check

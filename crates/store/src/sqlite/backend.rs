@@ -16,6 +16,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// So many bytes of values make the WAL worth beginning anew before its time.
+const WAL_BYTES: usize = 8 * 1024 * 1024;
+
 /// What reads beside the writer and has to be told of its commits.
 pub(super) struct Beside {
     pub(super) cache: Arc<RowCache>,
@@ -27,8 +30,9 @@ pub(super) struct SqliteBackend<'c> {
     connection: &'c Connection,
     statements: Statements<'c>,
     beside: Beside,
-    /// When readers of rows were last told to pause.
-    paused: Instant,
+    /// When the WAL was last begun anew, and how many bytes of values are in it since.
+    begun: Instant,
+    written: usize,
     reserve: Reserve,
     seq: Seq,
     has_sentinel: bool,
@@ -82,7 +86,8 @@ impl<'c> SqliteBackend<'c> {
                     .prepare("INSERT INTO journal(last, first, batches) VALUES (?1, ?2, ?3)")?,
             },
             beside,
-            paused: Instant::now(),
+            begun: Instant::now(),
+            written: 0,
             reserve,
             seq: anchor.seq,
             has_sentinel: anchor.sentinel.is_some(),
@@ -182,6 +187,7 @@ impl Backend for SqliteBackend<'_> {
     }
 
     fn put(&mut self, key: &RowKey, version: Seq, value: Vec<u8>) -> Result<(), Fault> {
+        self.written = self.written.saturating_add(value.len());
         self.statements
             .put
             .execute(params![key.as_bytes(), to_sql(version.get()), value])?;
@@ -199,6 +205,7 @@ impl Backend for SqliteBackend<'_> {
 
     fn append(&mut self, log: LogId, index: u64, version: Seq, value: &[u8]) -> Result<(), Fault> {
         let id = first_id(self.log_number(log)?).saturating_add(to_sql(index));
+        self.written = self.written.saturating_add(value.len());
         self.statements
             .append
             .execute(params![id, to_sql(version.get()), value])?;
@@ -251,11 +258,13 @@ impl SqliteBackend<'_> {
     /// it would grow for ever. Most of it is copied while they read; then they wait
     /// for the rest, so that the next commit finds nobody in it and begins it anew.
     fn begin_wal_anew(&mut self) {
-        if self.paused.elapsed() < HELD {
+        if self.begun.elapsed() < HELD && self.written < WAL_BYTES {
             return;
         }
-        self.paused = Instant::now();
-        if self.beside.points.end() {
+        self.begun = Instant::now();
+        self.written = 0;
+        if self.beside.points.were_used() {
+            self.beside.points.end();
             self.copy_wal();
             let _paused = self.beside.points.pause();
             self.copy_wal();

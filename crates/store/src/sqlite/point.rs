@@ -11,7 +11,7 @@ use crate::writer::Fault;
 use crate::{RowKey, StoreError};
 use rusqlite::Connection;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(super) struct PointReaders {
     path: PathBuf,
     idle: Mutex<Vec<Held>>,
     changes: AtomicU64,
+    /// Whether a transaction may be open.
+    used: AtomicBool,
     /// Read by whoever reads a row, written by [`Self::pause`].
     gate: RwLock<()>,
 }
@@ -52,6 +54,7 @@ impl PointReaders {
             path,
             idle: Mutex::new(Vec::new()),
             changes: AtomicU64::new(0),
+            used: AtomicBool::new(false),
             gate: RwLock::new(()),
         }
     }
@@ -62,6 +65,7 @@ impl PointReaders {
 
     pub(super) fn get(&self, key: &RowKey) -> Result<Option<RawRow>, StoreError> {
         let _passed = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        self.used.store(true, Ordering::Release);
         let idle = self.lock().pop();
         let mut held = match idle {
             Some(held) => held,
@@ -95,14 +99,15 @@ impl PointReaders {
         self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Ends the transactions that nobody reads in now; whether there were any.
-    pub(super) fn end(&self) -> bool {
-        let mut ended = false;
-        self.lock().retain_mut(|held| {
-            ended |= held.open.is_some();
-            held.end().is_ok()
-        });
-        ended
+    /// Whether anyone has read since this was last asked, so that transactions may be
+    /// open. Whoever gets a yes lets [`Self::pause`] follow.
+    pub(super) fn were_used(&self) -> bool {
+        self.used.swap(false, Ordering::AcqRel)
+    }
+
+    /// Ends the transactions that nobody reads in now.
+    pub(super) fn end(&self) {
+        self.lock().retain_mut(|held| held.end().is_ok());
     }
 
     /// Ends all transactions, and lets none begin for as long as the answer is kept.
@@ -133,7 +138,7 @@ mod tests {
             idle[0].open
         };
         let read = || assert_eq!(readers.get(&key).unwrap(), None);
-        assert!(!readers.end());
+        assert!(!readers.were_used());
         read();
         assert_eq!(opened(), Some(0));
         read();
@@ -142,10 +147,12 @@ mod tests {
         assert_eq!(opened(), Some(0));
         read();
         assert_eq!(opened(), Some(1));
-        assert!(readers.end());
+        assert!(readers.were_used());
+        assert!(!readers.were_used());
+        readers.end();
         assert_eq!(opened(), None);
-        assert!(!readers.end());
         read();
+        assert!(readers.were_used());
         drop(readers.pause());
         assert_eq!(opened(), None);
         read();

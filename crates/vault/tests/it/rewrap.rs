@@ -33,6 +33,14 @@ async fn step(world: &World) -> Result<bool, SealError> {
     world.vault.rewrap_step(world.recorder.clock()).await
 }
 
+/// Writes so many secrets, `key/000` and on, each with the value `old`.
+async fn put_keys(world: &World, count: u32) {
+    for number in 0..count {
+        let at = format!("key/{number:03}");
+        world.put(&shop(), &at, b"old").await;
+    }
+}
+
 /// All steps.
 async fn finish(world: &World) {
     let mut steps = 0;
@@ -133,11 +141,7 @@ async fn what_is_written_after_a_change_is_sealed_by_what_no_older_backup_has() 
 #[tokio::test]
 async fn a_pass_goes_on_after_a_restart_and_meets_what_moved_meanwhile() {
     let world = World::new().await;
-    for number in 0..300 {
-        world
-            .put(&shop(), &format!("key/{number:03}"), b"old")
-            .await;
-    }
+    put_keys(&world, 300).await;
     change(&world).await;
     assert!(step(&world).await.unwrap());
     let world = world.close().open(NEW).await.unwrap();
@@ -159,11 +163,7 @@ async fn a_pass_goes_on_after_a_restart_and_meets_what_moved_meanwhile() {
 #[tokio::test]
 async fn another_change_meanwhile_takes_the_pass_over() {
     let world = World::new().await;
-    for number in 0..140 {
-        world
-            .put(&shop(), &format!("key/{number:03}"), b"old")
-            .await;
-    }
+    put_keys(&world, 140).await;
     change(&world).await;
     assert!(step(&world).await.unwrap());
     world
@@ -189,11 +189,7 @@ async fn a_batch_that_fails_either_way_is_made_up_for() {
         for at in 0..3 {
             let disk = FakeDisk::default();
             let world = World::on(Some(disk.clone())).await;
-            for number in 0..140 {
-                world
-                    .put(&shop(), &format!("key/{number:03}"), b"old")
-                    .await;
-            }
+            put_keys(&world, 140).await;
             change(&world).await;
             for _ in 0..at {
                 step(&world).await.unwrap();

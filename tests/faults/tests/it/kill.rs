@@ -1,7 +1,9 @@
 //! `kill -9` under load. Few rounds in CI; `FAULT_ROUNDS=200` for many.
 
 use procura_acceptance::Installation;
+use procura_client::SystemClock;
 use procura_faults::{Load, rounds};
+use procura_types::Clock as _;
 use std::time::Duration;
 
 #[test]
@@ -15,6 +17,7 @@ fn what_was_acknowledged_survives_kills_under_load() {
     std::fs::copy(server.home().join("ledger/checkpoint"), &checkpoint).unwrap();
     for round in 0..rounds(5) {
         let before = load.counts().0;
+        let since = SystemClock.now();
         let url = server.url().to_owned();
         load.during(&url, || {
             // Long enough for some hundred writes, and never the same moment.
@@ -24,9 +27,10 @@ fn what_was_acknowledged_survives_kills_under_load() {
         });
         server.start_again();
         server.unseal().ok();
-        load.check(&server);
+        load.check(&server, since);
         assert!(load.counts().0 > before, "round {round} wrote nothing");
     }
+    load.check_all(&server);
     let status = server.cli(&["--json", "status", "--deep"]).ok().json();
     assert_eq!(status["deep"], serde_json::json!([]), "{status}");
     let export = server.folder().join("export");
