@@ -9,7 +9,7 @@
 use crate::Verdict;
 use crate::fields::{Fields, push};
 use crate::world::{Counting, NOW, WORLD, scratch};
-use procura_crypto::{Sha256, sha256};
+use procura_crypto::sha256;
 use procura_proof::{
     Claim, FORWARD_SECS, GuardUnavailable, Limits, Once, Outcome, ReplayGuard as _,
 };
@@ -65,17 +65,15 @@ pub(crate) fn good(flags: u8) -> Vec<u8> {
     out
 }
 
-fn check(generation: Option<&[u8]>, bytes: &[u8]) -> [u8; 8] {
-    let hash = generation.map_or_else(
-        || sha256(bytes),
-        |generation| {
-            let mut hash = Sha256::new();
-            hash.update(generation);
-            hash.update(bytes);
-            hash.finish()
-        },
-    );
-    hash[..8].try_into().unwrap()
+fn header_check(checked: &[u8]) -> [u8; 8] {
+    sha256(checked)[..8].try_into().unwrap()
+}
+
+fn record_check(generation: &[u8], checked: &[u8]) -> [u8; 4] {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(generation);
+    hasher.update(checked);
+    hasher.finalize().to_be_bytes()
 }
 
 fn mended(segment: &[u8], flags: u8) -> Vec<u8> {
@@ -85,13 +83,13 @@ fn mended(segment: &[u8], flags: u8) -> Vec<u8> {
     }
     let (header, records) = bytes.split_at_mut(HEADER);
     if flags & FIX_HEADERS != 0 {
-        let good = check(None, &header[..89]);
+        let good = header_check(&header[..89]);
         header[89..97].copy_from_slice(&good);
     }
     if flags & FIX_RECORDS != 0 {
         for record in records.chunks_exact_mut(RECORD) {
-            let good = check(Some(&header[16..24]), &record[..56]);
-            record[56..].copy_from_slice(&good);
+            let good = record_check(&header[16..24], &record[..60]);
+            record[60..].copy_from_slice(&good);
         }
     }
     bytes
@@ -105,18 +103,18 @@ fn counters(segment: &[u8]) -> Vec<u64> {
     };
     records
         .chunks_exact(RECORD)
-        .filter(|record| check(Some(&header[16..24]), &record[..56]) == record[56..])
-        .filter(|record| record[0] == 2 && record[12..28] == device().as_bytes()[..16])
-        .filter(|record| record[28..44] == SESSION)
+        .filter(|record| record_check(&header[16..24], &record[..60]) == record[60..])
+        .filter(|record| record[0] == 2 && record[16..32] == device().as_bytes()[..16])
+        .filter(|record| record[32..48] == SESSION)
         .filter(|record| {
             let number =
                 |from: usize| u64::from_be_bytes(record[from..from + 8].try_into().unwrap());
-            let left = u32::from_be_bytes(record[52..56].try_into().unwrap());
+            let left = u32::from_be_bytes(record[56..60].try_into().unwrap());
             let now = NOW.as_secs();
             // The session goes on, and it is not of a clock that was ahead.
-            number(4) <= now && number(4) + 60 >= now && number(4) + u64::from(left) > now
+            number(8) <= now && number(8) + 60 >= now && number(8) + u64::from(left) > now
         })
-        .map(|record| u64::from_be_bytes(record[44..52].try_into().unwrap()))
+        .map(|record| u64::from_be_bytes(record[48..56].try_into().unwrap()))
         .collect()
 }
 

@@ -2,14 +2,15 @@
 //! with a check.
 //!
 //! Header: magic (16) ‖ u64be generation ‖ u64be began ‖ u64be horizon ‖ boot
-//! (16) ‖ key (32) ‖ u8 intact ‖ check (8), padded with zeros to 128 bytes.
-//! Record: u8 kind ‖ 3 zeros ‖ u64be claimed ‖ device (16) ‖ content (28) ‖ check
-//! (8), where the content is the hash of a nonce (16 ‖ 12 zeros) or session (16)
-//! ‖ u64be counter ‖ u32be seconds from `claimed` to the session's end. A check
-//! is the first bytes of a SHA-256: of what stands before it, and for records of
-//! u16be generation (its low bits) ‖ kind ‖ what follows the zeros. Those 55 bytes
-//! are the most that SHA-256 takes in one step; a start hashes millions of them.
+//! (16) ‖ key (32) ‖ u8 intact ‖ check (8), padded with zeros to 128 bytes; the
+//! check is the first bytes of the SHA-256 of what stands before it.
+//! Record: u8 kind ‖ 7 zeros ‖ u64be claimed ‖ device (16) ‖ content (28) ‖ check
+//! (4), where the content is the hash of a nonce (16 ‖ 12 zeros) or session (16)
+//! ‖ u64be counter ‖ u32be seconds from `claimed` to the session's end. The check
+//! is the CRC-32 of u64be generation and what stands before it: it tells damage
+//! from a record, not who wrote it, and a start checks millions of them.
 
+use crc32fast::Hasher;
 use procura_crypto::sha256;
 use procura_proof::{Remembered, RememberedOnce};
 use procura_types::Secret;
@@ -22,6 +23,8 @@ const HEADER_BYTES: usize = 128;
 const CHECKED_HEADER_BYTES: usize = 89;
 /// Divides a page, so that a record lies in one.
 const RECORD_BYTES: usize = 64;
+/// Kind and zeros.
+const HEAD_BYTES: usize = 8;
 /// Between the zeros and the check.
 const FIELDS_BYTES: usize = 52;
 /// Where the first record belongs, and how far it is to the next.
@@ -199,8 +202,8 @@ pub(super) fn encode(remembered: &Remembered, generation: u64) -> [u8; RECORD_BY
         }
     };
     let mut record = [0; RECORD_BYTES];
-    let (head, body) = record.split_at_mut(4);
-    head.copy_from_slice(&[kind, 0, 0, 0]);
+    let (head, body) = record.split_at_mut(HEAD_BYTES);
+    head.copy_from_slice(&head_of(kind));
     let (body, end) = body.split_at_mut(FIELDS_BYTES);
     body.copy_from_slice(&fields);
     end.copy_from_slice(&check(generation, kind, &fields));
@@ -208,11 +211,10 @@ pub(super) fn encode(remembered: &Remembered, generation: u64) -> [u8; RECORD_BY
 }
 
 fn decode(record: &[u8; RECORD_BYTES], generation: u64) -> Option<Remembered> {
-    let (&[kind, 0, 0, 0], rest) = record.split_first_chunk()? else {
-        return None;
-    };
+    let (head, rest) = record.split_first_chunk::<HEAD_BYTES>()?;
     let (fields, stored) = rest.split_first_chunk()?;
-    if check(generation, kind, fields) != stored {
+    let [kind, ..] = *head;
+    if *head != head_of(kind) || check(generation, kind, fields) != stored {
         return None;
     }
     let mut fields = Fields(fields);
@@ -234,15 +236,16 @@ fn decode(record: &[u8; RECORD_BYTES], generation: u64) -> Option<Remembered> {
     })
 }
 
-fn check(generation: u64, kind: u8, fields: &[u8; FIELDS_BYTES]) -> [u8; 8] {
-    let [.., high, low] = generation.to_be_bytes();
-    let mut checked = [0; 3 + FIELDS_BYTES];
-    let (head, rest) = checked.split_at_mut(3);
-    head.copy_from_slice(&[high, low, kind]);
-    rest.copy_from_slice(fields);
-    let mut check = [0; 8];
-    check.copy_from_slice(sha256(&checked).split_at(8).0);
-    check
+const fn head_of(kind: u8) -> [u8; HEAD_BYTES] {
+    [kind, 0, 0, 0, 0, 0, 0, 0]
+}
+
+fn check(generation: u64, kind: u8, fields: &[u8; FIELDS_BYTES]) -> [u8; 4] {
+    let mut hasher = Hasher::new();
+    hasher.update(&generation.to_be_bytes());
+    hasher.update(&head_of(kind));
+    hasher.update(fields);
+    hasher.finalize().to_be_bytes()
 }
 
 /// Reads fields of fixed size from front to end.
