@@ -22,7 +22,8 @@ const SWEEP_SECS: u64 = 10;
 pub struct Limits {
     /// Nonces at a time. The default, 2^20, is some 11,000 a second.
     pub nonces: usize,
-    /// Sessions in use at a time. The default is 256.
+    /// Sessions in use at a time. The default, 4,096, is seven a second; each takes
+    /// half a kilobyte.
     pub sessions: usize,
 }
 
@@ -30,7 +31,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             nonces: 1 << 20,
-            sessions: 256,
+            sessions: 4096,
         }
     }
 }
