@@ -10,10 +10,8 @@ use crate::Verdict;
 use crate::fields::{Fields, push};
 use crate::world::{Counting, NOW, WORLD, scratch};
 use procura_crypto::sha256;
-use procura_proof::{
-    Claim, FORWARD_SECS, GuardUnavailable, Limits, Once, Outcome, ReplayGuard as _,
-};
-use procura_store::guard::{JournalGuard, Start};
+use procura_proof::{Claim, GuardUnavailable, Limits, Once, Outcome, ReplayGuard as _, Windows};
+use procura_store::guard::{JournalGuard, Of, Start};
 use procura_types::{Duration, Thumbprint, Timestamp};
 use std::path::Path;
 
@@ -27,7 +25,16 @@ const NONCE: &[u8] = b"claimed in the corpus";
 const SESSION: [u8; 16] = [9; 16];
 
 fn open(home: &Path, start: Start) -> JournalGuard {
-    JournalGuard::open(home, BOOT, start, Limits::default(), NOW, &Counting::new()).unwrap()
+    JournalGuard::open(
+        home,
+        Of::Native,
+        BOOT,
+        start,
+        Limits::default(),
+        NOW,
+        &Counting::new(),
+    )
+    .unwrap()
 }
 
 fn device() -> Thumbprint {
@@ -139,7 +146,7 @@ pub(crate) fn replay_journal(data: &[u8]) -> Verdict {
             );
         }
     } else {
-        let until = NOW.plus(Duration::from_secs(FORWARD_SECS));
+        let until = NOW.plus(Duration::from_secs(Windows::NATIVE.forward));
         assert_eq!(guard.refuse_until(), Some(until));
         for once in [Once::Nonce(NONCE), Once::Nonce(b"never seen"), counter(7)] {
             assert!(claim(&guard, once, NOW).is_err());
@@ -154,7 +161,7 @@ pub(crate) fn replay_journal(data: &[u8]) -> Verdict {
         );
     }
     // From here on it works as any guard, and the next process knows of it.
-    let later = NOW.plus(Duration::from_secs(FORWARD_SECS + 1));
+    let later = NOW.plus(Duration::from_secs(Windows::NATIVE.forward + 1));
     for once in [Once::Nonce(b"another nonce"), counter(1 << 40)] {
         let first = claim(&guard, once, later);
         assert!(first.is_err() || claim(&guard, once, later) != Ok(Outcome::Fresh));

@@ -21,9 +21,13 @@
 
 mod audit;
 mod base;
+mod dial;
 mod envelope;
 mod export;
 mod fields;
+mod foreign;
+mod framing;
+mod gate;
 mod home;
 mod journal;
 mod ledger;
@@ -33,6 +37,7 @@ mod request;
 mod row;
 mod socket;
 mod spool;
+mod ssh;
 mod story;
 mod text;
 mod wire;
@@ -77,8 +82,16 @@ macro_rules! targets {
 targets![
     audit::audit,
     base::signature_base,
+    dial::observed,
+    dial::route,
     envelope::envelope,
     export::export,
+    foreign::guide_v1,
+    foreign::hmac_v1,
+    foreign::hmac_v2,
+    foreign::key_server_v1,
+    framing::framing,
+    gate::http1,
     home::config,
     home::device_file,
     home::installation,
@@ -102,6 +115,8 @@ targets![
     socket::message,
     socket::values,
     spool::spool,
+    ssh::ssh_private_key,
+    ssh::ssh_public_key,
     text::dotenv,
     text::link_code,
     text::name,

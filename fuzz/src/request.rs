@@ -11,11 +11,11 @@ use std::sync::LazyLock;
 /// A request as text: `METHOD target`, header lines, an empty line, the body.
 #[derive(Clone)]
 pub(crate) struct Request {
-    method: String,
-    path: String,
-    query: Option<String>,
-    headers: Vec<(String, Vec<u8>)>,
-    body: Vec<u8>,
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: Option<String>,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
@@ -66,7 +66,7 @@ impl Request {
     }
 
     /// The field as signatures see it: lines trimmed and joined.
-    fn field(&self, name: &str) -> Option<Vec<u8>> {
+    pub(crate) fn field(&self, name: &str) -> Option<Vec<u8>> {
         let lines: Vec<&[u8]> = self
             .headers
             .iter()
@@ -77,12 +77,19 @@ impl Request {
     }
 
     /// As the edge does, from the `Host` field.
-    fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         let host = self.field("host").unwrap_or_default();
         String::from_utf8_lossy(&host).to_ascii_lowercase()
     }
 
-    fn view<'a>(&'a self, authority: &'a str) -> RequestView<'a> {
+    /// That with what RFC 9421 §2.2.3 leaves out taken away.
+    pub(crate) fn normal_authority(&self) -> String {
+        let authority = self.authority();
+        let host = authority.strip_suffix(":80").unwrap_or(&authority);
+        host.strip_suffix(':').unwrap_or(host).to_owned()
+    }
+
+    pub(crate) fn view<'a>(&'a self, authority: &'a str) -> RequestView<'a> {
         RequestView {
             method: &self.method,
             authority,
@@ -148,12 +155,6 @@ pub(crate) fn proven(entropy: &dyn Entropy) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The host with what RFC 9421 §2.2.3 leaves out taken away.
-fn normal(authority: &str) -> &str {
-    let host = authority.strip_suffix(":80").unwrap_or(authority);
-    host.strip_suffix(':').unwrap_or(host)
-}
-
 /// Whether `given` is `signed` in all that a signature covers.
 fn same(given: &Request, signed: &Request) -> bool {
     let path = |request: &Request| match request.path.as_str() {
@@ -161,7 +162,7 @@ fn same(given: &Request, signed: &Request) -> bool {
         path => path.to_owned(),
     };
     given.method == signed.method
-        && normal(&given.authority()) == normal(&signed.authority())
+        && given.normal_authority() == signed.normal_authority()
         && path(given) == path(signed)
         && given.query.as_deref().unwrap_or("") == signed.query.as_deref().unwrap_or("")
         && given.body == signed.body

@@ -5,9 +5,10 @@ use crate::fields::push;
 use crate::proof::{CODE, MESSAGE, SERVER};
 use crate::story::STORY;
 use crate::world::{AGENT, Counting, NOW, WORLD, key};
-use crate::{envelope, export, journal, request, row};
+use crate::{envelope, export, foreign, journal, request, row, ssh};
 use procura_crypto::{Argon2Params, sha256};
 use procura_ledger::{grant_bytes, leaf_hash, push_entry};
+use procura_proof::foreign::Foreign;
 use procura_proof::join_message;
 use procura_types::wire::JoinRequest;
 use procura_types::{
@@ -61,6 +62,8 @@ pub fn all() -> Vec<Seed> {
     let mut seeds = Seeds::default();
     texts(&mut seeds);
     proofs(&mut seeds);
+    ssh_keys(&mut seeds);
+    connections(&mut seeds);
     ledger(&mut seeds);
     files(&mut seeds);
     bodies(&mut seeds);
@@ -138,8 +141,118 @@ fn texts(seeds: &mut Seeds) {
     }
 }
 
+fn ssh_keys(seeds: &mut Seeds) {
+    let public = WORLD.agent.public();
+    let line = ssh::line(public, "agent@host, no. 7");
+    seeds.add("ssh_public_key", "line", format!("{line}\n"));
+    seeds.add("ssh_public_key", "bare", ssh::line(public, "").trim_end());
+    seeds.add(
+        "ssh_public_key",
+        "odd",
+        [line.as_bytes(), b"\t\xff\x1b"].concat(),
+    );
+    for (name, near) in [
+        ("two-lines", format!("{line}\n{line}\n")),
+        ("options", format!("no-pty {line}")),
+        ("other-type", line.replacen("ssh-ed25519", "ssh-rsa", 1)),
+        (
+            "other-type-inside",
+            line.replacen("AAAAC3NzaC1lZDI1NTE5", "AAAAC3NzaC1lZDI1NTE4", 1),
+        ),
+        ("cut", line.split_at(70).0.to_owned()),
+    ] {
+        seeds.near("ssh_public_key", name, near);
+    }
+    seeds.add("ssh_private_key", "plain", ssh::file(4));
+    seeds.add(
+        "ssh_private_key",
+        "crlf",
+        ssh::file(5).replace('\n', "\r\n"),
+    );
+    seeds.near("ssh_private_key", "encrypted", ssh::locked(4));
+    seeds.near("ssh_private_key", "public", line);
+}
+
+fn connections(seeds: &mut Seeds) {
+    let post = |fields: &str, body: &str| {
+        format!("POST /x?y HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n{body}")
+    };
+    let get = "GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (name, stream) in [
+        ("get", get.to_owned()),
+        ("length", post("Content-Length: 3", "abc")),
+        (
+            "chunks",
+            post(
+                "Transfer-Encoding: chunked",
+                "3;n=v\r\nabc\r\n0\r\nT: u\r\n\r\n",
+            ),
+        ),
+        ("two", post("Content-Length: 1", "x") + "\r\n" + get),
+        (
+            "absolute",
+            "GET http://A:1/x HTTP/1.0\r\nhost: a:1\r\n\r\n".to_owned(),
+        ),
+    ] {
+        seeds.add("framing", name, stream.clone());
+        seeds.add("http1", name, stream);
+    }
+    for (name, stream) in [
+        (
+            "both-lengths",
+            post(
+                "Content-Length: 3\r\nTransfer-Encoding: chunked",
+                "0\r\n\r\n",
+            ),
+        ),
+        (
+            "two-lengths",
+            post("Content-Length: 3\r\nContent-Length: 3", "abc"),
+        ),
+        ("two-hosts", post("Host: a", "")),
+        ("space-before-colon", post("Content-Length : 3", "abc")),
+        ("folded", post("X: y\r\n Content-Length: 3", "abc")),
+        ("bare-newline", post("X: y\nContent-Length: 3", "abc")),
+        ("bare-return", post("X: y\rContent-Length: 3", "abc")),
+        (
+            "chunk-size",
+            post("Transfer-Encoding: chunked", "0x3\r\nabc\r\n0\r\n\r\n"),
+        ),
+        (
+            "chunk-newline",
+            post("Transfer-Encoding: chunked", "3\nabc\r\n0\r\n\r\n"),
+        ),
+        (
+            "other-host",
+            "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        ),
+        (
+            "fragment",
+            "GET /x#y HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        ),
+        ("cut", post("Content-Length: 4", "abc")),
+    ] {
+        // Which host is meant is for the server to say once the head is read.
+        if !matches!(name, "two-hosts" | "other-host" | "fragment") {
+            seeds.near("framing", name, stream.clone());
+        }
+        seeds.near("http1", name, stream);
+    }
+}
+
 fn proofs(seeds: &mut Seeds) {
     seeds.numbered("request", request::proven(&Counting::new()));
+    for (target, profile) in [
+        ("key_server_v1", Foreign::KeyServerV1),
+        ("guide_v1", Foreign::GuideV1),
+        ("hmac_v1", Foreign::HmacV1),
+        ("hmac_v2", Foreign::HmacV2),
+    ] {
+        seeds.numbered(target, foreign::proven(profile));
+        for (name, request) in foreign::near(profile) {
+            seeds.near(target, name, request);
+        }
+    }
     let base = |path: &[u8], query: &[u8], picks: &[u8]| {
         let mut base = vec![1, 0];
         push(&mut base, path);
@@ -334,6 +447,23 @@ fn near_misses(seeds: &mut Seeds) {
         tail.push(0);
     }
     seeds.near("export", "an-entry-more", tail);
+
+    for (name, path) in [
+        ("slashes", "//admin"),
+        ("dots", "/public/../admin"),
+        ("escaped-slash", "/public%2F..%2fadmin"),
+        ("escaped-dots", "/public/%2e%2E/admin"),
+        ("escaped-twice", "/%2561dmin"),
+        ("parameter", "/admin;x=/public"),
+        ("backslash", "/public\\..\\admin"),
+        ("case", "/ADMIN/"),
+    ] {
+        seeds.near("route", name, path);
+    }
+    let line = format!(
+        r#"{{"ts":"{NOW}","event":"observed","service":"web","passed":41,"would_reject":-1}}"#
+    );
+    seeds.near("observed", "less-than-none", line);
 
     for (name, items) in [("twice", ["A", "A"]), ("descending", ["B", "A"])] {
         let mut terms = STORY.terms.clone();

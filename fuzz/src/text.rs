@@ -6,8 +6,9 @@ use crate::world::{Counting, Still};
 use procura_client::{Client, ClientError, ClientOptions};
 use procura_store::{KeyRange, Kind, RowKey, Table};
 use procura_types::{
-    ActorId, Dotenv, EntryId, EnvName, GrantId, InstallationId, Label, LinkCodeText, Namespace,
-    ProjectName, RequestId, Role, RunId, SecretPath, Thumbprint, Timestamp, TraceId, encoding,
+    ActorId, Dotenv, EntryId, EnvName, ForeignId, GrantId, InstallationId, Label, LinkCodeText,
+    Namespace, ProjectName, RequestId, Role, RunId, SecretPath, Thumbprint, Timestamp, TraceId,
+    encoding,
 };
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -51,6 +52,11 @@ fn is_env_name(text: &str) -> bool {
         && letters.all(|letter| word(letter) || letter.is_ascii_digit())
 }
 
+fn is_foreign_id(text: &str) -> bool {
+    let segments = text.split("..").count();
+    segments == 1 && !text.contains('/') && text.len() <= 64 && (is_path(text) || text == ".")
+}
+
 /// Names and ids: one spelling each, and the rules of `protocol.md` §1.
 pub(crate) fn name(data: &[u8]) -> Verdict {
     let Ok(text) = std::str::from_utf8(data) else {
@@ -84,7 +90,9 @@ pub(crate) fn name(data: &[u8]) -> Verdict {
         assert_eq!(encoding::b64url(bytes), text, "base64url has one spelling");
     }
     assert_eq!(bytes32, decoded.is_ok_and(|bytes| bytes.len() == 32));
-    Verdict::of(label || path || env || uuid || bytes32 || same::<Role>(text))
+    let foreign = same::<ForeignId>(text);
+    assert_eq!(foreign, is_foreign_id(text), "foreign id {text:?}");
+    Verdict::of(label || path || env || uuid || bytes32 || foreign || same::<Role>(text))
 }
 
 /// Moments: RFC 3339 in, one form out, and every number of milliseconds both ways.

@@ -3,8 +3,8 @@
 
 use procura_crypto::{LockedKey, MacKey, SigningKey, sha256};
 use procura_directory::{ActorKind, ActorRecord, Change, DeviceRecord, Snapshot};
-use procura_proof::session::{self, Issued, Subject};
-use procura_proof::{Limits, MemoryGuard, SessionKeys, Verifier};
+use procura_proof::session::{self, Issued, Subject, audience_key};
+use procura_proof::{Limits, MemoryGuard, SessionKeys, Verifier, Windows};
 use procura_types::{
     ActorId, Alg, Clock, Entropy, EntropyError, InstallationId, Secret, Timestamp,
 };
@@ -54,11 +54,14 @@ impl Clock for Still {
 pub(crate) struct Roots(Arc<LockedKey>);
 
 impl SessionKeys for Roots {
-    fn root(&self, epoch: u32) -> Option<Arc<LockedKey>> {
-        (epoch == EPOCH).then(|| Arc::clone(&self.0))
+    fn accepts(&self, epoch: u32) -> bool {
+        epoch == EPOCH
     }
-    fn current(&self) -> Option<(u32, Arc<LockedKey>)> {
-        Some((EPOCH, Arc::clone(&self.0)))
+    fn audience_key(&self, epoch: u32, audience: &str) -> Option<Secret<[u8; 32]>> {
+        (epoch == EPOCH).then(|| audience_key(&self.0, audience))
+    }
+    fn current(&self) -> Option<u32> {
+        Some(EPOCH)
     }
 }
 
@@ -145,7 +148,7 @@ impl World {
     /// A verifier that has seen nothing yet.
     pub(crate) fn verifier(&self) -> Verifier {
         let key = MacKey::from_bytes(&[5; 32]).unwrap();
-        let guard = Arc::new(MemoryGuard::new(key, Limits::default()));
+        let guard = Arc::new(MemoryGuard::new(key, Limits::default(), Windows::NATIVE));
         Verifier::new(AUDIENCE, guard, Arc::clone(&self.roots) as _).unwrap()
     }
 

@@ -3,8 +3,8 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::{
-    agent, audit, device, doctor, grant, init, join, key_agent, login, namespace, operator, output,
-    project, reference, request, run, seal, secret, server, status,
+    agent, audit, auth, device, doctor, gate, grant, init, join, key_agent, login, namespace,
+    operator, output, project, reference, run, seal, secret, send, server, service, sign, status,
 };
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -87,10 +87,15 @@ enum Command {
     #[command(subcommand)]
     Project(project::Command),
     #[command(subcommand)]
-    Request(request::Command),
+    Service(service::Command),
+    #[command(subcommand)]
+    Auth(auth::Command),
+    Gate(gate::RunGate),
+    Request(send::Request),
     #[command(subcommand)]
     Grant(grant::Command),
     Run(run::Run),
+    Sign(sign::Sign),
     #[command(subcommand)]
     Audit(audit::Command),
     Login(login::Login),
@@ -199,10 +204,11 @@ pub(crate) fn whole<T: FromStr>(text: &str) -> Result<T, &'static str> {
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
-    // These three run without the rest of the command line: the server has a
-    // runtime of its own, the key agent none.
+    // These run without the rest of the command line: server and gate have runtimes
+    // of their own, the key agent none.
     match cli.command {
         Command::Server(command) => return command.run(&cli.global),
+        Command::Gate(command) => return command.run(cli.global),
         Command::KeyAgent(command) => return command.run(),
         Command::Reference(command) => return command.run(),
         _ => {}
@@ -235,14 +241,19 @@ async fn perform(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Device(command) => command.run(context).await,
         Command::Join(command) => command.run(context).await,
         Command::Project(command) => command.run(context).await,
+        Command::Service(command) => command.run(context).await,
+        Command::Auth(command) => command.run(context).await,
         Command::Request(command) => command.run(context).await,
+        Command::Sign(command) => command.run(context).await,
         Command::Grant(command) => command.run(context).await,
         Command::Audit(command) => command.run(context).await,
         Command::Login(command) => command.run(context).await,
         Command::Logout(command) => command.run(context).await,
         // Done by `dispatch`.
-        Command::Server(_) | Command::Run(_) | Command::KeyAgent(_) | Command::Reference(_) => {
-            Ok(())
-        }
+        Command::Server(_)
+        | Command::Gate(_)
+        | Command::Run(_)
+        | Command::KeyAgent(_)
+        | Command::Reference(_) => Ok(()),
     }
 }

@@ -29,6 +29,11 @@ impl Passphrases {
         }
     }
 
+    /// Whether they come from stdin.
+    pub(crate) fn reads_stdin(&self) -> bool {
+        self.fd == Some(0)
+    }
+
     /// One passphrase.
     pub(crate) async fn ask(&self, question: &str) -> Result<Secret<String>, Failure> {
         let bytes = match self.fd {

@@ -57,7 +57,8 @@ fn section(out: &mut String, command: &Command, above: &str) {
         .get_subcommands()
         .filter(|command| !command.is_hide_set() && command.get_name() != "help")
         .collect();
-    if nested.is_empty() {
+    // One that has subcommands may also be typed without any of them.
+    if nested.is_empty() || command.get_positionals().next().is_some() {
         let _ = writeln!(out, "\n```\n{}\n```\n", usage(command, &name));
         for arg in command
             .get_arguments()

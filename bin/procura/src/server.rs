@@ -109,19 +109,25 @@ fn url_of(config: &Config) -> String {
     }
 }
 
+/// Begins the log, on stderr.
+pub(crate) fn log(filter: &str) -> Result<(), Failure> {
+    let filter =
+        EnvFilter::try_new(filter).map_err(|error| Failure::usage("--log").because(error))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // People read lines, collectors read JSON.
+    if std::io::stderr().is_terminal() {
+        log.init();
+    } else {
+        log.json().init();
+    }
+    Ok(())
+}
+
 impl Server {
     pub(crate) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
-        let filter = EnvFilter::try_new(&self.log)
-            .map_err(|error| Failure::usage("--log").because(error))?;
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr);
-        // People read lines, collectors read JSON.
-        if std::io::stderr().is_terminal() {
-            log.init();
-        } else {
-            log.json().init();
-        }
+        log(&self.log)?;
         let config = self.flags.load(&Home::new(global.home.clone())?)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

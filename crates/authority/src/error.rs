@@ -6,12 +6,32 @@ use procura_types::wire::Unmatched;
 use procura_types::{EntropyError, EnvName, Label, LoaderVariable, ProjectName};
 use procura_vault::VaultError;
 
-/// Why an operation on projects, requests, grants or runs was refused.
+/// Why an operation on projects, services, requests, grants or runs was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
     /// There is no such project, or the caller has no part in it.
     #[error("there is no project {0}")]
     NoProject(ProjectName),
+    /// There is no such service.
+    #[error("there is no service {0}")]
+    NoService(Label),
+    /// Somebody else changed the service since the caller saw it.
+    #[error("the service's version is {latest}, not {expected}; 0 is none")]
+    ServiceVersion {
+        /// What the caller saw.
+        expected: u64,
+        /// What is there.
+        latest: u64,
+    },
+    /// The namespace is full.
+    #[error("a namespace has at most 256 services")]
+    TooManyServices,
+    /// A service names an agent for its gate that does not exist.
+    #[error("there is no agent {0} in this namespace that is not revoked, to run a gate")]
+    NoGate(Label),
+    /// A service names too many agents for its gate.
+    #[error("a service names at most 16 agents that may run its gate")]
+    TooManyGates,
     /// A project names an agent that does not exist.
     #[error("there is no agent {0} in this namespace that is not revoked")]
     NoAgent(Label),

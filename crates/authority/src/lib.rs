@@ -3,9 +3,13 @@
 //! A run asks for names. [`Matched`] finds the secrets behind them; a grant that
 //! covers them opens [`RunDeliver`]; without one, [`RequestCreate`] asks a person,
 //! whose signed [`RequestApprove`] becomes the grant. [`GrantWithdraw`] ends it.
+//!
+//! Beside it, [`ServiceWrite`] turns the dial of a service: whether its callers have
+//! to prove who they are. Its gate follows it by [`ServiceFollow`].
 
 mod answer;
 mod error;
+mod follow;
 mod grant;
 mod matching;
 mod project;
@@ -13,15 +17,20 @@ mod pruning;
 mod report;
 mod request;
 mod run;
+mod service;
 
 pub use answer::{RequestApprove, RequestDeny};
 pub use error::AuthorityError;
+pub use follow::{Dialled, Following, ServiceFollow, is_service};
 pub use grant::{GrantListing, GrantRead, GrantWithdraw, running_children};
 pub use matching::{Matched, RunQuery};
 pub use project::{ProjectListing, ProjectRead, ProjectWrite};
 pub use pruning::{Pruning, REQUEST_KEPT, RUN_KEPT};
 pub use request::{REQUEST_LIFE, RequestCreate, RequestListing, RequestRead};
 pub use run::{RunDeliver, RunEnd};
+pub use service::{
+    MAX_GATES, MAX_SERVICES, ServiceListing, ServiceRead, ServiceRemove, ServiceWrite,
+};
 
 use procura_types::Duration;
 use procura_types::wire::GrantItem;

@@ -21,6 +21,20 @@ impl Address {
         let uri: Uri = text.parse().map_err(|_| {
             ClientError::Address("is not a URL such as https://procura.example:7310")
         })?;
+        let address = Self::of(&uri)?;
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(ClientError::Address("must end after the host and port"));
+        }
+        if !address.is_private() {
+            return Err(ClientError::Address(
+                "plain http:// is accepted for this machine only (127.0.0.1, [::1], localhost); use https://",
+            ));
+        }
+        Ok(address)
+    }
+
+    /// The address in any absolute URL.
+    pub(crate) fn of(uri: &Uri) -> Result<Self, ClientError> {
         let tls = match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTPS => true,
             Some(scheme) if *scheme == Scheme::HTTP => false,
@@ -34,21 +48,29 @@ impl Address {
                 "must not carry a user name or password",
             ));
         }
-        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(ClientError::Address("must end after the host and port"));
-        }
-        if !tls && !is_loopback(host) {
-            return Err(ClientError::Address(
-                "plain http:// is accepted for this machine only (127.0.0.1, [::1], localhost); use https://",
-            ));
-        }
         let host = host.to_ascii_lowercase();
         let own_port = if tls { 443 } else { 80 };
         let authority = match authority.port_u16() {
             Some(port) if port != own_port => format!("{host}:{port}"),
+            // A port that is none would lead to another server than the one named.
+            None if authority.as_str().len() != host.len() => {
+                return Err(ClientError::Address("names a port that is none"));
+            }
             _ => host,
         };
         Ok(Self { tls, authority })
+    }
+
+    /// Whether nobody on the way can read along: over TLS, or on this machine.
+    pub(crate) fn is_private(&self) -> bool {
+        let port = self
+            .authority
+            .rfind(':')
+            .filter(|_| !self.authority.ends_with(']'));
+        let host = port.map_or(self.authority.as_str(), |port| {
+            self.authority.split_at(port).0
+        });
+        self.tls || is_loopback(host)
     }
 
     pub(crate) const fn tls(&self) -> bool {
@@ -116,6 +138,8 @@ mod tests {
                 "https://a:b@keys.example",
                 "must not carry a user name or password",
             ),
+            ("https://keys.example:", "names a port that is none"),
+            ("https://keys.example:65536", "names a port that is none"),
             (
                 "https://keys.example/v1",
                 "must end after the host and port",

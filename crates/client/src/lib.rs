@@ -6,7 +6,8 @@
 //! adds a device's key ([`RequestSigner`]) and makes all the others, each signed
 //! with a session that is started and renewed when needed, or with the key
 //! itself. [`AdminClient`] talks to the administration socket of a server on
-//! this machine. [`SystemClock`] is the clock of the programs that use them.
+//! this machine. [`Target`] is any resource of any HTTP service, and sends what its
+//! caller has signed. [`SystemClock`] is the clock of the programs that use them.
 //!
 //! Before anything is sent under a session, the server has signed that session
 //! with its own key, and every success that is answered under it bears the tag of
@@ -21,6 +22,7 @@ mod client;
 mod clock;
 mod device;
 mod error;
+mod feed;
 mod grant;
 mod join;
 mod ledger;
@@ -32,9 +34,11 @@ mod query;
 mod request;
 mod run;
 mod secret;
+mod service;
 mod session;
 mod signer;
 mod status;
+mod target;
 mod tls;
 mod transport;
 
@@ -42,6 +46,8 @@ pub use admin::AdminClient;
 pub use client::{Client, ClientOptions};
 pub use clock::SystemClock;
 pub use error::ClientError;
+pub use feed::FeedQuestion;
 pub use query::{Page, Query};
 pub use session::SessionClient;
 pub use signer::{RequestSigner, SignerError};
+pub use target::{ServiceAnswer, Target};

@@ -2,7 +2,7 @@
 
 use crate::{ClientError, address::Address, tls};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -46,6 +46,8 @@ pub(crate) struct Answer {
     pub(crate) tag: String,
     /// The `Date` field, RFC 9110 §6.6.1.
     pub(crate) date: Option<String>,
+    /// All fields as sent.
+    pub(crate) headers: HeaderMap,
     pub(crate) body: SecretBytes,
 }
 
@@ -180,6 +182,7 @@ impl Transport {
             content_type_field,
             tag,
             date,
+            headers: head.headers,
             body,
         })
     }

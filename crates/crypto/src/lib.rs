@@ -11,6 +11,7 @@
 //! - [`PublicKey`] and [`SigningKey`]: Ed25519 and ECDSA P-256, with strict
 //!   parsing, so that no key has two spellings.
 //! - [`MacKey`], [`hkdf_sha256`], [`derive_passphrase_key`], [`sha256`].
+//! - [`ssh`]: Ed25519 keys as `ssh-keygen` writes them.
 //! - [`owner_id`] and [`agent_id`]: the ids of actors (`protocol.md` §2).
 //!
 //! This crate does no I/O. Randomness is passed in as
@@ -30,6 +31,7 @@ mod mac;
 mod passphrase;
 mod public_key;
 mod signing_key;
+pub mod ssh;
 mod xaes;
 
 pub use actor::{agent_id, owner_id};

@@ -66,7 +66,7 @@ impl SigningKey {
         Self::from_private(algorithm, Secret::new(private))
     }
 
-    fn from_private(
+    pub(crate) fn from_private(
         algorithm: SignatureAlgorithm,
         private: Secret<[u8; 32]>,
     ) -> Result<Self, KeyError> {

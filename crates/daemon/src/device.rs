@@ -158,7 +158,7 @@ impl DeviceStore {
             .map_err(|source| DaemonError::io(format!("open {}", path.display()), source))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
             DaemonError::Config(format!(
-                "another procurad uses {}; stop it, or give this one another --home",
+                "another process uses {}; stop it, or give this one another --home",
                 dir.display()
             ))
         })?;
@@ -326,7 +326,7 @@ fn check_private(path: &Path, mode: u32) -> Result<(), DaemonError> {
         return Err(unusable(
             path,
             &format!(
-                "it belongs to user {}, and procurad runs as {me}",
+                "it belongs to user {}, and this program runs as {me}",
                 found.uid()
             ),
         ));
@@ -475,7 +475,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
 
         let second = DeviceStore::open(&dir).err().unwrap();
-        assert!(second.to_string().contains("another procurad uses"));
+        assert!(second.to_string().contains("another process uses"));
         drop(store);
         std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o755)).unwrap();
         let open = DeviceStore::open(&dir).err().unwrap();

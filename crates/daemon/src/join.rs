@@ -4,13 +4,14 @@
 use crate::device::DeviceState;
 use crate::member::Member;
 use crate::socket::JoinAsk;
-use crate::{DaemonError, Device, Membership, Peer, Service};
+use crate::{Connect, DaemonError, Device, DeviceStore, Membership, Peer, Service};
 use procura_crypto::{SigningKey, sha256};
 use procura_ledger::{Vkey, origin};
 use procura_types::encoding::hex;
 use procura_types::wire::JoinAnswer;
 use procura_types::{
-    ActorId, InstallationId, Joins, Label, LinkCodeText, Namespace, Secret, Thumbprint, Timestamp,
+    ActorId, Entropy, InstallationId, Joins, Label, LinkCodeText, Namespace, Secret, Thumbprint,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -97,26 +98,11 @@ impl Service {
         let _one_at_a_time = self.joining.lock().await;
         let (device, tried_before) =
             self.pending_device(&code, &code_sha256, actor, uid, url, ask.ca_pem)?;
-        self.store.save(&device)?;
         self.remember_pending(&device);
-
-        let answer = match self.connect.join(&code, &device).await {
-            Ok(answer) => answer,
-            Err(error) if tried_before && error.problem().is_some() => {
-                return Err(DaemonError::Reported {
-                    exit: DaemonError::from(error).exit(),
-                    code: "join_refused".to_owned(),
-                    message: "the server refuses this code now. An earlier try with it did not finish here and may have used it up: ask for a new code, and revoke the device that never answered, if the agent lists one".to_owned(),
-                });
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let membership = membership(&code, answer)?;
-        let joined = Device {
-            state: DeviceState::Joined(Box::new(membership)),
-            ..device
-        };
-        self.store.save(&joined)?;
+        let joined = self
+            .store
+            .join(self.connect.as_ref(), &code, device, tried_before)
+            .await?;
         let member = Arc::new(Member::new(joined, self.connect.as_ref())?);
         self.admit(Arc::clone(&member));
         self.replaced_by(&member).await;
@@ -143,21 +129,83 @@ impl Service {
                 true,
             ));
         }
-        let key = SigningKey::generate_ed25519(self.entropy.as_ref())
-            .map_err(|error| DaemonError::Config(format!("cannot make a key: {error}")))?;
         let device = Device {
-            key: Arc::new(key),
-            uid,
-            created: self.clock.now(),
-            actor,
-            installation: code.installation,
             url,
             ca_pem,
-            state: DeviceState::Pending {
-                code_sha256: code_sha256.to_owned(),
-            },
+            ..Device::fresh(code, actor, uid, self.clock.now(), self.entropy.as_ref())?
         };
         Ok((device, false))
+    }
+}
+
+impl Device {
+    /// A fresh key for a join by `code`, at the server that the code names.
+    ///
+    /// # Errors
+    /// When no key can be made.
+    pub fn fresh(
+        code: &LinkCodeText,
+        actor: ActorId,
+        uid: u32,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, DaemonError> {
+        let key = SigningKey::generate_ed25519(entropy)
+            .map_err(|error| DaemonError::Config(format!("cannot make a key: {error}")))?;
+        Ok(Self {
+            key: Arc::new(key),
+            uid,
+            created: now,
+            actor,
+            installation: code.installation,
+            url: code.url.clone(),
+            ca_pem: None,
+            state: DeviceState::Pending {
+                code_sha256: hex(&sha256(code.code.expose())),
+            },
+        })
+    }
+
+    /// Whether its key was made for a try with `code` that did not finish.
+    #[must_use]
+    pub fn waits_for(&self, code: &LinkCodeText) -> bool {
+        let hash = hex(&sha256(code.code.expose()));
+        matches!(&self.state, DeviceState::Pending { code_sha256 } if *code_sha256 == hash)
+    }
+}
+
+impl DeviceStore {
+    /// Joins a device by a code: its key is on disk before the server hears of it, and
+    /// what the server says is when this returns. `tried_before` says that an earlier
+    /// try with this code and key did not finish.
+    ///
+    /// # Errors
+    /// What the server or the disk says.
+    pub async fn join(
+        &self,
+        connect: &dyn Connect,
+        code: &LinkCodeText,
+        device: Device,
+        tried_before: bool,
+    ) -> Result<Device, DaemonError> {
+        self.save(&device)?;
+        let answer = match connect.join(code, &device).await {
+            Ok(answer) => answer,
+            Err(error) if tried_before && error.problem().is_some() => {
+                return Err(DaemonError::Reported {
+                    exit: DaemonError::from(error).exit(),
+                    code: "join_refused".to_owned(),
+                    message: "the server refuses this code now. An earlier try with it did not finish here and may have used it up: ask for a new code, and revoke the device that never answered, if the agent lists one".to_owned(),
+                });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let joined = Device {
+            state: DeviceState::Joined(Box::new(membership(code, answer)?)),
+            ..device
+        };
+        self.save(&joined)?;
+        Ok(joined)
     }
 }
 

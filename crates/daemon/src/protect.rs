@@ -29,7 +29,7 @@ pub fn protect_daemon(danger_unlocked_memory: bool) -> Result<(), DaemonError> {
     )
     .map_err(|error| {
         DaemonError::Config(format!(
-            "cannot set the size of core files to 0 ({error}); start procurad with `ulimit -c 0`"
+            "cannot set the size of core files to 0 ({error}); start it with `ulimit -c 0`"
         ))
     })?;
     lock_policy(danger_unlocked_memory).map_err(|error| {
@@ -41,7 +41,7 @@ pub fn protect_daemon(danger_unlocked_memory: bool) -> Result<(), DaemonError> {
     // Without pidfds a ticket could not be held to one process.
     pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| {
         DaemonError::Config(format!(
-            "the kernel gives no pidfds ({error}); procurad needs Linux 5.3 and a sandbox that allows pidfd_open"
+            "the kernel gives no pidfds ({error}); this needs Linux 5.3 and a sandbox that allows pidfd_open"
         ))
     })?;
     Ok(())
@@ -99,7 +99,7 @@ fn not_dumpable() -> Result<(), DaemonError> {
     match set {
         Ok(DumpableBehavior::NotDumpable) => Ok(()),
         Ok(_) => Err(DaemonError::Config(
-            "the kernel ignored PR_SET_DUMPABLE; procurad needs Linux with prctl".to_owned(),
+            "the kernel ignored PR_SET_DUMPABLE; this needs Linux with prctl".to_owned(),
         )),
         Err(error) => Err(DaemonError::Config(format!(
             "cannot make this process unreadable to others ({error}); a sandbox that forbids prctl must allow PR_SET_DUMPABLE"

@@ -38,6 +38,24 @@ impl HttpConnect {
             Arc::clone(&self.entropy),
         )
     }
+
+    /// All calls of the API as a device that has joined. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ClientError`] when its address or pinned key cannot be used.
+    pub fn session(&self, device: &Device) -> Result<SessionClient, ClientError> {
+        let pinned = device
+            .membership()
+            .map(|membership| PublicKey::from_jwk(&membership.server_key))
+            .transpose()
+            .map_err(|_| ClientError::Impostor {
+                address: device.url.clone(),
+                evidence: "the pinned key in the device's file cannot be read",
+            })?;
+        let client = self.client(device, pinned)?;
+        let key = Arc::clone(&device.key);
+        Ok(SessionClient::new(client, key))
+    }
 }
 
 impl Connect for HttpConnect {
@@ -50,17 +68,7 @@ impl Connect for HttpConnect {
     }
 
     fn server(&self, device: &Device) -> Result<Arc<dyn Server>, ClientError> {
-        let pinned = device
-            .membership()
-            .map(|membership| PublicKey::from_jwk(&membership.server_key))
-            .transpose()
-            .map_err(|_| ClientError::Impostor {
-                address: device.url.clone(),
-                evidence: "the pinned key in the device's file cannot be read",
-            })?;
-        let client = self.client(device, pinned)?;
-        let key = Arc::clone(&device.key);
-        Ok(Arc::new(HttpServer(SessionClient::new(client, key))))
+        Ok(Arc::new(HttpServer(self.session(device)?)))
     }
 }
 

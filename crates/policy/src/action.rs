@@ -8,9 +8,11 @@ pub enum Rule {
     /// One of these roles, in the namespace of the resource (`steward`: in the
     /// installation).
     Roles(&'static [Role]),
-    /// Any active actor with a device.
+    /// Any active actor with a device that has a part in the namespace of the
+    /// resource, if it has one.
     Anyone,
-    /// An agent that the project names as one that may ask.
+    /// An agent that the project names as one that may ask, or the service as one
+    /// that may run its gate.
     Member,
     /// An agent with a grant that holds and covers all that the operation needs.
     Grant,
@@ -110,6 +112,13 @@ actions! {
     ProjectWrite = "project.write", Rule::Roles(&[Admin]);
     /// Reads projects.
     ProjectRead = "project.read", Rule::Roles(&[Admin, Approver, Auditor]);
+    /// Makes or removes a service, or turns its dial.
+    ServiceWrite = "service.write", Rule::Roles(&[Admin]);
+    /// Reads services and their dials.
+    ServiceRead = "service.read", Rule::Roles(&[Admin, Approver, Auditor]);
+    /// Follows the directory and the dial as the gate of a service, and gets the keys
+    /// of its sessions.
+    ServiceFollow = "service.follow", Rule::Member;
     /// Asks for authority.
     RequestCreate = "request.create", Rule::Member;
     /// Lists requests.

@@ -30,7 +30,7 @@ pub enum Basis {
     Grant(GrantId),
     /// Because it is the caller's own.
     Own,
-    /// Because the project names the caller.
+    /// Because the project or the service names the caller.
     Member,
     /// Every authenticated actor may.
     Anyone,
@@ -52,7 +52,7 @@ pub enum DenyReason {
     /// No grant that holds and covers what is asked for.
     #[error("no_grant")]
     NoGrant,
-    /// The project does not name the caller.
+    /// The project or the service does not name the caller.
     #[error("not_a_member")]
     NotMember,
     /// It belongs to another actor.
@@ -89,7 +89,8 @@ impl Decider for RoleDecider {
         match (question.action.rule(), caller.profile()) {
             (Rule::AdminSocket, Profile::AdminSocket) => return Ok(Basis::AdminSocket),
             (Rule::Joining, Profile::Join) => return Ok(Basis::Joining),
-            (Rule::AdminSocket | Rule::Joining, _) | (_, Profile::AdminSocket | Profile::Join) => {
+            (Rule::AdminSocket | Rule::Joining, _)
+            | (_, Profile::AdminSocket | Profile::Join | Profile::Foreign(_)) => {
                 return Err(Denied {
                     reason: DenyReason::WrongProfile,
                     visible: false,
@@ -122,13 +123,14 @@ impl Decider for RoleDecider {
         let by_role = |roles: &[Role]| role_held(snapshot, actor, roles, &scope).map(Basis::Role);
         match question.action.rule() {
             Rule::Roles(roles) => by_role(roles).map_or_else(|| deny(DenyReason::NoRole), Ok),
-            Rule::Anyone => Ok(Basis::Anyone),
+            Rule::Anyone if visible => Ok(Basis::Anyone),
+            Rule::Anyone => deny(DenyReason::NoRole),
             Rule::Own if question.concerned.own == Some(actor) => Ok(Basis::Own),
             Rule::Own => deny(DenyReason::NotOwn),
             Rule::OwnOr(_) if question.concerned.own == Some(actor) => Ok(Basis::Own),
             Rule::OwnOr(roles) => by_role(roles).map_or_else(|| deny(DenyReason::NoRole), Ok),
             Rule::Member if question.concerned.members.contains(actor) => Ok(Basis::Member),
-            // Whoever the project does not name learns nothing of it.
+            // Whoever is not named learns nothing of it.
             Rule::Member => Err(Denied {
                 reason: DenyReason::NotMember,
                 visible: false,

@@ -22,7 +22,7 @@ pub fn permission_matrix() -> String {
         };
         let agent = match rule {
             Rule::Anyone => "yes",
-            Rule::Member => "named by the project",
+            Rule::Member => "named by the project or service",
             Rule::Grant => "with a covering grant",
             Rule::Own | Rule::OwnOr(_) => "its own",
             Rule::Roles(_) | Rule::Joining | Rule::AdminSocket => "",

@@ -25,6 +25,8 @@ pub enum Resource {
     Secret(Namespace, SecretPath),
     /// A project.
     Project(Namespace, ProjectName),
+    /// A service.
+    Service(Namespace, Label),
     /// A request.
     Request(Namespace, RequestId),
     /// A grant.
@@ -44,6 +46,7 @@ impl Resource {
             | Self::Agent(namespace, _)
             | Self::Secret(namespace, _)
             | Self::Project(namespace, _)
+            | Self::Service(namespace, _)
             | Self::Request(namespace, _)
             | Self::Grant(namespace, _)
             | Self::Run(namespace, _) => Some(namespace),
@@ -69,6 +72,7 @@ impl fmt::Display for Resource {
             Self::Device(_, thumbprint) => write!(f, "device/{thumbprint}"),
             Self::Secret(_, path) => write!(f, "secret/{path}"),
             Self::Project(_, name) => write!(f, "project/{name}"),
+            Self::Service(_, name) => write!(f, "service/{name}"),
             Self::Request(_, id) => write!(f, "request/{id}"),
             Self::Grant(_, id) => write!(f, "grant/{id}"),
             Self::Run(_, id) => write!(f, "run/{id}"),
@@ -94,7 +98,7 @@ pub struct GrantNeed<'a> {
 pub struct Concerned<'a> {
     /// The actor that the resource belongs to.
     pub own: Option<&'a ActorId>,
-    /// The agents that a project names.
+    /// The agents that a project or a service names.
     pub members: &'a [ActorId],
     /// What a grant has to cover.
     pub need: Option<GrantNeed<'a>>,

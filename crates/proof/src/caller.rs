@@ -5,6 +5,7 @@ use procura_types::{ActorId, FieldTuple, Thumbprint, Timestamp};
 use std::net::IpAddr;
 
 use crate::answer::Answering;
+use crate::foreign::Foreign;
 use crate::reason::{Case, Refusal};
 
 /// How a request was proven; stands in the ledger.
@@ -18,6 +19,8 @@ pub enum Profile {
     Join,
     /// By having come in through the admin socket.
     AdminSocket,
+    /// By the profile of another system (§3.2). No [`Caller`] comes of it.
+    Foreign(Foreign),
 }
 
 impl Profile {
@@ -29,6 +32,7 @@ impl Profile {
             Self::Session => "session",
             Self::Join => "join",
             Self::AdminSocket => "admin_socket",
+            Self::Foreign(profile) => profile.as_str(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What every [`ReplayGuard`] has to do; each implementation runs it.
 
-use crate::guard::{Claim, Once, Outcome, RETAIN_SECS, ReplayGuard};
+use crate::guard::{Claim, Once, Outcome, ReplayGuard, Windows};
 use procura_types::{Thumbprint, Timestamp};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -38,14 +38,15 @@ fn counter<'a>(device: &'a Thumbprint, session: &'a [u8; 16], counter: u64, at: 
     }
 }
 
-/// Runs the suite on guards that `fresh` makes with [`LIMITS`].
+/// Runs the suite on guards that `fresh` makes with [`LIMITS`] for `windows`.
 ///
 /// # Panics
 /// When the guard does not conform; the message says how.
-pub fn run(fresh: &mut dyn FnMut() -> Box<dyn ReplayGuard>) {
+pub fn run(windows: Windows, fresh: &mut dyn FnMut() -> Box<dyn ReplayGuard>) {
     once_per_device(fresh().as_ref());
-    remembered_as_long_as_let_in(fresh().as_ref());
-    cap_touches_one_device_only(fresh().as_ref());
+    remembered_as_long_as_let_in(fresh().as_ref(), windows);
+    made_ahead_is_remembered_until_too_old(fresh().as_ref(), windows);
+    cap_touches_one_device_only(fresh().as_ref(), windows);
     counters_slide(fresh().as_ref());
     sessions_have_a_cap(fresh().as_ref());
     one_of_many_wins(fresh().as_ref());
@@ -67,12 +68,12 @@ fn once_per_device(guard: &dyn ReplayGuard) {
     );
 }
 
-fn remembered_as_long_as_let_in(guard: &dyn ReplayGuard) {
+fn remembered_as_long_as_let_in(guard: &dyn ReplayGuard, windows: Windows) {
     let device = Thumbprint::from_bytes([1; 32]);
     assert_eq!(guard.claim(&nonce(&device, b"n", 0)), Ok(Outcome::Fresh));
-    for at in 1..RETAIN_SECS {
+    for at in 1..windows.retain() {
         // Others' claims make the guard purge what it may.
-        let other = Thumbprint::from_bytes([u8::try_from(at).unwrap_or(u8::MAX).max(2); 32]);
+        let other = other(at);
         assert_eq!(
             guard.claim(&nonce(&other, &at.to_be_bytes(), at)),
             Ok(Outcome::Fresh)
@@ -85,7 +86,36 @@ fn remembered_as_long_as_let_in(guard: &dyn ReplayGuard) {
     }
 }
 
-fn cap_touches_one_device_only(guard: &dyn ReplayGuard) {
+/// A proof made as far ahead as the clock lets in is good for the longest time.
+fn made_ahead_is_remembered_until_too_old(guard: &dyn ReplayGuard, windows: Windows) {
+    let device = Thumbprint::from_bytes([1; 32]);
+    let created = Timestamp::from_secs(START.as_secs() + windows.forward);
+    let claim = |at: u64| {
+        guard.claim(&Claim {
+            created,
+            ..nonce(&device, b"n", at)
+        })
+    };
+    assert_eq!(claim(0), Ok(Outcome::Fresh));
+    let last = windows.forward + windows.back;
+    for at in [1, windows.back + 1, last - 1, last] {
+        let now = Timestamp::from_secs(START.as_secs() + at);
+        assert!(windows.place(created, now).is_eq(), "let in {at} s later");
+        let _ = guard.claim(&nonce(&other(at), b"n", at));
+        assert_eq!(claim(at), Ok(Outcome::Replayed), "{at} s later");
+    }
+}
+
+/// Another device than the first, for each second another one.
+fn other(at: u64) -> Thumbprint {
+    let mut bytes = [2; 32];
+    for (to, from) in bytes.iter_mut().zip(at.to_be_bytes()) {
+        *to = from;
+    }
+    Thumbprint::from_bytes(bytes)
+}
+
+fn cap_touches_one_device_only(guard: &dyn ReplayGuard, windows: Windows) {
     let (a, b) = (
         Thumbprint::from_bytes([1; 32]),
         Thumbprint::from_bytes([2; 32]),
@@ -107,11 +137,11 @@ fn cap_touches_one_device_only(guard: &dyn ReplayGuard) {
     assert_eq!(guard.claim(&nonce(&b, b"one", 1)), Ok(Outcome::Fresh));
     // Not early, and not never.
     assert_eq!(
-        guard.claim(&nonce(&a, b"one more", RETAIN_SECS - 1)),
+        guard.claim(&nonce(&a, b"one more", windows.retain() - 1)),
         Ok(Outcome::OverCap)
     );
     assert_eq!(
-        guard.claim(&nonce(&a, b"one more", 2 * RETAIN_SECS)),
+        guard.claim(&nonce(&a, b"one more", 2 * windows.retain())),
         Ok(Outcome::Fresh)
     );
 }

@@ -1,18 +1,56 @@
 //! What makes each proof good for one request only (`protocol.md` §3.3).
 
 use procura_types::{Duration, Thumbprint, Timestamp};
+use std::cmp::Ordering;
 
-/// How long ago a request may have been made, in seconds.
-pub const BACK_SECS: u64 = 60;
-/// How far ahead of our clock, in seconds.
-pub const FORWARD_SECS: u64 = 15;
-/// How long a claim is remembered: both windows and a second.
-pub const RETAIN_SECS: u64 = BACK_SECS + FORWARD_SECS + 1;
+/// How far the clock of whoever made a proof may be from ours, and how long a
+/// proof lives: in seconds, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Windows {
+    /// How long ago a request may have been made.
+    pub back: u64,
+    /// How far ahead of our clock.
+    pub forward: u64,
+}
+
+impl Windows {
+    /// Of native proofs (`protocol.md` §3.1).
+    pub const NATIVE: Self = Self {
+        back: 60,
+        forward: 15,
+    };
+    /// What the guard of all foreign profiles together has to be made for: the
+    /// widest of their windows (§3.2), each way.
+    pub const FOREIGN: Self = Self {
+        back: 300,
+        forward: 120,
+    };
+
+    /// How long a claim is remembered, in seconds: both windows and one more.
+    #[must_use]
+    pub const fn retain(self) -> u64 {
+        self.back.saturating_add(self.forward).saturating_add(1)
+    }
+
+    /// Where a moment lies: `Less` when it is too long ago, `Greater` when it is
+    /// too far ahead. Seconds are compared with seconds, both rounded down.
+    #[must_use]
+    pub const fn place(self, created: Timestamp, now: Timestamp) -> Ordering {
+        let (created, now) = (created.as_secs(), now.as_secs());
+        if created < now.saturating_sub(self.back) {
+            Ordering::Less
+        } else if created > now.saturating_add(self.forward) {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        }
+    }
+}
 
 /// A proof that verified, about to be used up.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
-    /// The device that made it.
+    /// The key that made it; for keys without a thumbprint, what stands for one.
     pub device: &'a Thumbprint,
     /// When it says it was made.
     pub created: Timestamp,
@@ -59,7 +97,7 @@ pub struct GuardUnavailable {
 }
 
 /// Remembers which proofs were used. Claims are atomic per device; one that was
-/// answered `Fresh` is remembered for [`RETAIN_SECS`], whatever happens to the
+/// answered `Fresh` is remembered for [`Windows::retain`], whatever happens to the
 /// process where the implementation says so, and is never evicted early.
 pub trait ReplayGuard: Send + Sync {
     /// Uses a proof up. Called after its signature verified and never before,

@@ -7,6 +7,7 @@
 //! - Two kinds of proof: RFC 9421 signatures by a device's own key, and MACs
 //!   under a [`session`] that such a signature started. [`AnswerView`] is how the
 //!   server proves its answers within one.
+//! - [`foreign`] has the profiles of other systems, with a verifier of their own.
 //! - A [`ReplayGuard`] makes each proof good for one request. [`MemoryGuard`]
 //!   is one; those that outlive the process are built on it.
 //! - [`verify_join`] and [`Caller::admin_socket`] are the ways to a caller who
@@ -20,6 +21,7 @@ mod component;
 #[cfg(any(test, feature = "fake"))]
 pub mod conformance;
 mod digest;
+pub mod foreign;
 mod guard;
 mod input;
 mod join;
@@ -38,14 +40,12 @@ mod window;
 
 pub use answer::{ANSWER_FIELD, AnswerView, Answering};
 pub use caller::{Caller, Profile};
-pub use guard::{
-    BACK_SECS, Claim, FORWARD_SECS, GuardUnavailable, Once, Outcome, RETAIN_SECS, ReplayGuard,
-};
+pub use guard::{Claim, GuardUnavailable, Once, Outcome, ReplayGuard, Windows};
 pub use join::{Joining, join_message, verify_join};
 pub use memory_guard::{Limits, MemoryGuard, Remembered, RememberedOnce};
 pub use message::{Headers, RequestView};
 pub use native::TAG;
 pub use reason::{Case, Reason, Refusal, Step};
 pub use session::SessionKeys;
-pub use verify::Verifier;
+pub use verify::{Awaited, Verifier};
 pub use window::{WINDOW, Window};

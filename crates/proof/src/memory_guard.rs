@@ -1,8 +1,6 @@
 //! The guard in memory: sharded by device, with a cap for each, purged by time.
 
-use crate::guard::{
-    Claim, FORWARD_SECS, GuardUnavailable, Once, Outcome, RETAIN_SECS, ReplayGuard,
-};
+use crate::guard::{Claim, GuardUnavailable, Once, Outcome, ReplayGuard, Windows};
 use crate::window::Window;
 use procura_crypto::MacKey;
 use procura_types::{Duration, Thumbprint};
@@ -12,8 +10,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const SHARDS: usize = 16;
-/// Nonces are remembered in sets of this many seconds, dropped as a whole.
+/// Nonces are remembered in sets of at least this many seconds, dropped as a
+/// whole.
 const GENERATION_SECS: u64 = 20;
+/// How many sets there should be in the time that claims are remembered: each
+/// claim asks all of them.
+const GENERATIONS: u64 = 4;
 /// How often a shard looks at devices that make no claims any more.
 const SWEEP_SECS: u64 = 10;
 
@@ -67,6 +69,7 @@ pub enum RememberedOnce {
 pub struct MemoryGuard {
     key: MacKey,
     limits: Limits,
+    windows: Windows,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
     /// Proofs made at this second or earlier may have been used and forgotten.
@@ -99,14 +102,15 @@ struct Session {
 }
 
 impl MemoryGuard {
-    /// A guard that remembers nothing yet. Nonces are hashed with `key`, so that
+    /// A guard that remembers nothing yet, for proofs of these windows. Nonces are hashed with `key`, so that
     /// nobody can choose two that look alike; it has to stay the same where
     /// claims outlive the process.
     #[must_use]
-    pub fn new(key: MacKey, limits: Limits) -> Self {
+    pub fn new(key: MacKey, limits: Limits, windows: Windows) -> Self {
         Self {
             key,
             limits,
+            windows,
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
             horizon: AtomicU64::new(0),
@@ -129,7 +133,7 @@ impl MemoryGuard {
         let device = shard.devices.entry(remembered.device).or_default();
         match remembered.what {
             RememberedOnce::Nonce(hash) => {
-                device.current(now).insert(hash);
+                device.current(now, self.generation()).insert(hash);
             }
             RememberedOnce::Counter {
                 session,
@@ -151,7 +155,10 @@ impl MemoryGuard {
         let created = claim.created.as_secs();
         let unavailable = |until: u64| GuardUnavailable {
             retry_after: Duration::from_secs(
-                until.saturating_sub(now).saturating_add(1).min(RETAIN_SECS),
+                until
+                    .saturating_sub(now)
+                    .saturating_add(1)
+                    .min(self.windows.retain()),
             ),
         };
         let device = first_half(claim.device);
@@ -184,7 +191,9 @@ impl MemoryGuard {
         }
         let state = shard.devices.entry(device).or_default();
         let outcome = match what {
-            RememberedOnce::Nonce(hash) => state.claim_nonce(hash, now, self.limits.nonces),
+            RememberedOnce::Nonce(hash) => {
+                state.claim_nonce(hash, now, self.generation(), self.limits.nonces)
+            }
             RememberedOnce::Counter {
                 session,
                 counter,
@@ -198,11 +207,22 @@ impl MemoryGuard {
     fn sweep(&self, shard: &mut Shard, now: u64) {
         let mut forgotten = None;
         shard.devices.retain(|_, device| {
-            forgotten = forgotten.max(device.purge(now));
+            let purged = device.purge(now, self.generation(), self.windows.retain());
+            forgotten = forgotten.max(purged);
             !device.generations.is_empty() || !device.sessions.is_empty()
         });
         if let Some(until) = forgotten {
-            self.refuse_created_until(until.saturating_add(FORWARD_SECS));
+            self.refuse_created_until(until.saturating_add(self.windows.forward));
+        }
+    }
+
+    /// How many seconds of nonces are dropped at once.
+    const fn generation(&self) -> u64 {
+        let part = self.windows.retain() / GENERATIONS;
+        if part < GENERATION_SECS {
+            GENERATION_SECS
+        } else {
+            part
         }
     }
 
@@ -230,7 +250,7 @@ impl ReplayGuard for MemoryGuard {
 }
 
 impl Device {
-    fn claim_nonce(&mut self, hash: [u8; 16], now: u64, cap: usize) -> Outcome {
+    fn claim_nonce(&mut self, hash: [u8; 16], now: u64, generation: u64, cap: usize) -> Outcome {
         if self
             .generations
             .iter()
@@ -246,7 +266,7 @@ impl Device {
         if held >= cap {
             return Outcome::OverCap;
         }
-        self.current(now).insert(hash);
+        self.current(now, generation).insert(hash);
         Outcome::Fresh
     }
 
@@ -268,11 +288,11 @@ impl Device {
     }
 
     /// The set that takes the claims of this moment.
-    fn current(&mut self, now: u64) -> &mut HashSet<[u8; 16]> {
+    fn current(&mut self, now: u64, generation: u64) -> &mut HashSet<[u8; 16]> {
         let old = self
             .generations
             .back()
-            .is_none_or(|last| now >= last.began.saturating_add(GENERATION_SECS));
+            .is_none_or(|last| now >= last.began.saturating_add(generation));
         if old {
             self.generations.push_back(Generation {
                 began: now,
@@ -288,18 +308,18 @@ impl Device {
     }
 
     /// Forgets; the last second in which something forgotten may have been claimed.
-    fn purge(&mut self, now: u64) -> Option<u64> {
+    fn purge(&mut self, now: u64, generation: u64, retain: u64) -> Option<u64> {
         let mut forgotten = None;
         while let Some(first) = self.generations.front() {
-            let ended = first.began.saturating_add(GENERATION_SECS);
-            if ended.saturating_add(RETAIN_SECS) >= now {
+            let ended = first.began.saturating_add(generation);
+            if ended.saturating_add(retain) >= now {
                 break;
             }
             forgotten = forgotten.max(Some(ended));
             self.generations.pop_front();
         }
         self.sessions.retain(|_, session| {
-            let keep = session.expires.saturating_add(RETAIN_SECS) >= now;
+            let keep = session.expires.saturating_add(retain) >= now;
             if !keep {
                 forgotten = forgotten.max(Some(session.expires));
             }
@@ -323,9 +343,11 @@ mod tests {
 
     #[test]
     fn conforms() {
-        conformance::run(&mut || {
-            let key = MacKey::from_bytes(&[7; 32]).unwrap();
-            Box::new(MemoryGuard::new(key, conformance::LIMITS))
-        });
+        for windows in [Windows::NATIVE, Windows::FOREIGN] {
+            conformance::run(windows, &mut || {
+                let key = MacKey::from_bytes(&[7; 32]).unwrap();
+                Box::new(MemoryGuard::new(key, conformance::LIMITS, windows))
+            });
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! The native profile: what a proof has to look like (`protocol.md` §3.1).
 
-use crate::guard::{BACK_SECS, FORWARD_SECS};
+use crate::guard::Windows;
 use crate::input::{self, SignatureInput};
 use crate::message::{Message, RequestView};
 use crate::reason::Case;
 use crate::{base, digest};
 use procura_crypto::SignatureAlgorithm;
 use procura_types::{Thumbprint, Timestamp, encoding};
+use std::cmp::Ordering;
 
 /// The tag of our signatures.
 pub const TAG: &str = "procura-v1";
@@ -43,8 +44,9 @@ pub(crate) enum Key {
     },
 }
 
-/// Reads the proof out of a request: the step shape.
-pub(crate) fn read(request: &RequestView<'_>) -> Result<Proof, Case> {
+/// Reads the proof out of a request: the step shape. Where there is a body, whether
+/// it is here or follows, the proof has to cover it.
+pub(crate) fn read(request: &RequestView<'_>, has_body: bool) -> Result<Proof, Case> {
     let message = Message::request(request)?;
     let fields = &message.fields;
     let input = fields.joined("signature-input").ok_or(Case::NoSignature)?;
@@ -66,7 +68,7 @@ pub(crate) fn read(request: &RequestView<'_>) -> Result<Proof, Case> {
         None => None,
         Some(_) => Some(input.integer("expires").ok_or(Case::ParameterMissing)?),
     };
-    check_coverage(&message, &input, request.body)?;
+    check_coverage(&message, &input, has_body)?;
     let base = base::build(&message, &input)?;
     let digest = if input.covers("content-digest") {
         let field = message
@@ -124,13 +126,13 @@ fn read_counter(text: &str) -> Option<u64> {
 fn check_coverage(
     message: &Message<'_>,
     input: &SignatureInput<'_>,
-    body: &[u8],
+    has_body: bool,
 ) -> Result<(), Case> {
     let uncovered = |name: &str| !input.covers(name);
     if TARGET.iter().any(|name| uncovered(name)) {
         return Err(Case::TargetNotCovered);
     }
-    if !body.is_empty() && (uncovered("content-digest") || uncovered("content-type")) {
+    if has_body && (uncovered("content-digest") || uncovered("content-type")) {
         return Err(Case::BodyNotCovered);
     }
     if message.fields.has("content-encoding") && uncovered("content-encoding") {
@@ -142,17 +144,14 @@ fn check_coverage(
     Ok(())
 }
 
-/// The step clock. Seconds are compared with seconds, as both are rounded down.
+/// The step clock.
 pub(crate) fn check_clock(proof: &Proof, now: Timestamp) -> Result<(), Case> {
-    let now = now.as_secs();
-    if proof.created < now.saturating_sub(BACK_SECS) {
-        return Err(Case::TooOld);
-    }
-    if proof.created > now.saturating_add(FORWARD_SECS) {
-        return Err(Case::TooNew);
-    }
-    match proof.expires {
-        Some(expires) if now > expires => Err(Case::SignatureExpired),
-        _ => Ok(()),
+    match Windows::NATIVE.place(Timestamp::from_secs(proof.created), now) {
+        Ordering::Less => Err(Case::TooOld),
+        Ordering::Greater => Err(Case::TooNew),
+        Ordering::Equal => match proof.expires {
+            Some(expires) if now.as_secs() > expires => Err(Case::SignatureExpired),
+            _ => Ok(()),
+        },
     }
 }

@@ -1,6 +1,6 @@
 //! Why a request is refused: one case per row of `spec/reasons.md`.
 
-use procura_types::{ActorId, Duration, Thumbprint};
+use procura_types::{ActorId, Duration, ForeignId, Thumbprint};
 use std::fmt;
 
 /// The words for a refusal, the same everywhere (`protocol.md` §3.3).
@@ -98,7 +98,7 @@ pub enum Step {
     Source,
     /// What can be said without clock or keys.
     Shape,
-    /// Between 60 s ago and 15 s ahead.
+    /// Within the windows of its profile.
     Clock,
     /// The key is known and active.
     Key,
@@ -170,15 +170,45 @@ cases! {
     /// Another user on the admin socket.
     ForeignUser = "foreign_user", Source, SourceNotAllowed,
         "The admin socket serves the user that the server runs as, and root.";
+    /// No field of any profile.
+    NoProof = "no_proof", Shape, MissingHeaders,
+        "The request has no fields that prove who made it.";
+    /// `hmac-v1` where no service lets it in.
+    ProfileOff = "profile_off", Shape, MissingHeaders,
+        "The profile of this proof is switched off for the service; use another one.";
+    /// A field of a foreign profile is not there.
+    ForeignMissing = "foreign_missing", Shape, MissingHeaders,
+        "A field is missing: X-Agent-Id or X-Agent, X-Timestamp, X-Nonce and X-Signature belong together.";
     /// No `Signature-Input` or no `Signature`.
     NoSignature = "no_signature", Shape, MissingHeaders,
         "The request has no Signature-Input and Signature fields (RFC 9421).";
     /// None of the signatures has our tag.
     NoOwnTag = "no_own_tag", Shape, MissingHeaders,
         "No signature of the request has the tag procura-v1.";
-    /// Fields of another profile beside the native one.
+    /// Fields of two profiles.
     MixedProfiles = "mixed_profiles", Shape, Malformed,
-        "X-Agent fields and an RFC 9421 signature exclude each other.";
+        "The request has fields of two profiles; X-Agent fields, an RFC 9421 signature with our tag, and the fields of each X-Agent profile exclude each other.";
+    /// A field of a foreign profile twice.
+    ForeignDoubled = "foreign_doubled", Shape, Malformed,
+        "A field of the proof is there more than once.";
+    /// The id of an agent that cannot be one.
+    AgentIdForm = "agent_id_form", Shape, Malformed,
+        "The agent's id is not 1 to 64 of A-Z, a-z, 0-9, ., _ and -, without two dots in a row.";
+    /// `X-Timestamp` is no moment in the way of its profile.
+    TimestampForm = "timestamp_form", Shape, Malformed,
+        "X-Timestamp is not YYYY-MM-DDTHH:MM:SSZ (key-server-v1), seconds (guide-v1) or milliseconds (hmac) since 1970.";
+    /// `X-Signature-Version` is none that we know.
+    VersionForm = "version_form", Shape, Malformed,
+        "X-Signature-Version is not 2.";
+    /// `X-Nonce` has not the form that its profile asks for.
+    AgentNonceForm = "agent_nonce_form", Shape, Malformed,
+        "X-Nonce is not 16 to 128 hexadecimal digits (key-server-v1), base64url of 8 to 64 bytes (guide-v1) or 1 to 128 printable characters (hmac).";
+    /// `X-Session-Id` is none.
+    AgentSessionForm = "agent_session_form", Shape, Malformed,
+        "X-Session-Id is not 1 to 512 printable characters.";
+    /// `X-Signature` is not even text of a signature's length.
+    AgentSignatureForm = "agent_signature_form", Shape, Malformed,
+        "X-Signature is not 1 to 256 printable characters.";
     /// `Signature-Input` cannot be read.
     InputSyntax = "input_syntax", Shape, Malformed,
         "Signature-Input is not a dictionary of inner lists of strings with each label once.";
@@ -239,12 +269,24 @@ cases! {
     /// More than 15 s ahead.
     TooNew = "too_new", Clock, TimestampOutOfWindow,
         "The request was made more than 15 s ahead of the server's clock.";
+    /// Longer ago than the window of its foreign profile.
+    ForeignTooOld = "foreign_too_old", Clock, TimestampOutOfWindow,
+        "The request was made longer ago, by the server's clock, than its profile allows.";
+    /// Further ahead than the window of its foreign profile.
+    ForeignTooNew = "foreign_too_new", Clock, TimestampOutOfWindow,
+        "The request was made further ahead of the server's clock than its profile allows.";
     /// Past its own `expires`.
     SignatureExpired = "signature_expired", Clock, TimestampOutOfWindow,
         "The signature is past its own expires parameter.";
     /// No device of this thumbprint.
     DeviceUnknown = "device_unknown", Key, UnknownAgent,
         "No device with this key has joined.";
+    /// No agent of this id has a key for the profile.
+    AgentUnknown = "agent_unknown", Key, UnknownAgent,
+        "No agent of this id has a key for the profile.";
+    /// The keys of agents cannot be looked up.
+    KeysUnavailable = "keys_unavailable", Key, VerifierUnavailable,
+        "The server cannot look up the keys of agents now; try again later.";
     /// The actor or one above it is revoked.
     ActorRevoked = "actor_revoked", Key, Revoked,
         "The agent or operator, or one above it, was revoked, for good; an admin makes another agent: procura agent add LABEL.";
@@ -268,6 +310,12 @@ cases! {
         "The signature does not verify.";
     /// The MAC does not verify under the session's key.
     MacRefused = "mac_refused", Signature, BadSignature,
+        "The signature does not verify.";
+    /// The signature does not verify under the agent's key, or is none.
+    AgentSignatureRefused = "agent_signature_refused", Signature, BadSignature,
+        "The signature does not verify.";
+    /// The MAC is not the one of any of the agent's secrets.
+    AgentMacRefused = "agent_mac_refused", Signature, BadSignature,
         "The signature does not verify.";
     /// A joining device did not sign with its own key.
     JoinRefused = "join_refused", Signature, BadSignature,
@@ -302,6 +350,9 @@ pub struct Refusal {
     pub device: Option<Thumbprint>,
     /// The actor of that device.
     pub actor: Option<ActorId>,
+    /// The agent that a proof of a foreign profile names. Only from step replay on
+    /// is it proven that the agent made it.
+    pub agent: Option<ForeignId>,
 }
 
 impl Refusal {
@@ -318,6 +369,7 @@ impl Refusal {
             retry_after,
             device: None,
             actor: None,
+            agent: None,
         }
     }
 

@@ -4,7 +4,6 @@ use procura_crypto::{LockedKey, MacKey, OpenError, hkdf_sha256, open_once, seal_
 use procura_types::{
     ActorId, Duration, Entropy, EntropyError, FieldTuple, Secret, Thumbprint, Timestamp, encoding,
 };
-use std::sync::Arc;
 
 /// How long a session lasts.
 pub const SESSION_LIFE: Duration = Duration::from_secs(600);
@@ -21,13 +20,19 @@ const TAG_BYTES: usize = 16;
 /// Header, content and tag as base64url.
 const ID_CHARS: usize = (HEADER_BYTES + CONTENT_BYTES + TAG_BYTES).div_ceil(3) * 4;
 
-/// Where the session roots are; implemented by whoever holds the keys.
+/// Where the keys of sessions are; implemented by whoever holds them. The server
+/// has the root of each epoch, any other verifier the keys of its own audience.
 pub trait SessionKeys: Send + Sync {
-    /// The root of an epoch that is still accepted.
-    fn root(&self, epoch: u32) -> Option<Arc<LockedKey>>;
+    /// Whether sessions of this epoch are still accepted. Asked for each request.
+    fn accepts(&self, epoch: u32) -> bool;
 
-    /// The epoch that new sessions are of, and its root; none while sealed.
-    fn current(&self) -> Option<(u32, Arc<LockedKey>)>;
+    /// The key of `audience` in an epoch that is still accepted: [`audience_key`] of
+    /// its root. None for an audience whose keys are not held.
+    fn audience_key(&self, epoch: u32, audience: &str) -> Option<Secret<[u8; 32]>>;
+
+    /// The epoch that new sessions are of; none while sealed, and none for whoever
+    /// issues no sessions.
+    fn current(&self) -> Option<u32>;
 }
 
 /// A session as its holder gets it.
@@ -78,7 +83,10 @@ pub fn issue(
     directory_seq: u64,
     entropy: &dyn Entropy,
 ) -> Result<Issued, IssueError> {
-    let (epoch, root) = keys.current().ok_or(IssueError::Sealed)?;
+    let epoch = keys.current().ok_or(IssueError::Sealed)?;
+    let key = keys
+        .audience_key(epoch, audience)
+        .ok_or(IssueError::Sealed)?;
     let last = first_issue.plus(RENEWAL_LIFE);
     if now >= last {
         return Err(IssueError::RenewalOver);
@@ -99,7 +107,7 @@ pub fn issue(
     content.extend_from_slice(&expires.as_millis().to_be_bytes());
     content.extend_from_slice(&directory_seq.to_be_bytes());
 
-    let derived = Derived::new(&audience_key(&root, audience), audience, &salt);
+    let derived = Derived::new(&key, audience, &salt);
     let sealed = seal_once(&derived.encryption, derived.nonce, &id, &content)?;
     id.extend_from_slice(&sealed);
     Ok(Issued {
@@ -145,8 +153,10 @@ pub fn open(keys: &dyn SessionKeys, id: &str, audience: &str) -> Result<Session,
         [VERSION, a, b, c, d, salt @ ..] => (u32::from_be_bytes([*a, *b, *c, *d]), salt),
         _ => return Err(SessionFault::Unknown),
     };
-    let root = keys.root(epoch).ok_or(SessionFault::Unknown)?;
-    let derived = Derived::new(&audience_key(&root, audience), audience, salt);
+    let key = keys
+        .audience_key(epoch, audience)
+        .ok_or(SessionFault::Unknown)?;
+    let derived = Derived::new(&key, audience, salt);
     let content = match open_once(&derived.encryption, derived.nonce, header, sealed) {
         Ok(content) => content,
         Err(OpenError::Malformed | OpenError::UnknownEpoch(_) | OpenError::Refused) => {
@@ -210,8 +220,10 @@ impl Session {
     }
 }
 
-/// What a verifier that is not the server would hold: good for its audience only.
-fn audience_key(root: &LockedKey, audience: &str) -> Secret<[u8; 32]> {
+/// What a verifier that is not the server holds: good for its audience only, and
+/// nothing of the root can be learned from it.
+#[must_use]
+pub fn audience_key(root: &LockedKey, audience: &str) -> Secret<[u8; 32]> {
     let info = FieldTuple::new("procura.session.audience.v1").text(audience);
     hkdf_sha256(root.expose(), b"", info.as_bytes())
 }

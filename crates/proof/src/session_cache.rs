@@ -43,7 +43,7 @@ impl SessionCache {
             shard.get(id).map(Arc::clone)
         };
         if let Some(session) = held {
-            return if keys.root(session.epoch).is_some() {
+            return if keys.accepts(session.epoch) {
                 Ok(session)
             } else {
                 Err(SessionFault::Unknown)

@@ -34,6 +34,9 @@ pub enum SignError {
     /// The request is none that a signature can cover: see the case.
     #[error("the request cannot be signed: {0}")]
     Request(&'static str),
+    /// The profile is one for Ed25519 keys, and this is another.
+    #[error("the profile signs with an Ed25519 key, and this one is of another kind")]
+    WrongKey,
     /// No nonce to be had.
     #[error(transparent)]
     Entropy(#[from] EntropyError),

@@ -17,7 +17,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// How long a device that is over its cap should wait.
-const OVER_CAP_WAIT: Duration = Duration::from_secs(20);
+pub(crate) const OVER_CAP_WAIT: Duration = Duration::from_secs(20);
+
+/// A body that follows its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// The proof has to cover it.
+    Signed,
+    /// The proof need not cover it: whoever is in between can change it.
+    Unsigned,
+}
 
 /// Verifies requests for one audience. One per process: it remembers sessions
 /// that it opened.
@@ -81,15 +90,47 @@ impl Verifier {
         now: Timestamp,
         peer: IpAddr,
     ) -> Result<Caller, Refusal> {
-        let proof = native::read(request)?;
+        let proof = native::read(request, !request.body.is_empty())?;
+        self.check(directory, &proof, Some(request.body), now, peer)
+    }
+
+    /// As [`Self::verify`], before the body is here, which is not looked at in
+    /// `request`. With the caller comes the SHA-256 that the proof covers: whoever
+    /// takes the body has to hold it against that, since the proof is used up.
+    ///
+    /// # Errors
+    /// The first case of `spec/reasons.md` that applies; a proof that covers no
+    /// digest, unless `body` is [`Awaited::Unsigned`], is among them.
+    pub fn verify_head(
+        &self,
+        directory: &Snapshot,
+        request: &RequestView<'_>,
+        body: Awaited,
+        now: Timestamp,
+        peer: IpAddr,
+    ) -> Result<(Caller, Option<[u8; 32]>), Refusal> {
+        let proof = native::read(request, body == Awaited::Signed)?;
+        let caller = self.check(directory, &proof, None, now, peer)?;
+        Ok((caller, proof.digest))
+    }
+
+    /// The steps after shape; that of the digest for a body that is here.
+    fn check(
+        &self,
+        directory: &Snapshot,
+        proof: &Proof,
+        body: Option<&[u8]>,
+        now: Timestamp,
+        peer: IpAddr,
+    ) -> Result<Caller, Refusal> {
         let (device, who) = match &proof.key {
             Key::Device {
                 thumbprint,
                 algorithm,
                 ..
             } => {
-                native::check_clock(&proof, now).map_err(|case| about(case, thumbprint, None))?;
-                let who = self.check_device(directory, &proof, thumbprint, *algorithm)?;
+                native::check_clock(proof, now).map_err(|case| about(case, thumbprint, None))?;
+                let who = self.check_device(directory, proof, thumbprint, *algorithm)?;
                 (
                     *thumbprint,
                     Who {
@@ -100,18 +141,17 @@ impl Verifier {
                 )
             }
             Key::Session { id, .. } => {
-                native::check_clock(&proof, now)?;
-                self.check_session(directory, &proof, id, now)?
+                native::check_clock(proof, now)?;
+                self.check_session(directory, proof, id, now)?
             }
         };
         let refuse = |case| about(case, &device, Some(&who.actor));
-        if proof
-            .digest
-            .is_some_and(|digest| sha256(request.body) != digest)
+        if let (Some(digest), Some(body)) = (proof.digest, body)
+            && sha256(body) != digest
         {
             return Err(refuse(Case::BodyChanged));
         }
-        self.claim(&proof, &device, who.session.as_deref(), now)
+        self.claim(proof, &device, who.session.as_deref(), now)
             .map_err(|(case, wait)| {
                 let refusal = refuse(case);
                 Refusal {
@@ -139,8 +179,8 @@ impl Verifier {
             },
             peer: Some(peer),
             directory_seq: directory.seq(),
-            nonce: match proof.key {
-                Key::Device { nonce_text, .. } => Some(nonce_text),
+            nonce: match &proof.key {
+                Key::Device { nonce_text, .. } => Some(nonce_text.clone()),
                 Key::Session { .. } => None,
             },
             created: Timestamp::from_secs(proof.created),

@@ -1,6 +1,6 @@
 //! The directory snapshot, kept in step with the store: a commit swaps it before
 //! anyone hears that the commit succeeded, so a withdrawal stops the very next
-//! read.
+//! read. Gates follow it too: the latest changes are kept for them.
 
 use crate::tables::{ACTORS, DEVICES, DIRECTORY_GUARD, GRANTS, NAMESPACES, ROLES};
 use arc_swap::ArcSwap;
@@ -8,11 +8,38 @@ use procura_directory::{Change, Snapshot};
 use procura_store::{
     CommitObserver, CommitView, DirectoryChange, Key, Store, StoreError, Table, Value,
 };
-use std::sync::{Arc, Weak};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tokio::sync::watch;
+
+/// How many changes are kept for those who follow. One that is further behind reads
+/// the whole directory.
+const RECENT: usize = 1024;
 
 /// The current [`Snapshot`].
 pub struct Directory {
     current: ArcSwap<Snapshot>,
+    recent: Mutex<Recent>,
+    /// The sequence of `current`, for those who wait for the next.
+    moved: watch::Sender<u64>,
+}
+
+/// The latest changes of actors, devices and roles, oldest first.
+struct Recent {
+    /// All changes after this sequence are here.
+    after: u64,
+    changes: VecDeque<(u64, Change)>,
+}
+
+impl Recent {
+    fn push(&mut self, seq: u64, change: Change) {
+        if self.changes.len() >= RECENT
+            && let Some((dropped, _)) = self.changes.pop_front()
+        {
+            self.after = dropped;
+        }
+        self.changes.push_back((seq, change));
+    }
 }
 
 impl Directory {
@@ -56,6 +83,11 @@ impl Directory {
         let seq = guard.first().map_or(0, |(_, row)| row.version.get());
         let directory = Arc::new(Self {
             current: ArcSwap::from_pointee(Snapshot::default().apply(seq, changes)),
+            recent: Mutex::new(Recent {
+                after: seq,
+                changes: VecDeque::new(),
+            }),
+            moved: watch::Sender::new(seq),
         });
         store.observe(Arc::new(Following(Arc::downgrade(&directory))));
         Ok(directory)
@@ -65,6 +97,41 @@ impl Directory {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    /// What became of actors, devices and roles after the sequence `after`, up to
+    /// that of `snapshot`, oldest first; nothing when that is too long ago.
+    #[must_use]
+    pub fn changes(&self, after: u64, snapshot: &Snapshot) -> Option<Vec<Change>> {
+        // Changes are pushed one by one, so that a panic leaves whole ones.
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        // A sequence that never was is one of another history.
+        if after < recent.after || after > snapshot.seq() {
+            return None;
+        }
+        let later = recent.changes.iter().skip_while(|(seq, _)| *seq <= after);
+        let known = later.take_while(|(seq, _)| *seq <= snapshot.seq());
+        Some(known.map(|(_, change)| change.clone()).collect())
+    }
+
+    /// Waits until the directory is at another sequence than `seq`.
+    pub async fn moved(&self, seq: u64) {
+        let mut moved = self.moved.subscribe();
+        // The sender is in `self`.
+        let _ = moved.wait_for(|now| *now != seq).await;
+    }
+
+    /// Keeps the changes of a commit for those who follow.
+    fn remember(&self, seq: u64, changes: &[Change]) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        for change in changes {
+            if matches!(
+                change,
+                Change::Actor(_) | Change::Device(_) | Change::Roles(_)
+            ) {
+                recent.push(seq, change.clone());
+            }
+        }
     }
 }
 
@@ -95,11 +162,16 @@ impl CommitObserver for Directory {
                 let base = next
                     .take()
                     .unwrap_or_else(|| self.current.load().as_ref().clone());
-                next = Some(base.apply(commit.seq().get(), rows.iter().filter_map(record)));
+                let changes: Vec<Change> = rows.iter().filter_map(record).collect();
+                // Before the snapshot: who sees that finds its changes.
+                self.remember(commit.seq().get(), &changes);
+                next = Some(base.apply(commit.seq().get(), changes));
             }
         }
         if let Some(next) = next {
+            let seq = next.seq();
             self.current.store(Arc::new(next));
+            self.moved.send_replace(seq);
         }
     }
 }

@@ -1,14 +1,18 @@
 //! What the server is at a moment: without an installation, sealed, or open.
 
 use crate::config::Config;
+use crate::followers::Followers;
+use crate::key_server::KeyServer;
+use crate::listen::Certificate;
 use crate::metrics::Metrics;
 use crate::problem::{Code, Failure};
 use crate::upkeep::Upkeep;
 use arc_swap::ArcSwap;
 use procura_proof::Verifier;
+use procura_proof::foreign::ForeignVerifier;
 use procura_record::{Directory, Indexer, Publisher, RecordReader, Recorder, Spool};
 use procura_store::Store;
-use procura_store::guard::JournalGuard;
+use procura_store::guard::{JournalGuard, Of};
 use procura_types::{Clock, Entropy, Timestamp};
 use procura_vault::{Installation, Vault};
 use std::fs::File;
@@ -26,6 +30,8 @@ pub struct Open {
     pub directory: Arc<Directory>,
     /// Checks proofs.
     pub verifier: Verifier,
+    /// Checks proofs of other systems' profiles.
+    pub foreign: ForeignVerifier,
     /// Answers questions about the record.
     pub reader: RecordReader,
     /// Publishes tiles and checkpoints.
@@ -74,8 +80,19 @@ pub struct App {
     pub(crate) tries: tokio::sync::Mutex<()>,
     wrong_passphrases: AtomicU32,
     api_url: std::sync::OnceLock<String>,
-    guard: Mutex<Option<Arc<JournalGuard>>>,
+    certificate: std::sync::OnceLock<Arc<Certificate>>,
+    guard: Held,
+    foreign_guard: Held,
+    /// Verifies proofs for other services.
+    pub(crate) key_server: KeyServer,
+    /// Which gate follows which service.
+    pub(crate) followers: Followers,
+    /// Set once the server stops: nobody is to wait for news any more.
+    pub(crate) stopping: tokio::sync::watch::Sender<bool>,
 }
+
+/// A replay guard, once it was opened.
+type Held = Mutex<Option<Arc<JournalGuard>>>;
 
 impl App {
     /// An application without an installation, on a home that `held` locks.
@@ -87,11 +104,13 @@ impl App {
         spool: Spool,
         held: File,
     ) -> Self {
+        let metrics = Metrics::default();
         Self {
+            key_server: KeyServer::new(&config, &clock, &metrics),
             config,
             clock,
             entropy,
-            metrics: Metrics::default(),
+            metrics,
             spool,
             stage: ArcSwap::from_pointee(Stage::Uninitialised),
             _held: held,
@@ -100,17 +119,26 @@ impl App {
             tries: tokio::sync::Mutex::new(()),
             wrong_passphrases: AtomicU32::new(0),
             api_url: std::sync::OnceLock::new(),
-            guard: Mutex::new(None),
+            certificate: std::sync::OnceLock::new(),
+            guard: Mutex::default(),
+            foreign_guard: Mutex::default(),
+            followers: Followers::default(),
+            stopping: tokio::sync::watch::Sender::new(false),
         }
     }
 
-    /// The replay guard, opened once: it outlives a seal, since requests of the
-    /// time before may still hold it and its journal has one writer.
+    /// A replay guard, opened once: it outlives a seal, since requests of the time
+    /// before may still hold it and its journal has one writer.
     pub fn guard<E>(
         &self,
+        of: Of,
         open: impl FnOnce() -> Result<JournalGuard, E>,
     ) -> Result<Arc<JournalGuard>, E> {
-        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = match of {
+            Of::Native => &self.guard,
+            Of::Foreign => &self.foreign_guard,
+        };
+        let mut guard = held.lock().unwrap_or_else(PoisonError::into_inner);
         match guard.as_ref() {
             Some(guard) => Ok(Arc::clone(guard)),
             None => Ok(Arc::clone(guard.insert(Arc::new(open()?)))),
@@ -203,6 +231,17 @@ impl App {
             .as_deref()
             .or_else(|| self.api_url.get().map(String::as_str))
             .unwrap_or("")
+    }
+
+    /// Learns what TLS is served with.
+    pub(crate) fn set_certificate(&self, certificate: Arc<Certificate>) {
+        // Set once at start, as the address is.
+        let _ = self.certificate.set(certificate);
+    }
+
+    /// What TLS is served with, if it is.
+    pub(crate) fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.get().map(Arc::as_ref)
     }
 
     /// Learns the address once the listener has one.

@@ -107,8 +107,22 @@ config! {
     stop_seconds: u64 = 10, "10";
     /// Most connections at once; fewer if the limit of open files has no room for them, which the log and `/health` say.
     max_connections: usize = 4096, "4096";
+    /// Most connections at once of one address, and most requests at once over HTTP/2; of IPv6, of one /64 network. Without it a quarter of `max_connections`, and all of them for addresses of this machine (loopback), where a proxy or a gate stands for everybody; if it is set, it is for these as well.
+    max_connections_per_address: Option<usize> = None, "a quarter";
+    /// Seconds that a TLS handshake and the first head may take together, and each head after it.
+    head_seconds: u64 = 10, "10";
+    /// Seconds that a connection is kept without a request.
+    idle_seconds: u64 = 75, "75";
+    /// Seconds after which a connection is closed that takes nothing of what is sent to it.
+    stall_seconds: u64 = 20, "20";
     /// Megabytes of sealed rows kept in memory.
     cache_megabytes: usize = 16, "16";
+    /// Megabytes after which a log in `<home>/logs` is begun anew.
+    log_megabytes: u64 = 64, "64";
+    /// Days after which a log in `<home>/logs` is begun anew.
+    log_days: u64 = 7, "7";
+    /// How many older files of each log in `<home>/logs` are kept.
+    log_files: u32 = 8, "8";
     /// Goes on when keys cannot be locked in memory: they may reach the swap device.
     danger_unlocked_memory: bool = false, "false";
 }
@@ -207,6 +221,17 @@ impl Config {
         }
         if self.request_seconds == 0 || self.max_connections == 0 {
             return contradiction("request_seconds and max_connections must be at least 1");
+        }
+        if self.max_connections_per_address == Some(0) {
+            return contradiction("max_connections_per_address must be at least 1");
+        }
+        if [self.head_seconds, self.idle_seconds, self.stall_seconds].contains(&0) {
+            return contradiction(
+                "head_seconds, idle_seconds and stall_seconds must be at least 1",
+            );
+        }
+        if self.log_megabytes == 0 || self.log_days == 0 || self.log_files == 0 {
+            return contradiction("log_megabytes, log_days and log_files must be at least 1");
         }
         Ok(())
     }

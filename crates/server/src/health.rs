@@ -13,7 +13,15 @@ use std::sync::Arc;
 /// Why the server does less than it should.
 #[must_use]
 pub(crate) fn degraded(app: &App) -> Vec<String> {
-    let mut why = Vec::new();
+    let mut why: Vec<String> = app.key_server.degraded().collect();
+    if let Some(problem) = app
+        .certificate()
+        .and_then(|certificate| certificate.problem())
+    {
+        why.push(format!(
+            "TLS: {problem}; the certificate from before is in use"
+        ));
+    }
     if let Stage::Open(open) = app.stage().as_ref() {
         if let Some(problem) = open.publisher.problem() {
             why.push(format!("checkpoints: {problem}"));

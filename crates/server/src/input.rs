@@ -111,9 +111,7 @@ impl Input {
             failure.field = Some("content-type");
             return Err(failure);
         }
-        // An array would pass for an object whose fields come in order.
-        let first = self.body.iter().find(|byte| !byte.is_ascii_whitespace());
-        if first != Some(&b'{') {
+        if !is_object(&self.body) {
             return Err(Failure::new(
                 Code::InvalidJson,
                 "The body is not a JSON object.",
@@ -143,6 +141,7 @@ impl Input {
 /// Fields of bodies and types in them that errors may name.
 const JSON_FIELDS: &[&str] = &[
     "actor_id",
+    "agent_id",
     "audience",
     "code_sha256",
     "current",
@@ -150,18 +149,26 @@ const JSON_FIELDS: &[&str] = &[
     "device",
     "device_key",
     "env",
+    "exceptions",
+    "expect_version",
     "from",
+    "gates",
     "label",
+    "mode",
     "name",
     "namespace",
     "new",
     "owner",
     "passphrase",
     "path",
+    "prefix",
     "project",
+    "reason",
     "role",
     "roles",
     "root_key",
+    "route",
+    "routes",
     "signature",
     "time",
     "until",
@@ -181,6 +188,12 @@ fn missing_field(error: &str) -> Option<&'static str> {
 
 fn known_field(named: &str) -> Option<&'static str> {
     JSON_FIELDS.iter().copied().find(|field| *field == named)
+}
+
+/// Whether JSON is an object, if it is anything. An array would pass for one whose
+/// fields come in order.
+pub(crate) fn is_object(json: &[u8]) -> bool {
+    json.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
 /// Whether the body is said to be JSON (RFC 8259), with or without parameters

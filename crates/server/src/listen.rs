@@ -1,101 +1,68 @@
-//! Listeners: TCP with or without TLS, and the admin socket. Bounded in number,
-//! in the time that a head may take, and in the time that stopping takes.
+//! Listeners: TCP with or without TLS, and the admin socket. Bounded in number, in the
+//! places of each address, in time, and in the time that stopping takes.
+
+mod connection;
+mod framing;
+mod places;
+mod sending;
+mod tls;
+mod watch;
+mod wire;
 
 use crate::app::App;
-use crate::private_file::{NotPrivate, read_private_file};
-use crate::serve::Peer;
 use axum::Router;
-use axum::body::Body;
-use http::Request;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use connection::Serving;
+pub use framing::Framing;
+pub(crate) use places::Places;
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+pub use tls::TlsError;
+use tls::is_http2;
+pub(crate) use tls::{Certificate, look_after};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::watch::Receiver;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt as _;
-
-/// How long a connection may take for its TLS handshake or for one request head.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+use watch::{Limits, Watch};
+use wire::{First, Paced};
 
 /// Connections to the listener of health and metrics: few look at it, and no crowd
 /// at the other listener may keep them out.
 pub(crate) const HEALTH_CONNECTIONS: usize = 64;
 
-/// A certificate or key that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file.
-    #[error("{0}: {1}")]
-    File(String, String),
-    /// The key is not the server's alone, or cannot be read.
-    #[error("tls_key: {0}")]
-    Key(#[from] NotPrivate),
-    /// Chain and key.
-    #[error("tls_cert and tls_key cannot be used together: {0}")]
-    Pair(String),
-}
-
-/// Reads chain and key from PEM files.
-pub(crate) fn tls_acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
-    let file = |path: &Path, cause: &dyn std::fmt::Display| {
-        TlsError::File(path.display().to_string(), cause.to_string())
-    };
-    let chain = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| file(cert, &error))?;
-    if chain.is_empty() {
-        return Err(file(cert, &"holds no certificate"));
-    }
-    let text = read_private_file(key, rustix::process::getuid().as_raw())?;
-    let private =
-        PrivateKeyDer::from_pem_slice(text.expose()).map_err(|error| file(key, &error))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TlsError::Pair(error.to_string()))?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map_err(|error| TlsError::Pair(error.to_string()))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+/// What a TCP listener serves.
+pub(crate) struct Service {
+    pub(crate) router: Router,
+    pub(crate) certificate: Option<Arc<Certificate>>,
+    /// Places for connections.
+    pub(crate) connections: Arc<Places>,
+    /// Places for requests of HTTP/2; without them it is not spoken.
+    pub(crate) streams: Option<Arc<Places>>,
 }
 
 /// What all listeners share.
 #[derive(Clone)]
 pub(crate) struct Listening {
+    pub(crate) app: Arc<App>,
     /// Connections and everything they run.
     pub(crate) tracker: TaskTracker,
     /// Turns true when the server stops.
-    pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) stopping: Receiver<bool>,
 }
 
 impl Listening {
-    /// Serves a TCP listener until the server stops, at most so many connections at
-    /// once.
-    pub(crate) async fn tcp(
-        self,
-        app: Arc<App>,
-        listener: TcpListener,
-        router: Router,
-        tls: Option<TlsAcceptor>,
-        most: usize,
-    ) {
-        let places = Arc::new(Semaphore::new(most));
+    /// Serves a TCP listener until the server stops.
+    ///
+    /// A connection of an address that has its share of the places is closed at once: in
+    /// a queue it would stand before those of others. When all places are taken by many,
+    /// the next connection waits for one, and the kernel's queue holds those behind it:
+    /// who comes then is served a little later, and not turned away.
+    pub(crate) async fn tcp(self, listener: TcpListener, service: Service) {
         let mut stopping = self.stopping.clone();
+        let serving = self.serving(service.router, service.streams);
         loop {
-            // A place is taken before a connection is accepted: beyond the limit
-            // the kernel's queue holds them, and the server's memory does not.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
-            };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = stopped(&mut stopping) => return,
@@ -109,24 +76,39 @@ impl Listening {
                     continue;
                 }
             };
+            let peer = address.ip().to_canonical();
+            let Some(share) = service.connections.share(peer) else {
+                tracing::debug!(%peer, "a connection is closed: its address has its share");
+                self.app.metrics.turned_away();
+                continue;
+            };
+            let place = tokio::select! {
+                place = service.connections.free(share) => place,
+                () = stopped(&mut stopping) => return,
+            };
+            let Some(place) = place else {
+                return;
+            };
             // Answers are small; waiting to fill a segment only adds latency.
             let _ = stream.set_nodelay(true);
-            let (router, tls, stopping) = (router.clone(), tls.clone(), self.stopping.clone());
-            let app = Arc::clone(&app);
+            let (app, serving) = (Arc::clone(&self.app), serving.clone());
+            let certificate = service.certificate.clone();
             self.tracker.spawn(async move {
                 let _place = place;
                 app.metrics.connected();
-                let peer = Some(address.ip().to_canonical());
-                match tls {
-                    None => connection(stream, router, peer, stopping).await,
-                    Some(tls) => match tokio::time::timeout(HEAD_TIME, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => connection(stream, router, peer, stopping).await,
-                        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                        Err(_) => tracing::debug!("a TLS handshake took too long"),
-                    },
-                }
+                serving.arrived(stream, peer, certificate).await;
                 app.metrics.disconnected();
             });
+        }
+    }
+
+    fn serving(&self, router: Router, streams: Option<Arc<Places>>) -> Serving {
+        Serving {
+            app: Arc::clone(&self.app),
+            router,
+            streams,
+            tracker: self.tracker.clone(),
+            stopping: self.stopping.clone(),
         }
     }
 
@@ -134,6 +116,7 @@ impl Listening {
     pub(crate) async fn unix(self, listener: UnixListener, router: Router) {
         let own = rustix::process::getuid().as_raw();
         let mut stopping = self.stopping.clone();
+        let serving = self.serving(router, None);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -148,41 +131,64 @@ impl Listening {
             if !admits(own, peer) {
                 continue;
             }
-            let (router, stopping) = (router.clone(), self.stopping.clone());
-            self.tracker
-                .spawn(connection(stream, router, None, stopping));
+            let watch = Watch::new(Instant::now(), Limits::of(&self.app.config));
+            let stream = Paced::new(stream, Arc::clone(&watch));
+            let connection = serving
+                .clone()
+                .connection(stream, First::NOTHING, false, None, watch);
+            self.tracker.spawn(connection);
         }
     }
 }
 
-async fn connection<S>(
-    stream: S,
-    router: Router,
-    peer: Option<IpAddr>,
-    mut stopping: watch::Receiver<bool>,
-) where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(peer));
-        router.clone().oneshot(request)
-    });
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(64 * 1024);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut stopping) => {
-            connection.as_mut().graceful_shutdown();
-            connection.as_mut().await
+impl Serving {
+    /// Learns which HTTP a connection speaks, and serves it.
+    async fn arrived(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        peer: IpAddr,
+        certificate: Option<Arc<Certificate>>,
+    ) {
+        let mut stopping = self.stopping.clone();
+        let limits = Limits::of(&self.app.config);
+        let began = Instant::now();
+        let watch = Watch::new(began, limits);
+        let mut stream = Paced::new(stream, Arc::clone(&watch));
+        let by = began + limits.head;
+        if let Some(certificate) = certificate {
+            let accepted = tokio::select! {
+                biased;
+                accepted = timeout_at(by, certificate.acceptor().accept(stream)) => accepted,
+                () = stopped(&mut stopping) => return,
+            };
+            match accepted {
+                Ok(Ok(stream)) => {
+                    let http2 = is_http2(stream.get_ref().1);
+                    self.connection(stream, First::NOTHING, http2, Some(peer), watch)
+                        .await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
+            }
+        } else if self.streams.is_some() {
+            let read = tokio::select! {
+                biased;
+                read = timeout_at(by, First::read(&mut stream)) => read,
+                () = stopped(&mut stopping) => return,
+            };
+            match read {
+                Ok(Ok(first)) => {
+                    let http2 = first.is_http2();
+                    self.connection(stream, first, http2, Some(peer), watch)
+                        .await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "a connection broke off"),
+                Err(_) => tracing::debug!("a connection said nothing"),
+            }
+        } else {
+            self.connection(stream, First::NOTHING, false, Some(peer), watch)
+                .await;
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended badly");
     }
 }
 
@@ -193,7 +199,7 @@ fn admits(own: u32, peer: Option<u32>) -> bool {
 }
 
 /// Waits until the server stops.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
+async fn stopped(stopping: &mut Receiver<bool>) {
     // A sender that is gone has stopped as well.
     let _ = stopping.wait_for(|stop| *stop).await;
 }

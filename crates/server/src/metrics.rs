@@ -20,13 +20,20 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LogLabels {
+    log: &'static str,
+}
+
 /// All that the server counts.
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     seconds: Histogram,
     refused: Family<ReasonLabels, Counter>,
+    lines_lost: Family<LogLabels, Counter>,
     connections: Gauge,
+    turned_away: Counter,
     sealed: Gauge,
 }
 
@@ -51,11 +58,23 @@ impl Default for Metrics {
             "Requests that failed to prove themselves, by reason",
             refused.clone(),
         );
+        let lines_lost = Family::<LogLabels, Counter>::default();
+        registry.register(
+            "log_lines_lost",
+            "Lines of logs that could not be written",
+            lines_lost.clone(),
+        );
         let connections = Gauge::default();
         registry.register(
             "connections",
             "Open connections of the API",
             connections.clone(),
+        );
+        let turned_away = Counter::default();
+        registry.register(
+            "connections_turned_away",
+            "Connections closed at once, as their address had its share",
+            turned_away.clone(),
         );
         let sealed = Gauge::default();
         registry.register(
@@ -68,7 +87,9 @@ impl Default for Metrics {
             requests,
             seconds,
             refused,
+            lines_lost,
             connections,
+            turned_away,
             sealed,
         }
     }
@@ -91,6 +112,11 @@ impl Metrics {
         self.refused.get_or_create(&ReasonLabels { reason }).inc();
     }
 
+    /// What counts the lines that a log lost.
+    pub(crate) fn lines_lost(&self, log: &'static str) -> Counter {
+        self.lines_lost.get_or_create(&LogLabels { log }).clone()
+    }
+
     /// A connection came.
     pub fn connected(&self) {
         self.connections.inc();
@@ -99,6 +125,11 @@ impl Metrics {
     /// A connection went.
     pub fn disconnected(&self) {
         self.connections.dec();
+    }
+
+    /// A connection came whose address has its share already.
+    pub fn turned_away(&self) {
+        self.turned_away.inc();
     }
 
     /// The text of `/metrics`.

@@ -4,15 +4,16 @@
 use crate::app::{App, Open};
 use crate::server_id;
 use crate::upkeep::{Upkeep, UpkeepParts};
-use procura_crypto::LockedKey;
 use procura_ledger::{Entry, NoteSigner, origin};
 use procura_policy::RoleDecider;
-use procura_proof::{Limits, SessionKeys, Verifier};
+use procura_proof::foreign::ForeignVerifier;
+use procura_proof::session::audience_key;
+use procura_proof::{SessionKeys, Verifier};
 use procura_record::{
     Directory, Indexer, Publisher, PublisherParts, RecordReader, Recorder, Tiles,
 };
-use procura_store::guard::{JournalGuard, Start};
-use procura_types::TraceId;
+use procura_store::guard::{JournalGuard, Of, Start, boot_id};
+use procura_types::{Secret, TraceId};
 use procura_vault::{SealError, Vault};
 use std::path::Path;
 use std::sync::Arc;
@@ -50,23 +51,18 @@ pub enum OpeningError {
 struct VaultSessions(Arc<Vault>);
 
 impl SessionKeys for VaultSessions {
-    fn root(&self, epoch: u32) -> Option<Arc<LockedKey>> {
-        self.0.session_roots().get(epoch).cloned()
+    fn accepts(&self, epoch: u32) -> bool {
+        self.0.session_roots().get(epoch).is_some()
     }
 
-    fn current(&self) -> Option<(u32, Arc<LockedKey>)> {
+    fn audience_key(&self, epoch: u32, audience: &str) -> Option<Secret<[u8; 32]>> {
         let roots = self.0.session_roots();
-        roots
-            .newest()
-            .map(|(epoch, root)| (epoch, Arc::clone(root)))
+        roots.get(epoch).map(|root| audience_key(root, audience))
     }
-}
 
-/// The kernel's id of this boot: after another one, memory of used proofs that
-/// was not synced is gone.
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map_or_else(|_| String::new(), |id| id.trim().to_owned())
+    fn current(&self) -> Option<u32> {
+        self.0.session_roots().newest().map(|(epoch, _)| epoch)
+    }
 }
 
 /// The session keys of a vault, for issuing.
@@ -92,14 +88,15 @@ where
     Ok(Arc::new(parts.finish(app).await?))
 }
 
-/// The replay guard; opens it when nobody has.
-pub(crate) fn guard(app: &App, start: Start) -> Result<Arc<JournalGuard>, OpeningError> {
-    app.guard(|| {
+/// A replay guard; opens it when nobody has.
+pub(crate) fn guard(app: &App, of: Of, start: Start) -> Result<Arc<JournalGuard>, OpeningError> {
+    app.guard(of, || {
         JournalGuard::open(
             &app.config.home,
+            of,
             &boot_id(),
             start,
-            Limits::default(),
+            of.limits(),
             app.clock.now(),
             app.entropy.as_ref(),
         )
@@ -112,6 +109,7 @@ struct Parts {
     directory: Arc<Directory>,
     recorder: Recorder,
     verifier: Verifier,
+    foreign: ForeignVerifier,
 }
 
 fn prepare(app: &App, vault: Arc<Vault>, start: Start) -> Result<Parts, OpeningError> {
@@ -124,13 +122,15 @@ fn prepare(app: &App, vault: Arc<Vault>, start: Start) -> Result<Parts, OpeningE
         Arc::clone(&app.clock),
         Arc::clone(&app.entropy),
     );
-    let guard = guard(app, start)?;
-    let verifier = Verifier::new(crate::AUDIENCE, guard, session_keys(&vault))?;
+    let native = guard(app, Of::Native, start)?;
+    let verifier = Verifier::new(crate::AUDIENCE, native, session_keys(&vault))?;
+    let foreign = ForeignVerifier::new(guard(app, Of::Foreign, start)?)?;
     Ok(Parts {
         vault,
         directory,
         recorder,
         verifier,
+        foreign,
     })
 }
 
@@ -141,6 +141,7 @@ impl Parts {
             directory,
             recorder,
             verifier,
+            foreign,
         } = self;
         let store = vault.store().clone();
         let installation = vault.installation();
@@ -189,6 +190,7 @@ impl Parts {
             recorder,
             directory,
             verifier,
+            foreign,
             indexer: Indexer::start(store.clone()),
             reader: RecordReader::new(store, tiles),
             publisher,

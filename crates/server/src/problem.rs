@@ -74,7 +74,8 @@ codes! {
     Conflict = "conflict", CONFLICT, Caller, "It is not in the state that the request expects", "Read it again and decide anew.";
     Contended = "contended", CONFLICT, Caller, "Others changed the same records at the same time", "Send the request again.";
     AlreadyExists = "already_exists", CONFLICT, Caller, "It exists already", "Choose another name.";
-    VersionMismatch = "version_mismatch", CONFLICT, Caller, "The newest version is another than expected", "Read the secret again.";
+    VersionMismatch = "version_mismatch", CONFLICT, Caller, "The newest version is another than expected", "Read it again, and decide anew.";
+    AlreadyFollowed = "already_followed", CONFLICT, Caller, "Another gate follows this service", "Stop the other gate and wait a minute; of two that share no memory of used proofs, each would accept what the other did.";
     TooLarge = "too_large", PAYLOAD_TOO_LARGE, Caller, "The body is too large", "A value is at most 1 MiB.";
     NothingToDeliver = "nothing_to_deliver", UNPROCESSABLE_ENTITY, Caller, "Nothing in the project matches", "Map names in the project, or declare them on secrets with --env.";
     AmbiguousName = "ambiguous_name", UNPROCESSABLE_ENTITY, Caller, "More than one secret declares the name", "Map the name in the project.";

@@ -3,7 +3,7 @@
 use crate::app::{App, Open};
 use crate::problem::{Code, Failure};
 use crate::serve::Input;
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, Uri, Version, header};
 use procura_directory::Snapshot;
 use procura_proof::{Caller, Headers, Reason, Refusal, RequestView};
 use std::net::IpAddr;
@@ -29,7 +29,8 @@ pub(crate) fn prove(
     snapshot: &Snapshot,
     input: &Input,
 ) -> Result<Caller, Failure> {
-    let authority = authority(app, &input.parts.headers, &input.parts.uri)
+    let parts = &input.parts;
+    let authority = authority(app, parts.version, &parts.headers, &parts.uri)
         .inspect_err(|failure| misdirected(app, open, input, failure))?;
     let view = RequestView {
         method: input.parts.method.as_str(),
@@ -51,26 +52,15 @@ pub(crate) fn prove(
 
 /// The authority that the request is for; only our own names are let in, so that
 /// a request signed for another server proves nothing here.
-pub(crate) fn authority(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<String, Failure> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(Failure::new(
-            Code::Malformed,
-            "There must be exactly one Host field.",
-        ));
-    };
-    let host = host.to_str().unwrap_or_default().to_ascii_lowercase();
-    if uri
-        .authority()
-        .is_some_and(|other| !other.as_str().eq_ignore_ascii_case(&host))
-    {
-        return Err(Failure::new(
-            Code::Malformed,
-            "The target and the Host field differ.",
-        ));
-    }
-    if app.is_own_authority(&host) {
-        Ok(host)
+pub(crate) fn authority(
+    app: &App,
+    version: Version,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<String, Failure> {
+    let named = named(version, headers, uri)?;
+    if app.is_own_authority(&named) {
+        Ok(named)
     } else {
         let mut failure = Failure::new(
             Code::Malformed,
@@ -78,6 +68,32 @@ pub(crate) fn authority(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Str
         );
         failure.field = Some("host");
         Err(failure)
+    }
+}
+
+/// The authority that a request names, in lower case. HTTP/1 names it in the one Host
+/// field (RFC 9112 §3.2), HTTP/2 in `:authority` (RFC 9113 §8.3.1). Where it is named
+/// twice, in the target or in a Host field beside `:authority`, both must be the same:
+/// what stands before this server may have looked at the other.
+fn named(version: Version, headers: &HeaderMap, uri: &Uri) -> Result<String, Failure> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts
+        .next()
+        .map(|host| host.to_str().unwrap_or_default().to_ascii_lowercase());
+    let target = uri
+        .authority()
+        .map(|target| target.as_str().to_ascii_lowercase());
+    let malformed = |detail| Err(Failure::new(Code::Malformed, detail));
+    if hosts.next().is_some() {
+        return malformed("There must be exactly one Host field.");
+    }
+    match (version == Version::HTTP_2, host, target) {
+        (false, None, _) => malformed("There must be exactly one Host field."),
+        (true, _, None) => malformed("There must be an :authority."),
+        (_, Some(host), Some(target)) if host != target => {
+            malformed("The target and the Host field differ.")
+        }
+        (_, Some(named), _) | (_, None, Some(named)) => Ok(named),
     }
 }
 
@@ -139,4 +155,59 @@ pub(crate) fn refused(
     let mut failure = Failure::new(code, refusal.case.detail()).with_reason(reason.as_str());
     failure.retry_after = refusal.retry_after.map(|after| after.as_secs().max(1));
     failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+    use http::{HeaderMap, HeaderValue, Uri, Version};
+
+    const ONE: &str = "There must be exactly one Host field.";
+    const DIFFER: &str = "The target and the Host field differ.";
+
+    fn of(version: Version, target: &str, hosts: &[&str]) -> Result<String, String> {
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append("host", HeaderValue::from_str(host).unwrap());
+        }
+        let uri: Uri = target.parse().unwrap();
+        named(version, &headers, &uri).map_err(|failure| failure.detail)
+    }
+
+    #[test]
+    fn http_1_names_it_in_the_one_host_field() {
+        for version in [Version::HTTP_11, Version::HTTP_10] {
+            let of = |target, hosts: &[&str]| of(version, target, hosts);
+            assert_eq!(of("/v1", &["Keys.example:7"]).unwrap(), "keys.example:7");
+            assert_eq!(
+                of("http://KEYS.example/v1", &["keys.Example"]).unwrap(),
+                "keys.example"
+            );
+            assert_eq!(of("/v1", &[]).unwrap_err(), ONE);
+            assert_eq!(of("http://keys.example/v1", &[]).unwrap_err(), ONE);
+            assert_eq!(of("/v1", &["a", "a"]).unwrap_err(), ONE);
+            assert_eq!(of("http://a/v1", &["b"]).unwrap_err(), DIFFER);
+            assert_eq!(of("http://u@a/v1", &["a"]).unwrap_err(), DIFFER);
+        }
+    }
+
+    #[test]
+    fn http_2_names_it_in_the_authority() {
+        let of = |target, hosts: &[&str]| of(Version::HTTP_2, target, hosts);
+        assert_eq!(
+            of("http://Keys.example:7/v1", &[]).unwrap(),
+            "keys.example:7"
+        );
+        assert_eq!(
+            of("http://keys.example/v1", &["KEYS.example"]).unwrap(),
+            "keys.example"
+        );
+        let none = "There must be an :authority.";
+        assert_eq!(of("/v1", &[]).unwrap_err(), none);
+        assert_eq!(of("/v1", &["keys.example"]).unwrap_err(), none);
+        assert_eq!(of("http://a/v1", &["b"]).unwrap_err(), DIFFER);
+        assert_eq!(of("http://a/v1", &[""]).unwrap_err(), DIFFER);
+        assert_eq!(of("http://a/v1", &["a", "a"]).unwrap_err(), ONE);
+        assert_eq!(of("http://a/v1", &["a", "b"]).unwrap_err(), ONE);
+    }
 }

@@ -44,6 +44,15 @@ impl std::io::Write for Bounded {
     }
 }
 
+/// JSON that holds keys, in memory that does not grow and is wiped.
+pub(crate) fn secret_json<T: Serialize>(value: &T) -> Result<SecretBytes, Failure> {
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, value).map_err(Failure::internal)?;
+    let mut text = Bounded(SecretBytes::new(Vec::with_capacity(length.0)));
+    serde_json::to_writer(&mut text, value).map_err(Failure::internal)?;
+    Ok(text.0)
+}
+
 /// A body that is wiped with its last holder.
 struct Wiped(SecretBytes);
 
@@ -91,10 +100,7 @@ impl Reply {
     ) -> Result<Self, Failure> {
         let mut text = Bounded(SecretBytes::new(Vec::with_capacity(values + REST)));
         if serde_json::to_writer(&mut text, value).is_err() {
-            let mut length = Length(0);
-            serde_json::to_writer(&mut length, value).map_err(Failure::internal)?;
-            text = Bounded(SecretBytes::new(Vec::with_capacity(length.0)));
-            serde_json::to_writer(&mut text, value).map_err(Failure::internal)?;
+            text = Bounded(secret_json(value)?);
         }
         Ok(Self {
             status,

@@ -5,13 +5,15 @@ use crate::api;
 use crate::app::{App, Stage};
 use crate::config::{Config, ConfigError};
 use crate::health;
-use crate::listen::{HEALTH_CONNECTIONS, Listening, TlsError, tls_acceptor};
+use crate::listen::{
+    Certificate, HEALTH_CONNECTIONS, Listening, Places, Service, TlsError, look_after,
+};
 use crate::open_files;
 use crate::opening::{guard, is_initialised};
 use crate::private_file::read_private_file;
 use crate::problem::Failure;
 use procura_record::{Spool, SpoolError};
-use procura_store::guard::Start;
+use procura_store::guard::{Of, Start};
 use procura_store::{OpenError, Store};
 use procura_types::wire::{InitAnswer, InitRequest};
 use procura_types::{Clock, Duration, Entropy, Secret, TraceId, exit};
@@ -210,6 +212,12 @@ fn application(
         }
     })?;
     let app = App::new(config, clock, entropy, spool, held);
+    app.key_server
+        .make_folders()
+        .map_err(|error| StartError::Home {
+            path: app.config.home.clone(),
+            problem: format!("the folders of the verification service: {error}"),
+        })?;
     if is_initialised(&app.config.home) {
         let installation = Installation::read(&app.config.home)?;
         let store = Store::open(
@@ -316,20 +324,29 @@ pub async fn run(
     }
     let app = Arc::new(application(config, clock, entropy)?);
     if let Stage::Sealed(..) = app.stage().as_ref() {
-        // The journal of used proofs takes a while after much traffic, and no key:
-        // it is read beside the derivation of the passphrase's key. What fails here
-        // fails again when the vault is opened, and is told there.
-        let ahead = Arc::clone(&app);
-        tokio::task::spawn_blocking(move || guard(&ahead, Start::Again).map(drop));
+        // The journals of used proofs take a while after much traffic, and no key:
+        // they are read beside the derivation of the passphrase's key. What fails
+        // here fails again when the vault is opened, and is told there.
+        for of in [Of::Native, Of::Foreign] {
+            let ahead = Arc::clone(&app);
+            tokio::task::spawn_blocking(move || guard(&ahead, of, Start::Again).map(drop));
+        }
     }
-    let tls = match (&app.config.tls_cert, &app.config.tls_key) {
-        (Some(cert), Some(key)) => Some(tls_acceptor(cert, key)?),
+    let certificate = match (&app.config.tls_cert, &app.config.tls_key) {
+        (Some(cert), Some(key)) => Some(Arc::new(Certificate::read(cert, key)?)),
         _ => None,
     };
+    if let Some(certificate) = &certificate {
+        app.set_certificate(Arc::clone(certificate));
+    }
     let (api_listener, api_address) = bind(app.config.listen).await?;
     let (health_listener, health_address) = bind(app.config.health_listen).await?;
     let admin_listener = bind_admin(&app.config.home)?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
+    let scheme = if certificate.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let (api_url, health_url) = (
         format!("{scheme}://{api_address}"),
         format!("http://{health_address}"),
@@ -344,25 +361,29 @@ pub async fn run(
 
     let (stop, stopping) = watch::channel(false);
     let listening = Listening {
+        app: Arc::clone(&app),
         tracker: TaskTracker::new(),
         stopping,
     };
     let tracker = listening.tracker.clone();
-    let accepting = [
-        tokio::spawn(listening.clone().tcp(
-            Arc::clone(&app),
-            api_listener,
-            api::router(Arc::clone(&app)),
-            tls,
-            app.config.max_connections,
-        )),
-        tokio::spawn(listening.clone().tcp(
-            Arc::clone(&app),
-            health_listener,
-            health::router(Arc::clone(&app)),
-            None,
-            HEALTH_CONNECTIONS,
-        )),
+    let share = app.config.max_connections_per_address;
+    let api = Service {
+        router: api::router(Arc::clone(&app)),
+        certificate: certificate.clone(),
+        connections: Places::new(app.config.max_connections, share),
+        streams: Some(Places::new(app.config.max_connections, share)),
+    };
+    let health = Service {
+        router: health::router(Arc::clone(&app)),
+        certificate: None,
+        connections: Places::new(HEALTH_CONNECTIONS, None),
+        streams: None,
+    };
+    let hangup = signal(SignalKind::hangup());
+    let running = [
+        tokio::spawn(look_after(certificate, hangup, listening.stopping.clone())),
+        tokio::spawn(listening.clone().tcp(api_listener, api)),
+        tokio::spawn(listening.clone().tcp(health_listener, health)),
         tokio::spawn(listening.unix(admin_listener, admin::router(Arc::clone(&app)))),
     ];
     let sealed = !matches!(app.stage().as_ref(), Stage::Open(_));
@@ -381,8 +402,9 @@ pub async fn run(
 
     wait_for(signals).await;
     tracing::info!("stopping");
+    app.stopping.send_replace(true);
     stop.send_replace(true);
-    for task in accepting {
+    for task in running {
         // A listener that panicked has stopped as well.
         let _ = task.await;
     }
@@ -397,6 +419,7 @@ pub async fn run(
     if let Err(failure) = admin::seal(&app).await {
         tracing::error!(cause = ?failure.cause, "the vault could not be sealed in order");
     }
+    app.key_server.stop().await;
     // The socket goes with the server; a stale one would only be replaced.
     let _ = fs::remove_file(app.config.home.join("admin.sock"));
     Ok(())

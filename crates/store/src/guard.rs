@@ -4,14 +4,13 @@
 //! synced: what was written survives the death of the process in the kernel's
 //! page cache, and after a restart of the machine, which the boot id tells, the
 //! journal is not believed. Two segments take turns, so that the space stays
-//! bounded by what is claimed in twice [`RETAIN_SECS`].
+//! bounded by what is claimed in twice [`Windows::retain`].
 
 mod segment;
 
 use procura_crypto::{LockError, MacKey, sha256};
 use procura_proof::{
-    Claim, FORWARD_SECS, GuardUnavailable, Limits, MemoryGuard, Outcome, RETAIN_SECS, Remembered,
-    ReplayGuard,
+    Claim, GuardUnavailable, Limits, MemoryGuard, Outcome, Remembered, ReplayGuard, Windows,
 };
 use procura_types::{Duration, Entropy, EntropyError, Secret, Timestamp};
 use segment::{FIRST, Header, RECORD, Segment};
@@ -21,10 +20,70 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// The segments, in the home; generations take turns.
-const EVEN: &str = "replay.journal.0";
-const ODD: &str = "replay.journal.1";
-const NEW: &str = "replay.journal.new";
+/// Which journal of a home: for which proofs, and in which files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// Native proofs and sessions: `replay.journal.*`.
+    Native,
+    /// The profiles of others: `replay-foreign.journal.*`.
+    Foreign,
+}
+
+/// The files of a journal: segments of even and odd generations, which take
+/// turns, and one in the making.
+struct Names {
+    even: &'static str,
+    odd: &'static str,
+    new: &'static str,
+}
+
+impl Of {
+    const fn names(self) -> Names {
+        match self {
+            Self::Native => Names {
+                even: "replay.journal.0",
+                odd: "replay.journal.1",
+                new: "replay.journal.new",
+            },
+            Self::Foreign => Names {
+                even: "replay-foreign.journal.0",
+                odd: "replay-foreign.journal.1",
+                new: "replay-foreign.journal.new",
+            },
+        }
+    }
+
+    /// How much is remembered for one key. Foreign proofs live so much longer than
+    /// native ones that for the same rate there are four times as many: some
+    /// 8,000 a second for ever, and 12,000 for five minutes.
+    #[must_use]
+    pub fn limits(self) -> Limits {
+        match self {
+            Self::Native => Limits::default(),
+            Self::Foreign => Limits {
+                nonces: 1 << 22,
+                ..Limits::default()
+            },
+        }
+    }
+
+    /// The windows of the proofs.
+    #[must_use]
+    pub const fn windows(self) -> Windows {
+        match self {
+            Self::Native => Windows::NATIVE,
+            Self::Foreign => Windows::FOREIGN,
+        }
+    }
+}
+
+/// The kernel's id of this boot: after another one, memory of used proofs that was
+/// not synced is gone. Empty when it cannot be read.
+#[must_use]
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| String::new(), |id| id.trim().to_owned())
+}
 
 /// Whether the home was served before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,34 +118,41 @@ pub enum GuardError {
     Key(#[from] LockError),
 }
 
-/// A [`ReplayGuard`] over a journal in the home. There may be one at a time,
+/// A [`ReplayGuard`] over a journal in the home. There may be one of each at a time,
 /// which is for the caller to see to: the store's lock keeps other processes
 /// out, and within one it has to be kept while the server is sealed.
 pub struct JournalGuard {
     memory: MemoryGuard,
     journal: Mutex<Journal>,
+    windows: Windows,
     lost: Option<Lost>,
     refuse_until: Option<Timestamp>,
 }
 
 impl JournalGuard {
-    /// Opens the journal in `home` and takes in what it holds. `boot_id` is the
+    /// Opens a journal in `home` and takes in what it holds. `boot_id` is the
     /// text of `/proc/sys/kernel/random/boot_id`; an empty one is never that of
     /// the former process.
     ///
     /// When the claims of the former process are not known, proofs made up to
-    /// 15 s after `now` are refused with [`GuardUnavailable`].
+    /// the forward window after `now` are refused with [`GuardUnavailable`].
     ///
     /// # Errors
     /// [`GuardError`], when the segments can be neither read nor replaced.
     pub fn open(
         home: &Path,
+        of: Of,
         boot_id: &str,
         start: Start,
         limits: Limits,
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<Self, GuardError> {
+        let windows = of.windows();
+        let place = Place {
+            home: home.to_owned(),
+            of,
+        };
         let mut boot = [0; 16];
         if boot_id.trim().is_empty() {
             entropy.fill(&mut boot)?;
@@ -94,15 +160,16 @@ impl JournalGuard {
             boot.copy_from_slice(sha256(boot_id.trim().as_bytes()).split_at(16).0);
         }
         let secs = now.as_secs();
-        let lost = match (Found::read(home, &boot)?, start) {
+        let lost = match (Found::read(&place, &boot)?, start) {
             (Found::Whole { current, older }, _) => {
-                if let Some((memory, journal)) = resume(home, *current, *older, limits, secs)? {
+                if let Some((memory, journal)) = resume(&place, *current, *older, limits, secs)? {
                     // Of a refusal that has not ended yet, or of a clock that
                     // was ahead for a while.
                     let horizon = journal.header.horizon;
                     return Ok(Self {
                         memory,
                         journal: Mutex::new(journal),
+                        windows,
                         lost: None,
                         refuse_until: (horizon >= secs).then(|| Timestamp::from_secs(horizon)),
                     });
@@ -113,15 +180,17 @@ impl JournalGuard {
             (Found::Nothing, Start::Again) => Some(Lost::Damaged),
             (Found::Nothing, Start::FirstEver) => None,
         };
-        let refuse_until = lost.map(|_| now.plus(Duration::from_secs(FORWARD_SECS)));
+        let refuse_until = lost.map(|_| now.plus(Duration::from_secs(windows.forward)));
         // Written down, so that it holds when this process dies soon, too.
         let horizon = refuse_until.map_or(0, Timestamp::as_secs);
-        let journal = Journal::begin(home, boot, secs, horizon, entropy)?;
-        let memory = MemoryGuard::new(MacKey::from_bytes(journal.header.key.expose())?, limits);
+        let journal = Journal::begin(place, boot, secs, horizon, entropy)?;
+        let key = MacKey::from_bytes(journal.header.key.expose())?;
+        let memory = MemoryGuard::new(key, limits, windows);
         memory.refuse_created_until(horizon);
         Ok(Self {
             memory,
             journal: Mutex::new(journal),
+            windows,
             lost,
             refuse_until,
         })
@@ -148,7 +217,7 @@ impl ReplayGuard for JournalGuard {
             // A panic leaves no state half made here: the end moves after a write.
             let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
             journal.append(&remembered).map_err(|_| GuardUnavailable {
-                retry_after: Duration::from_secs(RETAIN_SECS),
+                retry_after: Duration::from_secs(self.windows.retain()),
             })?;
         }
         Ok(outcome)
@@ -158,18 +227,20 @@ impl ReplayGuard for JournalGuard {
 /// Takes a whole journal in and goes on writing to it; `None` when a record is
 /// damaged.
 fn resume(
-    home: &Path,
+    place: &Place,
     mut current: Segment,
     mut older: Segment,
     limits: Limits,
     now: u64,
 ) -> Result<Option<(MemoryGuard, Journal)>, GuardError> {
-    let memory = MemoryGuard::new(MacKey::from_bytes(current.header.key.expose())?, limits);
+    let windows = place.of.windows();
+    let key = MacKey::from_bytes(current.header.key.expose())?;
+    let memory = MemoryGuard::new(key, limits, windows);
     memory.refuse_created_until(current.header.horizon);
     let replay = |segment: &mut Segment| {
         let replayed = segment.replay(|record| {
             // Older ones are too old for the clock as well.
-            if record.claimed.saturating_add(RETAIN_SECS) >= now {
+            if record.claimed.saturating_add(windows.retain()) >= now {
                 memory.restore(record, now);
             }
         });
@@ -185,9 +256,9 @@ fn resume(
     let Some(replayed) = replay(&mut current)? else {
         return Ok(None);
     };
-    let path = home.join(name_of(current.header.generation));
+    let path = place.segment(current.header.generation);
     let journal = Journal {
-        home: home.to_owned(),
+        place: place.clone(),
         header: current.header,
         file: OpenOptions::new().write(true).open(path)?,
         end: replayed.end,
@@ -197,8 +268,49 @@ fn resume(
     Ok(Some((memory, journal)))
 }
 
-struct Journal {
+/// Where a journal lies.
+#[derive(Clone)]
+struct Place {
     home: PathBuf,
+    of: Of,
+}
+
+impl Place {
+    fn even(&self) -> PathBuf {
+        self.home.join(self.of.names().even)
+    }
+
+    fn odd(&self) -> PathBuf {
+        self.home.join(self.of.names().odd)
+    }
+
+    /// The file of a generation.
+    fn segment(&self, generation: u64) -> PathBuf {
+        if generation.is_multiple_of(2) {
+            self.even()
+        } else {
+            self.odd()
+        }
+    }
+
+    /// Makes a segment. It appears with its header or not at all, so a file that
+    /// is shorter was damaged.
+    fn create(&self, header: &Header) -> io::Result<File> {
+        let new = self.home.join(self.of.names().new);
+        remove(&new)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all_at(&header.encode(), 0)?;
+        std::fs::rename(&new, self.segment(header.generation))?;
+        Ok(file)
+    }
+}
+
+struct Journal {
+    place: Place,
     /// Of the segment that is written to.
     header: Header,
     file: File,
@@ -213,14 +325,14 @@ impl Journal {
     /// An empty journal in place of whatever was there. It has both segments
     /// from the beginning, so that one alone is damage.
     fn begin(
-        home: &Path,
+        place: Place,
         boot: [u8; 16],
         now: u64,
         horizon: u64,
         entropy: &dyn Entropy,
     ) -> Result<Self, GuardError> {
-        for name in [EVEN, ODD] {
-            remove(&home.join(name))?;
+        for path in [place.even(), place.odd()] {
+            remove(&path)?;
         }
         let mut key = Secret::new([0; 32]);
         entropy.fill_secret(key.expose_mut())?;
@@ -232,11 +344,11 @@ impl Journal {
             key,
             intact: true,
         };
-        create(home, &header)?;
+        place.create(&header)?;
         header.generation = 2;
-        let file = create(home, &header)?;
+        let file = place.create(&header)?;
         Ok(Self {
-            home: home.to_owned(),
+            place,
             header,
             file,
             end: FIRST,
@@ -250,7 +362,8 @@ impl Journal {
         let now = remembered.claimed;
         // After the clock was set back, count anew from here.
         self.header.began = self.header.began.min(now);
-        if now > self.header.began.saturating_add(RETAIN_SECS) && self.turn(now).is_err() {
+        let retain = self.place.of.windows().retain();
+        if now > self.header.began.saturating_add(retain) && self.turn(now).is_err() {
             // Most likely there is no room for a new segment: the old one goes on.
             self.header.began = now;
         }
@@ -277,13 +390,14 @@ impl Journal {
     /// Begins a new segment in place of the older one, all of whose claims are
     /// too old by now for the clock.
     fn turn(&mut self, now: u64) -> io::Result<()> {
+        let forward = self.place.of.windows().forward;
         let header = Header {
             generation: self.header.generation.saturating_add(1),
             began: now,
             // Should the clock be set back, they are not too old any more.
             horizon: match self.older_newest {
                 0 => self.header.horizon,
-                newest => self.header.horizon.max(newest.saturating_add(FORWARD_SECS)),
+                newest => self.header.horizon.max(newest.saturating_add(forward)),
             },
             boot: self.header.boot,
             key: Secret::new(*self.header.key.expose()),
@@ -291,7 +405,7 @@ impl Journal {
             // it is as old as the older one is now.
             intact: true,
         };
-        self.file = create(&self.home, &header)?;
+        self.file = self.place.create(&header)?;
         self.header = header;
         self.end = FIRST;
         self.older_newest = std::mem::take(&mut self.newest);
@@ -299,33 +413,10 @@ impl Journal {
     }
 }
 
-/// Makes a segment. It appears with its header or not at all, so a file that is
-/// shorter was damaged.
-fn create(home: &Path, header: &Header) -> io::Result<File> {
-    let new = home.join(NEW);
-    remove(&new)?;
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all_at(&header.encode(), 0)?;
-    std::fs::rename(&new, home.join(name_of(header.generation)))?;
-    Ok(file)
-}
-
 fn remove(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
-    }
-}
-
-const fn name_of(generation: u64) -> &'static str {
-    if generation.is_multiple_of(2) {
-        EVEN
-    } else {
-        ODD
     }
 }
 
@@ -340,10 +431,10 @@ enum Found {
 }
 
 impl Found {
-    fn read(home: &Path, boot: &[u8; 16]) -> io::Result<Self> {
+    fn read(place: &Place, boot: &[u8; 16]) -> io::Result<Self> {
         let mut segments = Vec::with_capacity(2);
-        for (name, parity) in [(EVEN, 0), (ODD, 1)] {
-            match Segment::open(&home.join(name)) {
+        for (path, parity) in [(place.even(), 0), (place.odd(), 1)] {
+            match Segment::open(&path) {
                 Ok(None) => {}
                 Ok(Some(segment)) if segment.header.generation % 2 == parity => {
                     segments.push(Box::new(segment));

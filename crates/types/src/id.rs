@@ -159,6 +159,11 @@ id!(
     "request_id"
 );
 id!(
+    /// One gate's home: of those that follow a service, each has another.
+    InstanceId,
+    "instance"
+);
+id!(
     /// One batch of changes, by which its fate can be asked after a failure.
     BatchId,
     "batch"

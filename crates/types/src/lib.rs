@@ -6,12 +6,16 @@
 //! at the edge, or is refused with the name of the field.
 
 mod actor;
+mod audience;
+mod cidr;
+pub mod dial;
 mod dotenv;
 pub mod encoding;
 pub mod exit;
 mod id;
 mod link_code;
 mod name;
+mod observed;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod role;
@@ -22,13 +26,16 @@ mod tuple;
 pub mod wire;
 
 pub use actor::{ActorId, Alg, Thumbprint};
+pub use audience::Audience;
+pub use cidr::Cidr;
 pub use dotenv::{Dotenv, DotenvEntry, DotenvError};
-pub use id::{BatchId, EntryId, GrantId, InstallationId, RequestId, RunId, TraceId};
+pub use id::{BatchId, EntryId, GrantId, InstallationId, InstanceId, RequestId, RunId, TraceId};
 pub use link_code::{Joins, LinkCodeText};
 pub use name::{
-    DataClass, Delivery, EnvName, Label, LoaderVariable, Namespace, ProjectName, SecretPath,
-    is_loader_variable,
+    DataClass, Delivery, EnvName, ForeignId, Label, LoaderVariable, Namespace, ProjectName,
+    RoutePrefix, SecretPath, is_loader_variable,
 };
+pub use observed::{Counted, LinesLost, MAX_OBSERVED_LINE, ObservedLine, WouldReject};
 pub use role::{Role, Scope};
 pub use seam::{Clock, Entropy, EntropyError};
 pub use secret::{Secret, SecretBytes};

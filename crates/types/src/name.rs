@@ -96,6 +96,27 @@ name!(
     /// The name of an environment variable.
     EnvName, "env", is_env_name, "must be 1 to 128 of A-Z, a-z, 0-9 and _, not beginning with a digit"
 );
+name!(
+    /// The beginning of the paths of a service that a route is about; it matches on
+    /// the borders of segments.
+    RoutePrefix, "route", crate::dial::is_route_prefix, "must begin with / and be at most 255 bytes, without a / at the end, an empty segment, ., .., ;, \\, ?, #, or an escape of what needs none"
+);
+
+name!(
+    /// The id of an agent in another system's words; which actor it is, if any, is
+    /// for the installation to say.
+    ForeignId, "agent_id", is_foreign_id, FOREIGN_ID_RULE
+);
+
+const FOREIGN_ID_RULE: &str = "must be 1 to 64 of A-Z, a-z, 0-9, ., _ and -, without ..";
+
+fn is_foreign_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        && !text.contains("..")
+}
 
 fn is_label(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -286,6 +307,22 @@ mod tests {
             );
         }
         assert!(!is_loader_variable(b"\xff"));
+    }
+
+    #[test]
+    fn foreign_ids() {
+        let (longest, thirty_four) = ("x".repeat(64), "Agent_".repeat(5) + ".v-1");
+        assert_eq!(thirty_four.len(), 34);
+        for good in ["a", "0", "-", ".", "A.b_c-9", &thirty_four, &longest] {
+            assert_eq!(good.parse::<ForeignId>().unwrap().as_str(), good);
+        }
+        let longer = "x".repeat(65);
+        for bad in [
+            "", "..", "a..b", "a/b", "a b", "a\n", "a\0", "é", "a:b", "a%2e", &longer,
+        ] {
+            let error = bad.parse::<ForeignId>().unwrap_err();
+            assert_eq!(error, Malformed::new("agent_id", FOREIGN_ID_RULE), "{bad}");
+        }
     }
 
     #[test]

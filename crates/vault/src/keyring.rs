@@ -181,6 +181,11 @@ impl SessionRoots {
         self.roots.get(&epoch)
     }
 
+    /// All of them, ascending by epoch.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Arc<LockedKey>)> {
+        self.roots.iter().map(|(epoch, root)| (*epoch, root))
+    }
+
     /// The newest epoch and its root.
     #[must_use]
     pub fn newest(&self) -> Option<(u32, &Arc<LockedKey>)> {

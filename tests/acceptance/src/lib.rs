@@ -15,6 +15,7 @@
 
 mod canary;
 mod daemon;
+mod gate;
 mod installation;
 mod outcome;
 mod process;
@@ -22,6 +23,7 @@ mod terminal;
 
 pub use canary::Search;
 pub use daemon::Daemon;
+pub use gate::GateHost;
 pub use installation::{Installation, PASSPHRASE};
 pub use outcome::Outcome;
 pub use process::{program, until};

@@ -51,6 +51,32 @@ fn mistakes_end_with_64_and_name_the_rule() {
             &["project", "set", "shop", "--env", "1A=b"],
             "env: must be 1 to 128 of A-Z",
         ),
+        (
+            &["auth", "mode", "web", "enfroce"],
+            "mode: must be off, observe or enforce",
+        ),
+        (
+            &["auth", "mode", "web", "observe", "--route", "/a/"],
+            "route: must begin with /",
+        ),
+        (
+            &["service", "add", "web", "--route", "/admin"],
+            "is not PREFIX=MODE, such as /admin=enforce",
+        ),
+        (
+            &["service", "add", "web", "--route", "/a%2fb=off"],
+            "route: must begin with /",
+        ),
+        (
+            &["service", "route", "web", "/upload"],
+            "--stream <true|false>",
+        ),
+        (&["auth", "except", "web", "--because", "x"], "--agent <ID>"),
+        (
+            &["auth", "except", "web", "--agent", "a"],
+            "--because <TEXT>",
+        ),
+        (&["auth", "report", "web"], "--log <FILE>"),
         (&["run", "--project", "shop"], "<COMMAND>"),
         (&["run", "--", "true"], "--project <P>"),
         (&["device", "revoke", "xyz"], "device: "),

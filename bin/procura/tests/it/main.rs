@@ -11,6 +11,7 @@
 mod actors;
 mod arguments;
 mod audit;
+mod auth;
 mod confirmation;
 mod doctor;
 mod import;
@@ -19,11 +20,18 @@ mod installed;
 mod json;
 mod key_agent;
 mod known_server;
+mod observe;
 mod open_files;
+mod openssl;
 mod project;
 mod reference;
 mod refusals;
+mod runbooks;
 mod secret;
+mod sent;
+mod service;
+mod service_seen;
+mod sign;
 mod terminal;
 mod unreachable;
 

@@ -152,3 +152,26 @@ fn anything_but_yes_is_a_no() {
         assert!(shown.contains(words), "{answer:?}: {shown}");
     }
 }
+
+#[test]
+fn the_passphrase_of_a_key_of_ssh_keygen_is_asked_for_and_not_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let key = crate::openssl::ssh_key(home.path(), "key", "canary horse");
+    let sign = format!("sign GET https://svc.example/ --key {}", key.display());
+    for (typed, words, exit) in [
+        ("canary horse\r", "signature-input: procura=(", 0),
+        (
+            "canary\r",
+            "the passphrase does not open the private key",
+            77,
+        ),
+    ] {
+        let mut child = at_terminal(home.path(), &sign);
+        read_until(&mut child, "/key: ");
+        type_in(&mut child, typed);
+        let (shown, code) = end(child);
+        assert_eq!(code, exit, "{shown}");
+        assert!(shown.contains(words), "{shown}");
+        assert!(!shown.contains("canary"), "{shown}");
+    }
+}

@@ -95,7 +95,7 @@ fn it_says_when_it_listens_and_leaves_nothing_behind() {
     let second = command(&home).output().unwrap();
     assert_eq!(second.status.code(), Some(i32::from(exit::CONFIG)));
     let said = String::from_utf8(second.stderr).unwrap();
-    assert!(said.contains("another procurad uses"), "{said}");
+    assert!(said.contains("another process uses"), "{said}");
 
     let said = daemon.end();
     assert!(said.contains("danger_same_uid"), "{said}");

@@ -15,4 +15,5 @@ mod projects;
 mod pruning;
 mod requests;
 mod runs;
+mod services;
 mod world;

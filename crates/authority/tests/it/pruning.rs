@@ -40,7 +40,7 @@ fn exists(world: &World, id: RequestId) -> bool {
     }
 }
 
-fn entries(world: &World, action: &str) -> Vec<Entry> {
+pub(crate) fn entries(world: &World, action: &str) -> Vec<Entry> {
     let length = usize::try_from(world.store().log_len(LEDGER).unwrap()).unwrap();
     world
         .store()

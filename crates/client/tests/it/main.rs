@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod feed;
 mod impostor;
 mod join;
 mod server;

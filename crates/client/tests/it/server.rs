@@ -10,10 +10,10 @@ use hyper_util::rt::TokioIo;
 use procura_client::{Client, ClientOptions};
 use procura_crypto::{LockedKey, MacKey, PublicKey, SigningKey, SystemEntropy, owner_id};
 use procura_directory::{ActorKind, ActorRecord, Change, DeviceRecord, Snapshot};
-use procura_proof::session::{Subject, issue};
+use procura_proof::session::{Subject, audience_key, issue};
 use procura_proof::{
     ANSWER_FIELD, AnswerView, Caller, Headers, Limits, MemoryGuard, RequestView, SessionKeys,
-    Verifier,
+    Verifier, Windows,
 };
 use procura_types::wire::{Problem, SessionAnswer, SessionRequest, ValueB64};
 use procura_types::{Alg, Clock, Duration, FieldTuple, Secret, Timestamp};
@@ -183,11 +183,14 @@ fn signed(mut answer: Answer, caller: &Caller) -> Answer {
 struct OneRoot(Arc<LockedKey>);
 
 impl SessionKeys for OneRoot {
-    fn root(&self, epoch: u32) -> Option<Arc<LockedKey>> {
-        (epoch == 1).then(|| Arc::clone(&self.0))
+    fn accepts(&self, epoch: u32) -> bool {
+        epoch == 1
     }
-    fn current(&self) -> Option<(u32, Arc<LockedKey>)> {
-        Some((1, Arc::clone(&self.0)))
+    fn audience_key(&self, epoch: u32, audience: &str) -> Option<Secret<[u8; 32]>> {
+        (epoch == 1).then(|| audience_key(&self.0, audience))
+    }
+    fn current(&self) -> Option<u32> {
+        Some(1)
     }
 }
 
@@ -229,7 +232,8 @@ impl Authority {
         let keys: Arc<dyn SessionKeys> = Arc::new(OneRoot(Arc::new(
             LockedKey::new(Secret::new([9; 32])).unwrap(),
         )));
-        let guard = MemoryGuard::new(MacKey::from_bytes(&[3; 32]).unwrap(), Limits::default());
+        let key = MacKey::from_bytes(&[3; 32]).unwrap();
+        let guard = MemoryGuard::new(key, Limits::default(), Windows::NATIVE);
         Arc::new(Self {
             key: SigningKey::generate_ed25519(&SystemEntropy).unwrap(),
             clock: Arc::clone(clock),

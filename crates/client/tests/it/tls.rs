@@ -1,9 +1,10 @@
 //! TLS: the authorities that were named are trusted, others are not.
 
 use crate::server::{TestClock, json, serve_stream};
-use procura_client::{Client, ClientError, ClientOptions};
+use procura_client::{Client, ClientError, ClientOptions, Target};
 use procura_crypto::SystemEntropy;
 use procura_types::wire::Status;
+use procura_types::{Duration, Secret};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -150,4 +151,31 @@ async fn what_is_no_certificate_is_refused() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn any_service_is_reached_over_tls_by_the_same_rules() {
+    let (url, pem) = listen_tls().await;
+    let target = Target::parse(&format!("{url}/any?a=%2f")).unwrap();
+    let send = |ca: &str| {
+        let (target, ca) = (target.clone(), ca.as_bytes().to_vec());
+        async move {
+            let body = Secret::new(Vec::new());
+            let patience = Duration::from_secs(10);
+            target.send("GET", &[], body, Some(&ca), patience).await
+        }
+    };
+    let answer = send(&pem).await.unwrap();
+    assert_eq!((answer.status, answer.phrase), (200, "OK"));
+    let (_, other) = listen_tls().await;
+    match send(&other).await {
+        Err(ClientError::Unreachable { advice, .. }) => {
+            assert!(advice.unwrap().starts_with("give --ca FILE"), "{advice:?}");
+        }
+        _ => panic!("an authority that was not named is trusted"),
+    }
+    assert!(matches!(
+        send("no certificates").await,
+        Err(ClientError::Certificates(_))
+    ));
 }

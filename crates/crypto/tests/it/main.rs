@@ -19,4 +19,5 @@ mod jose;
 mod locked_memory;
 mod passphrase;
 mod signing_key;
+mod ssh;
 mod vectors;

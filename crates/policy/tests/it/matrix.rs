@@ -6,6 +6,7 @@ use procura_policy::{
     Action, Basis, Concerned, Denied, DenyReason, Resource, Rule, permission_matrix,
 };
 use procura_proof::Profile;
+use procura_proof::foreign::Foreign;
 use procura_types::{Namespace, Role};
 use std::collections::BTreeMap;
 
@@ -131,7 +132,7 @@ fn agents_may_what_the_table_says() {
                 let no = denied(without(rule), !hidden);
                 assert_eq!((nothing, everything), (no, no), "{name}");
             }
-            "named by the project" => {
+            "named by the project or service" => {
                 assert_eq!(nothing, denied(DenyReason::NotMember, false), "{name}");
                 let asked = ask(Concerned {
                     members: &members,
@@ -191,6 +192,21 @@ fn another_agent_has_nothing_of_it() {
 }
 
 #[test]
+fn what_anyone_may_is_in_a_namespace_for_those_with_a_part_in_it() {
+    let world = World::new();
+    let service = |namespace| Resource::Service(namespace, "web".parse().unwrap());
+    let start = |who, namespace| world.plain(who, Action::SessionStart, &service(namespace));
+    for who in ["admin", "approver", "auditor", "granted", "sibling"] {
+        assert_eq!(start(who, right()), Ok(Basis::Anyone), "{who}");
+    }
+    let no = denied(DenyReason::NoRole, false);
+    for who in ["steward", "stranger", "nobody"] {
+        assert_eq!(start(who, right()), no, "{who}");
+    }
+    assert_eq!(start("admin", "nowhere".parse().unwrap()), no);
+}
+
+#[test]
 fn link_codes_and_the_admin_socket_open_their_own_and_nothing_else() {
     let (world, table) = (World::new(), table());
     for action in Action::ALL.iter().copied() {
@@ -223,6 +239,25 @@ fn link_codes_and_the_admin_socket_open_their_own_and_nothing_else() {
                 world.ask(&session, action, &resource, Concerned::default()),
                 world.plain(who, action, &resource),
                 "{who} {}",
+                action.as_str()
+            );
+        }
+    }
+}
+
+#[test]
+fn proofs_of_other_systems_open_nothing() {
+    let world = World::new();
+    for profile in Foreign::ALL.map(Profile::Foreign) {
+        // Even with the identity of a steward.
+        let caller = world.caller("steward", profile);
+        for action in Action::ALL.iter().copied() {
+            let resource = resource(action, &right());
+            assert_eq!(
+                world.ask(&caller, action, &resource, Concerned::default()),
+                denied(DenyReason::WrongProfile, false),
+                "{} {}",
+                profile.as_str(),
                 action.as_str()
             );
         }

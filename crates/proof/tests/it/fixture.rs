@@ -2,10 +2,10 @@
 
 use procura_crypto::{LockedKey, MacKey, PublicKey, SigningKey};
 use procura_directory::{ActorKind, ActorRecord, Change, DeviceRecord, Snapshot};
-use procura_proof::session::{self, Issued, Subject};
+use procura_proof::session::{self, Issued, Subject, audience_key};
 use procura_proof::sign::{Signed, Signer, sign_request};
 use procura_proof::{
-    Caller, Limits, MemoryGuard, Refusal, ReplayGuard, RequestView, SessionKeys, Verifier,
+    Caller, Limits, MemoryGuard, Refusal, ReplayGuard, RequestView, SessionKeys, Verifier, Windows,
 };
 use procura_types::{ActorId, Alg, Entropy, EntropyError, Secret, Thumbprint, Timestamp};
 use std::net::{IpAddr, Ipv4Addr};
@@ -47,13 +47,17 @@ impl Roots {
 }
 
 impl SessionKeys for Roots {
-    fn root(&self, epoch: u32) -> Option<Arc<LockedKey>> {
-        self.current()
-            .filter(|(known, _)| *known == epoch)
-            .map(|(_, root)| root)
+    fn accepts(&self, epoch: u32) -> bool {
+        self.current() == Some(epoch)
     }
-    fn current(&self) -> Option<(u32, Arc<LockedKey>)> {
-        self.0.lock().unwrap().clone()
+    fn audience_key(&self, epoch: u32, audience: &str) -> Option<Secret<[u8; 32]>> {
+        let held = self.0.lock().unwrap();
+        held.as_ref()
+            .filter(|(known, _)| *known == epoch)
+            .map(|(_, root)| audience_key(root, audience))
+    }
+    fn current(&self) -> Option<u32> {
+        self.0.lock().unwrap().as_ref().map(|(epoch, _)| *epoch)
     }
 }
 
@@ -131,6 +135,7 @@ impl World {
         let guard = Arc::new(MemoryGuard::new(
             MacKey::from_bytes(&[9; 32]).unwrap(),
             limits,
+            Windows::NATIVE,
         ));
         let roots = Roots::new(7, 3);
         let verifier = Verifier::new(

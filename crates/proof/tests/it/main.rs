@@ -10,6 +10,7 @@
 
 mod accepted;
 mod fixture;
+mod foreign;
 mod hostile;
 mod join;
 mod refusals;

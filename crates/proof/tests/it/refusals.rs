@@ -1,6 +1,7 @@
 //! `spec/reasons.md`, row by row.
 
 use crate::fixture::{AGENT, NOW, OWNER, PEER, Request, Roots, SEQ, World, agent, device, owner};
+use crate::foreign::cases;
 use procura_crypto::SigningKey;
 use procura_proof::sign::Signer;
 use procura_proof::{Caller, Case, Limits, Reason, Refusal, Step, verify_join};
@@ -471,7 +472,9 @@ fn provoke(case: Case) -> Vec<Refusal> {
             assert!(world.verify(&signed).is_ok());
             let replayed = refused(world.verify(&signed));
             let late = Timestamp::from_secs(NOW.as_secs() + 60);
-            vec![replayed, refused(world.verify_at(&signed, late))]
+            let mut out = vec![replayed, refused(world.verify_at(&signed, late))];
+            out.extend(cases::provoke_replay(case));
+            out
         }
         Case::CounterUsed => {
             let session = world.session();
@@ -498,16 +501,35 @@ fn provoke(case: Case) -> Vec<Refusal> {
             // Others are not touched.
             let other = world.sign_with(&Request::get(), Signer::Device(&world.p256), NOW);
             assert!(world.verify(&other).is_ok());
-            vec![nonce, session]
+            let mut out = vec![nonce, session];
+            out.extend(cases::provoke_replay(case));
+            out
         }
         Case::GuardUnavailable => {
             world.guard.refuse_created_until(NOW.as_secs());
             let session = world.session();
-            let out = all(vec![get(), world.sign_under(&Request::get(), &session, 1)]);
+            let mut out = all(vec![get(), world.sign_under(&Request::get(), &session, 1)]);
             let next = world.sign_at(&Request::get(), NOW.plus(Duration::from_secs(1)));
             assert!(world.verify(&next).is_ok());
+            out.extend(cases::provoke_replay(case));
             out
         }
+        Case::NoProof
+        | Case::ProfileOff
+        | Case::ForeignMissing
+        | Case::ForeignDoubled
+        | Case::AgentIdForm
+        | Case::TimestampForm
+        | Case::VersionForm
+        | Case::AgentNonceForm
+        | Case::AgentSessionForm
+        | Case::AgentSignatureForm
+        | Case::ForeignTooOld
+        | Case::ForeignTooNew
+        | Case::AgentUnknown
+        | Case::KeysUnavailable
+        | Case::AgentSignatureRefused
+        | Case::AgentMacRefused => cases::provoke(case),
     }
 }
 
@@ -537,17 +559,12 @@ fn every_row_is_provoked() {
 }
 
 #[test]
-fn refusals_name_the_device_once_it_is_known() {
+fn refusals_name_the_device_or_the_agent_once_it_is_known() {
     for case in Case::ALL.iter().filter(|case| case.step() > Step::Key) {
-        let named = provoke(*case);
-        assert!(
-            named.iter().all(|refusal| refusal.device.is_some()),
-            "{case:?}"
-        );
-        assert!(
-            named.iter().all(|refusal| refusal.actor.is_some()),
-            "{case:?}"
-        );
+        for refusal in provoke(*case) {
+            let device = refusal.device.is_some() && refusal.actor.is_some();
+            assert_ne!(device, refusal.agent.is_some(), "{case:?}");
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod changes;
 mod faults;
+mod followed;
 mod index;
 mod publisher;
 mod reader;

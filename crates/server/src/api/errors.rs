@@ -165,10 +165,14 @@ impl From<AuthorityError> for Failure {
         };
         match error {
             AuthorityError::NoProject(_)
+            | AuthorityError::NoService(_)
             | AuthorityError::NotMember
             | AuthorityError::NoRequest
             | AuthorityError::NoGrant
             | AuthorityError::NoRun => Self::new(Code::NotFound, text),
+            AuthorityError::ServiceVersion { .. } => Self::new(Code::VersionMismatch, text),
+            AuthorityError::TooManyServices => Self::new(Code::Conflict, text),
+            AuthorityError::NoGate(_) | AuthorityError::TooManyGates => field("gates"),
             AuthorityError::NoAgent(_) => field("agents"),
             AuthorityError::TooManyAgents => field("agents"),
             AuthorityError::TooManyNames | AuthorityError::TooLong => field("names"),

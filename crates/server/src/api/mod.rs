@@ -4,6 +4,7 @@
 mod agent;
 mod device;
 mod errors;
+mod feed;
 mod grant;
 mod join;
 mod ledger;
@@ -13,6 +14,7 @@ mod project;
 mod request;
 mod run;
 mod secret;
+mod service;
 mod session;
 pub mod status;
 
@@ -79,6 +81,11 @@ routes![
     project::List,
     project::Read,
     project::Write,
+    service::List,
+    service::Read,
+    service::Write,
+    service::Remove,
+    feed::Follow,
     run::Deliver,
     run::End,
     request::List,
@@ -104,6 +111,7 @@ pub fn router(app: Arc<App>) -> Router {
     let router =
         mount_either::<ledger::Entries, ledger::NamespaceEntries>(router, "namespace", |_| true);
     let router = device::route(join::route(status::route(router)));
+    let router = crate::key_server::route(router);
     router
         .fallback(async |State(app): State<Arc<App>>| {
             unserved(&app, Failure::new(Code::NotFound, "There is no such path."))

@@ -4,21 +4,28 @@ use crate::app::Open;
 use crate::opening::session_keys;
 use crate::problem::{Code, Failure};
 use crate::serve::{Context, Endpoint, Input, Reply};
+use procura_authority::is_service;
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_proof::session::{Subject, issue, open};
 use procura_proof::{Caller, Profile};
 use procura_types::wire::{self, SessionAnswer, SessionRequest, ValueB64};
-use procura_types::{FieldTuple, Secret, SecretBytes};
+use procura_types::{Audience, FieldTuple, Secret, SecretBytes};
 
 /// Starts or renews a session of the caller's device.
 pub(crate) struct SessionStart {
+    audience: Audience,
     renew: Option<String>,
 }
 
 impl Op for SessionStart {
     const ACTION: Action = Action::SessionStart;
     fn resource(&self) -> Resource {
-        Resource::Installation
+        match &self.audience {
+            Audience::Server => Resource::Installation,
+            Audience::Gate(namespace, service) => {
+                Resource::Service(namespace.clone(), service.clone())
+            }
+        }
     }
 }
 
@@ -35,14 +42,7 @@ impl Endpoint for Start {
 
     fn parse(_: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure> {
         let SessionRequest { audience, renew } = input.json::<Self::Body>()?;
-        if audience != crate::AUDIENCE {
-            let mut failure = Failure::new(
-                Code::Malformed,
-                "audience: this server verifies sessions of `procura` only",
-            );
-            failure.field = Some("audience");
-            return Err(failure);
-        }
+        let audience = audience.parse()?;
         // A session proves less than the key that it came from: it must not
         // prolong itself.
         if caller.profile() != Profile::Native {
@@ -51,11 +51,22 @@ impl Endpoint for Start {
                 "A session starts with a signature by the device's own key.",
             ));
         }
-        Ok(SessionStart { renew })
+        Ok(SessionStart { audience, renew })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let vault = &context.open.vault;
+        // Asked after the decision: whoever has no part in the namespace does not learn
+        // which services it has.
+        if let Audience::Gate(namespace, service) = &permit.op().audience
+            && !is_service(vault.store(), namespace, service)?
+        {
+            return Err(Failure::new(
+                Code::NotFound,
+                format!("There is no service {service} in {namespace}."),
+            ));
+        }
+        let audience = permit.op().audience.to_string();
         let keys = session_keys(vault);
         let caller = permit.caller();
         let now = context.input.now;
@@ -72,7 +83,7 @@ impl Endpoint for Start {
         let first_issue = match &permit.op().renew {
             None => now,
             Some(id) => {
-                let before = open(keys.as_ref(), id, crate::AUDIENCE)
+                let before = open(keys.as_ref(), id, &audience)
                     .ok()
                     .filter(|session| session.subject().device == device)
                     .ok_or_else(|| {
@@ -88,7 +99,7 @@ impl Endpoint for Start {
         let issued = issue(
             keys.as_ref(),
             &subject,
-            crate::AUDIENCE,
+            &audience,
             now,
             first_issue,
             permit.directory_seq(),

@@ -54,7 +54,7 @@ pub(super) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
             return serve::<DeepCheck>(app, request).await;
         }
         // A page of a stranger whose name was made to lead here is told nothing.
-        match authority(&app, request.headers(), request.uri()) {
+        match authority(&app, request.version(), request.headers(), request.uri()) {
             Ok(_) => Json(status(&app)).into_response(),
             Err(failure) => {
                 app.metrics.refused(failure.code.as_str());

@@ -135,6 +135,8 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
         c("POST", "/v1/sessions", "/v1/sessions", "scribe")
             .body(json!({"audience": "procura"}))
             .bad_body(json!({"audience": "another"}), "malformed", Some("audience"))
+            .bad_body(json!({"audience": "gate:shop"}), "malformed", Some("audience"))
+            .bad_body(json!({"audience": "gate:Shop/till"}), "malformed", Some("audience"))
             .bad_body(json!({}), "invalid_json", Some("audience")),
         c("GET", "/v1/operators", "/v1/operators", "alice").refuses("adam", "forbidden"),
         c("POST", "/v1/operators", "/v1/operators", "alice")
@@ -214,6 +216,42 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
         c("GET", "/v1/namespaces/{ns}/projects/{name}", format!("{NS}/projects/cron"), "otto")
             .refuses("scribe", "forbidden")
             .bad_target("cron", "CRON", "project"),
+        c("PUT", "/v1/namespaces/{ns}/services/{name}", format!("{NS}/services/till"), "adam")
+            .body(json!({"expect_version": 0, "mode": "observe", "routes": [{"prefix": "/pay", "mode": "enforce"}], "gates": ["baker"]}))
+            .refuses("anna", "forbidden")
+            .bad_target("till", "t%2Fll", "label")
+            .bad_body(json!({"expect_version": 0, "mode": "enfroce"}), "invalid_json", Some("mode"))
+            .bad_body(json!({"mode": "observe"}), "invalid_json", Some("expect_version"))
+            .bad_body(json!({"expect_version": 0, "routes": [{"prefix": "/a/../b"}]}), "invalid_json", Some("route"))
+            .bad_body(json!({"expect_version": 0, "routes": [{"prefix": "/a%2Fb"}]}), "invalid_json", Some("route"))
+            .bad_body(json!({"expect_version": 0, "routes": [{"mode": "off"}]}), "invalid_json", Some("prefix"))
+            .bad_body(json!({"expect_version": 0, "routes": [{"prefix": "/a"}, {"prefix": "/a"}]}), "invalid_json", Some("routes"))
+            .bad_body(json!({"expect_version": 0, "routes": (0..65).map(|number| json!({"prefix": format!("/{number}")})).collect::<Vec<_>>()}), "invalid_json", Some("routes"))
+            .bad_body(json!({"expect_version": 0, "exceptions": [{"agent": "a..b", "reason": "x"}]}), "invalid_json", Some("agent_id"))
+            .bad_body(json!({"expect_version": 0, "exceptions": [{"agent": "a", "reason": ""}]}), "invalid_json", Some("reason"))
+            .bad_body(json!({"expect_version": 0, "exceptions": [{"reason": "all of them"}]}), "invalid_json", Some("exceptions"))
+            .bad_body(json!({"expect_version": 0, "gates": ["a b"]}), "invalid_json", Some("label"))
+            .bad_body(json!({"expect_version": 0, "gates": ["nobody"]}), "malformed", Some("gates"))
+            .bad_body(json!({"expect_version": 0, "gates": vec!["baker"; 17]}), "malformed", Some("gates"))
+            .bad_body(json!({"expect_version": 1}), "version_mismatch", None),
+        c("GET", "/v1/namespaces/{ns}/services", format!("{NS}/services"), "otto").refuses("scribe", "forbidden"),
+        c("GET", "/v1/namespaces/{ns}/services/{name}", format!("{NS}/services/till"), "anna")
+            .refuses("scribe", "forbidden")
+            .bad_target("till", "TILL", "label"),
+        c("GET", "/v1/namespaces/{ns}/services/{name}/feed", format!("{NS}/services/till/feed?instance=01234567-89ab-7fff-bfff-ffffffffffff&nonce=AAAAAAAAAAAAAAAAAAAAAA&wait=0"), "baker")
+            .refuses("scribe", "not_found")
+            .bad_target("till", "TILL", "label")
+            .bad_target("7fff", "7FFF", "query")
+            .bad_target("nonce=AA", "nonce=A", "nonce")
+            .bad_target("wait=0", "wait=now", "query")
+            .bad_target("wait=0", "wait=0&after=-1", "query")
+            .bad_target("&wait=0", "&until=0", "query")
+            .bad_target("&nonce=AAAAAAAAAAAAAAAAAAAAAA", "", "query"),
+        c("DELETE", "/v1/namespaces/{ns}/services/{name}", format!("{NS}/services/till?expect_version=1"), "adam")
+            .refuses("otto", "forbidden")
+            .bad_target("till", "-", "label")
+            .bad_target("expect_version=1", "expect_version=one", "query")
+            .bad_target("?expect_version=1", "", "query"),
         c("POST", "/v1/namespaces/{ns}/projects/{name}/runs", format!("{NS}/projects/web/runs"), "scribe")
             .body(json!({"names": ["DB"], "delivery": "env"}))
             .refuses("baker", "not_found")

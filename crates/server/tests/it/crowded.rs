@@ -30,7 +30,7 @@ fn beyond_the_limit_connections_wait_for_a_place() {
     for stream in &mut held {
         assert!(ask(stream, &api).unwrap().starts_with("HTTP/1.1 200"));
     }
-    // The kernel takes the third; the server does not.
+    // The third is not served.
     let mut third = connect(&api);
     third
         .set_read_timeout(Some(Duration::from_millis(500)))
@@ -54,6 +54,82 @@ fn beyond_the_limit_connections_wait_for_a_place() {
     let mut part = [0; 12];
     third.read_exact(&mut part).unwrap();
     assert_eq!(&part, b"HTTP/1.1 200");
+}
+
+/// Connects from an address of this machine; Linux has all of 127.0.0.0/8.
+fn connect_from(source: [u8; 4], address: &str) -> TcpStream {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        socket.connect(address.parse().unwrap()).await.unwrap()
+    });
+    let stream = stream.into_std().unwrap();
+    stream.set_nonblocking(false).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    stream
+}
+
+#[test]
+fn an_address_that_has_its_share_is_closed_and_others_are_served() {
+    let home = Home::new();
+    let server = start(Config {
+        max_connections: 16,
+        max_connections_per_address: Some(2),
+        ..home.unsealed()
+    })
+    .unwrap();
+    let api = server.api().to_owned();
+    let mut held: Vec<TcpStream> = (0..2).map(|_| connect(&api)).collect();
+    for stream in &mut held {
+        assert!(ask(stream, &api).unwrap().starts_with("HTTP/1.1 200"));
+    }
+    // Each further one is closed at once, and takes nobody's place.
+    for _ in 0..100 {
+        let mut part = [0; 1];
+        let closed = connect(&api).read(&mut part);
+        assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    }
+    let mut other = connect_from([127, 0, 0, 2], &api);
+    assert!(ask(&mut other, &api).unwrap().starts_with("HTTP/1.1 200"));
+    for stream in &mut held {
+        assert!(ask(stream, &api).unwrap().starts_with("HTTP/1.1 200"));
+    }
+    let metrics = get(server.health(), "/metrics");
+    let line = "procura_connections_turned_away_total 100";
+    assert!(metrics.body().contains(line), "{}", metrics.body());
+    // A place that is given back can be had again, as soon as the server has seen it.
+    held.pop();
+    for _ in 0..2_000 {
+        if ask(&mut connect(&api), &api).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("the place is not given back");
+}
+
+#[test]
+fn strangers_keep_nobody_from_health_and_administration() {
+    let home = Home::new();
+    let server = start(Config {
+        max_connections: 4,
+        ..home.config()
+    })
+    .unwrap();
+    let api = server.api().to_owned();
+    // All places of the API are taken, and more wait; none of them says a word.
+    let crowd: Vec<TcpStream> = (0..50).map(|_| connect(&api)).collect();
+    for _ in 0..3 {
+        assert_eq!(get(server.health(), "/health").status(), 503);
+    }
+    let passphrase = serde_json::json!({"passphrase": crate::world::PASSPHRASE});
+    let unsealed = crate::process::admin(home.path(), "/admin/unseal", &passphrase);
+    assert_eq!(unsealed.status(), 204);
+    assert_eq!(get(server.health(), "/health").status(), 200);
+    drop(crowd);
 }
 
 /// Makes a namespace, as the steward.

@@ -10,6 +10,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -99,6 +100,8 @@ fn runtime() -> tokio::runtime::Runtime {
 pub(crate) struct Server {
     pub(crate) ready: Value,
     thread: Option<JoinHandle<Result<(), StartError>>>,
+    /// Whether it was asked to stop.
+    asked: AtomicBool,
     _one: MutexGuard<'static, ()>,
 }
 
@@ -121,6 +124,7 @@ pub(crate) fn start(config: Config) -> Result<Server, StartError> {
         Ok(line) => Ok(Server {
             ready: serde_json::from_str(&line).unwrap(),
             thread: Some(thread),
+            asked: AtomicBool::new(false),
             _one: one,
         }),
         Err(_) => Err(thread.join().unwrap().unwrap_err()),
@@ -154,12 +158,17 @@ impl Server {
             .1
     }
 
-    /// Asks it to stop, until it takes no more connections.
+    /// Asks it to stop, and waits until it takes no more connections. It is asked
+    /// once: a second signal might only be seen by the server after this one.
     pub(crate) fn terminate(&self) {
-        for _ in 0..2_000 {
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)
-                .unwrap();
-            if TcpStream::connect(self.health()).is_err() {
+        if self.asked.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)
+            .unwrap();
+        for _ in 0..4_000 {
+            let closed = |address| TcpStream::connect(address).is_err();
+            if closed(self.health()) && closed(self.api()) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));

@@ -137,3 +137,55 @@ async fn withdrawal_stops_the_next_read() {
     assert_eq!(after.status, 202, "{}", after.text());
     assert!(after.json()["values"].is_null());
 }
+
+#[tokio::test]
+async fn turning_a_dial_is_in_it_and_a_turn_by_who_saw_another_version_is_none() {
+    let actors = Actors::new().await;
+    let target = "/v1/namespaces/shop/services/till";
+    let put = async |expect_version: &Value, mode: &str| {
+        let body = json!({"expect_version": expect_version, "mode": mode});
+        actors
+            .world
+            .call(actors.key("adam"), "PUT", target, Some(&body))
+            .await
+    };
+    let made = put(&json!(0), "observe").await.json();
+    assert_eq!(
+        (&made["name"], &made["mode"]),
+        (&json!("till"), &json!("observe"))
+    );
+    let turned = put(&made["version"], "enforce").await.json();
+    assert_eq!(
+        actors.ok("otto", "GET", target, Value::Null).await,
+        turned.clone()
+    );
+    put(&made["version"], "off").await.expect(
+        "version_mismatch",
+        None,
+        None,
+        "seen before the turn",
+    );
+    let remove = format!("{target}?expect_version={}", made["version"]);
+    let answer = actors
+        .world
+        .call(actors.key("adam"), "DELETE", &remove, None)
+        .await;
+    answer.expect("version_mismatch", None, None, "not the newest");
+    let list = "/v1/namespaces/shop/services";
+    let list = actors.ok("anna", "GET", list, Value::Null).await;
+    assert_eq!(list, json!({ "services": [turned] }));
+
+    let found = entries(&actors).await;
+    let said: Vec<&Value> = found
+        .iter()
+        .filter(|entry| entry["action"] == "service.write" && entry["decision"] == "allow")
+        .map(|entry| &entry["resource"])
+        .collect();
+    assert_eq!(
+        said,
+        [
+            &json!("service/till changed mode:observe>enforce"),
+            &json!("service/till added mode:none>observe"),
+        ]
+    );
+}

@@ -82,6 +82,34 @@ fn contradictions_are_named() {
             },
             "max_connections",
         ),
+        (
+            Config {
+                max_connections_per_address: Some(0),
+                ..plain()
+            },
+            "max_connections_per_address",
+        ),
+        (
+            Config {
+                head_seconds: 0,
+                ..plain()
+            },
+            "head_seconds",
+        ),
+        (
+            Config {
+                idle_seconds: 0,
+                ..plain()
+            },
+            "idle_seconds",
+        ),
+        (
+            Config {
+                stall_seconds: 0,
+                ..plain()
+            },
+            "stall_seconds",
+        ),
     ] {
         let error = refused(config);
         assert!(

@@ -250,7 +250,11 @@ impl World {
     }
 
     pub(crate) async fn send(&self, sent: &Sent) -> Answer {
-        ask(self.router.clone(), sent, Some([127, 0, 0, 1].into())).await
+        self.send_from(sent, [127, 0, 0, 1].into()).await
+    }
+
+    pub(crate) async fn send_from(&self, sent: &Sent, peer: std::net::IpAddr) -> Answer {
+        ask(self.router.clone(), sent, Some(peer)).await
     }
 
     pub(crate) fn signed(

@@ -1,11 +1,19 @@
 use super::*;
-use procura_crypto::SystemEntropy;
-use procura_proof::{Once, conformance};
-use procura_types::Thumbprint;
+use procura_crypto::{SigningKey, SystemEntropy};
+use procura_proof::foreign::{
+    Allowed, Foreign, ForeignKey, ForeignKeys, ForeignSigner, ForeignVerifier, KeysUnavailable,
+    sign,
+};
+use procura_proof::{Case, Once, RequestView, conformance};
+use procura_types::{ForeignId, Thumbprint};
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 const T: u64 = 1_800_000_000;
+const RETAIN: u64 = Windows::NATIVE.retain();
+const EVEN: &str = Of::Native.names().even;
+const ODD: &str = Of::Native.names().odd;
 const BOOT: &str = "5c2e0d0e-0000-4000-8000-000000000001\n";
 const OTHER_BOOT: &str = "5c2e0d0e-0000-4000-8000-000000000002\n";
 const DEVICE: Thumbprint = Thumbprint::from_bytes([1; 32]);
@@ -15,8 +23,13 @@ fn at(secs: u64) -> Timestamp {
 }
 
 fn open(home: &TempDir, boot: &str, start: Start, now: u64) -> JournalGuard {
+    open_one(home, Of::Native, boot, start, now)
+}
+
+fn open_one(home: &TempDir, of: Of, boot: &str, start: Start, now: u64) -> JournalGuard {
     JournalGuard::open(
         home.path(),
+        of,
         boot,
         start,
         Limits::default(),
@@ -94,20 +107,23 @@ fn segment(home: &TempDir) -> PathBuf {
 #[test]
 fn conforms() {
     let mut homes = Vec::new();
-    conformance::run(&mut || {
-        let home = TempDir::new().unwrap();
-        let guard = JournalGuard::open(
-            home.path(),
-            BOOT,
-            Start::FirstEver,
-            conformance::LIMITS,
-            conformance::START,
-            &SystemEntropy,
-        )
-        .unwrap();
-        homes.push(home);
-        Box::new(guard)
-    });
+    for of in [Of::Native, Of::Foreign] {
+        conformance::run(of.windows(), &mut || {
+            let home = TempDir::new().unwrap();
+            let guard = JournalGuard::open(
+                home.path(),
+                of,
+                BOOT,
+                Start::FirstEver,
+                conformance::LIMITS,
+                conformance::START,
+                &SystemEntropy,
+            )
+            .unwrap();
+            homes.push(home);
+            Box::new(guard)
+        });
+    }
 }
 
 #[test]
@@ -237,7 +253,7 @@ fn space_is_bounded_and_the_last_window_is_kept() {
     let home = left_behind();
     let guard = open(&home, BOOT, Start::Again, T);
     let mut most = 0;
-    for second in 0..10 * RETAIN_SECS {
+    for second in 0..10 * RETAIN {
         assert_eq!(
             nonce(&guard, &second.to_be_bytes(), T + second),
             Ok(Outcome::Fresh)
@@ -251,9 +267,9 @@ fn space_is_bounded_and_the_last_window_is_kept() {
     }
     assert!(most <= 2 * (128 + 80 * 64), "{most}");
     drop(guard);
-    let end = T + 10 * RETAIN_SECS;
+    let end = T + 10 * RETAIN;
     let guard = open(&home, BOOT, Start::Again, end);
-    for second in 9 * RETAIN_SECS + 1..10 * RETAIN_SECS {
+    for second in 9 * RETAIN + 1..10 * RETAIN {
         assert_eq!(
             nonce(&guard, &second.to_be_bytes(), end),
             Ok(Outcome::Replayed),
@@ -268,7 +284,7 @@ fn a_claim_that_cannot_be_written_is_not_acknowledged() {
     let guard = open(&home, BOOT, Start::Again, T + 1);
     guard.journal.lock().unwrap().file = File::open(segment(&home)).unwrap();
     let refused = GuardUnavailable {
-        retry_after: Duration::from_secs(RETAIN_SECS),
+        retry_after: Duration::from_secs(RETAIN),
     };
     assert_eq!(nonce(&guard, b"three", T + 1), Err(refused));
     assert_eq!(
@@ -304,4 +320,146 @@ fn a_clock_set_back_does_not_bring_back_what_a_turned_segment_held() {
     let guard = open(&home, BOOT, Start::Again, T + 2);
     assert!(made(&guard, b"one", T, T + 2).is_err());
     assert_eq!(made(&guard, b"fresh", T + 301, T + 302), Ok(Outcome::Fresh));
+}
+
+/// What a journal holds, how far proofs of its kind may be ahead, and what it is
+/// called, is its own affair.
+#[test]
+fn the_journals_of_a_home_do_not_touch_each_other() {
+    let home = TempDir::new().unwrap();
+    let native = open(&home, BOOT, Start::FirstEver, T);
+    let foreign = open_one(&home, Of::Foreign, BOOT, Start::FirstEver, T);
+    assert_eq!(nonce(&native, b"one", T), Ok(Outcome::Fresh));
+    assert_eq!(nonce(&foreign, b"one", T), Ok(Outcome::Fresh));
+    assert_eq!(nonce(&foreign, b"two", T), Ok(Outcome::Fresh));
+    drop((native, foreign));
+    let native = open(&home, BOOT, Start::Again, T + 1);
+    let foreign = open_one(&home, Of::Foreign, BOOT, Start::Again, T + 1);
+    assert_eq!((native.lost(), foreign.lost()), (None, None));
+    assert_eq!(nonce(&native, b"one", T + 1), Ok(Outcome::Replayed));
+    assert_eq!(nonce(&native, b"two", T + 1), Ok(Outcome::Fresh));
+    for used in [b"one", b"two"] {
+        assert_eq!(nonce(&foreign, used, T + 1), Ok(Outcome::Replayed));
+    }
+    drop((native, foreign));
+    let mut names: Vec<_> = std::fs::read_dir(home.path())
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "replay-foreign.journal.0",
+            "replay-foreign.journal.1",
+            EVEN,
+            ODD
+        ]
+    );
+    let lost = open_one(&home, Of::Foreign, OTHER_BOOT, Start::Again, T + 2);
+    assert_eq!(lost.refuse_until(), Some(at(T + 122)));
+    assert!(made(&lost, b"one", T + 122, T + 3).is_err());
+    let native = open(&home, OTHER_BOOT, Start::Again, T + 2);
+    assert_eq!(native.refuse_until(), Some(at(T + 17)));
+}
+
+/// A foreign proof made ahead lives for minutes; a restart at any moment of its
+/// life does not make it good again, nor do the turns that a journal takes.
+#[test]
+fn a_claim_ahead_of_time_outlives_restarts_for_its_whole_life() {
+    let home = TempDir::new().unwrap();
+    let windows = Of::Foreign.windows();
+    let created = T + windows.forward;
+    let guard = open_one(&home, Of::Foreign, BOOT, Start::FirstEver, T);
+    assert_eq!(made(&guard, b"ahead", created, T), Ok(Outcome::Fresh));
+    drop(guard);
+    let end = windows.forward + windows.back;
+    for later in [1, 61, 301, 361, end] {
+        let guard = open_one(&home, Of::Foreign, BOOT, Start::Again, T + later);
+        assert_eq!(guard.lost(), None);
+        assert_eq!(
+            made(&guard, b"ahead", created, T + later),
+            Ok(Outcome::Replayed),
+            "{later} s later"
+        );
+        assert_eq!(
+            nonce(&guard, &later.to_be_bytes(), T + later),
+            Ok(Outcome::Fresh)
+        );
+    }
+}
+
+/// One agent with one key.
+struct OneKey(procura_crypto::PublicKey);
+
+impl ForeignKeys for OneKey {
+    fn find(&self, _: &ForeignId) -> Result<Option<ForeignKey>, KeysUnavailable> {
+        Ok(Some(ForeignKey {
+            public: Some(self.0.clone()),
+            secrets: Vec::new(),
+        }))
+    }
+}
+
+/// The proof of another system, made as far ahead as its profile allows, cannot
+/// be sent again after any restart in its life.
+#[test]
+fn a_foreign_proof_is_used_after_a_restart_too() {
+    let home = TempDir::new().unwrap();
+    let key = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
+    let keys = OneKey(key.public().clone());
+    let agent: ForeignId = "scribe".parse().unwrap();
+    let none: [(&str, &[u8]); 0] = [];
+    let request = RequestView {
+        method: "GET",
+        authority: "127.0.0.1:7310",
+        scheme: None,
+        path: "/api/notes",
+        query: None,
+        headers: &none,
+        body: b"",
+    };
+    let verify = |headers: &Vec<(&'static str, String)>, start, later: u64| {
+        let guard = open_one(&home, Of::Foreign, BOOT, start, T + later);
+        let verifier = ForeignVerifier::new(Arc::new(guard)).unwrap();
+        let request = RequestView { headers, ..request };
+        let (allowed, now) = (Allowed::default(), at(T + later));
+        let peer = std::net::Ipv4Addr::LOCALHOST.into();
+        let result = verifier.verify(&keys, &request, &allowed, now, peer);
+        result.map(|_| ()).map_err(|refusal| refusal.case)
+    };
+    for signer in [
+        ForeignSigner::KeyServerV1(&key),
+        ForeignSigner::GuideV1(&key),
+    ] {
+        let windows = signer.profile().windows();
+        let ahead = at(T + windows.forward);
+        let headers = sign(&request, &agent, signer, ahead, &SystemEntropy).unwrap();
+        let start = if signer.profile() == Foreign::KeyServerV1 {
+            Start::FirstEver
+        } else {
+            Start::Again
+        };
+        assert_eq!(verify(&headers, start, 0), Ok(()));
+        let end = windows.forward + windows.back;
+        for later in [0, 1, 61, 301.min(end), end] {
+            let again = verify(&headers, Start::Again, later);
+            assert_eq!(again, Err(Case::NonceUsed), "{later} s later");
+        }
+        let over = verify(&headers, Start::Again, end + 1);
+        assert_eq!(over, Err(Case::ForeignTooOld));
+    }
+    std::fs::remove_file(home.path().join("replay-foreign.journal.0")).unwrap();
+    let fresh = sign(
+        &request,
+        &agent,
+        ForeignSigner::KeyServerV1(&key),
+        at(T + 400),
+        &SystemEntropy,
+    )
+    .unwrap();
+    assert_eq!(
+        verify(&fresh, Start::Again, 400),
+        Err(Case::GuardUnavailable)
+    );
 }

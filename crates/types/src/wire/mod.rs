@@ -3,6 +3,7 @@
 
 mod agent;
 mod device;
+mod feed;
 mod grant;
 mod join;
 mod ledger;
@@ -13,12 +14,14 @@ mod project;
 mod request;
 mod run;
 mod secret;
+mod service;
 mod session;
 mod status;
 
 pub use crate::link_code::{Joins, LinkCodeText};
 pub use agent::{Agent, AgentCreate, AgentList, LinkCode, RevokedActors};
 pub use device::{Device, PublicJwk};
+pub use feed::{Feed, FeedActor, FeedActorKind, FeedDevice, FeedKey, FeedTerms, SignedFeed};
 pub use grant::{Grant, GrantItem, GrantList, Receipt, RunningChild, Withdrawn};
 pub use join::{JoinAnswer, JoinRequest};
 pub use ledger::{CallerReport, ConsistencyAnswer, EntryList, EntryQuery, EntryRow, ProofAnswer};
@@ -34,5 +37,6 @@ pub use secret::{
     SecretHistory, SecretList, SecretPut, SecretRow, SecretValue, SecretVersion, SecretWritten,
     ValueB64, VersionState,
 };
+pub use service::{Service, ServiceList, ServicePut};
 pub use session::{SessionAnswer, SessionRequest};
 pub use status::{InitAnswer, InitRequest, PassphraseChange, Status, UnsealRequest};

@@ -12,11 +12,13 @@
 
 mod audit;
 mod durability;
+mod gate;
 mod http;
 mod identity;
 mod impostor;
 mod installed;
 mod leaks;
+mod listeners;
 mod main_job;
 mod namespaces;
 mod rules;
@@ -24,4 +26,5 @@ mod scene;
 mod seal;
 mod secrets;
 mod terminal;
+mod verify;
 mod wait;

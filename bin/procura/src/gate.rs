@@ -1,0 +1,410 @@
+//! `gate`: a gate in front of a service, in this process.
+
+use crate::cli::{Global, whole};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::files;
+use crate::observing::ObserveLog;
+use crate::operator::read_code;
+use crate::output;
+use crate::server::log;
+use clap::Args;
+use procura_client::{ClientError, SystemClock};
+use procura_crypto::SystemEntropy;
+use procura_daemon::{Device, DeviceStore, HttpConnect, protect_daemon};
+use procura_gate::{
+    Authorities, FollowError, Follower, Following, Gate, GateConfig, Limits, Observer, UpstreamUrl,
+    Verifying, highest_seen, serve_health,
+};
+use procura_store::guard::{JournalGuard, Of, Start, boot_id};
+use procura_types::dial::{Dial, Mode};
+use procura_types::{Clock, Duration, Entropy, InstanceId, Joins, Label};
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+/// Run a gate in front of a service
+///
+/// It passes on what the dial of the service lets through, and says who asks in
+/// Procura-Actor, Procura-Agent, Procura-Owner and Procura-Profile. It runs as an
+/// agent that the service names with --gate, and joins by that agent's link code once.
+/// AUTH_MODE in the environment (off, observe or enforce) is over the dial; with it the
+/// gate begins without the server, and without it not.
+/// What it lets through and would refuse is in logs/observe.jsonl of its home.
+/// Prints one line of JSON when it listens: {"event":"ready","listen":URL,…}.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  procura gate --service web --upstream http://127.0.0.1:8080 --host web.example < code.txt\n  procura gate --home /var/lib/procura-gate --service web --upstream http://127.0.0.1:8080 --listen 127.0.0.1:0"
+)]
+pub(crate) struct RunGate {
+    /// The service, in the namespace of the agent that the gate runs as
+    #[arg(long, value_name = "NAME")]
+    service: Label,
+    /// Where requests go on to, such as http://127.0.0.1:8080
+    #[arg(long, value_name = "URL")]
+    upstream: UpstreamUrl,
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7320")]
+    listen: SocketAddr,
+    /// Address of GET /health, which says whether anybody can be checked; port 0 takes a free one [default: none]
+    #[arg(long, value_name = "ADDRESS")]
+    health_listen: Option<SocketAddr>,
+    /// A name that the service is called by, host or host:port; a proof for another is not let in [default: the address, and for loopback this machine's names]
+    #[arg(long = "host", value_name = "HOST")]
+    hosts: Vec<String>,
+    /// Let proofs in that were made for any host: whoever gets a request for another service can use it here
+    #[arg(long, conflicts_with = "hosts")]
+    danger_any_host: bool,
+    /// A link code of the gate's agent; without it, one is asked for or read from a pipe, if this home has not joined
+    #[arg(long, value_name = "CODE")]
+    join: Option<String>,
+    /// How old what is known of the directory may be, in seconds from 3 to 3600; then nobody can be checked
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = stale)]
+    max_stale: u64,
+    /// Serve even if keys can reach swap
+    #[arg(long)]
+    danger_unlocked_memory: bool,
+    /// What to log, such as info or procura_gate=debug
+    #[arg(
+        long,
+        env = "PROCURA_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    log: String,
+}
+
+fn stale(text: &str) -> Result<u64, &'static str> {
+    let seconds = whole(text)?;
+    if (3..=3600).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("is not from 3 to 3600")
+    }
+}
+
+/// The line that says that it listens.
+#[derive(Serialize)]
+struct Ready<'a> {
+    event: &'static str,
+    listen: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<String>,
+    service: &'a Label,
+    namespace: &'a str,
+    agent: &'a str,
+}
+
+impl RunGate {
+    pub(crate) fn run(self, global: Global) -> Result<ExitCode, Failure> {
+        log(&self.log)?;
+        let environment = environment()?;
+        protect_daemon(self.danger_unlocked_memory)?;
+        let context = Context::new(global)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::storage("cannot start", &error))?;
+        runtime.block_on(self.serve(&context, environment))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn serve(self, context: &Context, environment: Option<Mode>) -> Result<(), Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let home = context.home.dir().join("gate");
+        // Held until the end: a home is one gate's.
+        let store = DeviceStore::open(&home)?;
+        let connect = HttpConnect::new(Arc::clone(&clock), Arc::clone(&entropy));
+        let device = self.device(context, &store, &connect).await?;
+        let member = device
+            .membership()
+            .ok_or_else(|| Failure::config("this home has not joined"))?;
+        if let Some(typed) = context.typed_namespace()
+            && *typed != member.namespace
+        {
+            return Err(Failure::usage(format!(
+                "this gate runs as {}, which is an agent of {}, not of {typed}",
+                output::plain(&member.lineage),
+                member.namespace
+            ))
+            .next("leave --namespace out, or use another --home for another agent"));
+        }
+        let (instance, start) = instance(&home, &clock, entropy.as_ref())?;
+        let guard = JournalGuard::open(
+            &home,
+            Of::Native,
+            &boot_id(),
+            start,
+            procura_proof::Limits::default(),
+            clock.now(),
+            entropy.as_ref(),
+        )
+        .map_err(|error| Failure::storage("cannot use the journal of used proofs", &error))?;
+        if let Some(until) = guard.refuse_until() {
+            tracing::warn!(%until, "proofs made before are refused: what was used before is not known");
+        }
+        // Whoever was asked to accept an older directory accepts this one.
+        let highest = if context.danger_accept_rollback {
+            0
+        } else {
+            highest_seen(&home).map_err(|error| {
+                Failure::storage(
+                    format!("cannot read {}", home.join("directory-seen").display()),
+                    &error,
+                )
+            })?
+        };
+        let verifying = Verifying::new(
+            &member.namespace,
+            &self.service,
+            Arc::new(guard),
+            highest,
+            Duration::from_secs(self.max_stale),
+            Arc::clone(&clock),
+        )
+        .map_err(|error| Failure::config("cannot verify").because(error))?;
+        let verifying = Arc::new(verifying);
+        let mut follower = Follower::new(
+            Following {
+                server: connect.session(&device)?,
+                installation: device.installation,
+                namespace: member.namespace.clone(),
+                service: self.service.clone(),
+                instance,
+                home,
+            },
+            Arc::clone(&verifying),
+            Arc::clone(&clock),
+        );
+        let dial = match follower.ask().await {
+            Ok(dial) => dial,
+            // Nobody is let in by a mode of the environment who is not known, and by
+            // `off` it can be gone on without the server.
+            Err(FollowError::Client(error)) if environment.is_some() && is_away(&error) => {
+                tracing::warn!(%error, "AUTH_MODE holds; the server cannot be followed yet");
+                Dial::default()
+            }
+            Err(error) => return Err(not_followed(error, &self.service)),
+        };
+
+        let (listener, address) = bind(self.listen, "--listen").await?;
+        let health = match self.health_listen {
+            Some(address) => Some(bind(address, "--health-listen").await?),
+            None => None,
+        };
+        let config = GateConfig {
+            upstream: self.upstream.clone(),
+            upstream_tls: None,
+            upstream_http2: false,
+            environment,
+            authorities: self.authorities(address)?,
+            limits: Limits::default(),
+        };
+        let observed = Arc::new(ObserveLog::new(
+            context.home.dir(),
+            self.service.clone(),
+            Arc::clone(&clock),
+        ));
+        let observer: Arc<dyn Observer> = Arc::<ObserveLog>::clone(&observed);
+        let gate = Gate::new(config, dial, Arc::<Verifying>::clone(&verifying), observer)
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        let signals = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        );
+        let (stop, stopping) = watch::channel(false);
+        let following = tokio::spawn(follower.run(gate.clone(), stopping.clone()));
+        let ready = Ready {
+            event: "ready",
+            listen: format!("http://{address}"),
+            health: health
+                .as_ref()
+                .map(|(_, address)| format!("http://{address}")),
+            service: &self.service,
+            namespace: member.namespace.as_str(),
+            agent: &member.lineage,
+        };
+        let line = serde_json::to_string(&ready)
+            .map_err(|error| Failure::storage("cannot say that it is ready", &error))?;
+        // Whoever started us may not be there to read it any more.
+        let _ = output::line(line);
+        let stopped = stopping.clone();
+        if let Some((listener, _)) = health {
+            // It ends with the runtime at the latest, and nobody waits for it.
+            tokio::spawn(serve_health(listener, verifying, stopping.clone()));
+        }
+        let serving = gate.serve(listener, None, stopping);
+        let ending = async {
+            wait_for(signals).await;
+            tracing::info!("stopping");
+            stop.send_replace(true);
+        };
+        tokio::join!(serving, ending, observed.run(stopped));
+        observed.end().await;
+        // A follower that panicked has stopped as well.
+        let _ = following.await;
+        Ok(())
+    }
+
+    /// The gate's device: the one of this home, or one that joins now.
+    async fn device(
+        &self,
+        context: &Context,
+        store: &DeviceStore,
+        connect: &HttpConnect,
+    ) -> Result<Device, Failure> {
+        let devices = store.load(context.now())?;
+        if let Some(joined) = devices.iter().find(|device| device.membership().is_some()) {
+            let mut device = joined.clone();
+            if let Some(url) = context.typed_server() {
+                url.clone_into(&mut device.url);
+            }
+            return Ok(device);
+        }
+        let code = read_code(self.join.clone()).await?;
+        let Joins::Agent(actor) = code.joins else {
+            return Err(
+                Failure::usage("this code is for a person, not for a gate").next(
+                    "procura agent code LABEL, for the agent that procura service add --gate named",
+                ),
+            );
+        };
+        let before = devices.into_iter().find(|device| device.waits_for(&code));
+        let tried_before = before.is_some();
+        let mut device = match before {
+            Some(device) => device,
+            None => Device::fresh(
+                &code,
+                actor,
+                rustix::process::getuid().as_raw(),
+                context.now(),
+                context.entropy(),
+            )?,
+        };
+        if let Some(url) = context.typed_server() {
+            url.clone_into(&mut device.url);
+        }
+        device.ca_pem = context
+            .ca_pem()?
+            .map(String::from_utf8)
+            .transpose()
+            .map_err(|error| Failure::usage("--ca is not PEM").because(error))?;
+        Ok(store.join(connect, &code, device, tried_before).await?)
+    }
+
+    /// The names that the gate answers to.
+    fn authorities(&self, address: SocketAddr) -> Result<Authorities, Failure> {
+        if self.danger_any_host {
+            return Ok(Authorities::DangerAny);
+        }
+        if !self.hosts.is_empty() {
+            return Ok(Authorities::Listed(self.hosts.clone()));
+        }
+        if address.ip().is_unspecified() {
+            return Err(
+                Failure::usage("a gate on all addresses has to know what it is called")
+                    .next("--host NAME, with the port if it is not 80 or 443"),
+            );
+        }
+        let port = address.port();
+        let mut names = vec![address.to_string()];
+        if address.ip().is_loopback() {
+            names.extend(["localhost", "127.0.0.1", "[::1]"].map(|name| format!("{name}:{port}")));
+        }
+        Ok(Authorities::Listed(names))
+    }
+}
+
+/// `AUTH_MODE`. One that was mistyped must not become another.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the programs read the environment once and pass it down"
+)]
+fn environment() -> Result<Option<Mode>, Failure> {
+    let Some(text) = std::env::var_os("AUTH_MODE") else {
+        return Ok(None);
+    };
+    text.to_str()
+        .and_then(|text| text.parse().ok())
+        .map(Some)
+        .ok_or_else(|| {
+            Failure::config("AUTH_MODE must be off, observe or enforce")
+                .next("set it to one of the three words, or unset it to go by the dial")
+        })
+}
+
+/// The id of this home among gates, and whether it was used before.
+fn instance(
+    home: &Path,
+    clock: &Arc<dyn Clock>,
+    entropy: &dyn Entropy,
+) -> Result<(InstanceId, Start), Failure> {
+    let path = home.join("instance");
+    if let Some(bytes) = files::read(&path)? {
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        let instance = text.trim().parse().map_err(|error| {
+            Failure::config(format!("cannot use {}", path.display())).because(error)
+        })?;
+        return Ok((instance, Start::Again));
+    }
+    let instance = InstanceId::generate(clock.now(), entropy)?;
+    files::create(&path, instance.to_string().as_bytes())?;
+    Ok((instance, Start::FirstEver))
+}
+
+/// Whether the server is not there, or is sealed.
+fn is_away(error: &ClientError) -> bool {
+    matches!(error, ClientError::Unreachable { .. })
+        || error.problem().is_some_and(|problem| problem.status == 503)
+}
+
+/// The server does not let the gate begin.
+fn not_followed(error: FollowError, service: &Label) -> Failure {
+    match error {
+        FollowError::Client(error) if error.is_refusal("already_followed") => Failure::from(error)
+            .instead(format!(
+                "another gate of {service} runs: of two, each would let in what the other has let in already"
+            ))
+            .next("stop the other one; a minute after the server last heard of it this one can begin"),
+        FollowError::Client(error) if error.is_refusal("not_found") => Failure::from(error)
+            .instead(format!(
+                "there is no service {service} that this gate's agent may run a gate of"
+            ))
+            .next(format!(
+                "procura service show {service}; an admin says who may with procura service gate {service} AGENT"
+            )),
+        FollowError::Client(error) => error.into(),
+        FollowError::Feed(fault) => Failure::refused("what the server says is not used")
+            .because(fault)
+            .next("find out whether the server was put back from a backup; --danger-accept-rollback accepts that"),
+    }
+}
+
+/// A listener, and where it listens.
+async fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::config(format!("cannot listen on {address}"))
+            .because(error)
+            .next(format!("{flag} ADDRESS, or port 0 for a free one"))
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+async fn wait_for(signals: (std::io::Result<Signal>, std::io::Result<Signal>)) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        // Without handlers the default action of the signals stops the process.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

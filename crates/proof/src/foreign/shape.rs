@@ -1,0 +1,78 @@
+//! Which profile a request shows: told by the shape of its header fields alone.
+
+use super::Foreign;
+use super::parsed::{AGENT, AGENT_ID, NONCE, SESSION, SIGNATURE, TIMESTAMP, VERSION, line};
+use super::timestamp;
+use crate::input;
+use crate::message::{Fields, Headers};
+use crate::native::TAG;
+use crate::reason::Case;
+
+/// The profile that a request shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// RFC 9421 fields: for [`crate::Verifier`], which says whether one of the
+    /// signatures is ours.
+    Native,
+    /// For [`super::ForeignVerifier`].
+    Foreign(Foreign),
+}
+
+/// Which profile a request shows (`protocol.md` §3.2). That it is whole and of
+/// good form is for the profile to say.
+///
+/// # Errors
+/// [`Case::NoProof`] and [`Case::ForeignMissing`] when it shows none,
+/// [`Case::MixedProfiles`] when it shows two, and cases of form where those
+/// fields cannot be read by which profiles differ.
+pub fn recognise(headers: &dyn Headers) -> Result<Shown, Case> {
+    shown(&Fields::of(headers))
+}
+
+/// The same, of fields that were taken in already.
+pub(super) fn shown(fields: &Fields<'_>) -> Result<Shown, Case> {
+    let (by_id, by_name) = (fields.has(AGENT_ID), fields.has(AGENT));
+    if !by_id && !by_name {
+        if fields.has("signature-input") || fields.has("signature") {
+            return Ok(Shown::Native);
+        }
+        let begun = [TIMESTAMP, NONCE, SIGNATURE, VERSION];
+        return Err(if begun.iter().any(|name| fields.has(name)) {
+            Case::ForeignMissing
+        } else {
+            Case::NoProof
+        });
+    }
+    // Signatures of others may be there for others.
+    if let Some(input) = fields.joined("signature-input")
+        && input::parse_input(&input)?
+            .iter()
+            .any(|member| member.text("tag") == Some(TAG))
+    {
+        return Err(Case::MixedProfiles);
+    }
+    let version = line(fields, VERSION, Case::VersionForm)?;
+    let of_macs = version.is_some() || fields.has(SESSION);
+    if by_name {
+        return if by_id || of_macs {
+            Err(Case::MixedProfiles)
+        } else {
+            Ok(Shown::Foreign(Foreign::GuideV1))
+        };
+    }
+    let moment = line(fields, TIMESTAMP, Case::TimestampForm)?.ok_or(Case::ForeignMissing)?;
+    let profile = if timestamp::is_digits(moment) {
+        match version {
+            None => Foreign::HmacV1,
+            Some("2") => Foreign::HmacV2,
+            Some(_) => return Err(Case::VersionForm),
+        }
+    } else if timestamp::iso(moment).is_none() {
+        return Err(Case::TimestampForm);
+    } else if of_macs {
+        return Err(Case::MixedProfiles);
+    } else {
+        Foreign::KeyServerV1
+    };
+    Ok(Shown::Foreign(profile))
+}

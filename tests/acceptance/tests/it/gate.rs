@@ -1,0 +1,486 @@
+//! A gate in front of a service, with the server that it follows.
+
+use crate::scene::{PATIENCE, agent, shop};
+use procura_acceptance::{GateHost, Installation, until};
+use procura_crypto::{MacKey, SigningKey, SystemEntropy, sha256};
+use procura_proof::sign::{Signer, sign_request};
+use procura_proof::{RequestView, join_message};
+use procura_types::{Joins, LinkCodeText, Timestamp, encoding};
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A service that answers with the head that it got, and counts.
+struct Upstream {
+    url: String,
+    served: Arc<AtomicUsize>,
+}
+
+impl Upstream {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let served = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&served);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let count = Arc::clone(&count);
+                std::thread::spawn(move || serve(stream.unwrap(), &count));
+            }
+        });
+        Self { url, served }
+    }
+
+    fn served(&self) -> usize {
+        self.served.load(Ordering::SeqCst)
+    }
+}
+
+fn serve(stream: TcpStream, count: &AtomicUsize) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut writer = stream;
+    loop {
+        let (mut head, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            let lower = line.to_ascii_lowercase();
+            if let Some(value) = lower.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if line == "\r\n" {
+                break;
+            }
+            head.push_str(&line);
+        }
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        count.fetch_add(1, Ordering::SeqCst);
+        let size = head.len();
+        if write!(
+            writer,
+            "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n{head}"
+        )
+        .is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap())
+}
+
+/// A request, ready to be sent any number of times.
+#[derive(Clone)]
+struct Call {
+    method: &'static str,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    /// That it is this refusal.
+    fn refuses(&self, status: u16, reason: &str) {
+        let body: Value = serde_json::from_str(&self.body).unwrap_or_default();
+        assert_eq!(
+            (self.status, body["reason"].as_str()),
+            (status, Some(reason)),
+            "{}{}",
+            self.head,
+            self.body
+        );
+    }
+
+    fn passes(&self) -> &str {
+        assert_eq!(self.status, 200, "{}{}", self.head, self.body);
+        &self.body
+    }
+}
+
+impl Call {
+    fn new(method: &'static str, path: &str, body: &[u8]) -> Self {
+        let mut headers = Vec::new();
+        if !body.is_empty() {
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        }
+        Self {
+            method,
+            path: path.to_owned(),
+            headers,
+            body: body.to_vec(),
+        }
+    }
+
+    fn signed(mut self, host: &str, signer: Signer<'_>) -> Self {
+        let view = RequestView {
+            method: self.method,
+            authority: host,
+            scheme: None,
+            path: &self.path,
+            query: None,
+            headers: &self.headers,
+            body: &self.body,
+        };
+        let signed = sign_request(&view, signer, now(), &SystemEntropy).unwrap();
+        let more = signed.headers.into_iter();
+        self.headers
+            .extend(more.map(|(name, value)| (name.to_owned(), value)));
+        self
+    }
+
+    fn send(&self, host: &str) -> Answer {
+        let mut stream = TcpStream::connect(host).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut text = format!(
+            "{} {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n",
+            self.method, self.path
+        );
+        for (name, value) in &self.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str(&format!("Content-Length: {}\r\n\r\n", self.body.len()));
+        stream.write_all(text.as_bytes()).unwrap();
+        stream.write_all(&self.body).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        Answer {
+            status: head[9..12].parse().unwrap(),
+            head: format!("{head}\r\n"),
+            body: body.to_owned(),
+        }
+    }
+}
+
+/// A device of an agent, whose key the test has.
+struct Holder {
+    key: SigningKey,
+    actor: String,
+}
+
+/// A session of it, as the server gave it.
+struct Session {
+    id: String,
+    key: MacKey,
+}
+
+impl Holder {
+    fn join(server: &Installation, code: &str) -> Self {
+        let key = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
+        let code = LinkCodeText::parse(code).unwrap();
+        let Joins::Agent(actor) = code.joins else {
+            panic!("not an agent's code");
+        };
+        let hash = sha256(code.code.expose());
+        let signed = join_message(&code.server, &hash, &actor, &key.public().thumbprint());
+        let body = json!({
+            "code_sha256": encoding::b64url(&hash),
+            "actor_id": actor,
+            "device_key": key.public().to_jwk(),
+            "signature": encoding::b64url(&key.sign(&signed).unwrap()),
+        });
+        let call = Call::new("POST", "/v1/join", body.to_string().as_bytes());
+        call.send(host(server)).passes();
+        Self {
+            key,
+            actor: actor.to_string(),
+        }
+    }
+
+    fn get(&self, host: &str, path: &str) -> Call {
+        Call::new("GET", path, b"").signed(host, Signer::Device(&self.key))
+    }
+
+    fn session(&self, server: &Installation, audience: &str) -> Session {
+        let answer = self.ask_session(server, audience);
+        let answer: Value = serde_json::from_str(answer.passes()).unwrap();
+        let key = encoding::from_b64url("mac_key", answer["mac_key"].as_str().unwrap()).unwrap();
+        Session {
+            id: answer["session_id"].as_str().unwrap().to_owned(),
+            key: MacKey::from_bytes(&key).unwrap(),
+        }
+    }
+
+    fn ask_session(&self, server: &Installation, audience: &str) -> Answer {
+        let body = json!({"audience": audience}).to_string();
+        let call = Call::new("POST", "/v1/sessions", body.as_bytes());
+        call.signed(host(server), Signer::Device(&self.key))
+            .send(host(server))
+    }
+}
+
+impl Session {
+    fn post(&self, host: &str, counter: u64) -> Call {
+        Call::new("POST", "/orders", b"{\"n\":1}").signed(
+            host,
+            Signer::Session {
+                id: &self.id,
+                mac_key: &self.key,
+                counter,
+            },
+        )
+    }
+}
+
+fn host(server: &Installation) -> &str {
+    server.url().strip_prefix("http://").unwrap()
+}
+
+/// The installation with the service `web`, which enforces, and a gate of it.
+fn web(upstream: &Upstream, words: &[&str]) -> (Installation, GateHost) {
+    let server = shop();
+    let code = agent(&server, "shop", "door");
+    let add = ["-n", "shop", "service", "add", "web", "--mode", "enforce"];
+    server.cli(&[&add[..], &["--gate", "door"]].concat()).ok();
+    let base = ["--service", "web", "--upstream", &upstream.url];
+    let gate = GateHost::start(&server, "gate", &code, &[&base[..], words].concat());
+    (server, gate)
+}
+
+#[test]
+fn a_gate_lets_in_who_is_known_by_itself_and_tells_the_service_who() {
+    let upstream = Upstream::start();
+    let (server, mut gate) = web(&upstream, &[]);
+    let scribe = Holder::join(&server, &agent(&server, "shop", "scribe"));
+    let at = gate.address().to_owned();
+
+    // Who joined after the gate began is known to it within a second.
+    let joined = Instant::now();
+    until("the agent is known", PATIENCE, || {
+        (scribe.get(&at, "/").send(&at).status == 200).then_some(())
+    });
+    assert!(joined.elapsed() < Duration::from_secs(5));
+
+    // The service learns who it is, and nothing that the caller says of that.
+    let mut spoofed = scribe.get(&at, "/orders");
+    for name in [
+        "Procura-Agent",
+        "procura_actor",
+        "PROCURA-OWNER",
+        "Procura_Profile",
+    ] {
+        spoofed
+            .headers
+            .push((name.to_owned(), "mallory".to_owned()));
+    }
+    let answer = spoofed.send(&at);
+    let head = answer.passes().to_ascii_lowercase();
+    assert!(!head.contains("mallory"), "{head}");
+    let line = |name: &str, value: &str| {
+        let lines: Vec<_> = head
+            .lines()
+            .filter_map(|line| line.strip_prefix(&format!("{name}: ")))
+            .collect();
+        assert_eq!(lines, [value.to_ascii_lowercase()], "{head}");
+    };
+    line("procura-agent", "alice//scribe");
+    line("procura-profile", "native");
+    line("procura-actor", &scribe.actor);
+    assert!(head.contains("procura-owner: "), "{head}");
+
+    // A proof is good once, also when the gate died in between and came back at once.
+    let once = scribe.get(&at, "/once");
+    once.send(&at).passes();
+    let served = upstream.served();
+    once.send(&at).refuses(401, "nonce_replayed");
+    gate.kill();
+    gate.start_again();
+    once.send(&at).refuses(401, "nonce_replayed");
+    assert_eq!(upstream.served(), served);
+    scribe.get(&at, "/").send(&at).passes();
+
+    // Sessions for this gate, and for nobody else.
+    let session = scribe.session(&server, "gate:shop/web");
+    let first = session.post(&at, 1);
+    let head = first.send(&at).passes().to_ascii_lowercase();
+    assert!(head.contains("procura-profile: session"), "{head}");
+    first.send(&at).refuses(401, "nonce_replayed");
+    let served = upstream.served();
+    let with_server = scribe.session(&server, "procura");
+    with_server
+        .post(&at, 1)
+        .send(&at)
+        .refuses(401, "session_unknown");
+    let mut changed = session.post(&at, 2);
+    changed.body = b"{\"n\":2}".to_vec();
+    changed.send(&at).refuses(401, "digest_mismatch");
+    let nowhere = scribe.ask_session(&server, "gate:shop/nothing");
+    assert_eq!(nowhere.status, 404, "{}", nowhere.body);
+
+    // Nobody, strangers, profiles of others.
+    Call::new("GET", "/", b"")
+        .send(&at)
+        .refuses(401, "missing_headers");
+    let stranger = Holder {
+        key: SigningKey::generate_ed25519(&SystemEntropy).unwrap(),
+        actor: String::new(),
+    };
+    stranger
+        .get(&at, "/")
+        .send(&at)
+        .refuses(401, "unknown_agent");
+    let mut foreign = Call::new("GET", "/", b"");
+    for (name, value) in [
+        ("X-Agent-Id", "legacy"),
+        ("X-Timestamp", "2026-11-21T00:00:00Z"),
+        ("X-Nonce", "00112233445566778899aabbccddeeff"),
+        ("X-Signature", "AAAA"),
+    ] {
+        foreign.headers.push((name.to_owned(), value.to_owned()));
+    }
+    foreign.send(&at).refuses(503, "verifier_unavailable");
+    assert_eq!(upstream.served(), served);
+
+    // Another home is not let in beside this one.
+    let code = server
+        .cli(&["-n", "shop", "agent", "code", "door"])
+        .ok()
+        .text();
+    let words = ["--service", "web", "--upstream", &upstream.url];
+    GateHost::refused(&server, "second", &code, &words, None)
+        .code(77)
+        .says("another gate of web runs");
+    // Nor a mode that nobody knows, nor an agent that the service does not name.
+    GateHost::refused(&server, "gate", "", &words, Some("enfroce"))
+        .code(78)
+        .says("AUTH_MODE must be off, observe or enforce");
+    let code = agent(&server, "shop", "other");
+    GateHost::refused(&server, "third", &code, &words, None)
+        .code(77)
+        .says("there is no service web that this gate's agent may run a gate of");
+
+    // Revoked at the server is revoked at the gate within a second.
+    session.post(&at, 3).send(&at).passes();
+    server
+        .cli(&["-n", "shop", "agent", "revoke", "scribe"])
+        .ok();
+    let revoked = Instant::now();
+    until("the agent is revoked at the gate", PATIENCE, || {
+        (scribe.get(&at, "/").send(&at).status == 401).then_some(())
+    });
+    assert!(revoked.elapsed() < Duration::from_secs(1));
+    scribe.get(&at, "/").send(&at).refuses(401, "revoked");
+    session.post(&at, 4).send(&at).refuses(401, "revoked");
+
+    assert_eq!(gate.stop(), Some(0));
+    let seen = std::fs::read_to_string(gate.home().join("gate/directory-seen")).unwrap();
+    assert!(seen.parse::<u64>().unwrap() > 0);
+}
+
+#[test]
+fn a_gate_goes_by_the_dial_as_it_is_turned_and_closes_when_it_knows_too_little() {
+    let upstream = Upstream::start();
+    let (mut server, mut gate) = web(
+        &upstream,
+        &["--max-stale", "3", "--health-listen", "127.0.0.1:0"],
+    );
+    let health = || Call::new("GET", "/health", b"").send(gate.health());
+    let scribe = Holder::join(&server, &agent(&server, "shop", "scribe"));
+    let at = gate.address().to_owned();
+    until("the agent is known", PATIENCE, || {
+        (scribe.get(&at, "/").send(&at).status == 200).then_some(())
+    });
+
+    let unsigned = Call::new("GET", "/", b"");
+    unsigned.send(&at).refuses(401, "missing_headers");
+    for (mode, status) in [("observe", 200), ("off", 200), ("enforce", 401)] {
+        server
+            .cli(&["-n", "shop", "auth", "mode", "web", mode])
+            .ok();
+        until(mode, PATIENCE, || {
+            (unsigned.send(&at).status == status).then_some(())
+        });
+    }
+    let log = gate.home().join("logs/observe.jsonl");
+    let line: Value = until("what was observed is in the log", PATIENCE, || {
+        let text = std::fs::read_to_string(&log).ok()?;
+        serde_json::from_str(text.lines().next()?).ok()
+    });
+    let word = |key: &str| line[key].as_str().unwrap_or_default();
+    assert_eq!(
+        [word("event"), word("service"), word("reason"), word("path")],
+        ["would_reject", "web", "missing_headers", "/"]
+    );
+
+    assert_eq!(health().passes(), r#"{"status":"ok"}"#);
+
+    // Nobody can be checked once what is known is too old; no service is lost for good.
+    assert_eq!(server.stop(), Some(0));
+    scribe.get(&at, "/").send(&at).passes();
+    until("the gate closes", PATIENCE, || {
+        (scribe.get(&at, "/").send(&at).status == 503).then_some(())
+    });
+    let served = upstream.served();
+    let closed = scribe.get(&at, "/").send(&at);
+    closed.refuses(503, "verifier_unavailable");
+    assert!(
+        closed.head.to_ascii_lowercase().contains("retry-after: "),
+        "{}",
+        closed.head
+    );
+    assert_eq!(upstream.served(), served);
+    let stale = health();
+    assert_eq!((stale.status, &*stale.body), (503, r#"{"status":"stale"}"#));
+    // It does not begin so either, unless a mode of the environment says what to do.
+    assert_eq!(gate.stop(), Some(0));
+    let words = ["--service", "web", "--upstream", &upstream.url];
+    let begun = GateHost::refused(&server, "gate", "", &words, None);
+    begun.code(69).says("cannot reach");
+    gate.start_again_as("off");
+    unsigned.send(&at).passes();
+    assert_eq!(gate.stop(), Some(0));
+    gate.start_again_as("enforce");
+    server.start_again();
+    // Sealed is not enough.
+    scribe
+        .get(&at, "/")
+        .send(&at)
+        .refuses(503, "verifier_unavailable");
+    server.unseal().ok();
+    until("the gate opens", PATIENCE, || {
+        (scribe.get(&at, "/").send(&at).status == 200).then_some(())
+    });
+
+    // The environment is over the dial.
+    assert_eq!(gate.stop(), Some(0));
+    gate.start_again_as("off");
+    unsigned.send(&at).passes();
+    assert_eq!(gate.stop(), Some(0));
+    gate.start_again();
+    unsigned.send(&at).refuses(401, "missing_headers");
+
+    // A gate that is taken off the service lets nobody in until it is put back; one
+    // whose agent is revoked never again.
+    let answers = |status: u16| {
+        until("the gate hears of it", PATIENCE, || {
+            (scribe.get(&at, "/").send(&at).status == status).then_some(())
+        });
+    };
+    answers(200);
+    let service = ["-n", "shop", "service", "gate", "web", "door"];
+    server.cli(&[&service[..], &["--remove"]].concat()).ok();
+    answers(503);
+    server.cli(&service).ok();
+    answers(200);
+    server.cli(&["-n", "shop", "agent", "revoke", "door"]).ok();
+    answers(503);
+    assert_eq!(gate.stop(), Some(0));
+}
