@@ -60,6 +60,9 @@ pub(crate) struct RunGate {
     /// Let proofs in that were made for any host: whoever gets a request for another service can use it here
     #[arg(long, conflicts_with = "hosts")]
     danger_any_host: bool,
+    /// Listen on an address that is not of this machine alone, though a gate speaks plain HTTP: whoever is on the way reads all, and changes what no signature covers
+    #[arg(long)]
+    danger_plain_http: bool,
     /// A link code of the gate's agent; without it, one is asked for or read from a pipe, if this home has not joined
     #[arg(long, value_name = "CODE")]
     join: Option<String>,
@@ -103,6 +106,13 @@ struct Ready<'a> {
 impl RunGate {
     pub(crate) fn run(self, global: Global) -> Result<ExitCode, Failure> {
         log(&self.log)?;
+        if !self.listen.ip().is_loopback() && !self.danger_plain_http {
+            return Err(Failure::usage(format!(
+                "a gate speaks plain HTTP, and {} is not an address of this machine alone",
+                self.listen
+            ))
+            .next("an address of loopback behind what speaks TLS, or --danger-plain-http"));
+        }
         let environment = environment()?;
         protect_daemon(self.danger_unlocked_memory)?;
         let context = Context::new(global)?;

@@ -106,7 +106,9 @@ impl Observer for ObserveLog {
     }
 
     fn refused(&self, report: &Report<'_>) {
-        tracing::info!(?report, "refused");
+        // Cut short, and only for who asks for it: strangers choose how much there is.
+        let line = refusal(self.service.clone(), self.clock.now(), report);
+        tracing::debug!(?line, "refused");
     }
 }
 

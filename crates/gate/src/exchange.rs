@@ -133,7 +133,15 @@ impl Way<'_> {
             identity,
         } = passed;
         let watch = upload.watch();
-        let request = self.request(parts, upload, identity.as_ref());
+        let mut request = self.request(parts, upload, identity.as_ref());
+        let body = request.body();
+        if !over_http2 && !body.is_end_stream() && body.size_hint().exact().is_none() {
+            // hyper would send no body with a GET of which it knows no length.
+            let chunked = HeaderValue::from_static("chunked");
+            request
+                .headers_mut()
+                .insert(header::TRANSFER_ENCODING, chunked);
+        }
         let sent = core
             .upstream
             .send(request, self.authority.clone(), over_http2);

@@ -29,15 +29,24 @@ const OWN: [&str; 4] = [
     "procura-owner",
     "procura-profile",
 ];
-/// What a client may not say of itself: nobody has checked it, and the address of
-/// the peer is known.
-const FORWARDED: [&str; 6] = [
+/// What a client may not say of itself, nor of another target or method: nobody
+/// has checked it, the address of the peer is known, and what was judged is what
+/// the request line says.
+const UNCHECKED: [&str; 7] = [
     "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-port",
     "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "client-ip",
+    "x-method-override",
+    "x-http-method",
+];
+/// The same, of all names that begin so.
+const UNCHECKED_BEGINNINGS: [&str; 4] = [
+    "x-forwarded-",
+    "x-original-",
+    "x-rewrite-",
+    "x-http-method-",
 ];
 /// Dropped unless spelled exactly like this: in another spelling no part of HTTP,
 /// and yet some programs read them as if they were.
@@ -60,8 +69,12 @@ fn is_spelling_of(name: &str, of: &str) -> bool {
 
 fn is_unwelcome(name: &str) -> bool {
     OWN.iter()
-        .chain(&FORWARDED)
+        .chain(&UNCHECKED)
         .any(|own| is_spelling_of(name, own))
+        || UNCHECKED_BEGINNINGS.iter().any(|own| {
+            name.get(..own.len())
+                .is_some_and(|beginning| is_spelling_of(beginning, own))
+        })
         || FRAMING
             .iter()
             .any(|framing| name != *framing && is_spelling_of(name, framing))

@@ -4,7 +4,7 @@
 use crate::Gate;
 use crate::verifying::{FeedFault, Verifying};
 use procura_client::{ClientError, FeedQuestion, SessionClient};
-use procura_types::dial::Dial;
+use procura_types::dial::{Dial, Mode};
 use procura_types::wire::Feed;
 use procura_types::{Clock, Duration, InstallationId, InstanceId, Label, Namespace};
 use std::path::{Path, PathBuf};
@@ -152,6 +152,12 @@ impl Follower {
             if is_final(&error) {
                 self.verifying.lose();
                 self.known = None;
+                // Nobody tells it any more how the dial is turned, so nothing may
+                // stay open that was open last.
+                gate.set_dial(Dial {
+                    mode: Some(Mode::Enforce),
+                    ..Dial::default()
+                });
             }
             if !told {
                 tracing::warn!(%error, "the server cannot be followed");

@@ -52,6 +52,20 @@ fn mistakes_end_with_64_and_name_the_rule() {
             "env: must be 1 to 128 of A-Z",
         ),
         (
+            &[
+                "gate",
+                "--service",
+                "web",
+                "--upstream",
+                "http://127.0.0.1:1",
+                "--host",
+                "web.example",
+                "--listen",
+                "0.0.0.0:0",
+            ],
+            "a gate speaks plain HTTP, and 0.0.0.0:0 is not an address of this machine alone",
+        ),
+        (
             &["auth", "mode", "web", "enfroce"],
             "mode: must be off, observe or enforce",
         ),

@@ -91,6 +91,32 @@ async fn where_a_request_comes_from_is_the_peers_address() {
 }
 
 #[tokio::test]
+async fn no_field_names_another_target_method_or_address() {
+    let app = App::http1().await;
+    let world = World::enforcing(app.address).await;
+    for name in [
+        "X-Original-URL",
+        "X_Original_Uri",
+        "X-Rewrite-URL",
+        "X-HTTP-Method",
+        "X-HTTP-Method-Override",
+        "X-Method-Override",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Anything",
+        "X-Client-IP",
+        "True-Client-IP",
+        "Client_IP",
+    ] {
+        for line in ["GET /health", "GET /x"] {
+            let fields = format!("{name}: mallory\r\n");
+            let answer = tell(&world, proven(line, &fields)).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{name}: {answer}");
+            assert_eq!(made_up(&answer), 0, "{name}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn trailers_of_requests_end_at_the_gate() {
     let app = App::http1().await;
     let world = World::with(app.address, |setup| setup.mode = Mode::Off).await;

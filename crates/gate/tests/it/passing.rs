@@ -3,6 +3,7 @@
 use crate::client::{Raw, http2, proven, proven_post, read, request2, tell};
 use crate::upstream::{App, Counter};
 use crate::world::{PROOF, World, proof_of, within};
+use procura_types::dial::Mode;
 use std::sync::atomic::Ordering;
 
 #[tokio::test]
@@ -34,6 +35,19 @@ async fn a_proven_request_arrives_with_its_identity() {
     assert_eq!(asked[0].line, "POST app.example /echo/x?y=z");
     assert_eq!(asked[0].body, "hello");
     assert!(world.heard.all().is_empty());
+}
+
+#[tokio::test]
+async fn a_get_in_chunks_keeps_its_body() {
+    let app = App::http1().await;
+    let world = World::with(app.address, |setup| setup.mode = Mode::Off).await;
+    let answer = tell(
+        &world,
+        "GET /search HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    )
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("\n\nhello"), "{answer}");
 }
 
 #[tokio::test]

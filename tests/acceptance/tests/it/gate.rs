@@ -480,6 +480,24 @@ fn a_gate_goes_by_the_dial_as_it_is_turned_and_closes_when_it_knows_too_little()
     answers(503);
     server.cli(&service).ok();
     answers(200);
+    // Nor does a service stay open that was open last.
+    let unsigned_gets = |status: u16| {
+        until("the gate hears of it", PATIENCE, || {
+            (unsigned.send(&at).status == status).then_some(())
+        });
+    };
+    let turn = |mode: &str| {
+        let mode = ["-n", "shop", "auth", "mode", "web", mode];
+        server.cli(&mode).ok();
+    };
+    turn("off");
+    unsigned_gets(200);
+    server.cli(&[&service[..], &["--remove"]].concat()).ok();
+    unsigned_gets(401);
+    server.cli(&service).ok();
+    unsigned_gets(200);
+    turn("enforce");
+    unsigned_gets(401);
     server.cli(&["-n", "shop", "agent", "revoke", "door"]).ok();
     answers(503);
     assert_eq!(gate.stop(), Some(0));
