@@ -11,7 +11,7 @@ use procura_crypto::{MacKey, PublicKey, SigningKey, SystemEntropy};
 use procura_proof::RequestView;
 use procura_proof::sign::{Signer, sign_request};
 use procura_types::wire::{AgentCreate, SessionAnswer};
-use procura_types::{Clock as _, Entropy as _, Joins, LinkCodeText};
+use procura_types::{Clock as _, Entropy as _, Joins, Label, LinkCodeText, encoding};
 use std::cell::Cell;
 use std::fs::File;
 use std::io::Write as _;
@@ -46,10 +46,22 @@ pub(crate) struct Device {
     server_key: PublicKey,
 }
 
+impl Device {
+    /// Its key.
+    pub(crate) fn key(&self) -> &SigningKey {
+        &self.key
+    }
+}
+
 impl Installation {
     /// Starts a server on a fresh home in `folder`, makes an installation and a
     /// namespace.
     pub(crate) fn make(folder: TempDir) -> Outcome<Self> {
+        Self::make_with(folder, &[])
+    }
+
+    /// The same, with these variables in the server's environment.
+    pub(crate) fn make_with(folder: TempDir, settings: &[(&str, &str)]) -> Outcome<Self> {
         let program = std::env::current_exe()?.with_file_name("procura");
         if !program.is_file() {
             return Err(format!(
@@ -58,7 +70,7 @@ impl Installation {
             )
             .into());
         }
-        let (server, url, _) = start(&program, folder.path(), None)?;
+        let (server, url, _) = start(&program, folder.path(), None, settings)?;
         let made = Self {
             server,
             program,
@@ -83,14 +95,75 @@ impl Installation {
     /// Stops the server and starts it again with the passphrase in a file: the
     /// time from its start until it says that it is ready and open.
     pub(crate) fn restart(&mut self) -> Outcome<Duration> {
+        self.restart_with(&[])
+    }
+
+    /// The same, for so many connections at once.
+    pub(crate) fn restart_for(&mut self, connections: u32) -> Outcome<Duration> {
+        self.restart_with(&[("PROCURA_MAX_CONNECTIONS", &connections.to_string())])
+    }
+
+    fn restart_with(&mut self, settings: &[(&str, &str)]) -> Outcome<Duration> {
         self.server.stop()?;
         let passphrase = self.folder.path().join("passphrase");
         std::fs::write(&passphrase, PASSPHRASE)?;
         std::fs::set_permissions(&passphrase, std::fs::Permissions::from_mode(0o600))?;
-        let (server, url, took) = start(&self.program, self.folder.path(), Some(&passphrase))?;
+        let folder = self.folder.path();
+        let (server, url, took) = start(&self.program, folder, Some(&passphrase), settings)?;
         self.server = server;
         self.url = url;
         Ok(took)
+    }
+
+    /// Puts files with fresh keys of so many agents of another system into the home.
+    pub(crate) fn key_agents(&self, count: usize) -> Outcome<Vec<(String, SigningKey)>> {
+        let folder = home(self.folder.path()).join("keys/agents");
+        let mut agents = Vec::new();
+        for number in 0..count {
+            let key = SigningKey::generate_ed25519(&SystemEntropy)?;
+            let id = format!("bench-{number}");
+            let jwk = key.public().to_jwk();
+            let point: [u8; 32] = encoding::from_b64url_fixed("x", &jwk.x)?;
+            // RFC 8709 section 4: the name of the type and the point, each behind its
+            // length.
+            let mut blob = Vec::new();
+            for part in [&b"ssh-ed25519"[..], &point] {
+                blob.extend_from_slice(&u32::try_from(part.len())?.to_be_bytes());
+                blob.extend_from_slice(part);
+            }
+            let line = format!("ssh-ed25519 {} {id}\n", encoding::b64_standard(&blob));
+            std::fs::write(folder.join(format!("{id}.pub")), line)?;
+            agents.push((id, key));
+        }
+        Ok(agents)
+    }
+
+    /// Makes the agent of a gate and a service that enforces and names it; a link code.
+    pub(crate) fn make_service(&self, service: &str, agent: &str) -> Outcome<String> {
+        let code = self.cli(&["-n", NAMESPACE, "agent", "add", agent])?;
+        let add = [
+            "-n", NAMESPACE, "service", "add", service, "--mode", "enforce",
+        ];
+        self.cli(&[&add[..], &["--gate", agent]].concat())?;
+        Ok(code.trim().to_owned())
+    }
+
+    /// The command line as it would be of another home below this one's folder, logging
+    /// to a file of that name beside it.
+    pub(crate) fn command(&self, name: &str) -> Outcome<Command> {
+        let folder = self.folder.path();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join(format!("{name}.log")))?;
+        let mut command = Command::new(&self.program);
+        command
+            .env_clear()
+            .arg("--home")
+            .arg(folder.join(name))
+            .args(["--server", &self.url])
+            .stderr(log);
+        Ok(command)
     }
 
     /// Runs the command line as the owner; what it prints.
@@ -160,8 +233,14 @@ impl Installation {
 
     /// A prover by a fresh session of the device.
     pub(crate) async fn by_session(&self, device: &Device) -> Outcome<Prover> {
+        self.by_session_with(device, "procura").await
+    }
+
+    /// The same by a session with this audience.
+    pub(crate) async fn by_session_with(&self, device: &Device, audience: &str) -> Outcome<Prover> {
         let mut connection = Connection::open(self.authority()).await?;
-        let body = br#"{"audience":"procura"}"#;
+        let body = format!(r#"{{"audience":"{audience}"}}"#);
+        let body = body.as_bytes();
         let request = with_body(
             self.authority(),
             "POST",
@@ -220,10 +299,49 @@ impl Installation {
         Ok(())
     }
 
+    /// The folder of the home.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn calls_of(&self, device: &Device) -> Outcome<SessionClient> {
+        let signer: Arc<SigningKey> = Arc::clone(&device.key);
+        let client = self.client(Some(device.server_key.clone()))?;
+        Ok(SessionClient::new(client, signer))
+    }
+
+    /// Makes an agent.
+    pub(crate) async fn make_agent(&self, device: &Device, label: &Label) -> Outcome<()> {
+        let create = AgentCreate {
+            label: label.clone(),
+            parent: None,
+        };
+        let namespace = NAMESPACE.parse()?;
+        self.calls_of(device)?
+            .create_agent(&namespace, &create)
+            .await?;
+        Ok(())
+    }
+
+    /// Revokes an agent.
+    pub(crate) async fn revoke_agent(&self, device: &Device, label: &Label) -> Outcome<()> {
+        let namespace = NAMESPACE.parse()?;
+        self.calls_of(device)?
+            .revoke_agent(&namespace, label)
+            .await?;
+        Ok(())
+    }
+
+    /// Revokes another device.
+    pub(crate) async fn revoke_device(&self, device: &Device, other: &Device) -> Outcome<()> {
+        let thumbprint = other.key.public().thumbprint();
+        self.calls_of(device)?.revoke_device(&thumbprint).await?;
+        Ok(())
+    }
+
     /// Makes so many agents.
     pub(crate) async fn make_agents(&self, device: &Device, agents: u32) -> Outcome<()> {
-        let signer: Arc<SigningKey> = Arc::clone(&device.key);
-        let client = SessionClient::new(self.client(Some(device.server_key.clone()))?, signer);
+        let client = self.calls_of(device)?;
         let namespace = NAMESPACE.parse()?;
         for agent in 0..agents {
             let create = AgentCreate {
@@ -317,6 +435,7 @@ fn start(
     program: &Path,
     folder: &Path,
     passphrase: Option<&Path>,
+    settings: &[(&str, &str)],
 ) -> Outcome<(Running, String, Duration)> {
     let log = File::options()
         .create(true)
@@ -336,6 +455,7 @@ fn start(
     if let Some(passphrase) = passphrase {
         command.env("PROCURA_PASSPHRASE_FILE", passphrase);
     }
+    command.envs(settings.iter().copied());
     let began = Instant::now();
     let server = Running::start(&mut command).map_err(|error| {
         let said = std::fs::read_to_string(folder.join("server.log")).unwrap_or_default();

@@ -7,13 +7,18 @@
 mod bare;
 mod connection;
 mod floors;
+mod forward;
+mod gated;
 mod histogram;
 mod installation;
 mod load;
 mod plan;
+mod presigned;
 mod process;
 mod prover;
 mod report;
+mod shared;
+mod streams;
 mod values;
 
 use clap::Parser;
@@ -42,7 +47,7 @@ struct Cli {
     /// Ten seconds where it would be eighty, and shorter elsewhere: for a look, not for figures to keep
     #[arg(long)]
     quick: bool,
-    /// Measure only these: floors, read_session, read_session_8, read_ed25519, flat, ready
+    /// Measure only these: floors, read_session, read_session_8, read_ed25519, flat, ready, streams, verify_api, verify_shared, gate_session, gate_key_server
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<plan::Part>,
     /// Where the fresh home is made; needs some 20 GB for a full run [default: beside this program]
@@ -51,14 +56,21 @@ struct Cli {
     /// Answers plain HTTP on a free port until it is killed; the floor that is measured against
     #[arg(long, hide = true)]
     bare_http: bool,
+    /// Follows events as this file says, and tells when it heard of them
+    #[arg(long, hide = true, value_name = "FILE")]
+    follow_events: Option<PathBuf>,
+    /// Passes plain HTTP on to that port of this machine until it is killed; the proxy that a gate is measured against
+    #[arg(long, hide = true, value_name = "PORT")]
+    forward: Option<u16>,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = if cli.bare_http {
-        bare::serve()
-    } else {
-        measure(cli)
+    let done = match (cli.forward, &cli.follow_events) {
+        (Some(port), _) => forward::serve(port),
+        (None, Some(orders)) => streams::follow(orders),
+        (None, None) if cli.bare_http => bare::serve(),
+        (None, None) => measure(cli),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,11 +2,14 @@
 
 use crate::Outcome;
 use crate::floors::{self, Floors};
+use crate::gated::{self, Gated};
 use crate::installation::{Device, Installation, PASSPHRASE};
 use crate::load::{self, Expect, Run, Target};
 use crate::process::{self, Running};
 use crate::prover::Prover;
 use crate::report::{Figure, median, say};
+use crate::shared;
+use crate::streams::{self, Crowd};
 use crate::values::Values;
 use procura_crypto::{Argon2Params, SystemEntropy, derive_passphrase_key, lock_policy};
 use std::path::PathBuf;
@@ -25,6 +28,8 @@ const CONNECTIONS: usize = 32;
 const FEW: u32 = 1_000;
 const MANY: u32 = 100_000;
 const AGENTS: u32 = 1_000;
+/// Agents of another system: one key may use 2^20 nonces in seven minutes.
+const KEY_AGENTS: usize = 8;
 
 /// What can be asked for by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -37,6 +42,11 @@ pub(crate) enum Part {
     ReadEd25519,
     Flat,
     Ready,
+    Streams,
+    VerifyApi,
+    VerifyShared,
+    GateSession,
+    GateKeyServer,
 }
 
 /// What to measure, and for how long.
@@ -200,6 +210,41 @@ impl Bench<'_> {
         if plan.wants(Part::Ready) {
             self.ready()?;
         }
+        if plan.wants(Part::Streams) {
+            self.streams().await?;
+        }
+        self.foreign().await
+    }
+
+    /// What services ask about their callers, and what a gate does in their place.
+    async fn foreign(&mut self) -> Outcome<()> {
+        let plan = self.plan;
+        let [verify, session, key_server] =
+            [Part::VerifyApi, Part::GateSession, Part::GateKeyServer].map(|part| plan.wants(part));
+        let agents = if verify || key_server {
+            self.installation.key_agents(KEY_AGENTS)?
+        } else {
+            Vec::new()
+        };
+        if verify {
+            let figure =
+                gated::verify_api("verify_api", &self.installation, &agents, RUNS, plan.other);
+            self.figures.push(figure.await?);
+        }
+        if plan.wants(Part::VerifyShared) {
+            let folder = self.installation.folder();
+            let figure = shared::verify(folder, RUNS, plan.other).await?;
+            self.figures.push(figure);
+        }
+        if session || key_server {
+            let gated = Gated::make(&self.installation, &self.devices, RUNS, plan.other)?;
+            if session {
+                self.figures.extend(gated.sessions_beside_a_proxy().await?);
+            }
+            if key_server {
+                self.figures.push(gated.by_key_server_v1(&agents).await?);
+            }
+        }
         Ok(())
     }
 
@@ -244,6 +289,34 @@ impl Bench<'_> {
         self.figures
             .push(Figure::plain("floor_argon2id_ms", median(kdf), "ms"));
         self.memory("rss_mb_restarted")
+    }
+
+    /// Thousands who follow events.
+    async fn streams(&mut self) -> Outcome<()> {
+        // A place for each stream, and some to work with.
+        self.installation.restart_for(streams::STREAMS + 500)?;
+        let own = self.installation.join().await?;
+        let theirs = self.installation.join().await?;
+        let pid = self.installation.pid();
+        let before = process::anonymous_kib(pid)?;
+        let folder = self.installation.folder().to_owned();
+        let authority = self.installation.authority().to_owned();
+        let mut crowd = Crowd::gather(&folder, &authority, theirs.key())?;
+        let with = process::anonymous_kib(pid)?;
+        let mut told = Vec::new();
+        for run in 0..streams::RUNS {
+            let agent = format!("told-{run}").parse()?;
+            self.installation.make_agent(&own, &agent).await?;
+            let began = streams::millis();
+            self.installation.revoke_agent(&own, &agent).await?;
+            told.push(streams::between(began, crowd.last_told()?)?);
+        }
+        let began = streams::millis();
+        self.installation.revoke_device(&own, &theirs).await?;
+        let cut = streams::between(began, crowd.last_cut()?)?;
+        self.figures
+            .extend(streams::figures(before, with, told, cut));
+        Ok(())
     }
 
     async fn write(&self, secrets: std::ops::Range<u32>) -> Outcome<()> {

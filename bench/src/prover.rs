@@ -3,6 +3,7 @@
 //! real signer, and every answer of the server does too.
 
 use crate::Outcome;
+use crate::presigned::Presigned;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use procura_crypto::{MacKey, SigningKey};
@@ -10,7 +11,7 @@ use std::cell::Cell;
 use std::io::Write as _;
 use std::sync::Arc;
 
-/// Who proves: a device's own key, or a session of one.
+/// Who proves: a device's own key, a session of one, or an agent of another system.
 pub(crate) enum Prover {
     Key {
         key: Arc<SigningKey>,
@@ -24,6 +25,8 @@ pub(crate) enum Prover {
         mac_key: MacKey,
         counter: Cell<u64>,
     },
+    /// By proofs of another system that were made before.
+    Presigned(Presigned),
 }
 
 /// Room to write requests in, again and again.
@@ -54,7 +57,7 @@ impl Prover {
         }
     }
 
-    /// Writes a GET without query into `draft.request`.
+    /// Writes a GET without query into `draft.request`, or what was signed before.
     pub(crate) fn get(
         &self,
         draft: &mut Draft,
@@ -62,6 +65,9 @@ impl Prover {
         path: &[u8],
         created: u64,
     ) -> Outcome<()> {
+        if let Self::Presigned(presigned) = self {
+            return presigned.write(draft, authority, path);
+        }
         let Draft {
             request,
             base,
@@ -98,6 +104,7 @@ impl Prover {
                     next(counter)
                 )?;
             }
+            Self::Presigned(_) => {}
         }
         base.clear();
         write!(
@@ -124,6 +131,7 @@ impl Prover {
             Self::Session { mac_key, .. } => {
                 STANDARD.encode_slice(mac_key.sign(&[base]), &mut text)?
             }
+            Self::Presigned(_) => 0,
         };
         request.extend_from_slice(text.get(..length).unwrap_or_default());
         request.extend_from_slice(b":\r\n\r\n");
@@ -189,6 +197,7 @@ mod tests {
             match prover {
                 Prover::Key { counter, .. } => counter.set(0),
                 Prover::Session { counter, .. } => counter.set(41),
+                Prover::Presigned(_) => {}
             }
             prover
                 .get(

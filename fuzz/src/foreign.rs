@@ -36,6 +36,7 @@ impl ForeignKeys for Keys {
         Ok(known.map(|known| ForeignKey {
             public: Some(known.key.public().clone()),
             secrets: vec![Arc::clone(&known.secret)],
+            revoked: false,
         }))
     }
 }
@@ -142,6 +143,10 @@ fn verify(verifier: &ForeignVerifier, request: &Request) -> Result<ForeignCaller
 fn changes(profile: Foreign, request: &Request) -> Vec<(Request, bool)> {
     let mut changed = [(); 4].map(|()| request.clone());
     changed[0].method.push('X');
+    if changed[1].path.is_empty() {
+        // An empty path is the root (RFC 9110 §4.2.3), and `x` would be no path at all.
+        changed[1].path.push('/');
+    }
     changed[1].path.push('x');
     changed[2].query.get_or_insert_default().push('x');
     changed[3].body.push(b'x');

@@ -46,7 +46,9 @@ fn claim(guard: &JournalGuard, once: Once<'_>, at: Timestamp) -> Result<Outcome,
         device: &device(),
         created: at,
         now: at,
+        ahead: 15,
         once,
+        by: None,
     })
 }
 

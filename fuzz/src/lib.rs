@@ -23,12 +23,13 @@ mod audit;
 mod base;
 mod dial;
 mod envelope;
+mod events;
 mod export;
 mod fields;
 mod foreign;
-mod framing;
-mod gate;
+mod forwarded;
 mod home;
+mod http1;
 mod journal;
 mod ledger;
 mod merkle;
@@ -40,6 +41,7 @@ mod spool;
 mod ssh;
 mod story;
 mod text;
+mod token;
 mod wire;
 mod world;
 
@@ -85,16 +87,18 @@ targets![
     dial::observed,
     dial::route,
     envelope::envelope,
+    events::event_stream,
     export::export,
     foreign::guide_v1,
     foreign::hmac_v1,
     foreign::hmac_v2,
     foreign::key_server_v1,
-    framing::framing,
-    gate::http1,
+    forwarded::forwarded,
+    forwarded::rate,
     home::config,
     home::device_file,
     home::installation,
+    http1::http1,
     journal::replay_journal,
     ledger::bundle,
     ledger::checkpoint,
@@ -123,6 +127,8 @@ targets![
     text::row_key,
     text::server_url,
     text::time,
+    token::agent_token,
+    token::key_set,
     wire::wire,
 ];
 

@@ -3,6 +3,7 @@
 use crate::Verdict;
 use crate::world::{AGENT, AUDIENCE, NOW, PEER, WORLD, key};
 use procura_crypto::{PublicKey, SigningKey, sha256};
+use procura_proof::agent_session::AgentSession;
 use procura_proof::{Profile, session, verify_join};
 use procura_types::wire::{JoinRequest, PublicJwk};
 use procura_types::{ActorId, Alg, Thumbprint, encoding};
@@ -72,6 +73,8 @@ pub(crate) fn session_id(data: &[u8]) -> Verdict {
         return Verdict::Refused;
     };
     let open = |audience| session::open(WORLD.roots.as_ref(), id, audience);
+    // Of sessions of foreign agents, which look alike, none was ever issued.
+    assert!(AgentSession::open(WORLD.roots.as_ref(), id).is_err());
     match open(AUDIENCE) {
         Ok(session) => {
             assert_eq!(id, WORLD.session.session_id, "never issued");

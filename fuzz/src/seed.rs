@@ -5,7 +5,7 @@ use crate::fields::push;
 use crate::proof::{CODE, MESSAGE, SERVER};
 use crate::story::STORY;
 use crate::world::{AGENT, Counting, NOW, WORLD, key};
-use crate::{envelope, export, foreign, journal, request, row, ssh};
+use crate::{envelope, export, foreign, journal, request, row, ssh, token};
 use procura_crypto::{Argon2Params, sha256};
 use procura_ledger::{grant_bytes, leaf_hash, push_entry};
 use procura_proof::foreign::Foreign;
@@ -63,6 +63,7 @@ pub fn all() -> Vec<Seed> {
     texts(&mut seeds);
     proofs(&mut seeds);
     ssh_keys(&mut seeds);
+    tokens(&mut seeds);
     connections(&mut seeds);
     ledger(&mut seeds);
     files(&mut seeds);
@@ -173,6 +174,37 @@ fn ssh_keys(seeds: &mut Seeds) {
     seeds.near("ssh_private_key", "public", line);
 }
 
+fn tokens(seeds: &mut Seeds) {
+    let claims = token::claims();
+    seeds.add("agent_token", "claims", token::token(&claims));
+    seeds.near("agent_token", "other-type", token::of_another_type());
+    let mut other = claims.clone();
+    other.aud = "another".to_owned();
+    seeds.near("agent_token", "other-audience", token::token(&other));
+    let mut over = claims.clone();
+    over.iat -= 7200;
+    over.exp -= 7200;
+    seeds.near("agent_token", "over", token::token(&over));
+    let unsigned = token::token(&claims);
+    let signed = unsigned.iter().rposition(|byte| *byte == b'.').unwrap();
+    seeds.near("agent_token", "unsigned", &unsigned[..=signed]);
+
+    let set = token::set();
+    seeds.add("key_set", "one", set.clone());
+    seeds.add("key_set", "none", r#"{"keys":[]}"#);
+    seeds.near("key_set", "private", set.replacen('{', r#"{"d":"","#, 2));
+    seeds.near("key_set", "other-use", set.replacen("sig", "enc", 1));
+
+    for (name, stream) in [
+        ("place", ": events of Procura\nid: 7\n\n"),
+        ("event", "event: grant\nid: 8\ndata: {\"a\":1}\n\n"),
+        ("lines", "data: a\r\ndata: b\r\n\r\ndata\n\n"),
+    ] {
+        seeds.add("event_stream", name, stream);
+    }
+    seeds.near("event_stream", "not-ended", "event: grant\ndata: {}\n");
+}
+
 fn connections(seeds: &mut Seeds) {
     let post = |fields: &str, body: &str| {
         format!("POST /x?y HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n{body}")
@@ -194,7 +226,6 @@ fn connections(seeds: &mut Seeds) {
             "GET http://A:1/x HTTP/1.0\r\nhost: a:1\r\n\r\n".to_owned(),
         ),
     ] {
-        seeds.add("framing", name, stream.clone());
         seeds.add("http1", name, stream);
     }
     for (name, stream) in [
@@ -230,12 +261,9 @@ fn connections(seeds: &mut Seeds) {
             "fragment",
             "GET /x#y HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
         ),
+        ("nameless", "GET /x HTTP/1.0\r\n\r\n".to_owned()),
         ("cut", post("Content-Length: 4", "abc")),
     ] {
-        // Which host is meant is for the server to say once the head is read.
-        if !matches!(name, "two-hosts" | "other-host" | "fragment") {
-            seeds.near("framing", name, stream.clone());
-        }
         seeds.near("http1", name, stream);
     }
 }
@@ -457,6 +485,10 @@ fn near_misses(seeds: &mut Seeds) {
         ("parameter", "/admin;x=/public"),
         ("backslash", "/public\\..\\admin"),
         ("case", "/ADMIN/"),
+        ("dot-at-the-end", "/admin./x"),
+        ("space-at-the-end", "/admin%20"),
+        ("full-width", "/%EF%BD%81dmin"),
+        ("overlong", "/public/%C0%AE%C0%AE/admin"),
     ] {
         seeds.near("route", name, path);
     }

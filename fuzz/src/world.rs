@@ -88,6 +88,7 @@ pub(crate) static WORLD: LazyLock<World> = LazyLock::new(|| {
             owner: OWNER,
             created: NOW,
             revoked: None,
+            sources: Vec::new(),
         })
     };
     let device = |key: &SigningKey, actor| {

@@ -1,14 +1,14 @@
 //! `agent`: non-human actors.
 
-use crate::actor;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::operator::{count, show_code};
 use crate::output::{self, Table};
+use crate::{actor, agent_foreign, agent_secret};
 use clap::Subcommand;
 use procura_client::{ClientError, SessionClient};
-use procura_types::wire::{Agent, AgentCreate, AgentList, RevokedActors};
-use procura_types::{ActorId, Label};
+use procura_types::wire::{Agent, AgentCreate, AgentList, AgentSources, RevokedActors};
+use procura_types::{ActorId, Cidr, Label};
 use std::collections::HashSet;
 
 /// Make, list and revoke agents
@@ -47,6 +47,27 @@ pub(crate) enum Command {
     /// Show who belongs to whom
     #[command(after_help = "Example:\n  procura agent tree")]
     Tree,
+    /// Say from which addresses an agent's requests may come, or show it
+    ///
+    /// Elsewhere its key proves nothing, also not to gates, and neither do the keys of
+    /// agents below it. Behind a proxy the server has to know it (trusted_proxies).
+    #[command(
+        after_help = "Examples:\n  procura agent sources scribe --allow 10.0.0.0/8 --allow 2001:db8::/48\n  procura agent sources scribe --any\n  procura agent sources scribe"
+    )]
+    Sources {
+        /// The agent
+        label: Label,
+        /// An address or a block of them; all others are refused
+        #[arg(long, value_name = "CIDR")]
+        allow: Vec<Cidr>,
+        /// It may be anywhere
+        #[arg(long, conflicts_with = "allow")]
+        any: bool,
+    },
+    #[command(subcommand)]
+    Foreign(agent_foreign::Command),
+    #[command(subcommand)]
+    Secret(agent_secret::Command),
     /// Revoke an agent and all below it, for good
     #[command(after_help = "Example:\n  procura agent revoke scribe")]
     Revoke {
@@ -59,6 +80,8 @@ impl Command {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let namespace = &context.namespace;
         match self {
+            Self::Foreign(command) => command.run(context).await,
+            Self::Secret(command) => command.run(context).await,
             Self::Add {
                 label,
                 parent,
@@ -99,6 +122,7 @@ impl Command {
                 }
                 print_tree(&list)
             }
+            Self::Sources { label, allow, any } => sources(context, label, allow, any).await,
             Self::Revoke { label } => {
                 context.confirm(&format!(
                     "Revoke the agent {label} in {namespace} and all below it? This cannot be undone."
@@ -121,6 +145,43 @@ impl Command {
             }
         }
     }
+}
+
+/// Replaces the sources of an agent, or shows them when nothing is said.
+async fn sources(
+    context: &Context,
+    label: Label,
+    allow: Vec<Cidr>,
+    any: bool,
+) -> Result<(), Failure> {
+    let (namespace, server) = (&context.namespace, context.operator().await?);
+    let agent = if any || !allow.is_empty() {
+        let sources = AgentSources { sources: allow };
+        server
+            .set_agent_sources(namespace, &label, &sources)
+            .await?
+    } else {
+        let list = server.agents(namespace).await?;
+        let mut found = list.agents.into_iter();
+        found
+            .find(|agent| agent.label == label && agent.revoked.is_none())
+            .ok_or_else(|| {
+                Failure::usage(format!("there is no agent {label} in {namespace}"))
+                    .next("procura agent list, or procura agent list -n NS for another namespace")
+            })?
+    };
+    if context.json {
+        return output::json(&agent);
+    }
+    if agent.sources.is_empty() {
+        output::say(format!("requests of {label} may come from any address"));
+        return Ok(());
+    }
+    output::say(format!("requests of {label} may come from"));
+    for source in &agent.sources {
+        output::line(source.to_string())?;
+    }
+    Ok(())
 }
 
 /// There is no such agent: one of before that was revoked is none to revoke,

@@ -3,8 +3,9 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::{
-    agent, audit, auth, device, doctor, gate, grant, init, join, key_agent, login, namespace,
-    operator, output, project, reference, run, seal, secret, send, server, service, sign, status,
+    agent, audit, auth, device, doctor, events, gate, grant, import_keys, init, join, key_agent,
+    login, namespace, operator, output, project, reference, run, seal, secret, send, server,
+    service, sign, signing_key, status,
 };
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -90,14 +91,19 @@ enum Command {
     Service(service::Command),
     #[command(subcommand)]
     Auth(auth::Command),
-    Gate(gate::RunGate),
+    Gate(Box<gate::RunGate>),
     Request(send::Request),
+    #[command(subcommand)]
+    Import(import_keys::Command),
     #[command(subcommand)]
     Grant(grant::Command),
     Run(run::Run),
     Sign(sign::Sign),
     #[command(subcommand)]
     Audit(audit::Command),
+    Events(events::Events),
+    #[command(subcommand)]
+    SigningKey(signing_key::Command),
     Login(login::Login),
     Logout(login::Logout),
     #[command(name = "__key-agent", hide = true)]
@@ -245,8 +251,11 @@ async fn perform(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Auth(command) => command.run(context).await,
         Command::Request(command) => command.run(context).await,
         Command::Sign(command) => command.run(context).await,
+        Command::Import(command) => command.run(context).await,
         Command::Grant(command) => command.run(context).await,
         Command::Audit(command) => command.run(context).await,
+        Command::Events(command) => command.run(context).await,
+        Command::SigningKey(command) => command.run(context).await,
         Command::Login(command) => command.run(context).await,
         Command::Logout(command) => command.run(context).await,
         // Done by `dispatch`.

@@ -3,25 +3,26 @@
 use crate::cli::{Global, whole};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::files;
+use crate::gate_guard::GateGuard;
+use crate::gate_join::{GateJoin, instance};
+use crate::gate_tls::GateTls;
+use crate::logging::Logging;
 use crate::observing::ObserveLog;
-use crate::operator::read_code;
 use crate::output;
-use crate::server::log;
 use clap::Args;
 use procura_client::{ClientError, SystemClock};
 use procura_crypto::SystemEntropy;
-use procura_daemon::{Device, DeviceStore, HttpConnect, protect_daemon};
+use procura_daemon::{DeviceStore, HttpConnect, protect_daemon};
+use procura_edge::tls::{Certificate, look_after};
+use procura_edge::trace::{Endpoint, Ratio, Tracer, Tracing};
 use procura_gate::{
-    Authorities, FollowError, Follower, Following, Gate, GateConfig, Limits, Observer, UpstreamUrl,
-    Verifying, highest_seen, serve_health,
+    Authorities, FollowError, Follower, Following, Gate, GateConfig, GateMetrics, Limits, Observer,
+    RecordFault, UpstreamTls, UpstreamUrl, Verifying, highest_seen, serve_health,
 };
-use procura_store::guard::{JournalGuard, Of, Start, boot_id};
 use procura_types::dial::{Dial, Mode};
-use procura_types::{Clock, Duration, Entropy, InstanceId, Joins, Label};
+use procura_types::{Cidr, Clock, Duration, Entropy, Label, Namespace, RateLimit};
 use serde::Serialize;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -45,13 +46,13 @@ pub(crate) struct RunGate {
     /// The service, in the namespace of the agent that the gate runs as
     #[arg(long, value_name = "NAME")]
     service: Label,
-    /// Where requests go on to, such as http://127.0.0.1:8080
+    /// Where requests go on to, such as http://127.0.0.1:8080; with https:// over TLS, in HTTP/2 or HTTP/1.1 as it chooses, with h2c:// in HTTP/2 without TLS
     #[arg(long, value_name = "URL")]
     upstream: UpstreamUrl,
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7320")]
     listen: SocketAddr,
-    /// Address of GET /health, which says whether anybody can be checked; port 0 takes a free one [default: none]
+    /// Address of GET /health, which says whether anybody can be checked, and of GET /metrics; port 0 takes a free one [default: none]
     #[arg(long, value_name = "ADDRESS")]
     health_listen: Option<SocketAddr>,
     /// A name that the service is called by, host or host:port; a proof for another is not let in [default: the address, and for loopback this machine's names]
@@ -60,26 +61,38 @@ pub(crate) struct RunGate {
     /// Let proofs in that were made for any host: whoever gets a request for another service can use it here
     #[arg(long, conflicts_with = "hosts")]
     danger_any_host: bool,
-    /// Listen on an address that is not of this machine alone, though a gate speaks plain HTTP: whoever is on the way reads all, and changes what no signature covers
-    #[arg(long)]
+    #[command(flatten)]
+    tls: GateTls,
+    /// Without a certificate listen on an address that is not of this machine alone: whoever is on the way reads all, and changes what no signature covers
+    #[arg(long, conflicts_with = "tls_cert")]
     danger_plain_http: bool,
-    /// A link code of the gate's agent; without it, one is asked for or read from a pipe, if this home has not joined
-    #[arg(long, value_name = "CODE")]
-    join: Option<String>,
+    #[command(flatten)]
+    join: GateJoin,
     /// How old what is known of the directory may be, in seconds from 3 to 3600; then nobody can be checked
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = stale)]
     max_stale: u64,
+    /// Collector of OpenTelemetry that gets a span of each request, by OTLP over HTTP, such as http://127.0.0.1:4318 [default: none]
+    #[arg(long, value_name = "URL")]
+    otlp_endpoint: Option<Endpoint>,
+    /// Which part of the traces that begin here is sent, from 0 to 1; requests that are part of another's trace go by its flag
+    #[arg(long, value_name = "RATIO", default_value = "1")]
+    otlp_ratio: Ratio,
+    /// How often one address may ask, whoever it is, such as 100/s or "100/s burst 200"; with off nobody waits either whose proofs fail [default: however often; who keeps failing waits; this machine's own addresses are let be]
+    #[arg(long, value_name = "RATE")]
+    rate_address: Option<RateLimit>,
+    /// How often each agent may ask that has proven itself
+    #[arg(long, value_name = "RATE", default_value = "off")]
+    rate_agent: RateLimit,
+    /// A proxy in front of the gate, which says in X-Forwarded-For or Forwarded whom it stands for: an address or a block of them
+    #[arg(long = "trusted-proxy", value_name = "CIDR")]
+    trusted_proxies: Vec<Cidr>,
+    #[command(flatten)]
+    guard: GateGuard,
     /// Serve even if keys can reach swap
     #[arg(long)]
     danger_unlocked_memory: bool,
-    /// What to log, such as info or procura_gate=debug
-    #[arg(
-        long,
-        env = "PROCURA_LOG",
-        value_name = "FILTER",
-        default_value = "info"
-    )]
-    log: String,
+    #[command(flatten)]
+    logging: Logging,
 }
 
 fn stale(text: &str) -> Result<u64, &'static str> {
@@ -105,33 +118,40 @@ struct Ready<'a> {
 
 impl RunGate {
     pub(crate) fn run(self, global: Global) -> Result<ExitCode, Failure> {
-        log(&self.log)?;
-        if !self.listen.ip().is_loopback() && !self.danger_plain_http {
+        self.logging.begin()?;
+        if !self.listen.ip().is_loopback() && !self.tls.is_on() && !self.danger_plain_http {
             return Err(Failure::usage(format!(
-                "a gate speaks plain HTTP, and {} is not an address of this machine alone",
+                "without a certificate a gate speaks plain HTTP, and {} is not an address of this machine alone",
                 self.listen
             ))
-            .next("an address of loopback behind what speaks TLS, or --danger-plain-http"));
+            .next("--tls-cert FILE --tls-key FILE; an address of loopback behind what speaks TLS; or --danger-plain-http"));
         }
         let environment = environment()?;
+        let certificate = self.tls.certificate()?;
+        let upstream_tls = self.tls.upstream(&self.upstream)?;
         protect_daemon(self.danger_unlocked_memory)?;
         let context = Context::new(global)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::storage("cannot start", &error))?;
-        runtime.block_on(self.serve(&context, environment))?;
+        runtime.block_on(self.serve(&context, environment, (certificate, upstream_tls)))?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn serve(self, context: &Context, environment: Option<Mode>) -> Result<(), Failure> {
+    async fn serve(
+        self,
+        context: &Context,
+        environment: Option<Mode>,
+        (certificate, upstream_tls): (Option<Arc<Certificate>>, Option<UpstreamTls>),
+    ) -> Result<(), Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let home = context.home.dir().join("gate");
         // Held until the end: a home is one gate's.
         let store = DeviceStore::open(&home)?;
         let connect = HttpConnect::new(Arc::clone(&clock), Arc::clone(&entropy));
-        let device = self.device(context, &store, &connect).await?;
+        let device = self.join.device(context, &store, &connect).await?;
         let member = device
             .membership()
             .ok_or_else(|| Failure::config("this home has not joined"))?;
@@ -146,19 +166,10 @@ impl RunGate {
             .next("leave --namespace out, or use another --home for another agent"));
         }
         let (instance, start) = instance(&home, &clock, entropy.as_ref())?;
-        let guard = JournalGuard::open(
-            &home,
-            Of::Native,
-            &boot_id(),
-            start,
-            procura_proof::Limits::default(),
-            clock.now(),
-            entropy.as_ref(),
-        )
-        .map_err(|error| Failure::storage("cannot use the journal of used proofs", &error))?;
-        if let Some(until) = guard.refuse_until() {
-            tracing::warn!(%until, "proofs made before are refused: what was used before is not known");
-        }
+        let guard = self
+            .guard
+            .open(&home, device.installation, start, &clock, &entropy)
+            .await?;
         // Whoever was asked to accept an older directory accepts this one.
         let highest = if context.danger_accept_rollback {
             0
@@ -173,25 +184,29 @@ impl RunGate {
         let verifying = Verifying::new(
             &member.namespace,
             &self.service,
-            Arc::new(guard),
+            guard,
             highest,
             Duration::from_secs(self.max_stale),
             Arc::clone(&clock),
         )
         .map_err(|error| Failure::config("cannot verify").because(error))?;
-        let verifying = Arc::new(verifying);
+        let server = connect.session(&device)?;
+        let verifying = Arc::new(verifying.asking(server.clone()));
         let mut follower = Follower::new(
             Following {
-                server: connect.session(&device)?,
+                server,
                 installation: device.installation,
                 namespace: member.namespace.clone(),
                 service: self.service.clone(),
                 instance,
                 home,
+                ledger_vkey: member.ledger_vkey.clone(),
+                accept_rollback: context.danger_accept_rollback,
             },
             Arc::clone(&verifying),
             Arc::clone(&clock),
-        );
+        )
+        .map_err(|error| not_followed(error, &self.service))?;
         let dial = match follower.ask().await {
             Ok(dial) => dial,
             // Nobody is let in by a mode of the environment who is not known, and by
@@ -210,11 +225,15 @@ impl RunGate {
         };
         let config = GateConfig {
             upstream: self.upstream.clone(),
-            upstream_tls: None,
-            upstream_http2: false,
+            upstream_tls,
             environment,
             authorities: self.authorities(address)?,
-            limits: Limits::default(),
+            limits: Limits {
+                address_rate: self.rate_address,
+                agent_rate: self.rate_agent,
+                trusted_proxies: self.trusted_proxies.clone(),
+                ..Limits::default()
+            },
         };
         let observed = Arc::new(ObserveLog::new(
             context.home.dir(),
@@ -222,17 +241,32 @@ impl RunGate {
             Arc::clone(&clock),
         ));
         let observer: Arc<dyn Observer> = Arc::<ObserveLog>::clone(&observed);
-        let gate = Gate::new(config, dial, Arc::<Verifying>::clone(&verifying), observer)
-            .map_err(|error| Failure::usage(error.to_string()))?;
+        let seen = self.seen(&member.namespace, &clock, &entropy);
+        let gate = Gate::seen(
+            config,
+            dial,
+            Arc::<Verifying>::clone(&verifying),
+            observer,
+            seen,
+        )
+        .map_err(|error| Failure::usage(error.to_string()))?;
         let signals = (
             signal(SignalKind::terminate()),
             signal(SignalKind::interrupt()),
         );
+        let hangup = signal(SignalKind::hangup());
         let (stop, stopping) = watch::channel(false);
-        let following = tokio::spawn(follower.run(gate.clone(), stopping.clone()));
+        let turn = {
+            let gate = gate.clone();
+            move |dial| gate.set_dial(dial)
+        };
+        let following = tokio::spawn(follower.run(turn, stopping.clone()));
         let ready = Ready {
             event: "ready",
-            listen: format!("http://{address}"),
+            listen: match certificate {
+                Some(_) => format!("https://{address}"),
+                None => format!("http://{address}"),
+            },
             health: health
                 .as_ref()
                 .map(|(_, address)| format!("http://{address}")),
@@ -247,9 +281,18 @@ impl RunGate {
         let stopped = stopping.clone();
         if let Some((listener, _)) = health {
             // It ends with the runtime at the latest, and nobody waits for it.
-            tokio::spawn(serve_health(listener, verifying, stopping.clone()));
+            let gate = gate.clone();
+            let certificate = certificate.clone();
+            tokio::spawn(serve_health(
+                listener,
+                gate,
+                verifying,
+                certificate,
+                stopping.clone(),
+            ));
         }
-        let serving = gate.serve(listener, None, stopping);
+        tokio::spawn(look_after(certificate.clone(), hangup, stopping.clone()));
+        let serving = gate.serve(listener, certificate, stopping);
         let ending = async {
             wait_for(signals).await;
             tracing::info!("stopping");
@@ -257,55 +300,38 @@ impl RunGate {
         };
         tokio::join!(serving, ending, observed.run(stopped));
         observed.end().await;
+        gate.end_traces().await;
         // A follower that panicked has stopped as well.
         let _ = following.await;
         Ok(())
     }
 
-    /// The gate's device: the one of this home, or one that joins now.
-    async fn device(
+    /// What the gate counts in, and what traces its requests if that is asked for.
+    fn seen(
         &self,
-        context: &Context,
-        store: &DeviceStore,
-        connect: &HttpConnect,
-    ) -> Result<Device, Failure> {
-        let devices = store.load(context.now())?;
-        if let Some(joined) = devices.iter().find(|device| device.membership().is_some()) {
-            let mut device = joined.clone();
-            if let Some(url) = context.typed_server() {
-                url.clone_into(&mut device.url);
-            }
-            return Ok(device);
-        }
-        let code = read_code(self.join.clone()).await?;
-        let Joins::Agent(actor) = code.joins else {
-            return Err(
-                Failure::usage("this code is for a person, not for a gate").next(
-                    "procura agent code LABEL, for the agent that procura service add --gate named",
-                ),
-            );
+        namespace: &Namespace,
+        clock: &Arc<dyn Clock>,
+        entropy: &Arc<dyn Entropy>,
+    ) -> (GateMetrics, Tracer) {
+        let metrics = GateMetrics::default();
+        let Some(endpoint) = self.otlp_endpoint.clone() else {
+            return (metrics, Tracer::default());
         };
-        let before = devices.into_iter().find(|device| device.waits_for(&code));
-        let tried_before = before.is_some();
-        let mut device = match before {
-            Some(device) => device,
-            None => Device::fresh(
-                &code,
-                actor,
-                rustix::process::getuid().as_raw(),
-                context.now(),
-                context.entropy(),
-            )?,
+        let (exported, lost) = metrics.spans();
+        let tracing = Tracing {
+            endpoint,
+            ratio: self.otlp_ratio,
+            resource: vec![
+                ("service.name", "procura-gate".to_owned()),
+                ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
+                ("procura.namespace", namespace.to_string()),
+                ("procura.service", self.service.to_string()),
+            ],
+            exported,
+            lost,
         };
-        if let Some(url) = context.typed_server() {
-            url.clone_into(&mut device.url);
-        }
-        device.ca_pem = context
-            .ca_pem()?
-            .map(String::from_utf8)
-            .transpose()
-            .map_err(|error| Failure::usage("--ca is not PEM").because(error))?;
-        Ok(store.join(connect, &code, device, tried_before).await?)
+        let tracer = Tracer::new(tracing, Arc::clone(clock), Arc::clone(entropy));
+        (metrics, tracer)
     }
 
     /// The names that the gate answers to.
@@ -336,7 +362,7 @@ impl RunGate {
     clippy::disallowed_methods,
     reason = "the programs read the environment once and pass it down"
 )]
-fn environment() -> Result<Option<Mode>, Failure> {
+pub(crate) fn environment() -> Result<Option<Mode>, Failure> {
     let Some(text) = std::env::var_os("AUTH_MODE") else {
         return Ok(None);
     };
@@ -347,25 +373,6 @@ fn environment() -> Result<Option<Mode>, Failure> {
             Failure::config("AUTH_MODE must be off, observe or enforce")
                 .next("set it to one of the three words, or unset it to go by the dial")
         })
-}
-
-/// The id of this home among gates, and whether it was used before.
-fn instance(
-    home: &Path,
-    clock: &Arc<dyn Clock>,
-    entropy: &dyn Entropy,
-) -> Result<(InstanceId, Start), Failure> {
-    let path = home.join("instance");
-    if let Some(bytes) = files::read(&path)? {
-        let text = String::from_utf8(bytes).unwrap_or_default();
-        let instance = text.trim().parse().map_err(|error| {
-            Failure::config(format!("cannot use {}", path.display())).because(error)
-        })?;
-        return Ok((instance, Start::Again));
-    }
-    let instance = InstanceId::generate(clock.now(), entropy)?;
-    files::create(&path, instance.to_string().as_bytes())?;
-    Ok((instance, Start::FirstEver))
 }
 
 /// Whether the server is not there, or is sealed.
@@ -381,7 +388,7 @@ fn not_followed(error: FollowError, service: &Label) -> Failure {
             .instead(format!(
                 "another gate of {service} runs: of two, each would let in what the other has let in already"
             ))
-            .next("stop the other one; a minute after the server last heard of it this one can begin"),
+            .next("stop the other one, and a minute after the server last heard of it this one can begin; or give each the same --guard-url"),
         FollowError::Client(error) if error.is_refusal("not_found") => Failure::from(error)
             .instead(format!(
                 "there is no service {service} that this gate's agent may run a gate of"
@@ -390,10 +397,18 @@ fn not_followed(error: FollowError, service: &Label) -> Failure {
                 "procura service show {service}; an admin says who may with procura service gate {service} AGENT"
             )),
         FollowError::Client(error) => error.into(),
-        FollowError::Feed(fault) => Failure::refused("what the server says is not used")
-            .because(fault)
-            .next("find out whether the server was put back from a backup; --danger-accept-rollback accepts that"),
+        FollowError::Feed(fault) => rolled_back(&fault),
+        FollowError::Record(RecordFault::Home(why)) => Failure::config(why)
+            .next("the command again with --danger-accept-rollback, if you know why"),
+        FollowError::Record(fault) => rolled_back(&fault),
     }
+}
+
+/// What the server says leads back.
+fn rolled_back(fault: &dyn std::fmt::Display) -> Failure {
+    Failure::refused("what the server says is not used")
+        .because(fault)
+        .next("find out whether the server was put back from a backup; --danger-accept-rollback accepts that")
 }
 
 /// A listener, and where it listens.

@@ -184,11 +184,11 @@ impl KeyAgent {
             Ok((key, listener)) => {
                 let mut out = std::io::stdout();
                 let told = writeln!(out, "{READY}").and_then(|()| out.flush());
-                if told.is_ok() {
-                    self.serve(&key, &listener);
+                let stopped = told.is_ok() && matches!(self.serve(&key, &listener), Next::Stop);
+                // Who told us to stop may have put another one in our place already.
+                if !stopped {
+                    let _ = std::fs::remove_file(&self.socket);
                 }
-                // Only our own: `start` has stopped whoever was before us.
-                let _ = std::fs::remove_file(&self.socket);
                 Ok(ExitCode::SUCCESS)
             }
             Err(why) => {
@@ -230,7 +230,9 @@ impl KeyAgent {
         Ok((key, listener))
     }
 
-    fn serve(&self, key: &SigningKey, listener: &UnixListener) {
+    /// Answers until its time is over, or until it is told to stop; then the socket is
+    /// gone already.
+    fn serve(&self, key: &SigningKey, listener: &UnixListener) -> Next {
         let life = Duration::from_secs(self.seconds);
         // Both clocks: the monotonic one stops while the machine sleeps, the
         // other can be set back.
@@ -240,7 +242,7 @@ impl KeyAgent {
                 .saturating_sub(begun.elapsed())
                 .min(until.since(SystemClock.now()));
             if left.is_zero() {
-                return;
+                return Next::Go;
             }
             // At least once a minute, to look at the other clock.
             let wait = Timespec {
@@ -251,40 +253,55 @@ impl KeyAgent {
             match poll(&mut waiting, Some(&wait)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => continue,
                 Ok(_) => {}
-                Err(_) => return,
+                Err(_) => return Next::Go,
             }
             let Ok((stream, _)) = listener.accept() else {
                 continue;
             };
-            if matches!(answer(key, until, &stream), Ok(Next::Stop)) {
-                return;
+            match self.answer(key, until, &stream) {
+                Ok(Next::Stop) => return Next::Stop,
+                // Who hung up is not the last one.
+                Ok(Next::Go) | Err(_) => {}
             }
         }
     }
+
+    fn answer(
+        &self,
+        key: &SigningKey,
+        until: Timestamp,
+        stream: &UnixStream,
+    ) -> std::io::Result<Next> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        if !is_same_user(stream) {
+            return Ok(Next::Go);
+        }
+        let (answer, next) = match read_line(stream)? {
+            Ask::Public => {
+                let key = key.public().to_jwk();
+                (Answer::Public { key, until }, Next::Go)
+            }
+            Ask::Sign(message) => match key.sign(&message) {
+                Ok(signature) => (Answer::Signature(signature), Next::Go),
+                Err(error) => (Answer::Failed(error.to_string()), Next::Go),
+            },
+            Ask::Stop => (Answer::Stopped, Next::Stop),
+        };
+        if matches!(next, Next::Stop) {
+            // Before it is said: whoever hears it may make a socket there.
+            let _ = std::fs::remove_file(&self.socket);
+            // Told or not, this one has ended.
+            let _ = write_line(stream, &answer);
+        } else {
+            write_line(stream, &answer)?;
+        }
+        Ok(next)
+    }
 }
 
+/// What an agent does after an answer.
 enum Next {
     Go,
     Stop,
-}
-
-fn answer(key: &SigningKey, until: Timestamp, stream: &UnixStream) -> std::io::Result<Next> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    if !is_same_user(stream) {
-        return Ok(Next::Go);
-    }
-    let (answer, next) = match read_line(stream)? {
-        Ask::Public => {
-            let key = key.public().to_jwk();
-            (Answer::Public { key, until }, Next::Go)
-        }
-        Ask::Sign(message) => match key.sign(&message) {
-            Ok(signature) => (Answer::Signature(signature), Next::Go),
-            Err(error) => (Answer::Failed(error.to_string()), Next::Go),
-        },
-        Ask::Stop => (Answer::Stopped, Next::Stop),
-    };
-    write_line(stream, &answer)?;
-    Ok(next)
 }

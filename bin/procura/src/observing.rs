@@ -1,7 +1,7 @@
 //! What a gate sees while it observes: the observe log (`protocol.md` §3.5).
 
+use procura_edge::jsonl::{Counter, JsonlLog, Limits};
 use procura_gate::{Observer, Report};
-use procura_server::jsonl::{Counter, JsonlLog, Limits};
 use procura_types::{
     Clock, Counted, Duration, ForeignId, Label, ObservedLine, Timestamp, WouldReject,
 };

@@ -9,7 +9,7 @@ use procura_ledger::{GrantTerms, grant_bytes, receipt_message};
 use procura_types::wire::{
     AccessRequest, Approve, CallerReport, Grant, GrantItem, RequestList, RequestState,
 };
-use procura_types::{EnvName, GrantId, InstallationId, RequestId, Timestamp};
+use procura_types::{Delivery, EnvName, GrantId, InstallationId, RequestId, Timestamp};
 use serde::Serialize;
 
 /// See what agents ask for, and say yes or no
@@ -182,8 +182,13 @@ fn describe(request: &AccessRequest) -> String {
         format!("agent      {} ({})", request.lineage, request.agent),
         format!("project    {} in {}", request.project, request.namespace),
         format!(
-            "delivery   {}: the process that runs can read and keep the values",
-            request.delivery.as_str()
+            "delivery   {}: {} can read and keep the values",
+            request.delivery.as_str(),
+            match request.delivery {
+                Delivery::Env => "the process that runs",
+                Delivery::Http =>
+                    "whoever proves to be the agent, over HTTP and as often as they like,",
+            }
         ),
         format!(
             "asked      {}, expires {}",

@@ -3,24 +3,25 @@
 use crate::cli::Global;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::gate::environment;
 use crate::home::Home;
+use crate::logging::Logging;
 use crate::output;
 use clap::Args;
 use procura_client::SystemClock;
 use procura_crypto::SystemEntropy;
 use procura_server::{Config, InitError};
 use procura_types::wire::{InitAnswer, InitRequest};
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tracing_subscriber::EnvFilter;
 
 /// Run the server on this home
 ///
 /// Prints one line of JSON when it listens: {"event":"ready","api":URL,"health":URL,"sealed":BOOL}.
-/// Its log goes to stderr. It starts sealed; procura unseal opens it.
+/// Its log goes to stderr. It starts sealed; procura unseal opens it. AUTH_MODE in the
+/// environment (off, observe or enforce) is over the dial of agent_service.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  procura server\n  procura server --home /var/lib/procura --listen 127.0.0.1:0"
@@ -28,14 +29,8 @@ use tracing_subscriber::EnvFilter;
 pub(crate) struct Server {
     #[command(flatten)]
     flags: ServerFlags,
-    /// What to log, such as info or procura_server=debug
-    #[arg(
-        long,
-        env = "PROCURA_LOG",
-        value_name = "FILTER",
-        default_value = "info"
-    )]
-    log: String,
+    #[command(flatten)]
+    logging: Logging,
 }
 
 /// Flags that win over procura.toml and the environment.
@@ -109,26 +104,11 @@ fn url_of(config: &Config) -> String {
     }
 }
 
-/// Begins the log, on stderr.
-pub(crate) fn log(filter: &str) -> Result<(), Failure> {
-    let filter =
-        EnvFilter::try_new(filter).map_err(|error| Failure::usage("--log").because(error))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    // People read lines, collectors read JSON.
-    if std::io::stderr().is_terminal() {
-        log.init();
-    } else {
-        log.json().init();
-    }
-    Ok(())
-}
-
 impl Server {
     pub(crate) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
-        log(&self.log)?;
-        let config = self.flags.load(&Home::new(global.home.clone())?)?;
+        self.logging.begin()?;
+        let mut config = self.flags.load(&Home::new(global.home.clone())?)?;
+        config.auth_mode = environment()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

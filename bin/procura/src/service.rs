@@ -5,9 +5,9 @@ use crate::failure::Failure;
 use crate::output::{self, Table};
 use clap::{Args, Subcommand};
 use procura_client::{ClientError, SessionClient};
-use procura_types::dial::{Exceptions, Mode, Route, Routes};
+use procura_types::dial::{Exceptions, HmacV1Terms, Mode, Route, Routes};
 use procura_types::wire::{Service, ServicePut};
-use procura_types::{Label, RoutePrefix};
+use procura_types::{Label, RateLimit, RoutePrefix};
 use serde::Serialize;
 use std::str::FromStr;
 
@@ -26,6 +26,7 @@ pub(crate) enum Command {
     },
     Route(SetRoute),
     Gate(SetGate),
+    Set(SetProfiles),
     /// Remove a service: nothing says any more that its callers have to prove anything
     #[command(after_help = "Example:\n  procura service remove web")]
     Remove {
@@ -62,7 +63,7 @@ pub(crate) struct Add {
 /// the service. procura auth mode SERVICE MODE --route PREFIX turns its dial.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  procura service route web /upload --stream true\n  procura service route web /upload --remove"
+    after_help = "Examples:\n  procura service route web /upload --stream true\n  procura service route web /search --rate \"50/s burst 100\"\n  procura service route web /upload --remove"
 )]
 pub(crate) struct SetRoute {
     /// The service
@@ -70,13 +71,16 @@ pub(crate) struct SetRoute {
     /// The beginning of the paths, such as /upload
     prefix: RoutePrefix,
     /// Pass bodies on while they arrive, and check them at their end
-    #[arg(long, value_name = "true|false", required_unless_present_any = ["danger_unsigned_body", "remove"])]
+    #[arg(long, value_name = "true|false", required_unless_present_any = ["danger_unsigned_body", "rate", "remove"])]
     stream: Option<bool>,
     /// Let bodies through that the proof does not cover: whoever is in between can change them
     #[arg(long, value_name = "true|false")]
     danger_unsigned_body: Option<bool>,
+    /// How often requests go on to the service, of all callers together, such as 50/s, "50/s burst 100", 30/m or off
+    #[arg(long, value_name = "RATE")]
+    rate: Option<RateLimit>,
     /// Forget the route, its mode too
-    #[arg(long, conflicts_with_all = ["stream", "danger_unsigned_body"])]
+    #[arg(long, conflicts_with_all = ["stream", "danger_unsigned_body", "rate"])]
     remove: bool,
 }
 
@@ -93,6 +97,29 @@ pub(crate) struct SetGate {
     /// It may not any more, and its gate lets nobody in
     #[arg(long)]
     remove: bool,
+}
+
+/// Say which profiles of proofs a service lets in beyond those that every service does
+///
+/// hmac-v1 protects the body of a request and nothing else: whoever has seen one can
+/// send its body anywhere, by any method and at any time. It is for callers that cannot
+/// sign in another way yet, and each use stands in the record as weak.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  procura service set web --allow-hmac-v1 true --window 30 --nonce-required\n  procura service set web --allow-hmac-v1 false"
+)]
+pub(crate) struct SetProfiles {
+    /// The service
+    name: Label,
+    /// Let hmac-v1 in, or no more
+    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
+    allow_hmac_v1: bool,
+    /// How far the clocks of such callers may differ, in seconds from 30 to 120
+    #[arg(long, value_name = "SECONDS", default_value_t = HmacV1Terms::DEFAULT_WINDOW, value_parser = clap::value_parser!(u64).range(30..=120))]
+    window: u64,
+    /// Refuse such requests without a nonce
+    #[arg(long)]
+    nonce_required: bool,
 }
 
 /// `/prefix=mode`.
@@ -124,6 +151,7 @@ impl Command {
             }
             Self::Route(route) => route.run(context).await,
             Self::Gate(gate) => gate.run(context).await,
+            Self::Set(profiles) => profiles.run(context).await,
             Self::Remove { name } => {
                 context.confirm(&format!(
                     "Remove the service {name} in {}? Nothing says any more that its callers have to prove anything.",
@@ -160,6 +188,7 @@ impl Add {
             routes: Routes::try_from(routes)?,
             exceptions: Exceptions::default(),
             gates: self.gates,
+            hmac_v1: None,
         };
         let server = context.operator().await?;
         let added = server
@@ -220,6 +249,7 @@ impl SetRoute {
         let mut route = before.unwrap_or_else(|| Route::new(self.prefix.clone()));
         route.stream = self.stream.or(route.stream);
         route.danger_unsigned_body = self.danger_unsigned_body.or(route.danger_unsigned_body);
+        route.rate = self.rate.or(route.rate);
         let service = change(&server, context, service, |put| {
             put.routes = std::mem::take(&mut put.routes).with(route)?;
             Ok(())
@@ -245,6 +275,29 @@ impl SetGate {
             if !self.remove {
                 put.gates.push(self.agent);
             }
+            Ok(())
+        })
+        .await?;
+        show(context, &service)
+    }
+}
+
+impl SetProfiles {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
+        let hmac_v1 = self
+            .allow_hmac_v1
+            .then(|| HmacV1Terms::new(self.window, self.nonce_required))
+            .transpose()?;
+        let server = context.operator().await?;
+        let service = read(&server, context, &self.name).await?;
+        if hmac_v1.is_some() && service.hmac_v1.is_none() {
+            context.confirm(&format!(
+                "Let hmac-v1 in at {} in {}? It protects no more than the body: whoever has seen one request can send it to any path, at any time.",
+                self.name, context.namespace
+            ))?;
+        }
+        let service = change(&server, context, service, |put| {
+            put.hmac_v1 = hmac_v1;
             Ok(())
         })
         .await?;
@@ -313,6 +366,7 @@ pub(crate) async fn change(
         routes: service.routes,
         exceptions: service.exceptions,
         gates: service.gates,
+        hmac_v1: service.hmac_v1,
     };
     change(&mut put)?;
     server
@@ -371,23 +425,36 @@ pub(crate) fn show(context: &Context, service: &Service) -> Result<(), Failure> 
         let gates: Vec<&str> = service.gates.iter().map(Label::as_str).collect();
         output::say(format!("its gate runs as {}", gates.join(" or ")));
     }
+    if let Some(terms) = service.hmac_v1 {
+        let nonce = if terms.nonce_required() {
+            ", with a nonce"
+        } else {
+            ""
+        };
+        output::say(format!(
+            "hmac-v1 is let in{nonce}, {} s either way: it protects no more than the body",
+            terms.window_seconds()
+        ));
+    }
     let yes = |value: Option<bool>| match value {
         Some(true) => "yes".to_owned(),
         Some(false) => "no".to_owned(),
         None => String::new(),
     };
-    let mut table = Table::new(["ROUTE", "MODE", "STREAM", "UNSIGNED BODY"]);
+    let mut table = Table::new(["ROUTE", "MODE", "STREAM", "UNSIGNED BODY", "RATE"]);
     for route in service.routes.iter() {
         table.row([
             route.prefix.to_string(),
             route.mode.map_or_else(String::new, |mode| mode.to_string()),
             yes(route.stream),
             yes(route.danger_unsigned_body),
+            route.rate.map_or_else(String::new, |rate| rate.to_string()),
         ]);
     }
     table.row([
         "all else".to_owned(),
         service.mode.unwrap_or_default().to_string(),
+        String::new(),
         String::new(),
         String::new(),
     ]);

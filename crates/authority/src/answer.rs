@@ -176,6 +176,7 @@ impl RequestDeny {
         let op = batch.op();
         let pending = Pending::load(batch.store(), &op.namespace, op.id, now)?;
         let by = *batch.permit().caller().actor();
+        let agent = pending.row.agent;
         let store = batch.store();
         pending.answer(
             store,
@@ -187,6 +188,7 @@ impl RequestDeny {
             },
         )?;
         batch.details().grant = Some(grant_id(op.id));
+        batch.details().with = Some(format!("agent:{agent}"));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use procura_record::RecordError;
 use procura_store::StoreError;
 use procura_types::wire::Unmatched;
-use procura_types::{EntropyError, EnvName, Label, LoaderVariable, ProjectName};
+use procura_types::{EntropyError, EnvName, Label, LoaderVariable, Malformed, ProjectName};
 use procura_vault::VaultError;
 
 /// Why an operation on projects, services, requests, grants or runs was refused.
@@ -103,6 +103,9 @@ pub enum AuthorityError {
     /// A run was permitted by something else than a grant, a defect.
     #[error("a run needs a device and a grant")]
     NotByGrant,
+    /// A name of ours that is none, a defect.
+    #[error(transparent)]
+    Name(Malformed),
     /// Looking for secrets.
     #[error(transparent)]
     Vault(#[from] VaultError),

@@ -6,9 +6,9 @@ use crate::service;
 use procura_directory::{ActorKind, ActorRecord, Change, DeviceRecord, Snapshot};
 use procura_policy::{Action, Concerned, Op, Resource};
 use procura_store::Store;
-use procura_types::dial::{Mode, Routes};
-use procura_types::wire::{FeedActor, FeedActorKind, FeedDevice};
-use procura_types::{ActorId, Duration, InstanceId, Label, Namespace};
+use procura_types::dial::{HmacV1Terms, Mode, Routes};
+use procura_types::wire::{BodyRead, FeedActor, FeedActorKind, FeedDevice, VerifyQuestion};
+use procura_types::{ActorId, Duration, GuardGeneration, InstanceId, Label, Namespace};
 use std::collections::BTreeMap;
 
 /// Whether there is such a service.
@@ -40,12 +40,43 @@ pub struct ServiceFollow {
     pub mark: Option<String>,
     /// How long to wait for news.
     pub wait: Duration,
+    /// The memory of used proofs that the gate shares with others of the service.
+    pub guard: Option<GuardGeneration>,
     /// The agents that may; none when there is no such service.
     pub gates: Vec<ActorId>,
 }
 
 impl Op for ServiceFollow {
     const ACTION: Action = Action::ServiceFollow;
+    fn resource(&self) -> Resource {
+        Resource::Service(self.namespace.clone(), self.name.clone())
+    }
+    fn concerned(&self) -> Concerned<'_> {
+        Concerned {
+            members: &self.gates,
+            ..Concerned::default()
+        }
+    }
+}
+
+/// Asks, as the gate of a service, whether the proof of a request is good.
+pub struct ServiceVerify {
+    /// Where.
+    pub namespace: Namespace,
+    /// Which service.
+    pub name: Label,
+    /// The agents that may; none when there is no such service.
+    pub gates: Vec<ActorId>,
+    /// How the service lets `hmac-v1` in, if it does.
+    pub hmac_v1: Option<HmacV1Terms>,
+    /// The request.
+    pub question: VerifyQuestion,
+    /// Its body, decoded.
+    pub body: BodyRead,
+}
+
+impl Op for ServiceVerify {
+    const ACTION: Action = Action::ServiceVerify;
     fn resource(&self) -> Resource {
         Resource::Service(self.namespace.clone(), self.name.clone())
     }
@@ -68,6 +99,8 @@ pub struct Dialled {
     pub routes: Routes,
     /// The agents that may run its gate.
     pub gates: Vec<ActorId>,
+    /// How `hmac-v1` is let in, if it is.
+    pub hmac_v1: Option<HmacV1Terms>,
 }
 
 impl Dialled {
@@ -84,6 +117,7 @@ impl Dialled {
                 mode: row.mode,
                 routes: row.routes,
                 gates: row.gates,
+                hmac_v1: row.hmac_v1,
             }),
             Err(AuthorityError::NoService(_)) => Ok(Self::default()),
             Err(error) => Err(error),
@@ -139,7 +173,7 @@ impl Following {
                         part.device(device);
                     }
                 }
-                Change::Namespace(_) | Change::Grant(_) => {}
+                Change::Namespace(_) | Change::Grant(_) | Change::Foreign(_) => {}
             }
         }
         part.end(false)
@@ -236,5 +270,6 @@ fn render(actor: &ActorRecord) -> FeedActor {
         kind,
         created: actor.created,
         revoked: actor.revoked,
+        sources: actor.sources.clone(),
     }
 }

@@ -4,13 +4,17 @@
 //! covers them opens [`RunDeliver`]; without one, [`RequestCreate`] asks a person,
 //! whose signed [`RequestApprove`] becomes the grant. [`GrantWithdraw`] ends it.
 //!
+//! [`KeyRead`] is the same for one key that an agent fetches by its name over HTTP.
+//!
 //! Beside it, [`ServiceWrite`] turns the dial of a service: whether its callers have
-//! to prove who they are. Its gate follows it by [`ServiceFollow`].
+//! to prove who they are. Its gate follows it by [`ServiceFollow`], and asks about
+//! proofs that it cannot verify itself by [`ServiceVerify`].
 
 mod answer;
 mod error;
 mod follow;
 mod grant;
+mod key;
 mod matching;
 mod project;
 mod pruning;
@@ -21,8 +25,9 @@ mod service;
 
 pub use answer::{RequestApprove, RequestDeny};
 pub use error::AuthorityError;
-pub use follow::{Dialled, Following, ServiceFollow, is_service};
+pub use follow::{Dialled, Following, ServiceFollow, ServiceVerify, is_service};
 pub use grant::{GrantListing, GrantRead, GrantWithdraw, running_children};
+pub use key::{KEYS_PROJECT, KeyKind, KeyListing, KeyNames, KeyRead};
 pub use matching::{Matched, RunQuery};
 pub use project::{ProjectListing, ProjectRead, ProjectWrite};
 pub use pruning::{Pruning, REQUEST_KEPT, RUN_KEPT};

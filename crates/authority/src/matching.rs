@@ -2,7 +2,7 @@
 //! the one secret in the namespace that declares the name.
 
 use crate::error::AuthorityError;
-use crate::project::PROJECTS;
+use crate::project::ProjectRow;
 use crate::report::cleaned;
 use crate::request::RequestCreate;
 use crate::run::RunDeliver;
@@ -63,15 +63,7 @@ impl Matched {
             delivery,
             report,
         } = query;
-        let row = PROJECTS
-            .get(vault.store(), &(namespace.clone(), project.clone()))?
-            .map(|row| row.value)
-            .filter(|row| {
-                row.agents.contains(agent)
-                    || snapshot.grants_of(agent).any(|grant| {
-                        grant.namespace == namespace && grant.project == project && grant.holds(now)
-                    })
-            })
+        let row = ProjectRow::of(vault.store(), snapshot, &namespace, &project, agent, now)?
             .ok_or_else(|| AuthorityError::NoProject(project.clone()))?;
         if names.len() > MAX_NAMES {
             return Err(AuthorityError::TooManyNames);

@@ -27,6 +27,27 @@ pub(crate) struct ProjectRow {
     updated: Timestamp,
 }
 
+impl ProjectRow {
+    /// The project, if the agent has a part in it: it is named, or has a grant for it
+    /// that holds. To others there is none.
+    pub(crate) fn of(
+        store: &Store,
+        snapshot: &Snapshot,
+        namespace: &Namespace,
+        project: &ProjectName,
+        agent: &ActorId,
+        now: Timestamp,
+    ) -> Result<Option<Self>, AuthorityError> {
+        let row = PROJECTS.get(store, &(namespace.clone(), project.clone()))?;
+        Ok(row.map(|row| row.value).filter(|row| {
+            row.agents.contains(agent)
+                || snapshot.grants_of(agent).any(|grant| {
+                    grant.namespace == *namespace && grant.project == *project && grant.holds(now)
+                })
+        }))
+    }
+}
+
 /// Makes a project or replaces it.
 pub struct ProjectWrite {
     /// Where.

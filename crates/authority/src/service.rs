@@ -5,7 +5,7 @@ use procura_directory::Snapshot;
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_record::RecordedBatch;
 use procura_store::{Expected, KeyPrefix, Kind, Row, Store, Table};
-use procura_types::dial::{Exception, Exceptions, Mode, Route, Routes};
+use procura_types::dial::{Exception, Exceptions, HmacV1Terms, Mode, Route, Routes};
 use procura_types::wire::{Service, ServiceList};
 use procura_types::{ActorId, Label, Namespace, RoutePrefix, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,9 @@ pub(crate) struct ServiceRow {
     exceptions: Exceptions,
     /// By id: an agent that takes over a revoked label runs no gate.
     pub(crate) gates: Vec<ActorId>,
+    /// None in rows of the time before there was a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hmac_v1: Option<HmacV1Terms>,
     created: Timestamp,
     updated: Timestamp,
 }
@@ -64,6 +67,8 @@ pub struct ServiceWrite {
     pub exceptions: Exceptions,
     /// Agents that may run a gate of it.
     pub gates: Vec<Label>,
+    /// How `hmac-v1` is let in, if it is.
+    pub hmac_v1: Option<HmacV1Terms>,
 }
 
 impl Op for ServiceWrite {
@@ -98,6 +103,7 @@ impl ServiceWrite {
             routes: op.routes.clone(),
             exceptions: op.exceptions.clone(),
             gates,
+            hmac_v1: op.hmac_v1,
             created: before.map_or(now, |row| row.created),
             updated: now,
         };
@@ -274,6 +280,7 @@ fn render(directory: &Snapshot, name: Label, row: ServiceRow) -> Service {
         mode: row.mode,
         routes: row.routes,
         exceptions: row.exceptions,
+        hmac_v1: row.hmac_v1,
         created: row.created,
         updated: row.updated,
     }
@@ -331,6 +338,8 @@ impl Change {
         };
         let mode = |row: Option<&ServiceRow>| row.and_then(|row| row.mode);
         change.turned("mode", mode(before), mode(after));
+        let hmac_v1 = |row: Option<&ServiceRow>| row.and_then(|row| row.hmac_v1);
+        change.turned("hmac_v1", hmac_v1(before), hmac_v1(after));
         let none = Routes::default();
         change.routes(
             before.map_or(&none, |row| &row.routes),
@@ -377,6 +386,9 @@ impl Change {
                 body(old),
                 body(new),
             );
+            // A burst is written behind a space elsewhere.
+            let rate = |route: &Route| route.rate.map(|rate| rate.to_string().replace(' ', "_"));
+            self.turned(format_args!("{prefix}#rate"), rate(old), rate(new));
         }
     }
 

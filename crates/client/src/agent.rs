@@ -2,7 +2,7 @@
 
 use crate::{ClientError, Query, SessionClient};
 use http::Method;
-use procura_types::wire::{Agent, AgentCreate, AgentList, LinkCode, RevokedActors};
+use procura_types::wire::{Agent, AgentCreate, AgentList, AgentSources, LinkCode, RevokedActors};
 use procura_types::{Label, Namespace};
 
 impl SessionClient {
@@ -32,6 +32,18 @@ impl SessionClient {
     ) -> Result<LinkCode, ClientError> {
         let path = format!("/v1/namespaces/{namespace}/agents/{label}/link-code");
         self.call(Method::POST, &path, &Query::new(), None::<&()>)
+            .await
+    }
+
+    /// Says where an agent's requests may come from.
+    pub async fn set_agent_sources(
+        &self,
+        namespace: &Namespace,
+        label: &Label,
+        sources: &AgentSources,
+    ) -> Result<Agent, ClientError> {
+        let path = format!("/v1/namespaces/{namespace}/agents/{label}/sources");
+        self.call(Method::PUT, &path, &Query::new(), Some(sources))
             .await
     }
 

@@ -1,11 +1,13 @@
 //! One call: a request built, proven, sent, and its answer read into a type.
 
 use crate::client::Client;
+use crate::part_of;
 use crate::proving::{self, Proof};
 use crate::transport::{self, Answer, Transport};
 use crate::{ClientError, Query};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use procura_proof::{AnswerView, RequestView};
 use procura_types::wire::Problem;
 use procura_types::{Secret, SecretBytes};
@@ -67,6 +69,26 @@ impl Client {
         authenticate(&self.inner.transport, &proof, &answer)?;
         refuse(&self.inner.transport, &answer)?;
         Ok((answer, nonce))
+    }
+
+    /// Makes a call whose answer goes on, of this media type. The tag of an answer
+    /// within a session covers its head then.
+    pub(crate) async fn open_stream<Req>(
+        &self,
+        ask: &Ask<'_, Req>,
+        proof: Proof<'_>,
+        media_type: &str,
+    ) -> Result<Incoming, ClientError>
+    where
+        Req: Serialize + ?Sized,
+    {
+        let (request, _) = self.prepare(ask, &proof)?;
+        let transport = &self.inner.transport;
+        let (answer, body) = transport.open(request).await?;
+        authenticate(transport, &proof, &answer)?;
+        refuse(transport, &answer)?;
+        body.filter(|_| answer.content_type == media_type)
+            .ok_or_else(|| transport.not_understood("it is not what goes on"))
     }
 
     /// Writes a request and proves it.
@@ -190,6 +212,9 @@ fn build(
         );
     if body.is_some() {
         request = request.header(header::CONTENT_TYPE, JSON);
+    }
+    if let Some(traceparent) = part_of::current() {
+        request = request.header(part_of::TRACEPARENT, traceparent);
     }
     for (name, value) in headers {
         let value = HeaderValue::from_str(&value)

@@ -3,7 +3,9 @@
 use crate::{ClientError, Query, SessionClient};
 use http::Method;
 use procura_types::wire::{Feed, FeedTerms, SignedFeed};
-use procura_types::{Duration, InstallationId, InstanceId, Label, Namespace, encoding};
+use procura_types::{
+    Duration, GuardGeneration, InstallationId, InstanceId, Label, Namespace, encoding,
+};
 
 /// A question for news.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +23,9 @@ pub struct FeedQuestion<'a> {
     /// How long the server may wait for news, in whole seconds; it waits for ten at
     /// most.
     pub wait: Duration,
+    /// The memory of used proofs that the gate shares: of one service several gates may
+    /// follow that name the same one.
+    pub guard: Option<GuardGeneration>,
 }
 
 impl SessionClient {
@@ -39,6 +44,9 @@ impl SessionClient {
             .with("wait", question.wait.as_secs());
         if let Some((seq, mark)) = question.known {
             query = query.with("after", seq).with("mark", mark);
+        }
+        if let Some(guard) = question.guard {
+            query = query.with("guard", guard);
         }
         let path = format!(
             "/v1/namespaces/{}/services/{}/feed",

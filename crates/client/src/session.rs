@@ -8,8 +8,9 @@ use crate::proving::Proof;
 use crate::transport::Answer;
 use crate::{ClientError, Query, RequestSigner};
 use http::Method;
+use hyper::body::Incoming;
 use procura_crypto::{MacKey, PublicKey};
-use procura_types::wire::{SessionAnswer, SessionRequest};
+use procura_types::wire::{EVENT_STREAM, SessionAnswer, SessionRequest};
 use procura_types::{Duration, FieldTuple, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -132,6 +133,35 @@ impl SessionClient {
         }
     }
 
+    /// Makes a call whose answer is a stream of events.
+    pub(crate) async fn open_stream<Req>(&self, ask: &Ask<'_, Req>) -> Result<Incoming, ClientError>
+    where
+        Req: Serialize + ?Sized,
+    {
+        let session = self.session().await?;
+        match self.open_under(&session, ask).await {
+            Err(error) if ended(&error) => {
+                let fresh = self.session().await?;
+                self.open_under(&fresh, ask).await
+            }
+            other => other,
+        }
+    }
+
+    async fn open_under<Req>(
+        &self,
+        session: &Arc<Session>,
+        ask: &Ask<'_, Req>,
+    ) -> Result<Incoming, ClientError>
+    where
+        Req: Serialize + ?Sized,
+    {
+        let proof = Proof::Session(session, session.next());
+        let result = self.client.open_stream(ask, proof, EVENT_STREAM).await;
+        self.learn(session, &result).await;
+        result
+    }
+
     async fn send_under<Req>(
         &self,
         session: &Arc<Session>,
@@ -142,13 +172,18 @@ impl SessionClient {
     {
         let proof = Proof::Session(session, session.next());
         let result = self.client.exchange(ask, proof).await;
-        // After an impostor too: who is there now has to sign a session first.
-        if let Err(error) = &result
+        self.learn(session, &result).await;
+        result.map(|(answer, _)| answer)
+    }
+
+    /// Forgets a session that has ended. After an impostor too: who is there now has to
+    /// sign a session first.
+    async fn learn<T>(&self, session: &Arc<Session>, result: &Result<T, ClientError>) {
+        if let Err(error) = result
             && (ended(error) || matches!(error, ClientError::Impostor { .. }))
         {
             self.forget(session).await;
         }
-        result.map(|(answer, _)| answer)
     }
 
     async fn forget(&self, ended: &Arc<Session>) {

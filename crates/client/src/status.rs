@@ -25,6 +25,26 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Makes a request without a proof, which the server refuses and puts into its
+    /// record: after this the record has to move.
+    ///
+    /// # Errors
+    /// When the server is not reached, or does anything but refuse.
+    pub async fn knock(&self) -> Result<(), ClientError> {
+        let query = Query::new();
+        let ask = Ask::new(Method::GET, "/v1/namespaces", &query, None::<&()>);
+        match self.exchange(&ask, Proof::None).await {
+            Err(error) if error.is_refusal("missing_headers") => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => Err(ClientError::NotUnderstood {
+                address: self.url(),
+                cause: "it takes a request that nobody proved".to_owned(),
+            }),
+        }
+    }
+}
+
 impl SessionClient {
     /// Has the server read and open every row, and says what it found wrong.
     pub async fn deep_status(&self) -> Result<Status, ClientError> {

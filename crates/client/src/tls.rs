@@ -15,7 +15,10 @@ const SYSTEM_BUNDLES: [&str; 4] = [
 ];
 
 /// TLS that trusts the authorities in `ca_pem`, or those of the machine.
-pub(crate) fn config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, ClientError> {
+///
+/// # Errors
+/// [`ClientError::Certificates`] when there are none, or one that was named is none.
+pub fn config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, ClientError> {
     let pem = match ca_pem {
         Some(pem) => pem.to_vec(),
         None => system_bundle()?,

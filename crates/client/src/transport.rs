@@ -51,6 +51,24 @@ pub(crate) struct Answer {
     pub(crate) body: SecretBytes,
 }
 
+impl Answer {
+    /// One whose body is not read yet.
+    fn of(head: http::response::Parts) -> Self {
+        let field = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let content_type_field = field(header::CONTENT_TYPE.as_str()).unwrap_or_default();
+        let media_type = content_type_field.split(';').next().unwrap_or_default();
+        Self {
+            status: head.status,
+            content_type: media_type.trim().to_ascii_lowercase(),
+            content_type_field: content_type_field.to_owned(),
+            date: field(header::DATE.as_str()).map(str::to_owned),
+            tag: field(ANSWER_FIELD).unwrap_or_default().to_owned(),
+            headers: head.headers,
+            body: Secret::new(Vec::new()),
+        }
+    }
+}
+
 enum Way {
     Tcp(hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
     Unix(PathBuf),
@@ -152,18 +170,39 @@ impl Transport {
         }
     }
 
+    /// Sends a request whose answer goes on: its head within the time of a call, and
+    /// its body as it comes. One that is not a success is read whole.
+    pub(crate) async fn open(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Answer, Option<Incoming>), ClientError> {
+        let Way::Tcp(client) = &self.way else {
+            return Err(self.not_understood("no answer goes on over a socket"));
+        };
+        let opened = async {
+            let answer = client
+                .request(request)
+                .await
+                .map_err(|error| self.not_connected(&error))?;
+            if !answer.status().is_success() {
+                return Ok((self.read(answer).await?, None));
+            }
+            let (head, body) = answer.into_parts();
+            Ok((Answer::of(head), Some(body)))
+        };
+        tokio::time::timeout(self.timeout, opened)
+            .await
+            .map_err(|_| self.unreachable("no answer within the time of a call"))?
+    }
+
     async fn read(&self, answer: Response<Incoming>) -> Result<Answer, ClientError> {
         let (head, mut incoming) = answer.into_parts();
-        let field = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-        let content_type_field = field(header::CONTENT_TYPE.as_str()).unwrap_or_default();
-        let media_type = content_type_field.split(';').next().unwrap_or_default();
-        let content_type = media_type.trim().to_ascii_lowercase();
-        let content_type_field = content_type_field.to_owned();
-        let announced = field(header::CONTENT_LENGTH.as_str())
-            .and_then(|value| value.parse::<usize>().ok())
+        let announced = head
+            .headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
             .unwrap_or(0);
-        let date = field(header::DATE.as_str()).map(str::to_owned);
-        let tag = field(ANSWER_FIELD).unwrap_or_default().to_owned();
+        let mut answer = Answer::of(head);
         // Room for all of it at once, so that a value is not left behind in
         // memory that was grown out of.
         let mut body = Secret::new(Vec::with_capacity(announced.min(ANSWER_LIMIT)));
@@ -176,15 +215,8 @@ impl Transport {
                 body.expose_mut().extend_from_slice(data);
             }
         }
-        Ok(Answer {
-            status: head.status,
-            content_type,
-            content_type_field,
-            tag,
-            date,
-            headers: head.headers,
-            body,
-        })
+        answer.body = body;
+        Ok(answer)
     }
 
     fn not_connected(&self, error: &(dyn std::error::Error + 'static)) -> ClientError {
@@ -204,6 +236,11 @@ impl Transport {
             cause: cause.to_owned(),
             advice: None,
         }
+    }
+
+    /// The connection broke while an answer came.
+    pub(crate) fn broken(&self, error: &hyper::Error) -> ClientError {
+        self.unreachable(&reason(error))
     }
 
     pub(crate) fn not_understood(&self, cause: &str) -> ClientError {

@@ -10,6 +10,7 @@ mod shard;
 mod snapshot;
 
 pub use record::{
-    ActorKind, ActorRecord, Change, DeviceRecord, GrantRecord, NamespaceRecord, RolesRecord,
+    ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord, GrantRecord, NamespaceRecord,
+    RolesRecord,
 };
 pub use snapshot::Snapshot;

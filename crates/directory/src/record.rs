@@ -3,7 +3,8 @@
 use procura_crypto::PublicKey;
 use procura_types::wire::{GrantItem, Receipt, RoleAssignment};
 use procura_types::{
-    ActorId, Alg, Delivery, GrantId, Label, Namespace, ProjectName, Role, Thumbprint, Timestamp,
+    ActorId, Alg, Cidr, Delivery, ForeignId, GrantId, Label, Namespace, ProjectName, Role,
+    Thumbprint, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,10 @@ pub struct ActorRecord {
     /// When it was revoked; never undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
+    /// The addresses that its requests, and those of actors below it, may come from;
+    /// any when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Cidr>,
 }
 
 impl ActorRecord {
@@ -164,6 +169,26 @@ impl GrantRecord {
     }
 }
 
+/// An agent's id in the words of another system, bound to one of our agents. Unlike
+/// an actor an id can come back: a record that is released makes room for another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignRecord {
+    /// Unique in the installation.
+    pub id: ForeignId,
+    /// The agent that it stands for.
+    pub actor: ActorId,
+    /// The device of that agent which signs as this id, for ids that were enrolled
+    /// with a key of their own. Ids without one have their key in a file of the
+    /// server's home, if they have any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Thumbprint>,
+    /// When it was bound, or enrolled with this key.
+    pub created: Timestamp,
+    /// When it was released: from then on it stands for nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<Timestamp>,
+}
+
 /// One step of the directory: a record put in place of the one of the same key.
 #[derive(Debug, Clone)]
 pub enum Change {
@@ -177,4 +202,6 @@ pub enum Change {
     Namespace(NamespaceRecord),
     /// A grant made or withdrawn.
     Grant(GrantRecord),
+    /// An id of another system bound, enrolled with another key, or released.
+    Foreign(ForeignRecord),
 }

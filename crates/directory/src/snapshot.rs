@@ -1,13 +1,16 @@
 //! All records at one moment.
 
 use crate::record::{
-    ActorKind, ActorRecord, Change, DeviceRecord, GrantRecord, NamespaceRecord, RolesRecord,
+    ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord, GrantRecord, NamespaceRecord,
+    RolesRecord,
 };
 use crate::shard::ShardMap;
 use procura_types::wire::GrantItem;
 use procura_types::{
-    ActorId, Delivery, GrantId, Label, Namespace, ProjectName, Thumbprint, Timestamp,
+    ActorId, Cidr, Delivery, ForeignId, GrantId, Label, Namespace, ProjectName, Thumbprint,
+    Timestamp,
 };
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// All records at one moment. Cheap to copy; readers hold it as long as they
@@ -25,6 +28,8 @@ pub struct Snapshot {
     namespaces: ShardMap<Namespace, NamespaceRecord>,
     grants: ShardMap<GrantId, GrantRecord>,
     grants_of: ShardMap<ActorId, Vec<GrantId>>,
+    foreign: ShardMap<ForeignId, ForeignRecord>,
+    foreign_of: ShardMap<ActorId, Vec<ForeignId>>,
 }
 
 impl Default for Snapshot {
@@ -41,8 +46,15 @@ impl Default for Snapshot {
             namespaces: ShardMap::new(),
             grants: ShardMap::new(),
             grants_of: ShardMap::new(),
+            foreign: ShardMap::new(),
+            foreign_of: ShardMap::new(),
         }
     }
+}
+
+/// Whether an address is in one of these blocks, or there are none.
+fn holds(sources: &[Cidr], address: IpAddr) -> bool {
+    sources.is_empty() || sources.iter().any(|block| block.contains(address))
 }
 
 /// Adds `id` to the list at `key` unless it is there.
@@ -113,6 +125,10 @@ impl Snapshot {
                 index(&mut self.grants_of, grant.agent, grant.id);
                 self.grants.insert(grant.id, grant);
             }
+            Change::Foreign(foreign) => {
+                index(&mut self.foreign_of, foreign.actor, foreign.id.clone());
+                self.foreign.insert(foreign.id.clone(), foreign);
+            }
         }
     }
 
@@ -129,6 +145,21 @@ impl Snapshot {
         while let Some(current) = at {
             match self.actors.get(&current) {
                 Some(actor) if actor.revoked.is_none() => at = actor.parent().copied(),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Whether requests of an actor may come from `address`: it has to be among the
+    /// sources of the actor and of every actor above it, where these have any, so that
+    /// nobody gets around theirs by a child. An actor that is not there has none.
+    #[must_use]
+    pub fn admits(&self, id: &ActorId, address: IpAddr) -> bool {
+        let mut at = Some(*id);
+        while let Some(current) = at {
+            match self.actors.get(&current) {
+                Some(actor) if holds(&actor.sources, address) => at = actor.parent().copied(),
                 _ => return false,
             }
         }
@@ -205,6 +236,19 @@ impl Snapshot {
             .unwrap_or(0)
     }
 
+    /// Every agent that has or had this label in this namespace.
+    pub fn agents_named(
+        &self,
+        namespace: &Namespace,
+        label: &Label,
+    ) -> impl Iterator<Item = &Arc<ActorRecord>> {
+        self.agents
+            .get(&(namespace.clone(), label.clone()))
+            .into_iter()
+            .flat_map(|ids| ids.iter())
+            .filter_map(|id| self.actors.get(id))
+    }
+
     /// A device, revoked or not.
     #[must_use]
     pub fn device(&self, thumbprint: &Thumbprint) -> Option<&Arc<DeviceRecord>> {
@@ -255,6 +299,33 @@ impl Snapshot {
             .into_iter()
             .flat_map(|list| list.iter())
             .filter_map(|id| self.grants.get(id))
+    }
+
+    /// Whom an id of another system stands for; a released one for nobody.
+    #[must_use]
+    pub fn foreign(&self, id: &ForeignId) -> Option<&Arc<ForeignRecord>> {
+        self.foreign
+            .get(id)
+            .filter(|foreign| foreign.released.is_none())
+    }
+
+    /// All ids of other systems that stand for somebody, in no order.
+    pub fn foreign_ids(&self) -> impl Iterator<Item = &Arc<ForeignRecord>> {
+        self.foreign
+            .values()
+            .filter(|foreign| foreign.released.is_none())
+    }
+
+    /// The ids of other systems that stand for an agent, in the order in which they
+    /// were first bound to it.
+    pub fn foreign_of(&self, actor: &ActorId) -> impl Iterator<Item = &Arc<ForeignRecord>> {
+        let actor = *actor;
+        self.foreign_of
+            .get(&actor)
+            .into_iter()
+            .flat_map(|list| list.iter())
+            // One that was released may stand for somebody else by now.
+            .filter_map(move |id| self.foreign(id).filter(|foreign| foreign.actor == actor))
     }
 
     /// One grant that holds at `now` and covers all of `items`.

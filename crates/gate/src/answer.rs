@@ -1,12 +1,14 @@
 //! What a gate answers by itself, and the body of every answer.
 
 use crate::authenticate::Refusal;
-use crate::framing::Flaw;
 use crate::link::Busy;
+use crate::rates::Limited;
+use crate::standing::{Ending, Standing};
 use crate::upstream::Lease;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use procura_edge::framing::Flaw;
 use procura_proof::Reason;
 use procura_types::Duration;
 use std::pin::Pin;
@@ -29,6 +31,10 @@ pub(crate) enum Fault {
     Crowded,
     /// It is not let through.
     Refused(Refusal),
+    /// Somebody asks too often, or has to wait.
+    Limited(Limited),
+    /// A trusted proxy does not say whom it stands for.
+    ForwardedUnclear,
     /// Nobody accepts a connection there.
     UpstreamUnreachable,
     /// It broke off before it answered, or gave an answer that is none.
@@ -81,6 +87,12 @@ impl Fault {
                 };
                 (status, error, refusal.reason.as_str())
             }
+            Self::Limited(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                Reason::RateLimited.as_str(),
+            ),
+            Self::ForwardedUnclear => (StatusCode::BAD_REQUEST, "bad_request", "forwarded_unclear"),
             Self::UpstreamUnreachable => (
                 StatusCode::BAD_GATEWAY,
                 "bad_gateway",
@@ -100,9 +112,18 @@ impl Fault {
         self.words().2
     }
 
+    /// Whether the upstream has to do with it, and not the client.
+    pub(crate) const fn is_upstreams(&self) -> bool {
+        matches!(
+            self,
+            Self::UpstreamUnreachable | Self::UpstreamFailed | Self::UpstreamTooSlow
+        )
+    }
+
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(refusal) => refusal.retry_after,
+            Self::Limited(limited) => Some(limited.retry_after),
             Self::Crowded => Some(Duration::from_secs(1)),
             _ => None,
         }
@@ -115,9 +136,15 @@ impl Fault {
 
     /// As an answer, after which an HTTP/1 connection `closes`.
     pub(crate) fn answer(&self, closes: bool) -> Response<Outgoing> {
+        self.response(closes)
+            .map(|text| Outgoing::Fixed(Some(text)))
+    }
+
+    /// The same as it is.
+    pub(crate) fn response(&self, closes: bool) -> Response<Bytes> {
         let (status, error, reason) = self.words();
         let text = format!("{{\"error\":\"{error}\",\"reason\":\"{reason}\"}}\n");
-        let mut response = Response::new(Outgoing::Fixed(Some(Bytes::from(text))));
+        let mut response = Response::new(Bytes::from(text));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(
@@ -129,6 +156,13 @@ impl Fault {
             // Whole seconds, rounded up (RFC 9110 §10.2.3).
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Self::Limited(Limited {
+            standing: Some(standing),
+            ..
+        }) = self
+        {
+            standing.tell(headers);
         }
         if closes {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -151,17 +185,30 @@ pub(crate) enum Outgoing {
     Flowing(Box<Flowing>),
 }
 
+/// Why an answer broke off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BrokenAnswer {
+    /// The upstream did.
+    #[error(transparent)]
+    Upstream(#[from] hyper::Error),
+    /// Whoever asked for it would not be let in any more.
+    #[error("whoever asked for the answer may not have the rest of it")]
+    Ended,
+}
+
 /// What is held while an answer goes through.
 pub(crate) struct Flowing {
     body: Incoming,
+    ending: Option<Ending>,
     /// The way to the upstream, free again when the body has ended.
     lease: Option<Lease>,
     busy: Busy,
 }
 
 impl Outgoing {
-    pub(crate) fn flowing(body: Incoming, lease: Lease, busy: Busy) -> Self {
+    pub(crate) fn flowing(body: Incoming, lease: Lease, busy: Busy, standing: &Standing) -> Self {
         let mut flowing = Flowing {
+            ending: standing.ending_of(&body),
             body,
             lease: Some(lease),
             busy,
@@ -188,16 +235,26 @@ impl Flowing {
 
 impl Body for Outgoing {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BrokenAnswer;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
+        let body = self.get_mut();
+        match body {
             Self::Fixed(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Flowing(flowing) => {
                 flowing.busy.taken();
+                if let Some(ending) = &mut flowing.ending
+                    && ending.as_mut().poll(cx).is_ready()
+                {
+                    // No client took it back.
+                    flowing.busy.answered();
+                    // The connection to the upstream ends with it.
+                    *body = Self::Fixed(None);
+                    return Poll::Ready(Some(Err(BrokenAnswer::Ended)));
+                }
                 let frame = ready!(Pin::new(&mut flowing.body).poll_frame(cx));
                 match &frame {
                     Some(Ok(_)) => {
@@ -209,7 +266,7 @@ impl Body for Outgoing {
                         tracing::debug!(%error, "the upstream broke off in its answer");
                     }
                 }
-                Poll::Ready(frame)
+                Poll::Ready(frame.map(|frame| frame.map_err(BrokenAnswer::from)))
             }
         }
     }

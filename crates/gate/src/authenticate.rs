@@ -1,5 +1,6 @@
 //! The seam between a gate and whoever knows the keys.
 
+use crate::standing::Standing;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
 use procura_proof::{Headers, Reason, RequestView};
@@ -68,6 +69,8 @@ pub struct Identity {
     pub(crate) profile: HeaderValue,
     pub(crate) actor: Option<HeaderValue>,
     pub(crate) owner: Option<HeaderValue>,
+    /// The same two, as they are.
+    place: Option<(ActorId, ActorId)>,
 }
 
 impl Identity {
@@ -93,6 +96,7 @@ impl Identity {
             profile: field(profile, "profile")?,
             actor: None,
             owner: None,
+            place: None,
         })
     }
 
@@ -109,8 +113,34 @@ impl Identity {
         Ok(Self {
             actor: Some(field(actor)?),
             owner: Some(field(owner)?),
+            place: Some((*actor, *owner)),
             ..self
         })
+    }
+
+    /// The name in the actor tree, or the id in another system.
+    #[must_use]
+    pub fn agent(&self) -> &str {
+        // Visible ASCII, and so text.
+        self.agent.to_str().unwrap_or_default()
+    }
+
+    /// The profile of the proof.
+    #[must_use]
+    pub fn profile(&self) -> &str {
+        self.profile.to_str().unwrap_or_default()
+    }
+
+    /// The actor, for who has a place in the tree.
+    #[must_use]
+    pub fn actor(&self) -> Option<&ActorId> {
+        self.place.as_ref().map(|(actor, _)| actor)
+    }
+
+    /// The owner at the root of that tree.
+    #[must_use]
+    pub fn owner(&self) -> Option<&ActorId> {
+        self.place.as_ref().map(|(_, owner)| owner)
     }
 }
 
@@ -150,7 +180,10 @@ impl From<procura_proof::Refusal> for Refusal {
         Self {
             reason: refusal.reason(),
             retry_after: refusal.retry_after,
-            agent_id: refusal.actor.map(|actor| actor.to_string()),
+            agent_id: match (&refusal.actor, &refusal.agent) {
+                (Some(actor), _) => Some(actor.to_string()),
+                (None, agent) => agent.as_ref().map(ToString::to_string),
+            },
             profile: None,
         }
     }
@@ -158,6 +191,10 @@ impl From<procura_proof::Refusal> for Refusal {
 
 /// The answer to "may this request pass?".
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each request, most of them let in, and a box would be an allocation for each"
+)]
 pub enum Verdict {
     /// It may.
     Pass {
@@ -166,6 +203,8 @@ pub enum Verdict {
         /// Of a body that is [`BodyView::Streamed`]: the SHA-256 that the proof
         /// covers. Without it such a body is refused. Not looked at otherwise.
         digest: Option<[u8; 32]>,
+        /// For how long.
+        standing: Standing,
     },
     /// It may not.
     Refuse(Refusal),
@@ -180,6 +219,12 @@ pub trait Authenticate: Send + Sync {
     /// before this says yes, also for a body that is still to come. What cannot
     /// be decided is refused with [`Reason::VerifierUnavailable`].
     fn check<'a>(&'a self, head: &'a Head<'a>, body: BodyView<'a>, peer: IpAddr) -> Judging<'a>;
+
+    /// Why a request is refused whatever its body turns out to be, as far as its head
+    /// says so: asked before a body is waited for and held. `follows` says that there
+    /// will be one for certain. Uses nothing up; who is not refused is still to be
+    /// checked.
+    fn foresee(&self, head: &Head<'_>, follows: bool, peer: IpAddr) -> Option<Refusal>;
 }
 
 /// A request that was refused, or would be where a route enforces.

@@ -7,19 +7,21 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use procura_crypto::Sha256;
+use procura_edge::places::{Place, Places};
 use procura_types::Duration;
 use std::future::Future as _;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 /// A body that was read whole.
 pub(crate) struct Held {
     bytes: Bytes,
     /// Its share of all that is held.
-    share: Option<OwnedSemaphorePermit>,
+    share: Option<Place>,
 }
 
 impl Held {
@@ -29,7 +31,7 @@ impl Held {
 }
 
 /// A body that was not read whole.
-pub(crate) enum NotHeld {
+pub(crate) enum NotHeld<B> {
     /// It broke off, and cannot be passed on either.
     Broken,
     /// It is more, or slower, than is waited for.
@@ -37,7 +39,7 @@ pub(crate) enum NotHeld {
         fault: Fault,
         /// What came of it.
         arrived: Bytes,
-        rest: Box<Incoming>,
+        rest: Box<B>,
     },
 }
 
@@ -76,16 +78,32 @@ impl Kept {
     }
 }
 
-/// Reads a body whole, within the limits and this time. Trailers end here.
-pub(crate) async fn hold(
-    mut body: Incoming,
+/// The next part of a body, if it is here already.
+async fn at_hand<B: Body + Unpin>(
+    body: &mut B,
+) -> Option<Option<Result<Frame<B::Data>, B::Error>>> {
+    std::future::poll_fn(|cx| {
+        Poll::Ready(match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Ready(frame) => Some(frame),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+/// Reads a body whole, within the limits and this time. Trailers end here. Before more
+/// is waited for than what came with the head, `worth` says whether it is.
+pub(crate) async fn hold<B: Body<Data = Bytes> + Unpin>(
+    mut body: B,
     limits: &Limits,
-    room: &Arc<Semaphore>,
+    room: &Arc<Places>,
+    peer: IpAddr,
     patience: Duration,
-) -> Result<Held, NotHeld> {
+    worth: &mut (dyn FnMut() -> Result<(), Fault> + Send),
+) -> Result<Held, NotHeld<B>> {
     let most = limits.body_bytes;
     let mut kept = Kept::default();
-    let mut share: Option<OwnedSemaphorePermit> = None;
+    let mut share: Option<Place> = None;
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let deadline = Instant::now() + patience;
     let short = |fault, kept: Kept, body| NotHeld::Short {
@@ -96,12 +114,29 @@ pub(crate) async fn hold(
     if announced > most {
         return Err(short(Fault::BodyTooLarge, kept, body));
     }
+    let mut first = true;
     while !body.is_end_stream() {
-        let frame = match timeout_at(deadline, body.frame()).await {
-            Err(_) => return Err(short(Fault::BodyTooSlow, kept, body)),
-            Ok(None) => break,
-            Ok(Some(Err(_))) => return Err(NotHeld::Broken),
-            Ok(Some(Ok(frame))) => frame,
+        let here = if std::mem::take(&mut first) {
+            at_hand(&mut body).await
+        } else {
+            None
+        };
+        let frame = match here {
+            Some(frame) => frame,
+            None => {
+                if let Err(fault) = worth() {
+                    return Err(short(fault, kept, body));
+                }
+                match timeout_at(deadline, body.frame()).await {
+                    Ok(frame) => frame,
+                    Err(_) => return Err(short(Fault::BodyTooSlow, kept, body)),
+                }
+            }
+        };
+        let frame = match frame {
+            None => break,
+            Some(Err(_)) => return Err(NotHeld::Broken),
+            Some(Ok(frame)) => frame,
         };
         let Ok(part) = frame.into_data() else {
             continue;
@@ -113,13 +148,8 @@ pub(crate) async fn hold(
         }
         // Room is taken for what has come and not for what was announced, so that
         // only who sends can fill it.
-        let taken = u32::try_from(length)
-            .ok()
-            .and_then(|length| Arc::clone(room).try_acquire_many_owned(length).ok());
-        match (taken, &mut share) {
-            (None, _) => return Err(short(Fault::Crowded, kept, body)),
-            (Some(taken), Some(share)) => share.merge(taken),
-            (taken, none) => *none = taken,
+        if !take_room(&mut share, room, peer, length) {
+            return Err(short(Fault::Crowded, kept, body));
         }
     }
     Ok(Held {
@@ -128,40 +158,58 @@ pub(crate) async fn hold(
     })
 }
 
-/// The body of a request to the upstream.
-pub(crate) enum Upload {
+/// Takes room for so many bytes more, if there is some for this peer.
+fn take_room(share: &mut Option<Place>, room: &Arc<Places>, peer: IpAddr, bytes: usize) -> bool {
+    let Ok(bytes) = u32::try_from(bytes) else {
+        return false;
+    };
+    let Some(share) = share else {
+        // The first place is the first byte's.
+        *share = room.take(peer);
+        return share
+            .as_mut()
+            .is_some_and(|share| share.grow(bytes.saturating_sub(1)));
+    };
+    share.grow(bytes)
+}
+
+/// The body of a request that goes on: to the upstream, or to a service in this process.
+/// `B` is what it came as.
+pub struct Upload<B = Incoming>(Sending<B>);
+
+enum Sending<B> {
     /// All of it is here.
     Whole {
         bytes: Option<Bytes>,
-        _share: Option<OwnedSemaphorePermit>,
+        _share: Option<Place>,
     },
     /// It comes.
-    Flow(Box<Flow>),
+    Flow(Box<Flow<B>>),
 }
 
-impl Upload {
+impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
     pub(crate) const fn empty() -> Self {
-        Self::Whole {
+        Self(Sending::Whole {
             bytes: None,
             _share: None,
-        }
+        })
     }
 
     pub(crate) fn whole(held: Held) -> Self {
-        Self::Whole {
+        Self(Sending::Whole {
             bytes: Some(held.bytes).filter(|bytes| !bytes.is_empty()),
             _share: held.share,
-        }
+        })
     }
 
     /// A body that nobody looks at, of which some may have come already.
-    pub(crate) fn unseen(arrived: Bytes, rest: Incoming) -> Self {
-        Self::Flow(Box::new(Flow::new(arrived, rest, None)))
+    pub(crate) fn unseen(arrived: Bytes, rest: B) -> Self {
+        Self(Sending::Flow(Box::new(Flow::new(arrived, rest, None))))
     }
 
     /// A body that is held against this digest.
     pub(crate) fn measured(
-        body: Incoming,
+        body: B,
         digest: [u8; 32],
         otherwise: Otherwise,
         patience: Duration,
@@ -174,12 +222,15 @@ impl Upload {
             patience,
             timer: None,
         };
-        Self::Flow(Box::new(Flow::new(Bytes::new(), body, Some(measure))))
+        let flow = Flow::new(Bytes::new(), body, Some(measure));
+        Self(Sending::Flow(Box::new(flow)))
     }
 
     /// How a body that is still to come can be watched from outside.
     pub(crate) fn watch(&mut self) -> Option<Watch> {
-        let Self::Flow(flow) = self else { return None };
+        let Sending::Flow(flow) = &mut self.0 else {
+            return None;
+        };
         let (ended, at_end) = oneshot::channel();
         flow.ended = Some(ended);
         Some(Watch {
@@ -217,9 +268,9 @@ pub(crate) struct Otherwise {
 }
 
 /// A body on its way.
-pub(crate) struct Flow {
+struct Flow<B> {
     arrived: Bytes,
-    body: Incoming,
+    body: B,
     measure: Option<Measure>,
     done: bool,
     fault: Arc<OnceLock<Fault>>,
@@ -240,10 +291,10 @@ struct Measure {
 /// A body broke off.
 #[derive(Debug, thiserror::Error)]
 #[error("the body of the request broke off: {0}")]
-pub(crate) struct BrokenOff(&'static str);
+pub struct BrokenOff(&'static str);
 
-impl Flow {
-    fn new(arrived: Bytes, body: Incoming, measure: Option<Measure>) -> Self {
+impl<B: Body<Data = Bytes> + Unpin> Flow<B> {
+    fn new(arrived: Bytes, body: B, measure: Option<Measure>) -> Self {
         Self {
             arrived,
             body,
@@ -363,7 +414,7 @@ impl Flow {
     }
 }
 
-impl Body for Upload {
+impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
     type Data = Bytes;
     type Error = BrokenOff;
 
@@ -371,30 +422,30 @@ impl Body for Upload {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        match self.get_mut() {
-            Self::Whole { bytes, .. } => {
+        match &mut self.get_mut().0 {
+            Sending::Whole { bytes, .. } => {
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
             }
-            Self::Flow(flow) => flow
+            Sending::Flow(flow) => flow
                 .poll_part(cx)
                 .map(|part| part.map(|part| part.map(Frame::data))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole { bytes, .. } => bytes.is_none(),
-            Self::Flow(flow) => flow.done && flow.arrived.is_empty(),
+        match &self.0 {
+            Sending::Whole { bytes, .. } => bytes.is_none(),
+            Sending::Flow(flow) => flow.done && flow.arrived.is_empty(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole { bytes, .. } => {
+        match &self.0 {
+            Sending::Whole { bytes, .. } => {
                 let length = bytes.as_ref().map_or(0, Bytes::len);
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
-            Self::Flow(flow) => {
+            Sending::Flow(flow) => {
                 let here = flow.here();
                 if flow.done {
                     return SizeHint::with_exact(here);
@@ -405,5 +456,52 @@ impl Body for Upload {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Full;
+    use procura_edge::places::Each;
+
+    /// What came of holding so many bytes for a peer.
+    async fn held(room: &Arc<Places>, peer: &str, bytes: usize) -> Result<Held, Fault> {
+        let body = Full::new(Bytes::from(vec![b'x'; bytes]));
+        let (limits, patience) = (Limits::default(), Duration::from_secs(20));
+        let mut worth = || Ok(());
+        let peer = peer.parse().unwrap();
+        let held = hold(body, &limits, room, peer, patience, &mut worth);
+        match held.await {
+            Ok(held) => Ok(held),
+            Err(NotHeld::Short { fault, .. }) => Err(fault),
+            Err(NotHeld::Broken) => panic!("it is whole"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_has_its_share_of_what_is_held() {
+        let each = Each {
+            most: 25,
+            of_this_machine: false,
+        };
+        let room = Places::new(100, each);
+        let first = held(&room, "192.0.2.1", 20).await.ok().unwrap();
+        let more = held(&room, "192.0.2.1", 6).await;
+        assert_eq!(more.err(), Some(Fault::Crowded));
+        let rest = held(&room, "192.0.2.1", 5).await;
+        assert!(rest.is_ok());
+        // Others have theirs; a /64 is one, and this machine has all that is left.
+        let network = held(&room, "2001:db8::1", 25).await;
+        assert!(network.is_ok());
+        let neighbour = held(&room, "2001:db8::2", 1).await;
+        assert_eq!(neighbour.err(), Some(Fault::Crowded));
+        let own = held(&room, "127.0.0.1", 50).await;
+        assert!(own.is_ok());
+        let other = held(&room, "192.0.2.2", 1).await;
+        assert_eq!(other.err(), Some(Fault::Crowded), "all is taken");
+        drop((first, network));
+        assert!(held(&room, "192.0.2.2", 25).await.is_ok());
+        assert!(held(&room, "192.0.2.1", 20).await.is_ok());
     }
 }

@@ -1,7 +1,7 @@
 //! How a gate is set up.
 
-use procura_types::Duration;
 use procura_types::dial::Mode;
+use procura_types::{Cidr, Duration, RateLimit};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -16,15 +16,15 @@ pub enum GateError {
     UpstreamTls,
 }
 
+/// How an upstream over TLS is checked.
+pub type UpstreamTls = Arc<rustls::ClientConfig>;
+
 /// Everything that does not change while a gate runs; its dial does.
 pub struct GateConfig {
     /// Where requests go.
     pub upstream: UpstreamUrl,
     /// How an `https` upstream is checked. Its protocols (ALPN) are set by the gate.
-    pub upstream_tls: Option<Arc<rustls::ClientConfig>>,
-    /// Whether gRPC that comes over HTTP/2 goes on over HTTP/2. All else goes over
-    /// HTTP/1.1, whatever it came over.
-    pub upstream_http2: bool,
+    pub upstream_tls: Option<UpstreamTls>,
     /// The mode that `AUTH_MODE` says, over the dial's own.
     pub environment: Option<Mode>,
     /// The names that this gate answers to where it authenticates.
@@ -64,13 +64,33 @@ fn bare(authority: &str) -> &str {
         .unwrap_or(authority)
 }
 
-/// Scheme, host and port of the upstream.
+/// Scheme, host and port of the upstream: `http` for HTTP/1.1, `h2c` for HTTP/2 with
+/// prior knowledge (RFC 9113 §3.3), `https` for what the upstream chooses of both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamUrl {
-    pub(crate) tls: bool,
+    pub(crate) speaks: Speaks,
     /// Without the brackets of an IPv6 address.
     pub(crate) host: String,
     pub(crate) port: u16,
+}
+
+/// Which HTTP an upstream is spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    /// HTTP/1.1 without TLS, and HTTP/2 for gRPC.
+    Http1,
+    /// HTTP/2, without TLS.
+    Http2,
+    /// What it chooses over TLS.
+    Offered,
+}
+
+impl UpstreamUrl {
+    /// Whether it is reached over TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.speaks == Speaks::Offered
+    }
 }
 
 impl FromStr for UpstreamUrl {
@@ -80,10 +100,11 @@ impl FromStr for UpstreamUrl {
         let uri: http::Uri = text
             .parse()
             .map_err(|_| GateError::Upstream("is not a URL"))?;
-        let tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => return Err(GateError::Upstream("is neither http nor https")),
+        let (speaks, default_port) = match uri.scheme_str() {
+            Some("http") => (Speaks::Http1, 80),
+            Some("h2c") => (Speaks::Http2, 80),
+            Some("https") => (Speaks::Offered, 443),
+            _ => return Err(GateError::Upstream("is neither http, https nor h2c")),
         };
         let authority = uri
             .authority()
@@ -99,8 +120,7 @@ impl FromStr for UpstreamUrl {
             None if authority.as_str().ends_with(':') => {
                 return Err(GateError::Upstream("has no usable port"));
             }
-            None if tls => 443,
-            None => 80,
+            None => default_port,
         };
         let host = authority.host();
         let host = host
@@ -108,7 +128,7 @@ impl FromStr for UpstreamUrl {
             .and_then(|host| host.strip_suffix(']'))
             .unwrap_or(host);
         Ok(Self {
-            tls,
+            speaks,
             host: host.to_owned(),
             port,
         })
@@ -128,6 +148,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of all bodies that are held at once; above it 503.
     pub held_bytes: usize,
+    /// The same of one address, or of one IPv6 /64. Does not bound this machine's own.
+    pub held_bytes_each: usize,
     /// How long the verdict on one request may take; above it 503.
     pub judge_time: Duration,
     /// How long the upstream may take to accept a connection; above it 504.
@@ -150,6 +172,14 @@ pub struct Limits {
     pub connections_each: usize,
     /// Requests at once on one HTTP/2 connection.
     pub streams: u32,
+    /// How often one address may ask, whoever it is, in every mode; above it 429. Unless
+    /// it is said, however often; with [`RateLimit::Off`] also nobody waits whose proofs
+    /// fail. Bounds this machine's own only if it is said.
+    pub address_rate: Option<RateLimit>,
+    /// How often each agent may ask that has proven itself, in every mode; above it 429.
+    pub agent_rate: RateLimit,
+    /// Addresses of proxies in front of the gate that say whom they stand for.
+    pub trusted_proxies: Vec<Cidr>,
 }
 
 impl Default for Limits {
@@ -160,6 +190,7 @@ impl Default for Limits {
             body_time: Duration::from_secs(30),
             body_bytes: 1024 * 1024,
             held_bytes: 256 * 1024 * 1024,
+            held_bytes_each: 64 * 1024 * 1024,
             judge_time: Duration::from_secs(10),
             connect_time: Duration::from_secs(5),
             answer_time: Duration::from_secs(120),
@@ -169,6 +200,9 @@ impl Default for Limits {
             connections: 8192,
             connections_each: 512,
             streams: 100,
+            address_rate: None,
+            agent_rate: RateLimit::Off,
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -179,14 +213,15 @@ mod tests {
 
     #[test]
     fn upstreams_are_scheme_host_and_port() {
-        for (text, tls, host, port) in [
-            ("http://127.0.0.1:8080", false, "127.0.0.1", 8080),
-            ("http://app/", false, "app", 80),
-            ("https://app.internal", true, "app.internal", 443),
-            ("http://[::1]:9000", false, "::1", 9000),
+        for (text, speaks, host, port) in [
+            ("http://127.0.0.1:8080", Speaks::Http1, "127.0.0.1", 8080),
+            ("http://app/", Speaks::Http1, "app", 80),
+            ("https://app.internal", Speaks::Offered, "app.internal", 443),
+            ("h2c://app:50051", Speaks::Http2, "app", 50051),
+            ("http://[::1]:9000", Speaks::Http1, "::1", 9000),
         ] {
             let expected = UpstreamUrl {
-                tls,
+                speaks,
                 host: host.to_owned(),
                 port,
             };
@@ -194,8 +229,8 @@ mod tests {
         }
         for (text, problem) in [
             ("", "is not a URL"),
-            ("app:80", "is neither http nor https"),
-            ("ftp://app", "is neither http nor https"),
+            ("app:80", "is neither http, https nor h2c"),
+            ("ftp://app", "is neither http, https nor h2c"),
             ("http://user@app", "names no host"),
             (
                 "http://app/v1",

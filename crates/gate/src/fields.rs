@@ -3,6 +3,7 @@
 use crate::authenticate::Identity;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
+use procura_edge::framing::Flaw;
 
 /// Fields of one connection, whether `Connection` names them or not (RFC 9110
 /// §7.6.1). `Trailer` is among them in requests only: their trailers end here,
@@ -80,6 +81,40 @@ fn is_unwelcome(name: &str) -> bool {
             .any(|framing| name != *framing && is_spelling_of(name, framing))
 }
 
+/// Refuses a request that would go on as another one than was signed, or than was meant:
+/// what `Connection` names ends here (RFC 9110 §7.6.1).
+pub(crate) fn check_connection(headers: &HeaderMap) -> Result<(), Flaw> {
+    if !headers.contains_key(header::CONNECTION) {
+        return Ok(());
+    }
+    let signed = |name: &HeaderName| {
+        // A component is named in quotes, in lower case (RFC 9421 §2.1).
+        let component = format!("\"{name}\"");
+        headers.get_all("signature-input").iter().any(|input| {
+            let mut places = input.as_bytes().windows(component.len());
+            places.any(|place| place == component.as_bytes())
+        })
+    };
+    // Who asks, and what the body is, is not for one connection either.
+    let meant = |name: &HeaderName| {
+        matches!(*name, header::AUTHORIZATION | header::COOKIE)
+            || name.as_str().starts_with("content-")
+    };
+    let unwelcome = named_by_connection(headers)
+        .iter()
+        .any(|name| meant(name) || (!is_of_one_connection(name) && signed(name)));
+    if unwelcome {
+        Err(Flaw::Connection)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether a field ends here anyhow.
+fn is_of_one_connection(name: &HeaderName) -> bool {
+    CONNECTION_FIELDS.contains(name) || OTHER_CONNECTION_FIELDS.contains(&name.as_str())
+}
+
 /// The names in `Connection`, in lower case.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
@@ -136,17 +171,34 @@ pub(crate) fn prepare_request(
     headers.insert(HeaderName::from_static("x-forwarded-for"), peer.clone());
     let scheme = HeaderValue::from_static(if tls { "https" } else { "http" });
     headers.insert(HeaderName::from_static("x-forwarded-proto"), scheme);
-    if let Some(identity) = identity {
-        let said = [
-            ("procura-actor", identity.actor.as_ref()),
-            ("procura-agent", Some(&identity.agent)),
-            ("procura-owner", identity.owner.as_ref()),
-            ("procura-profile", Some(&identity.profile)),
-        ];
-        for (name, value) in said {
-            if let Some(value) = value {
-                headers.insert(HeaderName::from_static(name), value.clone());
-            }
+    say(headers, identity);
+}
+
+/// Makes the fields of a request say who asks, and nobody else say it: for a service in
+/// this process, to which all other fields go as they came.
+pub fn identify(headers: &mut HeaderMap, identity: Option<&Identity>) {
+    let spelled: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| OWN.iter().any(|own| is_spelling_of(name.as_str(), own)))
+        .cloned()
+        .collect();
+    for name in spelled {
+        headers.remove(name);
+    }
+    say(headers, identity);
+}
+
+fn say(headers: &mut HeaderMap, identity: Option<&Identity>) {
+    let Some(identity) = identity else { return };
+    let said = [
+        ("procura-actor", identity.actor.as_ref()),
+        ("procura-agent", Some(&identity.agent)),
+        ("procura-owner", identity.owner.as_ref()),
+        ("procura-profile", Some(&identity.profile)),
+    ];
+    for (name, value) in said {
+        if let Some(value) = value {
+            headers.insert(HeaderName::from_static(name), value.clone());
         }
     }
 }
@@ -250,6 +302,39 @@ mod tests {
     }
 
     #[test]
+    fn nothing_that_was_meant_to_arrive_is_named_away() {
+        const INPUT: &str = "sig=(\"@method\" \"x-tenant\" \"upgrade\");created=1";
+        for (named, refused) in [
+            ("close", false),
+            ("keep-alive, te", false),
+            ("Upgrade", false),
+            ("X-Hop", false),
+            ("procura-agent", false),
+            ("X-Tenant", true),
+            ("close,x-tenant", true),
+            ("Content-Type", true),
+            ("content-encoding", true),
+            ("Content-Digest", true),
+            ("Authorization", true),
+            ("cookie", true),
+            ("x-cookie", false),
+            ("tenant", false),
+        ] {
+            let headers = map(&[("connection", named), ("signature-input", INPUT)]);
+            let expected = if refused {
+                Err(Flaw::Connection)
+            } else {
+                Ok(())
+            };
+            assert_eq!(check_connection(&headers), expected, "{named}");
+        }
+        // Of two fields, the second one counts too.
+        let headers = map(&[("connection", "close"), ("connection", "cookie")]);
+        assert_eq!(check_connection(&headers), Err(Flaw::Connection));
+        assert_eq!(check_connection(&map(&[("cookie", "a=b")])), Ok(()));
+    }
+
+    #[test]
     fn nobody_else_speaks_for_the_gate() {
         let sent = [
             ("Procura-Actor", "x"),
@@ -277,6 +362,33 @@ mod tests {
                 ("procura-actors", "kept"),
             ])
         );
+    }
+
+    #[test]
+    fn within_a_process_only_the_identity_is_said_anew() {
+        let identity = Identity::new("alice//scribe", "native").unwrap();
+        let mut headers = map(&[
+            ("PROCURA_ACTOR", "x"),
+            ("procura.owner", "x"),
+            ("Procura-Agent", "x"),
+            ("connection", "upgrade"),
+            ("x-forwarded-for", "10.0.0.1"),
+        ]);
+        identify(&mut headers, Some(&identity));
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "connection",
+                "procura-agent",
+                "procura-profile",
+                "x-forwarded-for"
+            ]
+        );
+        assert_eq!(headers["procura-agent"], "alice//scribe");
+        identify(&mut headers, None);
+        assert!(!headers.contains_key("procura-agent"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! Whether the gate can do its work, on a listener of its own: the paths of the other
-//! one belong to the service.
+//! Whether the gate can do its work, and what it counts, on a listener of its own: the
+//! paths of the other one belong to the service.
 
+use crate::serve::Gate;
 use crate::verifying::Verifying;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -8,6 +9,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use procura_edge::tls::Certificate;
 use procura_types::Duration;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,12 +23,16 @@ const CONNECTIONS: usize = 64;
 /// How long one may take.
 const TIME: Duration = Duration::from_secs(10);
 
-/// Answers `GET /health` until `stopping` is true or its sender is gone: 200 with
+/// Answers until `stopping` is true or its sender is gone. `GET /health` is 200 with
 /// `{"status":"ok"}`, or 503 with `{"status":"stale"}` while too little is known to
-/// let anybody in.
+/// let anybody in, and `{"status":"no_guard"}` while a shared replay guard is away; with
+/// `"degraded":["tls"]` while what is in the files of `certificate` is not in use. `GET
+/// /metrics` is what `gate` counts, as OpenMetrics text.
 pub async fn serve_health(
     listener: TcpListener,
+    gate: Gate,
     verifying: Arc<Verifying>,
+    certificate: Option<Arc<Certificate>>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -44,11 +50,13 @@ pub async fn serve_health(
             Some(_) = running.join_next() => {}
             (accepted, place) = accepted => match accepted {
                 Ok((stream, _)) => {
-                    let verifying = Arc::clone(&verifying);
+                    let (gate, verifying) = (gate.clone(), Arc::clone(&verifying));
+                    let certificate = certificate.clone();
                     running.spawn(async move {
                         let _place = place;
+                        let answer = answer(stream, &gate, &verifying, certificate.as_deref());
                         // One that takes longer, or ends badly, asks again.
-                        let _ = tokio::time::timeout(TIME, answer(stream, &verifying)).await;
+                        let _ = tokio::time::timeout(TIME, answer).await;
                     });
                 }
                 Err(error) => {
@@ -61,9 +69,17 @@ pub async fn serve_health(
     }
 }
 
-async fn answer(stream: TcpStream, verifying: &Verifying) -> Result<(), hyper::Error> {
+async fn answer(
+    stream: TcpStream,
+    gate: &Gate,
+    verifying: &Verifying,
+    certificate: Option<&Certificate>,
+) -> Result<(), hyper::Error> {
     let service = hyper::service::service_fn(async |request: Request<Incoming>| {
-        Ok::<_, Infallible>(health(&request, verifying.is_fresh()))
+        Ok::<_, Infallible>(match (request.uri().path(), request.method()) {
+            ("/metrics", &Method::GET) => metrics(gate.metrics(verifying)),
+            _ => health(&request, state(verifying, certificate)),
+        })
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -72,11 +88,34 @@ async fn answer(stream: TcpStream, verifying: &Verifying) -> Result<(), hyper::E
         .await
 }
 
-fn health(request: &Request<Incoming>, is_fresh: bool) -> Response<Full<Bytes>> {
+fn metrics(text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    let open_metrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static(open_metrics),
+    );
+    response
+}
+
+/// Whether anybody can be let in, or what keeps the gate from it.
+fn state(verifying: &Verifying, certificate: Option<&Certificate>) -> (StatusCode, &'static str) {
+    if !verifying.is_fresh() {
+        (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stale"}"#)
+    } else if !verifying.can_claim() {
+        (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"no_guard"}"#)
+    } else if certificate.is_some_and(|certificate| certificate.problem().is_some()) {
+        // Its log says what is wrong.
+        (StatusCode::OK, r#"{"status":"ok","degraded":["tls"]}"#)
+    } else {
+        (StatusCode::OK, r#"{"status":"ok"}"#)
+    }
+}
+
+fn health(request: &Request<Incoming>, state: (StatusCode, &'static str)) -> Response<Full<Bytes>> {
     let (status, text) = match (request.uri().path(), request.method()) {
-        ("/health", &Method::GET) if is_fresh => (StatusCode::OK, r#"{"status":"ok"}"#),
-        ("/health", &Method::GET) => (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stale"}"#),
-        ("/health", _) => (
+        ("/health", &Method::GET) => state,
+        ("/health" | "/metrics", _) => (
             StatusCode::METHOD_NOT_ALLOWED,
             r#"{"error":"method_not_allowed"}"#,
         ),

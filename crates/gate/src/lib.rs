@@ -8,7 +8,7 @@
 //! What holds in every mode, because it is what makes a proxy safe:
 //!
 //! - HTTP/1 has one spelling. Heads and chunks are checked byte by byte before
-//!   anything reads them ([`framing`]); what two readers could understand in two
+//!   anything reads them ([`framing`](procura_edge::framing)); what two readers could understand in two
 //!   ways is answered 400, and the connection ends. Every message is framed anew
 //!   on the way to the upstream.
 //! - The target goes to the upstream byte for byte, and so does `Host`: both are
@@ -22,35 +22,51 @@
 //! - Only WebSocket is tunnelled, only after a handshake of full form, and only
 //!   once that was authenticated like any other request (`upgrade`). `CONNECT`
 //!   and `TRACE` are refused.
+//! - What is under way ends with the standing of who opened it (`standing`): tunnels
+//!   and answers that stream do not outlive a revocation.
 //!
 //! Where it enforces, the upstream sees no byte of a body that is not proven:
 //! bodies are read whole, up to a limit, or on routes that stream held against
 //! their digest, the last part being kept back until it matches (`body`).
+//!
+//! [`Verifying`] verifies native proofs and sessions by itself and asks the server about
+//! all others (`asking`). [`Admission`] is the same without a proxy around it, for
+//! services that authenticate in their own process (`procura-layer`).
 
 mod answer;
+mod asking;
 mod authenticate;
 mod body;
 mod config;
 mod exchange;
+mod feed;
 mod fields;
 mod follower;
-pub mod framing;
 mod health;
 mod judge;
 mod link;
-mod places;
+mod metrics;
+mod rates;
+mod record;
 mod serve;
+mod standing;
 mod target;
 mod upgrade;
 mod upstream;
 mod verifying;
-mod wire;
 
 pub use authenticate::{
     Authenticate, BodyView, Head, Identity, Judging, Observer, Refusal, Report, Verdict,
 };
-pub use config::{Authorities, GateConfig, GateError, Limits, UpstreamUrl};
+pub use body::{BrokenOff, Upload};
+pub use config::{Authorities, GateConfig, GateError, Limits, UpstreamTls, UpstreamUrl};
+pub use feed::FeedFault;
+pub use fields::identify;
 pub use follower::{FollowError, Follower, Following, highest_seen};
 pub use health::serve_health;
+pub use judge::{Admission, Passed, Terms};
+pub use metrics::GateMetrics;
+pub use record::RecordFault;
 pub use serve::Gate;
-pub use verifying::{FeedFault, Verifying};
+pub use standing::{Ending, Standing};
+pub use verifying::Verifying;

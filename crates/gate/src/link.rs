@@ -2,8 +2,8 @@
 
 use crate::serve::Core;
 use crate::upgrade::Tunnel;
-use crate::wire::Signals;
 use http::HeaderValue;
+use procura_edge::wire::Signals;
 use procura_types::Duration;
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -3,15 +3,21 @@
 use crate::authenticate::{Authenticate, Observer};
 use crate::config::{GateConfig, GateError};
 use crate::exchange::exchange;
+use crate::judge::{Admission, Terms};
 use crate::link::Link;
-use crate::places::{Place, Places};
+use crate::metrics::{Counting, GateMetrics};
 use crate::upstream::Upstream;
-use crate::wire::Wire;
-use arc_swap::ArcSwap;
+use crate::verifying::Verifying;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use procura_edge::counted::Counted;
+use procura_edge::framing::Heads;
+use procura_edge::places::{Each, Place, Places};
+use procura_edge::tls::{Certificate, is_http2};
+use procura_edge::trace::Tracer;
+use procura_edge::wire::{self, Wire};
 use procura_types::Duration;
 use procura_types::dial::Dial;
 use std::convert::Infallible;
@@ -21,10 +27,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsAcceptor;
 
 /// How soon and how often a peer that says nothing is asked whether it is there.
 /// A vanished client would otherwise hold its stream or tunnel for ever.
@@ -47,12 +52,10 @@ const SEND_BUFFER: usize = 128 * 1024;
 /// What all connections share.
 pub(crate) struct Core {
     pub(crate) config: GateConfig,
-    pub(crate) dial: ArcSwap<Dial>,
-    pub(crate) authenticate: Arc<dyn Authenticate>,
-    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) upstream: Arc<Upstream>,
-    /// Bytes that bodies may still take.
-    pub(crate) held: Arc<Semaphore>,
+    pub(crate) metrics: Arc<GateMetrics>,
+    pub(crate) tracer: Tracer,
 }
 
 /// A gate in front of one service.
@@ -71,56 +74,99 @@ impl Gate {
         authenticate: Arc<dyn Authenticate>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, GateError> {
+        let seen = (GateMetrics::default(), Tracer::default());
+        Self::seen(config, dial, authenticate, observer, seen)
+    }
+
+    /// A gate that counts in these metrics and traces requests by this tracer.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn seen(
+        config: GateConfig,
+        dial: Dial,
+        authenticate: Arc<dyn Authenticate>,
+        observer: Arc<dyn Observer>,
+        (metrics, tracer): (GateMetrics, Tracer),
+    ) -> Result<Self, GateError> {
+        let metrics = Arc::new(metrics);
+        let observer = Arc::new(Counting {
+            metrics: Arc::clone(&metrics),
+            observer,
+        });
         let upstream = Arc::new(Upstream::new(&config)?);
-        let held = config.limits.held_bytes.min(Semaphore::MAX_PERMITS);
+        let terms = Terms {
+            environment: config.environment,
+            authorities: config.authorities.clone(),
+            limits: config.limits.clone(),
+        };
+        let admission = Arc::new(Admission::new(terms, dial, authenticate, observer));
         Ok(Self(Arc::new(Core {
             config,
-            dial: ArcSwap::from_pointee(dial),
-            authenticate,
-            observer,
+            admission,
             upstream,
-            held: Arc::new(Semaphore::new(held)),
+            metrics,
+            tracer,
         })))
+    }
+
+    /// What it counts, as OpenMetrics text.
+    #[must_use]
+    pub fn metrics(&self, verifying: &Verifying) -> String {
+        let held = self.0.admission.held_bytes();
+        self.0.metrics.render(verifying, held)
+    }
+
+    /// Sends the spans that wait to be sent, for as long as a stop may take.
+    pub async fn end_traces(&self) {
+        self.0.tracer.stop().await;
     }
 
     /// Turns the dial. Counts from the next request on, also on open connections.
     pub fn set_dial(&self, dial: Dial) {
-        self.0.dial.store(Arc::new(dial));
+        self.0.admission.set_dial(dial);
     }
 
     /// Serves until `stopping` is true or its sender is gone, and then as long as
     /// running requests need, at most `drain_time`. Dropping the future ends all at
     /// once.
     ///
-    /// With `tls`, HTTP/2 or HTTP/1.1 as the client chooses; what the configuration
-    /// resolves certificates with may change while it serves. Without, HTTP/1.1,
-    /// and on loopback also HTTP/2 with prior knowledge (RFC 9113 §3.3).
+    /// With a certificate, HTTP/2 or HTTP/1.1 over TLS as the client chooses; it may
+    /// be renewed meanwhile. Without, HTTP/1.1, and on loopback also HTTP/2 with prior
+    /// knowledge (RFC 9113 §3.3).
     pub async fn serve(
         &self,
         listener: TcpListener,
-        tls: Option<Arc<rustls::ServerConfig>>,
+        certificate: Option<Arc<Certificate>>,
         mut stopping: watch::Receiver<bool>,
     ) {
         let limits = &self.0.config.limits;
-        let places = Places::new(limits.connections, limits.connections_each);
-        let tls = tls.map(|tls| {
-            let mut tls = tls.as_ref().clone();
-            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-            TlsAcceptor::from(Arc::new(tls))
-        });
+        let places = Places::new(
+            limits.connections,
+            Each {
+                most: limits.connections_each,
+                of_this_machine: false,
+            },
+        );
         let mut running = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = stopped(&mut stopping) => break,
-                Some(_) = running.join_next() => {}
-                (stream, peer, place) = accept(&listener, &places) => {
-                    let connection = Connection {
-                        core: Arc::clone(&self.0),
-                        peer,
-                        stopping: stopping.clone(),
-                        _place: place,
-                    };
-                    running.spawn(connection.run(stream, tls.clone()));
+        {
+            // One that has come and waits for a place is not lost when another one ends.
+            let mut accepted = pin!(accept(&listener, &places));
+            loop {
+                tokio::select! {
+                    () = stopped(&mut stopping) => break,
+                    Some(_) = running.join_next() => {}
+                    (stream, peer, place) = accepted.as_mut() => {
+                        accepted.set(accept(&listener, &places));
+                        let connection = Connection {
+                            core: Arc::clone(&self.0),
+                            _open: self.0.metrics.connection(),
+                            peer,
+                            stopping: stopping.clone(),
+                            _place: place,
+                        };
+                        running.spawn(connection.run(stream, certificate.clone()));
+                    }
                 }
             }
         }
@@ -136,23 +182,27 @@ impl Gate {
     }
 }
 
-/// The next connection that has a place.
+/// The next connection that has a place. One of an address that has its share is
+/// closed at once: in a queue it would stand before those of others. When all places
+/// are taken the next one waits, and the kernel's queue holds those behind it.
 async fn accept(listener: &TcpListener, places: &Arc<Places>) -> (TcpStream, SocketAddr, Place) {
     loop {
-        let free = places.free().await;
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                if let Some(place) = places.give(free, peer.ip()) {
-                    return (stream, peer, place);
-                }
-                tracing::debug!(%peer, "has as many connections as one may have");
-            }
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors: waiting is all that helps.
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
             }
+        };
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let Some(share) = places.share(peer.ip()) else {
+            tracing::debug!(%peer, "has as many connections as one may have");
+            continue;
+        };
+        if let Some(place) = places.free(share).await {
+            return (stream, peer, place);
         }
     }
 }
@@ -168,16 +218,25 @@ struct Connection {
     peer: SocketAddr,
     stopping: watch::Receiver<bool>,
     _place: Place,
+    _open: Counted,
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+    async fn run(self, stream: TcpStream, certificate: Option<Arc<Certificate>>) {
         // Without these all works too, only less well.
         let _ = stream.set_nodelay(true);
         let _ = probe(&stream);
         let limits = &self.core.config.limits;
-        let Some(tls) = tls else {
-            let mut wire = Wire::new(stream, limits);
+        let reading = wire::Limits {
+            heads: Heads {
+                bytes: limits.head_bytes,
+                nameless: false,
+            },
+            head_time: limits.head_time,
+            stall_time: limits.stall_time,
+        };
+        let mut wire = Wire::on_socket(stream, reading);
+        let Some(certificate) = certificate else {
             let http2 = self.peer.ip().is_loopback()
                 && match self.first_bytes(&mut wire).await {
                     Some(http2) => http2,
@@ -185,10 +244,10 @@ impl Connection {
                 };
             return self.serve(wire, false, http2).await;
         };
-        match timeout(limits.head_time, tls.accept(stream)).await {
+        match timeout(limits.head_time, certificate.acceptor().accept(wire)).await {
             Ok(Ok(stream)) => {
-                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let wire = Wire::new(stream, limits);
+                let http2 = is_http2(stream.get_ref().1);
+                let wire = Wire::on_another(stream, reading);
                 self.serve(wire, true, http2).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
@@ -222,15 +281,17 @@ impl Connection {
             signals,
         ));
         let ended = if http2 {
-            wire.http2();
             self.http2(wire, &link).await
         } else {
+            // The time until a first head is that between requests.
+            wire.http1(None);
             self.http1(wire, &link).await
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended badly");
         }
         if let Some(tunnel) = link.take_tunnel() {
+            let _open = self.core.metrics.tunnel();
             tunnel.run().await;
         }
     }

@@ -1,22 +1,19 @@
 //! What a request is for: its authority, and its path and query.
 
-use crate::framing::Flaw;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Uri, header};
-
-/// Whether this is `host` or `host:port` and nothing else (RFC 3986 §3.2.2).
-pub(crate) fn is_authority(text: &[u8]) -> bool {
-    !text.is_empty()
-        && text
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(byte))
-}
+use procura_edge::framing::{Flaw, is_authority};
 
 /// The authority and the target of a request, both as sent. HTTP/1 was checked on
 /// the wire already and passes; HTTP/2 is checked here.
 pub(crate) fn read<B>(request: &Request<B>) -> Result<(HeaderValue, PathAndQuery), Flaw> {
-    let authority = read_authority(request.uri(), request.headers())?;
-    let target = match request.uri().path_and_query() {
+    of(request.uri(), request.headers())
+}
+
+/// The same of a head in its parts.
+pub(crate) fn of(uri: &Uri, headers: &HeaderMap) -> Result<(HeaderValue, PathAndQuery), Flaw> {
+    let authority = read_authority(uri, headers)?;
+    let target = match uri.path_and_query() {
         Some(target) => target.clone(),
         None => PathAndQuery::from_static("/"),
     };

@@ -1,6 +1,7 @@
 //! WebSocket (RFC 6455): the one protocol that a connection may change to.
 
 use crate::fields::names;
+use crate::standing::Standing;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Method, Request, Version};
 use hyper::body::{Body as _, Incoming};
@@ -41,12 +42,27 @@ fn has_handshake_fields(headers: &HeaderMap) -> bool {
 pub(crate) struct Tunnel {
     pub(crate) client: OnUpgrade,
     pub(crate) upstream: OnUpgrade,
+    /// Of whoever made the handshake.
+    pub(crate) standing: Standing,
 }
 
 impl Tunnel {
-    /// Carries bytes both ways until both sides have ended or one has broken.
+    /// Carries bytes both ways until both sides have ended or one has broken, or until
+    /// whoever made the handshake would not be let in any more.
     pub(crate) async fn run(self) {
-        let (client, upstream) = match (self.client.await, self.upstream.await) {
+        let ending = self.standing.ending();
+        let carry = Self::carry(self.client, self.upstream);
+        match ending {
+            None => carry.await,
+            Some(ending) => tokio::select! {
+                () = carry => {}
+                () = ending => tracing::debug!("a tunnel ends with the standing of its client"),
+            },
+        }
+    }
+
+    async fn carry(client: OnUpgrade, upstream: OnUpgrade) {
+        let (client, upstream) = match (client.await, upstream.await) {
             (Ok(client), Ok(upstream)) => (client, upstream),
             (Err(error), _) | (_, Err(error)) => {
                 tracing::debug!(%error, "a tunnel did not come about");

@@ -2,14 +2,17 @@
 
 use crate::answer::Fault;
 use crate::body::Upload;
-use crate::config::{GateConfig, GateError, UpstreamUrl};
+use crate::config::{GateConfig, GateError, Speaks, UpstreamUrl};
+use crate::fields::names;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, Version, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use procura_edge::framing::Flaw;
 use procura_types::Duration;
 use rustls_pki_types::ServerName;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -27,6 +30,17 @@ const PING: Duration = Duration::from_secs(20);
 type One = http1::SendRequest<Upload>;
 type Two = http2::SendRequest<Upload>;
 
+/// What a request needs of the connection that it goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Nothing.
+    Any,
+    /// HTTP/1.1: to leave it for another protocol.
+    Http1,
+    /// HTTP/2, where the upstream has it: gRPC.
+    Http2,
+}
+
 /// Where requests go.
 pub(crate) struct Upstream {
     url: UpstreamUrl,
@@ -36,12 +50,16 @@ pub(crate) struct Upstream {
     /// The longest unused first.
     idle: Mutex<Vec<Idle>>,
     lanes: tokio::sync::Mutex<Vec<Lane>>,
+    /// Whether the upstream, asked for either, last chose HTTP/1.1.
+    chose_one: AtomicBool,
 }
 
 struct Tls {
     name: ServerName<'static>,
     http1: TlsConnector,
     http2: TlsConnector,
+    /// Offers both.
+    either: TlsConnector,
 }
 
 struct Idle {
@@ -61,9 +79,10 @@ pub(crate) struct Lease {
     way: Way,
 }
 
+/// A connection that a request goes over.
 enum Way {
     One(One),
-    Two { _use: Arc<()> },
+    Two { sender: Two, _use: Arc<()> },
 }
 
 impl Lease {
@@ -77,21 +96,22 @@ impl Lease {
 
 impl Upstream {
     pub(crate) fn new(config: &GateConfig) -> Result<Self, GateError> {
-        let tls = match (&config.upstream_tls, config.upstream.tls) {
-            (_, false) => None,
-            (None, true) => return Err(GateError::UpstreamTls),
-            (Some(tls), true) => {
-                let over = |protocol: &[u8]| {
+        let tls = match (&config.upstream_tls, config.upstream.speaks) {
+            (_, Speaks::Http1 | Speaks::Http2) => None,
+            (None, Speaks::Offered) => return Err(GateError::UpstreamTls),
+            (Some(tls), Speaks::Offered) => {
+                let over = |protocols: &[&[u8]]| {
                     let mut tls = tls.as_ref().clone();
-                    tls.alpn_protocols = vec![protocol.to_vec()];
+                    tls.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
                     TlsConnector::from(Arc::new(tls))
                 };
                 let name = ServerName::try_from(config.upstream.host.clone())
                     .map_err(|_| GateError::Upstream("names no host that a certificate can"))?;
                 Some(Tls {
                     name,
-                    http1: over(b"http/1.1"),
-                    http2: over(b"h2"),
+                    http1: over(&[b"http/1.1"]),
+                    http2: over(&[b"h2"]),
+                    either: over(&[b"h2", b"http/1.1"]),
                 })
             }
         };
@@ -102,7 +122,13 @@ impl Upstream {
             idle_time: config.limits.idle_time,
             idle: Mutex::default(),
             lanes: tokio::sync::Mutex::default(),
+            chose_one: AtomicBool::new(false),
         })
+    }
+
+    /// Whether a connection can leave HTTP for another protocol: one of HTTP/1.1 can.
+    pub(crate) fn can_tunnel(&self) -> bool {
+        self.url.speaks != Speaks::Http2
     }
 
     /// Sends a request and waits for the head of the answer. `request` has its
@@ -111,85 +137,105 @@ impl Upstream {
         self: &Arc<Self>,
         mut request: Request<Upload>,
         authority: HeaderValue,
-        over_http2: bool,
-    ) -> Result<(Response<Incoming>, Lease), Fault> {
-        if over_http2 {
-            *request.uri_mut() = self.absolute(request.uri(), &authority)?;
-            *request.version_mut() = Version::HTTP_2;
-            request.headers_mut().remove(header::HOST);
-            self.send_two(request).await
-        } else {
-            // A hop may only be told of a coding that the connection is said to have.
-            if request.headers().contains_key(header::TE) {
-                let named = HeaderValue::from_static("te");
-                request.headers_mut().append(header::CONNECTION, named);
-            }
-            request.headers_mut().insert(header::HOST, authority);
-            self.send_one(request).await
-        }
-    }
-
-    /// HTTP/2 has the authority in the target.
-    fn absolute(&self, target: &Uri, authority: &HeaderValue) -> Result<Uri, Fault> {
-        let target = target
-            .path_and_query()
-            .cloned()
-            .unwrap_or(PathAndQuery::from_static("/"));
-        Uri::builder()
-            .scheme(if self.url.tls { "https" } else { "http" })
-            .authority(authority.as_bytes())
-            .path_and_query(target)
-            .build()
-            .map_err(|_| Fault::Malformed(crate::framing::Flaw::Host))
-    }
-
-    async fn send_one(
-        self: &Arc<Self>,
-        mut request: Request<Upload>,
+        need: Need,
     ) -> Result<(Response<Incoming>, Lease), Fault> {
         loop {
-            let (mut sender, kept) = match self.take_idle() {
-                Some(sender) => (sender, true),
-                None => (self.open_one().await?, false),
+            let (mut way, kept) = self.way(need).await?;
+            let sent = match &mut way {
+                Way::One(sender) => {
+                    as_one(&mut request, &authority);
+                    sender.try_send_request(request).await
+                }
+                Way::Two { sender, .. } => {
+                    self.as_two(&mut request, &authority)?;
+                    sender.try_send_request(request).await
+                }
             };
-            match sender.try_send_request(request).await {
+            match sent {
                 Ok(response) => {
-                    let lease = Lease {
-                        upstream: Arc::clone(self),
-                        way: Way::One(sender),
-                    };
-                    return Ok((response, lease));
+                    let upstream = Arc::clone(self);
+                    return Ok((response, Lease { upstream, way }));
                 }
                 Err(mut error) => match error.take_message() {
-                    // The upstream closed a connection that nobody used, and saw
-                    // nothing of the request.
-                    Some(unsent) if kept => request = unsent,
+                    // The upstream closed a connection that was kept, and saw nothing
+                    // of the request.
+                    Some(unsent) if kept && way.is_over() => request = unsent,
                     _ => return Err(failed(error.error())),
                 },
             }
         }
     }
 
-    async fn send_two(
-        self: &Arc<Self>,
-        mut request: Request<Upload>,
-    ) -> Result<(Response<Incoming>, Lease), Fault> {
-        loop {
-            let (mut sender, used, kept) = self.lane().await?;
-            match sender.try_send_request(request).await {
-                Ok(response) => {
-                    let lease = Lease {
-                        upstream: Arc::clone(self),
-                        way: Way::Two { _use: used },
-                    };
-                    return Ok((response, lease));
+    /// A connection, and whether it was there already.
+    async fn way(&self, need: Need) -> Result<(Way, bool), Fault> {
+        match (self.url.speaks, need) {
+            // Nobody serves gRPC over HTTP/1.1, so an upstream that is called by it has
+            // HTTP/2 with prior knowledge (RFC 9113 §3.3).
+            (Speaks::Http2, _) | (Speaks::Http1 | Speaks::Offered, Need::Http2) => {
+                self.lane(false).await
+            }
+            (Speaks::Http1, _) | (Speaks::Offered, Need::Http1) => self.one().await,
+            (Speaks::Offered, Need::Any) => {
+                if self.chose_one.load(Ordering::Relaxed) {
+                    return self.one().await;
                 }
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) if kept && sender.is_closed() => request = unsent,
-                    _ => return Err(failed(error.error())),
-                },
+                self.lane(true).await
             }
         }
+    }
+
+    async fn one(&self) -> Result<(Way, bool), Fault> {
+        match self.take_idle() {
+            Some(sender) => Ok((Way::One(sender), true)),
+            None => Ok((Way::One(self.open_one().await?), false)),
+        }
+    }
+
+    /// An HTTP/2 connection with room, and whether it was there already. If one is
+    /// opened, the upstream may choose otherwise where it is asked for `either`.
+    async fn lane(&self, either: bool) -> Result<(Way, bool), Fault> {
+        // Held while one is made: of many who wait, one makes it.
+        let mut lanes = self.lanes.lock().await;
+        lanes.retain(|lane| !lane.sender.is_closed());
+        let room = lanes
+            .iter()
+            .find(|lane| Arc::strong_count(&lane.uses) <= STREAMS_EACH);
+        if let Some(lane) = room {
+            return Ok((lane.way(), true));
+        }
+        let opened = if either {
+            self.open_either().await?
+        } else {
+            Opened::Two(self.open_two().await?)
+        };
+        match opened {
+            Opened::One(sender) => Ok((Way::One(sender), false)),
+            Opened::Two(sender) => {
+                let lane = Lane {
+                    sender,
+                    uses: Arc::default(),
+                };
+                let way = lane.way();
+                lanes.push(lane);
+                Ok((way, false))
+            }
+        }
+    }
+
+    /// HTTP/2 has the authority in the target, and no fields of one connection.
+    fn as_two(&self, request: &mut Request<Upload>, authority: &HeaderValue) -> Result<(), Fault> {
+        *request.uri_mut() = Uri::builder()
+            .scheme(if self.tls.is_some() { "https" } else { "http" })
+            .authority(authority.as_bytes())
+            .path_and_query(target(request.uri()))
+            .build()
+            .map_err(|_| Fault::Malformed(Flaw::Host))?;
+        *request.version_mut() = Version::HTTP_2;
+        let headers = request.headers_mut();
+        headers.remove(header::HOST);
+        headers.remove(header::CONNECTION);
+        headers.remove(header::TRANSFER_ENCODING);
+        Ok(())
     }
 
     /// A connection that is ready for a request.
@@ -232,25 +278,6 @@ impl Upstream {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An HTTP/2 connection with room, and whether it was there already.
-    async fn lane(&self) -> Result<(Two, Arc<()>, bool), Fault> {
-        // Held while one is made: of many who wait, one makes it.
-        let mut lanes = self.lanes.lock().await;
-        lanes.retain(|lane| !lane.sender.is_closed());
-        let room = lanes
-            .iter()
-            .find(|lane| Arc::strong_count(&lane.uses) <= STREAMS_EACH);
-        if let Some(lane) = room {
-            return Ok((lane.sender.clone(), Arc::clone(&lane.uses), true));
-        }
-        let (sender, uses) = (self.open_two().await?, Arc::new(()));
-        lanes.push(Lane {
-            sender: sender.clone(),
-            uses: Arc::clone(&uses),
-        });
-        Ok((sender, uses, false))
-    }
-
     async fn open_one(&self) -> Result<One, Fault> {
         let open = async {
             let stream = self.connect().await?;
@@ -273,6 +300,22 @@ impl Upstream {
         self.in_time(open).await
     }
 
+    /// Lets the upstream choose (RFC 7301).
+    async fn open_either(&self) -> Result<Opened, Fault> {
+        let Some(tls) = &self.tls else {
+            return Ok(Opened::One(self.open_one().await?));
+        };
+        let open = async {
+            let stream = secure(&tls.either, tls, self.connect().await?).await?;
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                return Ok(Opened::Two(start_two(stream).await?));
+            }
+            self.chose_one.store(true, Ordering::Relaxed);
+            Ok(Opened::One(start_one(stream).await?))
+        };
+        self.in_time(open).await
+    }
+
     async fn in_time<T>(&self, open: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         timeout(self.connect_time, open).await.unwrap_or_else(|_| {
             tracing::warn!("the upstream takes too long to accept a connection");
@@ -290,6 +333,58 @@ impl Upstream {
         // Waiting to fill a segment only adds latency; without it all works too.
         let _ = stream.set_nodelay(true);
         Ok(stream)
+    }
+}
+
+/// A connection that was made.
+enum Opened {
+    One(One),
+    Two(Two),
+}
+
+impl Lane {
+    fn way(&self) -> Way {
+        Way::Two {
+            sender: self.sender.clone(),
+            _use: Arc::clone(&self.uses),
+        }
+    }
+}
+
+impl Way {
+    /// Whether nothing more can be sent over it.
+    fn is_over(&self) -> bool {
+        match self {
+            // It has one request at a time: one that it did not take is its last.
+            Self::One(_) => true,
+            Self::Two { sender, .. } => sender.is_closed(),
+        }
+    }
+}
+
+fn target(uri: &Uri) -> PathAndQuery {
+    uri.path_and_query()
+        .cloned()
+        .unwrap_or(PathAndQuery::from_static("/"))
+}
+
+/// HTTP/1.1 has the authority in `Host`.
+fn as_one(request: &mut Request<Upload>, authority: &HeaderValue) {
+    *request.uri_mut() = Uri::from(target(request.uri()));
+    *request.version_mut() = Version::HTTP_11;
+    let body = request.body();
+    let unknown = !body.is_end_stream() && body.size_hint().exact().is_none();
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, authority.clone());
+    if unknown {
+        // hyper would send no body with a GET of which it knows no length.
+        let chunked = HeaderValue::from_static("chunked");
+        headers.insert(header::TRANSFER_ENCODING, chunked);
+    }
+    // A hop may only be told of a coding that the connection is said to have.
+    if headers.contains_key(header::TE) && !names(headers, &header::CONNECTION, "te") {
+        let named = HeaderValue::from_static("te");
+        headers.append(header::CONNECTION, named);
     }
 }
 

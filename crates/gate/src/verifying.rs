@@ -1,42 +1,22 @@
-//! Verifying without asking the server: native proofs and sessions, with what the
-//! feed said of the directory (`protocol.md` §3.4).
+//! Verifying native proofs and sessions with what the feed said of the directory, and
+//! the proofs of other systems by the server's word (`protocol.md` §3.4).
 
+use crate::asking::Asking;
 use crate::authenticate::{Authenticate, BodyView, Head, Identity, Judging, Refusal, Verdict};
+use crate::feed::{self, FeedFault};
+use crate::standing::{Standing, Standings, Subject};
 use arc_swap::ArcSwap;
-use procura_crypto::{KeyError, LockError, LockedKey, PublicKey};
-use procura_directory::{ActorKind, ActorRecord, Change, DeviceRecord, Snapshot};
-use procura_proof::foreign::{Shown, recognise};
-use procura_proof::{Awaited, Caller, Profile, Reason, ReplayGuard, SessionKeys, Verifier};
-use procura_types::wire::{Feed, FeedActor, FeedActorKind, FeedDevice, FeedKey};
-use procura_types::{Audience, Clock, Duration, Label, Namespace, Secret};
+use procura_client::SessionClient;
+use procura_crypto::{KeyError, LockedKey};
+use procura_directory::Snapshot;
+use procura_proof::foreign::{Foreign, Shown, named, recognise};
+use procura_proof::{Awaited, Caller, Case, Guard, Profile, Reason, SessionKeys, Verifier};
+use procura_types::wire::{Feed, ProvenAgent};
+use procura_types::{Audience, Clock, Duration, GuardGeneration, Label, Namespace, Secret};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-
-/// A feed that is not taken in.
-#[derive(Debug, thiserror::Error)]
-pub enum FeedFault {
-    /// It leads to an older state than one that was known.
-    #[error(
-        "the server's directory is at {offered} and was at {known}: it was put back to an older state"
-    )]
-    RolledBack {
-        /// The highest that was known.
-        known: u64,
-        /// Of this feed.
-        offered: u64,
-    },
-    /// It says what changed, and nothing is known that could have changed.
-    #[error("it only says what changed")]
-    NoBase,
-    /// A key in it is none, or not the one that it is named by.
-    #[error("the key of {0} cannot be used")]
-    Key(String),
-    /// No locked memory for the keys of sessions.
-    #[error(transparent)]
-    Memory(#[from] LockError),
-}
 
 /// The keys of one audience's sessions, in locked memory.
 struct HeldKeys {
@@ -64,9 +44,11 @@ impl SessionKeys for HeldKeys {
 /// Lets in who proves to be known, for as long as what is known is fresh.
 pub struct Verifying {
     namespace: Namespace,
+    service: Label,
     verifier: Verifier,
     keys: Arc<HeldKeys>,
-    directory: ArcSwap<Snapshot>,
+    standings: Arc<Standings>,
+    asking: Option<Asking>,
     heard: Mutex<Heard>,
     max_stale: Duration,
     clock: Arc<dyn Clock>,
@@ -89,7 +71,7 @@ impl Verifying {
     pub fn new(
         namespace: &Namespace,
         service: &Label,
-        guard: Arc<dyn ReplayGuard>,
+        guard: impl Into<Guard>,
         highest: u64,
         max_stale: Duration,
         clock: Arc<dyn Clock>,
@@ -102,9 +84,11 @@ impl Verifying {
         let held: Arc<dyn SessionKeys> = Arc::<HeldKeys>::clone(&keys);
         Ok(Self {
             namespace: namespace.clone(),
+            service: service.clone(),
             verifier: Verifier::new(&audience, guard, held)?,
             keys,
-            directory: ArcSwap::default(),
+            standings: Arc::default(),
+            asking: None,
             heard: Mutex::new(Heard {
                 highest,
                 fresh: None,
@@ -114,6 +98,29 @@ impl Verifying {
         })
     }
 
+    /// As it is, and asks this server about proofs that it cannot verify itself. Without
+    /// one they are refused with `verifier_unavailable`.
+    #[must_use]
+    pub fn asking(self, server: SessionClient) -> Self {
+        let asking = Asking::new(server, self.namespace.clone(), self.service.clone());
+        Self {
+            asking: Some(asking),
+            ..self
+        }
+    }
+
+    /// Whether proofs can be used up just now: a shared guard may be away.
+    #[must_use]
+    pub fn can_claim(&self) -> bool {
+        self.verifier.can_claim()
+    }
+
+    /// The memory of used proofs that is shared with other gates; none when none is.
+    #[must_use]
+    pub fn guard_generation(&self) -> Option<GuardGeneration> {
+        self.verifier.guard_generation()
+    }
+
     /// How old what is known may be.
     #[must_use]
     pub const fn max_stale(&self) -> Duration {
@@ -121,7 +128,8 @@ impl Verifying {
     }
 
     /// Takes in what the server said to a question of the moment `asked`: it knew at
-    /// least what was so then. The next request is judged by it.
+    /// least what was so then. The next request is judged by it, and answers that are
+    /// under way end with whoever may not have them any more.
     ///
     /// # Errors
     /// [`FeedFault`]; what was known stays as it was, and grows old.
@@ -136,17 +144,14 @@ impl Verifying {
         if !feed.full && heard.fresh.is_none() {
             return Err(FeedFault::NoBase);
         }
-        let actors = feed.actors.iter().map(|actor| self.actor(actor));
-        let devices = feed.devices.iter().map(device);
-        let changes = actors.chain(devices).collect::<Result<Vec<_>, _>>()?;
-        let keys = feed.keys.iter().map(key).collect::<Result<_, _>>()?;
+        let changes = feed::changes(feed, &self.namespace)?;
+        let keys = feed::keys(feed)?;
         let base = if feed.full {
             Snapshot::default()
         } else {
-            self.directory.load().as_ref().clone()
+            self.standings.directory().as_ref().clone()
         };
-        self.directory
-            .store(Arc::new(base.apply(feed.seq, changes)));
+        self.standings.take(base.apply(feed.seq, changes));
         self.keys.keys.store(Arc::new(keys));
         heard.highest = feed.seq;
         heard.fresh = Some(asked);
@@ -154,101 +159,217 @@ impl Verifying {
     }
 
     /// Lets nobody in any more until a whole feed is taken in: the server does not let
-    /// this gate follow. The keys of sessions are wiped.
+    /// this gate follow. The keys of sessions are wiped, and answers that are under way
+    /// end.
     pub fn lose(&self) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.fresh = None;
         self.keys.keys.store(Arc::default());
         self.verifier.forget_sessions();
+        self.standings.end();
+    }
+
+    /// Ends answers that are under way if what is known is too old to say who may have
+    /// them.
+    pub fn end_stale(&self) {
+        if !self.is_fresh() {
+            self.standings.end();
+        }
     }
 
     /// Whether what is known is not too old.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
+        self.age().is_some_and(|age| age <= self.max_stale)
+    }
+
+    /// How old what is known is; none while nothing is known.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
         let fresh = {
             let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
             heard.fresh
         };
-        fresh.is_some_and(|fresh| {
-            self.clock.steady().saturating_duration_since(fresh) <= self.max_stale
-        })
+        fresh.map(|fresh| self.clock.steady().saturating_duration_since(fresh))
     }
 
-    fn actor(&self, actor: &FeedActor) -> Result<Change, FeedFault> {
-        let kind = match &actor.kind {
-            FeedActorKind::Owner { alg, root_key } => ActorKind::Owner {
-                name: actor.label.clone(),
-                alg: *alg,
-                root_key: PublicKey::from_jwk(root_key)
-                    .map_err(|_| FeedFault::Key(actor.label.to_string()))?,
-            },
-            FeedActorKind::Agent {
-                parent,
-                incarnation,
-            } => ActorKind::Agent {
-                parent: *parent,
-                namespace: self.namespace.clone(),
-                label: actor.label.clone(),
-                incarnation: *incarnation,
-            },
-        };
-        Ok(Change::Actor(ActorRecord {
-            id: actor.id,
-            kind,
-            owner: actor.owner,
-            created: actor.created,
-            revoked: actor.revoked,
-        }))
-    }
-
-    fn judge(&self, head: &Head<'_>, body: BodyView<'_>, peer: IpAddr) -> Verdict {
-        let profile = match recognise(head) {
-            Ok(Shown::Native) => None,
-            Ok(Shown::Foreign(profile)) => Some(profile.as_str()),
-            Err(case) => return Verdict::Refuse(procura_proof::Refusal::from(case).into()),
-        };
-        let profile = match profile {
-            // A session is told from a device's own key by the verifier.
-            None => Profile::Native.as_str(),
-            // The server knows those keys, and a gate does not ask it.
-            Some(foreign) => return unavailable(foreign),
-        };
+    /// A native proof, or one under a session of this gate.
+    async fn judge(&self, head: &Head<'_>, body: BodyView<'_>, peer: IpAddr) -> Verdict {
+        // A session is told from a device's own key by the verifier.
+        let profile = Profile::Native.as_str();
         if !self.is_fresh() {
             return unavailable(profile);
         }
         let now = self.clock.now();
-        let directory = self.directory.load();
-        let proven = match body {
-            BodyView::Whole(body) => self
-                .verifier
-                .verify(&directory, &head.view(body), now, peer)
-                .map(|caller| (caller, None)),
+        let directory = self.standings.directory();
+        let pending = match body {
+            BodyView::Whole(body) => {
+                let view = head.view(body);
+                self.verifier.prepare(&directory, &view, now, peer)
+            }
             BodyView::Streamed => {
                 self.verifier
-                    .verify_head(&directory, &head.view(&[]), Awaited::Signed, now, peer)
+                    .prepare_head(&directory, &head.view(&[]), Awaited::Signed, now, peer)
             }
-            BodyView::Unsigned => {
-                self.verifier
-                    .verify_head(&directory, &head.view(&[]), Awaited::Unsigned, now, peer)
-            }
+            BodyView::Unsigned => self.verifier.prepare_head(
+                &directory,
+                &head.view(&[]),
+                Awaited::Unsigned,
+                now,
+                peer,
+            ),
         };
-        match proven {
-            Ok((caller, digest)) => match identity(&directory, &caller) {
-                Some(identity) => Verdict::Pass { identity, digest },
-                None => unavailable(profile),
-            },
-            Err(refusal) => Verdict::Refuse(Refusal {
+        drop(directory);
+        let refused = |refusal: procura_proof::Refusal| {
+            Verdict::Refuse(Refusal {
                 profile: Some(profile),
                 ..refusal.into()
-            }),
+            })
+        };
+        let pending = match pending {
+            Ok(pending) => pending,
+            Err(refusal) => return refused(refusal),
+        };
+        let digest = match body {
+            BodyView::Whole(_) => None,
+            BodyView::Streamed | BodyView::Unsigned => pending.digest(),
+        };
+        let caller = match self.verifier.finish(pending).await {
+            Ok(caller) => caller,
+            Err(refusal) => return refused(refusal),
+        };
+        let subject = Subject {
+            actor: *caller.actor(),
+            device: caller.device().copied(),
+        };
+        let Some(standing) = self.standings.of(subject) else {
+            // In the moment since it was looked at.
+            return Verdict::Refuse(Refusal {
+                profile: Some(profile),
+                agent_id: Some(subject.actor.to_string()),
+                ..Refusal::new(Reason::Revoked)
+            });
+        };
+        self.identity(&caller).map_or_else(
+            || unavailable(profile),
+            |identity| Verdict::Pass {
+                identity,
+                digest,
+                standing,
+            },
+        )
+    }
+
+    /// A proof by the profile of another system, by the server's word.
+    async fn judge_foreign(
+        &self,
+        profile: Foreign,
+        head: &Head<'_>,
+        body: BodyView<'_>,
+        peer: IpAddr,
+    ) -> Verdict {
+        let word = profile.as_str();
+        let agent_id = || named(head).map(|agent| agent.to_string());
+        let refuse = |refusal: Refusal| {
+            Verdict::Refuse(Refusal {
+                profile: Some(word),
+                agent_id: agent_id(),
+                ..refusal
+            })
+        };
+        let body = match body {
+            BodyView::Whole(body) => body,
+            // What is signed leaves no body out, so it is signed as an empty one.
+            BodyView::Unsigned => &[],
+            // Each of them signs the body, and none says so before it is here.
+            BodyView::Streamed => return refuse(Refusal::new(Reason::Malformed)),
+        };
+        let asking = self.asking.as_ref().filter(|_| self.is_fresh());
+        let Some(asking) = asking else {
+            return refuse(Refusal::new(Reason::VerifierUnavailable));
+        };
+        match asking.ask(profile, head, body, peer).await {
+            Ok(agent) => self
+                .standing_of(&agent)
+                .and_then(|standing| Some((foreign_identity(&agent, profile)?, standing)))
+                .map_or_else(
+                    || refuse(Refusal::new(Reason::VerifierUnavailable)),
+                    |(identity, standing)| Verdict::Pass {
+                        identity,
+                        digest: None,
+                        standing,
+                    },
+                ),
+            Err(refusal) => refuse(refusal),
         }
+    }
+
+    /// How long the answer to an agent of another system may last: as long as the agent
+    /// that its id is bound to. One that is not known yet, or not any more, has none.
+    fn standing_of(&self, agent: &ProvenAgent) -> Option<Standing> {
+        let Some(actor) = agent.actor else {
+            // Nobody tells when the file with its key goes.
+            return Some(Standing::lasting());
+        };
+        self.standings.of(Subject {
+            actor,
+            device: agent.device,
+        })
+    }
+
+    /// Who the caller is, as the upstream is told. Names in the tree are labels, so that
+    /// there is always an identity, if not one of any length.
+    fn identity(&self, caller: &Caller) -> Option<Identity> {
+        let name = self.standings.directory().lineage(caller.actor());
+        Identity::new(&name, caller.profile().as_str())
+            .and_then(|identity| identity.in_tree(caller.actor(), caller.owner()))
+            .ok()
     }
 }
 
 impl Authenticate for Verifying {
     fn check<'a>(&'a self, head: &'a Head<'a>, body: BodyView<'a>, peer: IpAddr) -> Judging<'a> {
-        Box::pin(std::future::ready(self.judge(head, body, peer)))
+        match recognise(head) {
+            Ok(Shown::Native) => Box::pin(self.judge(head, body, peer)),
+            Ok(Shown::Foreign(profile)) => Box::pin(self.judge_foreign(profile, head, body, peer)),
+            Err(case) => Box::pin(std::future::ready(unshown(case))),
+        }
     }
+
+    /// All of a native proof but the body and whether it was used before. Others sign
+    /// the body and say its digest nowhere.
+    fn foresee(&self, head: &Head<'_>, follows: bool, peer: IpAddr) -> Option<Refusal> {
+        match recognise(head) {
+            Ok(Shown::Foreign(_)) => return None,
+            Ok(Shown::Native) => {}
+            Err(case) => return Some(procura_proof::Refusal::from(case).into()),
+        }
+        let profile = Some(Profile::Native.as_str());
+        if !self.is_fresh() {
+            return Some(Refusal {
+                profile,
+                ..Refusal::new(Reason::VerifierUnavailable)
+            });
+        }
+        let awaited = if follows {
+            Awaited::Signed
+        } else {
+            Awaited::Unsigned
+        };
+        let (now, directory) = (self.clock.now(), self.standings.directory());
+        let pending = self
+            .verifier
+            .prepare_head(&directory, &head.view(&[]), awaited, now, peer);
+        pending.err().map(|refusal| Refusal {
+            profile,
+            ..refusal.into()
+        })
+    }
+}
+
+/// A request that shows no profile, or two.
+fn unshown(case: Case) -> Verdict {
+    Verdict::Refuse(procura_proof::Refusal::from(case).into())
 }
 
 fn unavailable(profile: &'static str) -> Verdict {
@@ -258,37 +379,13 @@ fn unavailable(profile: &'static str) -> Verdict {
     })
 }
 
-/// Who the caller is, as the upstream is told. Names in the tree are labels, so that
-/// there is always an identity, if not one of any length.
-fn identity(directory: &Snapshot, caller: &Caller) -> Option<Identity> {
-    let name = directory.lineage(caller.actor());
-    Identity::new(&name, caller.profile().as_str())
-        .and_then(|identity| identity.in_tree(caller.actor(), caller.owner()))
-        .ok()
-}
-
-fn device(device: &FeedDevice) -> Result<Change, FeedFault> {
-    let wrong = || FeedFault::Key(device.thumbprint.to_string());
-    let key = PublicKey::from_jwk(&device.key).map_err(|_| wrong())?;
-    if key.thumbprint() != device.thumbprint {
-        return Err(wrong());
+/// An agent of another system, as the upstream is told: by its id there, and where that
+/// is bound to an agent of ours, by that one's ids.
+fn foreign_identity(agent: &ProvenAgent, profile: Foreign) -> Option<Identity> {
+    let identity = Identity::new(agent.agent_id.as_str(), profile.as_str()).ok()?;
+    match (&agent.actor, &agent.owner) {
+        (Some(actor), Some(owner)) => identity.in_tree(actor, owner).ok(),
+        (None, None) => Some(identity),
+        _ => None,
     }
-    Ok(Change::Device(DeviceRecord {
-        thumbprint: device.thumbprint,
-        actor: device.actor,
-        key,
-        created: device.created,
-        revoked: device.revoked,
-    }))
-}
-
-fn key(key: &FeedKey) -> Result<(u32, LockedKey), FeedFault> {
-    let wrong = || FeedFault::Key(format!("epoch {}", key.epoch));
-    let bytes = key.key.decode().map_err(|_| wrong())?;
-    let mut held = Secret::new([0; 32]);
-    if bytes.expose().len() != held.expose().len() {
-        return Err(wrong());
-    }
-    held.expose_mut().copy_from_slice(bytes.expose());
-    Ok((key.epoch, LockedKey::new(held)?))
 }

@@ -7,7 +7,7 @@ use procura_directory::{ActorKind, ActorRecord, Snapshot};
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_record::RecordedBatch;
 use procura_types::wire::{Agent, AgentList, RevokedActors};
-use procura_types::{Label, Namespace, Timestamp};
+use procura_types::{Cidr, Label, Namespace, Timestamp};
 use std::sync::Arc;
 
 /// Makes an agent.
@@ -47,55 +47,68 @@ impl AgentCreate {
         now: Timestamp,
     ) -> Result<Agent, IdentityError> {
         let op = batch.op();
-        let directory = batch.directory();
-        if directory.agent_named(&op.namespace, &op.label).is_some() {
-            return Err(IdentityError::LabelTaken(op.label.clone()));
-        }
-        let (parent, owner) = match &op.parent {
-            Some(label) => {
-                let parent = find(directory, &op.namespace, label)?;
-                (parent.id, parent.owner)
-            }
-            // Only owners hold the role that opens this.
-            None => (
-                *batch.permit().caller().actor(),
-                *batch.permit().caller().owner(),
-            ),
-        };
-        if directory.depth(&parent) >= MAX_DEPTH {
-            return Err(IdentityError::TooDeep);
-        }
-        let incarnation = directory
-            .last_incarnation(&op.namespace, &op.label)
-            .saturating_add(1);
-        let id = agent_id(&parent, &op.namespace, &op.label, incarnation);
-        let agent = Agent {
-            actor_id: id,
-            label: op.label.clone(),
-            namespace: op.namespace.clone(),
-            parent,
-            owner,
-            lineage: format!("{}//{}", directory.lineage(&parent), op.label),
-            incarnation,
-            devices: Vec::new(),
-            created: now,
-            revoked: None,
-        };
-        let kind = ActorKind::Agent {
-            parent,
-            namespace: op.namespace.clone(),
-            label: op.label.clone(),
-            incarnation,
-        };
-        batch.put_actor(&ActorRecord {
-            id,
-            kind,
-            owner,
-            created: now,
-            revoked: None,
-        });
-        Ok(agent)
+        make(batch, &op.namespace, &op.label, op.parent.as_ref(), now)
     }
+}
+
+/// Makes an agent below another one, or below the caller, who is an owner: only owners
+/// hold the roles that open this.
+pub(crate) fn make<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    namespace: &Namespace,
+    label: &Label,
+    parent: Option<&Label>,
+    now: Timestamp,
+) -> Result<Agent, IdentityError> {
+    let directory = batch.directory();
+    if directory.agent_named(namespace, label).is_some() {
+        return Err(IdentityError::LabelTaken(label.clone()));
+    }
+    let (parent, owner) = match parent {
+        Some(label) => {
+            let parent = find(directory, namespace, label)?;
+            (parent.id, parent.owner)
+        }
+        None => (
+            *batch.permit().caller().actor(),
+            *batch.permit().caller().owner(),
+        ),
+    };
+    if directory.depth(&parent) >= MAX_DEPTH {
+        return Err(IdentityError::TooDeep);
+    }
+    let incarnation = directory
+        .last_incarnation(namespace, label)
+        .saturating_add(1);
+    let id = agent_id(&parent, namespace, label, incarnation);
+    let agent = Agent {
+        actor_id: id,
+        label: label.clone(),
+        namespace: namespace.clone(),
+        parent,
+        owner,
+        lineage: format!("{}//{label}", directory.lineage(&parent)),
+        incarnation,
+        devices: Vec::new(),
+        created: now,
+        revoked: None,
+        sources: Vec::new(),
+    };
+    let kind = ActorKind::Agent {
+        parent,
+        namespace: namespace.clone(),
+        label: label.clone(),
+        incarnation,
+    };
+    batch.put_actor(&ActorRecord {
+        id,
+        kind,
+        owner,
+        created: now,
+        revoked: None,
+        sources: Vec::new(),
+    });
+    Ok(agent)
 }
 
 /// Lists the agents of a namespace.
@@ -148,7 +161,60 @@ fn render(snapshot: &Snapshot, actor: &ActorRecord) -> Option<Agent> {
         devices: device::rendered(snapshot, &actor.id),
         created: actor.created,
         revoked: actor.revoked,
+        sources: actor.sources.clone(),
     })
+}
+
+/// Most blocks of addresses of one agent.
+pub const MAX_SOURCES: usize = 32;
+
+/// Says where an agent's requests may come from.
+pub struct AgentSources {
+    /// Where it belongs.
+    pub namespace: Namespace,
+    /// Which.
+    pub label: Label,
+    /// All blocks of addresses; none lets it be anywhere.
+    pub sources: Vec<Cidr>,
+}
+
+impl Op for AgentSources {
+    const ACTION: Action = Action::AgentSources;
+    fn resource(&self) -> Resource {
+        Resource::Agent(self.namespace.clone(), self.label.clone())
+    }
+}
+
+impl AgentSources {
+    /// Gives the agent of the permit these sources and no others.
+    pub fn run(batch: &mut RecordedBatch<'_, Self>) -> Result<Agent, IdentityError> {
+        let op = batch.op();
+        let mut sources = op.sources.clone();
+        sources.sort();
+        sources.dedup();
+        if sources.len() > MAX_SOURCES {
+            return Err(IdentityError::TooManySources);
+        }
+        let agent = find(batch.directory(), &op.namespace, &op.label)?;
+        batch.details().with = Some(recorded(&sources));
+        let agent = ActorRecord {
+            sources,
+            ..agent.as_ref().clone()
+        };
+        let rendered = render(batch.directory(), &agent);
+        batch.put_actor(&agent);
+        rendered.ok_or_else(|| IdentityError::NoAgent(batch.op().label.clone()))
+    }
+}
+
+/// The sources as an entry of the ledger names them: `10.0.0.0/8 192.0.2.5/32`, or
+/// `any`.
+fn recorded(sources: &[Cidr]) -> String {
+    if sources.is_empty() {
+        return "any".to_owned();
+    }
+    let sources: Vec<String> = sources.iter().map(Cidr::to_string).collect();
+    sources.join(" ")
 }
 
 /// Revokes an agent and everything below.

@@ -9,7 +9,7 @@ use procura_policy::{Action, Op, Rule};
 use procura_record::RecordedBatch;
 use procura_store::{Expected, KeyPrefix, Kind, Row, Store, StoreError, Table};
 use procura_types::wire::{Joins, RoleAssignment};
-use procura_types::{ActorId, Duration, Entropy, Label, Secret, Thumbprint, Timestamp};
+use procura_types::{ActorId, Duration, Entropy, ForeignId, Label, Secret, Thumbprint, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How long a code can be used.
@@ -34,6 +34,17 @@ pub(crate) enum Purpose {
         /// What they will be able to do.
         roles: Vec<RoleAssignment>,
     },
+    /// A key of this agent's own, under an id of another system.
+    Enrol(Enrol),
+}
+
+/// What a code to enrol with is good for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Enrol {
+    pub(crate) actor: ActorId,
+    pub(crate) id: ForeignId,
+    /// What the key has to sign. Unlike the code it is no secret.
+    pub(crate) challenge: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,11 +65,14 @@ impl CodeRow {
             .device(&self.made_with)
             .is_some_and(|device| device.revoked.is_none());
         let namespace = match &self.purpose {
-            Purpose::Device(actor) => snapshot.actor(actor).and_then(|actor| actor.namespace()),
+            Purpose::Device(actor) | Purpose::Enrol(Enrol { actor, .. }) => {
+                snapshot.actor(actor).and_then(|actor| actor.namespace())
+            }
             Purpose::Operator { .. } => None,
         };
         let action = match &self.purpose {
             Purpose::Operator { .. } => Action::OperatorInvite,
+            Purpose::Enrol(_) => Action::EnrolStart,
             Purpose::Device(_) if namespace.is_some() => Action::AgentLink,
             Purpose::Device(_) => Action::OperatorLink,
         };
@@ -134,12 +148,40 @@ pub(crate) fn look_up(
     key: &PublicKey,
     now: Timestamp,
 ) -> Result<Row<CodeRow>, IdentityError> {
+    usable(store, snapshot, code_sha256, now, |purpose| match purpose {
+        Purpose::Device(meant) => meant == actor,
+        Purpose::Operator { .. } => id_of(key).0 == *actor,
+        Purpose::Enrol(_) => false,
+    })
+}
+
+/// What a code to enrol with is good for, if it can still be used.
+pub(crate) fn look_up_enrolment(
+    store: &Store,
+    snapshot: &Snapshot,
+    code_sha256: &[u8; 32],
+    now: Timestamp,
+) -> Result<(Enrol, Row<CodeRow>), IdentityError> {
+    let row = usable(store, snapshot, code_sha256, now, |purpose| {
+        matches!(purpose, Purpose::Enrol(_))
+    })?;
+    match row.value.purpose.clone() {
+        Purpose::Enrol(enrol) => Ok((enrol, row)),
+        Purpose::Device(_) | Purpose::Operator { .. } => Err(JoinRefusal::UnknownCode.into()),
+    }
+}
+
+/// The row of a code, if it fits, is not over, and whoever made it still may.
+fn usable(
+    store: &Store,
+    snapshot: &Snapshot,
+    code_sha256: &[u8; 32],
+    now: Timestamp,
+    fits: impl Fn(&Purpose) -> bool,
+) -> Result<Row<CodeRow>, IdentityError> {
     let row = CODES
         .get(store, code_sha256)?
-        .filter(|row| match &row.value.purpose {
-            Purpose::Device(meant) => meant == actor,
-            Purpose::Operator { .. } => id_of(key).0 == *actor,
-        })
+        .filter(|row| fits(&row.value.purpose))
         .ok_or(JoinRefusal::UnknownCode)?;
     if row.value.expires <= now {
         return Err(JoinRefusal::CodeExpired.into());

@@ -97,7 +97,11 @@ impl OperatorDeviceRevoke {
     }
 }
 
-fn revoke<O: Op>(batch: &mut RecordedBatch<'_, O>, thumbprint: &Thumbprint, now: Timestamp) {
+pub(crate) fn revoke<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    thumbprint: &Thumbprint,
+    now: Timestamp,
+) {
     // A full disk must not keep anyone from taking authority away.
     batch.reserved();
     let device = batch

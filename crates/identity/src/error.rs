@@ -1,7 +1,7 @@
 //! What goes wrong with actors, split by who is to blame.
 
 use procura_store::StoreError;
-use procura_types::{EntropyError, Label, Namespace};
+use procura_types::{EntropyError, ForeignId, Label, Namespace};
 
 /// Why an operation on owners, agents or devices was refused.
 #[derive(Debug, thiserror::Error)]
@@ -18,9 +18,20 @@ pub enum IdentityError {
     /// An agent of this label lives in the namespace.
     #[error("there is an agent {0} in this namespace already; a revoked label can be used again")]
     LabelTaken(Label),
+    /// The id stands for another agent, of this namespace or of another one.
+    #[error(
+        "the id {0} stands for another agent already, perhaps in another namespace; release it there, or choose another id"
+    )]
+    ForeignBound(ForeignId),
+    /// The id stands for no agent of the namespace.
+    #[error("there is no agent with the id {0} in this namespace")]
+    NoForeign(ForeignId),
     /// The agent would stand too far below its owner.
     #[error("an agent stands at most 8 below its owner")]
     TooDeep,
+    /// An agent has too many sources.
+    #[error("an agent has at most 32 sources; name blocks of addresses that hold them")]
+    TooManySources,
     /// A role does not fit its place.
     #[error("the role steward has no namespace, and every other role needs one")]
     BadRole,
@@ -44,6 +55,18 @@ pub enum IdentityError {
     /// The permit was authorized for another caller than the operation names.
     #[error("the operation and its caller name different devices")]
     OtherCaller,
+    /// No key that signs tokens has this id.
+    #[error(transparent)]
+    NoSigningKey(#[from] procura_token::UnknownKey),
+    /// Not every verifier knows the next key yet.
+    #[error(transparent)]
+    NotReady(#[from] procura_token::NotReady),
+    /// A key could not be made or read.
+    #[error(transparent)]
+    Key(#[from] procura_crypto::KeyError),
+    /// Work of the server's own could not be recorded, so it was not done.
+    #[error(transparent)]
+    NotRecorded(procura_record::RecordError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),

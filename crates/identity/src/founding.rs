@@ -77,6 +77,7 @@ pub(crate) fn put_owner<O: Op>(
         owner: id,
         created: now,
         revoked: None,
+        sources: Vec::new(),
     });
     let bound = DeviceRecord {
         thumbprint: root_key.thumbprint(),

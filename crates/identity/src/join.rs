@@ -98,12 +98,14 @@ impl Join {
                 name,
                 root_key: key,
             }),
+            // A code to enrol with is good for nothing else.
+            Purpose::Enrol(_) => return Err(JoinRefusal::UnknownCode.into()),
         })
     }
 }
 
 /// The caller signed with the key, and for the actor, that the operation names.
-fn is_caller<O: Op>(
+pub(crate) fn is_caller<O: Op>(
     batch: &RecordedBatch<'_, O>,
     actor: &ActorId,
     key: &PublicKey,

@@ -5,24 +5,37 @@
 //! stays in the directory as its own tombstone, and nothing here takes one away.
 
 mod agent;
+mod agent_secret;
 mod code;
 mod device;
+mod enrolment;
 mod error;
+mod foreign;
 mod founding;
 mod join;
 mod link;
 mod operator;
 mod roles;
+mod signing_key;
 mod tree;
 
-pub use agent::{AgentCreate, AgentListing, AgentRevoke};
+pub use agent::{AgentCreate, AgentListing, AgentRevoke, AgentSources, MAX_SOURCES};
+pub use agent_secret::{
+    AgentSecretRevoke, AgentSecretRotate, AgentSecrets, NewSecret, SecretTerms, agent_secrets,
+    count_agent_secrets,
+};
 pub use code::{CODE_LIFE, IssuedCode};
 pub use device::{DeviceRevocation, DeviceRevoke, OperatorDeviceRevoke};
+pub use enrolment::{EnrolComplete, EnrolStart, Enrolment, EnrolmentCode};
 pub use error::{IdentityError, JoinRefusal};
+pub use foreign::{ForeignBind, ForeignListing, ForeignRelease};
 pub use founding::InstallationInit;
 pub use join::{DeviceJoin, Join, Joined, OperatorJoin};
 pub use link::{AgentLink, OperatorLink};
 pub use operator::{OperatorInvite, OperatorListing, OperatorRevoke, OperatorRoles};
+pub use signing_key::{
+    CurrentKeys, SigningKeyListing, SigningKeyRetire, SigningKeyRoll, SigningKeys,
+};
 
 /// How many actors may stand between an agent and its owner, itself included.
 pub const MAX_DEPTH: usize = 8;

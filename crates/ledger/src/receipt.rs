@@ -88,6 +88,7 @@ impl GrantTerms {
             project: fields.parsed()?,
             delivery: match fields.text()? {
                 "env" => Delivery::Env,
+                "http" => Delivery::Http,
                 _ => return Err(malformed("name a delivery that is not known")),
             },
             from: fields.moment()?,

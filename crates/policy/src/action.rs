@@ -1,5 +1,6 @@
 //! Every action, with the rule that opens it.
 
+use procura_proof::foreign::Foreign;
 use procura_types::Role;
 
 /// What must hold for an action. Whatever holds, an inactive caller is denied.
@@ -63,6 +64,12 @@ actions! {
     InstallationSeal = "installation.seal", Rule::Roles(&[Steward]);
     /// Reads and opens every row to see whether all is whole.
     InstallationCheck = "installation.check", Rule::Roles(&[Steward]);
+    /// Lists the keys that sign tokens.
+    SigningKeyList = "signing_key.list", Rule::Roles(&[Steward]);
+    /// Has the next key sign tokens from now on.
+    SigningKeyRoll = "signing_key.roll", Rule::Roles(&[Steward]);
+    /// Takes a key out of the key set at once.
+    SigningKeyRetire = "signing_key.retire", Rule::Roles(&[Steward]);
     /// Makes a namespace; its maker gets every role in it.
     NamespaceCreate = "namespace.create", Rule::Roles(&[Steward]);
     /// Lists the namespaces that the caller has a part in.
@@ -88,6 +95,27 @@ actions! {
     AgentLink = "agent.link", Rule::Roles(&[Admin]);
     /// Revokes an agent and everything below.
     AgentRevoke = "agent.revoke", Rule::Roles(&[Admin]);
+    /// Says where an agent's requests may come from.
+    AgentSources = "agent.sources", Rule::Roles(&[Admin]);
+    /// Binds an id of another system to an agent.
+    ForeignBind = "foreign.bind", Rule::Roles(&[Admin]);
+    /// Lists ids of other systems, and how old their secrets are.
+    ForeignList = "foreign.list", Rule::Roles(&[Admin, Approver, Auditor]);
+    /// Makes an id of another system stand for nobody.
+    ForeignRelease = "foreign.release", Rule::Roles(&[Admin]);
+    /// Was asked something by an agent whose proof protects next to nothing
+    /// (`hmac-v1`).
+    ForeignWeak = "foreign.weak", Rule::Own;
+    /// Makes a code with which an agent is enrolled under an id of another system.
+    EnrolStart = "agent.enrol.start", Rule::Roles(&[Admin]);
+    /// Enrols an agent by such a code.
+    EnrolComplete = "agent.enrol.complete", Rule::Joining;
+    /// Gives an agent another secret for the profiles with a MAC.
+    AgentSecretRotate = "agent.secret.rotate", Rule::OwnOr(&[Admin]);
+    /// Takes an agent its secrets.
+    AgentSecretRevoke = "agent.secret.revoke", Rule::Roles(&[Admin]);
+    /// Gives an agent a token.
+    AgentTokenRefresh = "agent.token.refresh", Rule::Own;
     /// Binds a device to an actor by a link code.
     DeviceJoin = "device.join", Rule::Joining;
     /// Revokes a device of an agent.
@@ -108,6 +136,10 @@ actions! {
     SecretDelete = "secret.delete", Rule::Roles(&[Admin]);
     /// Removes the bytes and keys of versions.
     SecretDestroy = "secret.destroy", Rule::Roles(&[Admin]);
+    /// Hands one key to an agent that asks for it by name.
+    KeyRead = "key.read", Rule::Grant;
+    /// Lists the keys that an agent may have.
+    KeyList = "key.list", Rule::Own;
     /// Makes or replaces a project.
     ProjectWrite = "project.write", Rule::Roles(&[Admin]);
     /// Reads projects.
@@ -119,6 +151,9 @@ actions! {
     /// Follows the directory and the dial as the gate of a service, and gets the keys
     /// of its sessions.
     ServiceFollow = "service.follow", Rule::Member;
+    /// Asks, as the gate of a service, whether a proof by a profile of another system
+    /// is good, which is used up then.
+    ServiceVerify = "service.verify", Rule::Member;
     /// Asks for authority.
     RequestCreate = "request.create", Rule::Member;
     /// Lists requests.
@@ -137,10 +172,27 @@ actions! {
     GrantRead = "grant.read", Rule::Roles(&[Admin, Approver, Auditor]);
     /// Ends a grant.
     GrantWithdraw = "grant.withdraw", Rule::Roles(&[Admin, Approver]);
+    /// Follows what happens: an agent what concerns itself and those below it.
+    EventsRead = "events.read", Rule::OwnOr(&[Steward, Admin, Approver, Auditor]);
     /// Reads the record of one namespace.
     LedgerRead = "ledger.read", Rule::Roles(&[Auditor, Steward]);
     /// Reads the whole record and exports it.
     LedgerExport = "ledger.export", Rule::Roles(&[Steward]);
     /// Reads checkpoints and consistency proofs.
     LedgerCheckpoint = "ledger.checkpoint", Rule::Anyone;
+}
+
+impl Action {
+    /// Whether a caller who was proven by this profile of another system may do it at
+    /// all; what else it takes, the rule says. Few may, since those profiles protect
+    /// less of a request than the native one; by a weak one nothing of ours is opened.
+    #[must_use]
+    pub const fn takes_foreign(self, profile: Foreign) -> bool {
+        match self {
+            Self::KeyRead | Self::KeyList | Self::RequestCreate => !profile.is_weak(),
+            Self::AgentTokenRefresh => matches!(profile, Foreign::HmacV2),
+            Self::ForeignWeak => profile.is_weak(),
+            _ => false,
+        }
+    }
 }

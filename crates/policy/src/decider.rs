@@ -89,8 +89,7 @@ impl Decider for RoleDecider {
         match (question.action.rule(), caller.profile()) {
             (Rule::AdminSocket, Profile::AdminSocket) => return Ok(Basis::AdminSocket),
             (Rule::Joining, Profile::Join) => return Ok(Basis::Joining),
-            (Rule::AdminSocket | Rule::Joining, _)
-            | (_, Profile::AdminSocket | Profile::Join | Profile::Foreign(_)) => {
+            (Rule::AdminSocket | Rule::Joining, _) | (_, Profile::AdminSocket | Profile::Join) => {
                 return Err(Denied {
                     reason: DenyReason::WrongProfile,
                     visible: false,
@@ -104,7 +103,13 @@ impl Decider for RoleDecider {
                 .device(thumbprint)
                 .is_some_and(|device| device.revoked.is_none() && device.actor == *actor)
         });
-        if !device_is_active || !snapshot.is_active(actor) {
+        let proof_stands = match caller.profile() {
+            Profile::Foreign(_) => {
+                still_bound(snapshot, caller) && (caller.device().is_none() || device_is_active)
+            }
+            _ => device_is_active,
+        };
+        if !proof_stands || !snapshot.is_active(actor) {
             return Err(Denied {
                 reason: DenyReason::Revoked,
                 visible: false,
@@ -119,6 +124,11 @@ impl Decider for RoleDecider {
         let deny = |reason| Err(Denied { reason, visible });
         if !exists {
             return deny(DenyReason::NoRole);
+        }
+        if let Profile::Foreign(profile) = caller.profile()
+            && !question.action.takes_foreign(profile)
+        {
+            return deny(DenyReason::WrongProfile);
         }
         let by_role = |roles: &[Role]| role_held(snapshot, actor, roles, &scope).map(Basis::Role);
         match question.action.rule() {
@@ -155,6 +165,17 @@ impl Decider for RoleDecider {
             Rule::Joining | Rule::AdminSocket => deny(DenyReason::WrongProfile),
         }
     }
+}
+
+/// Whether the id that a foreign proof named still stands for the caller, and with
+/// the same key.
+fn still_bound(snapshot: &Snapshot, caller: &Caller) -> bool {
+    caller
+        .foreign_id()
+        .and_then(|id| snapshot.foreign(id))
+        .is_some_and(|bound| {
+            bound.actor == *caller.actor() && bound.device.as_ref() == caller.device()
+        })
 }
 
 /// The first of `roles` that the actor holds in the scope. Only owners hold roles.

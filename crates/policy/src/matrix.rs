@@ -1,6 +1,7 @@
 //! The permission matrix: what the table of actions yields for every role.
 
 use crate::action::{Action, Rule};
+use procura_proof::foreign::Foreign;
 use procura_types::Role;
 use std::fmt::Write as _;
 
@@ -10,8 +11,9 @@ use std::fmt::Write as _;
 pub fn permission_matrix() -> String {
     let mut out = String::from(
         "# Permission matrix\n\nGenerated from the actions of `procura-policy`; everything that is not `yes` is denied.\n\
-         Roles other than steward count in their namespace only.\n\n\
-         | action | steward | admin | approver | auditor | agent | other |\n|---|---|---|---|---|---|---|\n",
+         Roles other than steward count in their namespace only. A caller who was proven by a profile of another\n\
+         system has to be let in by the last column too.\n\n\
+         | action | steward | admin | approver | auditor | agent | other | foreign profiles |\n|---|---|---|---|---|---|---|---|\n",
     );
     for action in Action::ALL {
         let rule = action.rule();
@@ -32,10 +34,16 @@ pub fn permission_matrix() -> String {
             Rule::AdminSocket => "on the admin socket",
             _ => "",
         };
+        let foreign = Foreign::ALL.into_iter();
+        let foreign: Vec<&str> = foreign
+            .filter(|profile| action.takes_foreign(*profile))
+            .map(Foreign::as_str)
+            .collect();
+        let foreign = foreign.join(", ");
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
-            "| `{}` | {} | {} | {} | {} | {agent} | {other} |",
+            "| `{}` | {} | {} | {} | {} | {agent} | {other} | {foreign} |",
             action.as_str(),
             role(Role::Steward),
             role(Role::Admin),

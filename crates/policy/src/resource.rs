@@ -2,8 +2,8 @@
 
 use procura_types::wire::GrantItem;
 use procura_types::{
-    ActorId, Delivery, GrantId, Label, Namespace, ProjectName, RequestId, RunId, Scope, SecretPath,
-    Thumbprint,
+    ActorId, Delivery, ForeignId, GrantId, Label, Namespace, ProjectName, RequestId, RunId, Scope,
+    SecretPath, Thumbprint,
 };
 use std::fmt;
 
@@ -33,6 +33,10 @@ pub enum Resource {
     Grant(Namespace, GrantId),
     /// A hand-over of values.
     Run(Namespace, RunId),
+    /// A key that signs tokens.
+    SigningKey(Thumbprint),
+    /// An id of another system that stands, or is to stand, for an agent.
+    Foreign(Namespace, ForeignId),
 }
 
 impl Resource {
@@ -40,7 +44,7 @@ impl Resource {
     #[must_use]
     pub const fn namespace(&self) -> Option<&Namespace> {
         match self {
-            Self::Installation | Self::Operator(_) => None,
+            Self::Installation | Self::Operator(_) | Self::SigningKey(_) => None,
             Self::Device(namespace, _) => namespace.as_ref(),
             Self::Namespace(namespace)
             | Self::Agent(namespace, _)
@@ -49,7 +53,8 @@ impl Resource {
             | Self::Service(namespace, _)
             | Self::Request(namespace, _)
             | Self::Grant(namespace, _)
-            | Self::Run(namespace, _) => Some(namespace),
+            | Self::Run(namespace, _)
+            | Self::Foreign(namespace, _) => Some(namespace),
         }
     }
 
@@ -76,6 +81,8 @@ impl fmt::Display for Resource {
             Self::Request(_, id) => write!(f, "request/{id}"),
             Self::Grant(_, id) => write!(f, "grant/{id}"),
             Self::Run(_, id) => write!(f, "run/{id}"),
+            Self::SigningKey(kid) => write!(f, "signing_key/{kid}"),
+            Self::Foreign(_, id) => write!(f, "foreign/{id}"),
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use crate::session::Session;
 use procura_crypto::MacKey;
-use procura_types::{FieldTuple, encoding};
+use procura_types::{FieldTuple, Timestamp, encoding};
 use std::fmt;
 use std::sync::Arc;
 
@@ -72,6 +72,19 @@ impl Answering {
     #[must_use]
     pub fn sign(&self, answer: &AnswerView<'_>) -> String {
         answer.sign(&self.session.mac_key, self.counter)
+    }
+
+    /// When the session ends.
+    #[must_use]
+    pub fn session_ends(&self) -> Timestamp {
+        self.session.expires()
+    }
+
+    /// The epoch of the session's root: it ends before its time when that is not
+    /// accepted any more.
+    #[must_use]
+    pub fn session_epoch(&self) -> u32 {
+        self.session.epoch
     }
 }
 

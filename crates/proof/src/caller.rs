@@ -1,7 +1,7 @@
 //! Who made a request, proven.
 
 use procura_crypto::sha256;
-use procura_types::{ActorId, FieldTuple, Thumbprint, Timestamp};
+use procura_types::{ActorId, FieldTuple, ForeignId, Thumbprint, Timestamp};
 use std::net::IpAddr;
 
 use crate::answer::Answering;
@@ -19,7 +19,7 @@ pub enum Profile {
     Join,
     /// By having come in through the admin socket.
     AdminSocket,
-    /// By the profile of another system (§3.2). No [`Caller`] comes of it.
+    /// By the profile of another system (§3.2).
     Foreign(Foreign),
 }
 
@@ -51,6 +51,7 @@ pub struct Caller {
     pub(crate) directory_seq: u64,
     pub(crate) nonce: Option<String>,
     pub(crate) created: Timestamp,
+    pub(crate) foreign: Option<ForeignId>,
 }
 
 impl Caller {
@@ -117,6 +118,12 @@ impl Caller {
         self.created
     }
 
+    /// The id of another system by which a foreign proof named the actor.
+    #[must_use]
+    pub const fn foreign_id(&self) -> Option<&ForeignId> {
+        self.foreign.as_ref()
+    }
+
     /// The caller on the local admin socket: user `peer_uid` by the kernel's
     /// word (`SO_PEERCRED`). This is the one way to a caller without a proof.
     ///
@@ -139,7 +146,19 @@ impl Caller {
             directory_seq: 0,
             nonce: None,
             created: now,
+            foreign: None,
         })
+    }
+
+    /// The same by a foreign profile, under this id.
+    #[cfg(feature = "fake")]
+    #[must_use]
+    pub fn under(self, profile: Foreign, id: ForeignId) -> Self {
+        Self {
+            profile: Profile::Foreign(profile),
+            foreign: Some(id),
+            ..self
+        }
     }
 
     /// A caller out of nothing, for the tests of other crates.
@@ -163,6 +182,7 @@ impl Caller {
             directory_seq,
             nonce: None,
             created: Timestamp::from_millis(0),
+            foreign: None,
         }
     }
 }

@@ -4,8 +4,9 @@ use crate::guard::{Claim, Once, Outcome, ReplayGuard, Windows};
 use procura_types::{Thumbprint, Timestamp};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The time at which the suite begins.
-pub const START: Timestamp = Timestamp::from_secs(1_800_000_000);
+/// The time at which the suite begins: far ahead of today, so that a guard over a real
+/// server, whose memory begins by a real clock, remembers all of it.
+pub const START: Timestamp = Timestamp::from_secs(4_000_000_000);
 
 /// The caps that the guard under test has to be made with.
 pub const LIMITS: crate::Limits = crate::Limits {
@@ -19,7 +20,9 @@ fn nonce<'a>(device: &'a Thumbprint, nonce: &'a [u8], at: u64) -> Claim<'a> {
         device,
         created: now,
         now,
+        ahead: Windows::FOREIGN.forward,
         once: Once::Nonce(nonce),
+        by: None,
     }
 }
 
@@ -30,11 +33,13 @@ fn counter<'a>(device: &'a Thumbprint, session: &'a [u8; 16], counter: u64, at: 
         device,
         created: now,
         now,
+        ahead: Windows::FOREIGN.forward,
         once: Once::Counter {
             session,
             counter,
             expires,
         },
+        by: None,
     }
 }
 

@@ -1,7 +1,9 @@
 //! What makes each proof good for one request only (`protocol.md` §3.3).
 
-use procura_types::{Duration, Thumbprint, Timestamp};
+use procura_types::{ActorId, Duration, GuardGeneration, Thumbprint, Timestamp};
 use std::cmp::Ordering;
+use std::pin::Pin;
+use std::sync::Arc;
 
 /// How far the clock of whoever made a proof may be from ours, and how long a
 /// proof lives: in seconds, both ends included.
@@ -56,8 +58,23 @@ pub struct Claim<'a> {
     pub created: Timestamp,
     /// The time of the server.
     pub now: Timestamp,
+    /// How far ahead of a verifier's clock a proof of its kind may be made, in seconds.
+    pub ahead: u64,
     /// What may be used once.
     pub once: Once<'a>,
+    /// Of whom the directory says that it is; nothing for the proofs of others.
+    pub by: Option<By<'a>>,
+}
+
+/// Whose proof it is by the directory, and by which state of it. A guard that is
+/// shared may have heard since that the device or the actor was revoked.
+#[derive(Debug, Clone, Copy)]
+pub struct By<'a> {
+    /// The actor of the device.
+    pub actor: &'a ActorId,
+    /// The directory's sequence when that was known: for a session, when it was
+    /// issued.
+    pub directory_seq: u64,
 }
 
 /// What may be used once.
@@ -86,11 +103,14 @@ pub enum Outcome {
     /// The device has claimed as much as is remembered for one; others are not
     /// touched by that.
     OverCap,
+    /// The guard has a tombstone of the device or the actor, later than the state of
+    /// the directory that the claim goes by ([`By`]). Nothing was claimed.
+    Revoked,
 }
 
 /// The guard cannot tell whether the proof was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("replays cannot be told for proofs made before now")]
+#[error("it cannot be told whether the proof was used before")]
 pub struct GuardUnavailable {
     /// When a proof that is made anew is worth trying.
     pub retry_after: Duration,
@@ -103,4 +123,83 @@ pub trait ReplayGuard: Send + Sync {
     /// Uses a proof up. Called after its signature verified and never before,
     /// so that strangers cannot fill a guard.
     fn claim(&self, claim: &Claim<'_>) -> Result<Outcome, GuardUnavailable>;
+}
+
+/// A claim that has to be waited for.
+pub type Claiming<'a> =
+    Pin<Box<dyn Future<Output = Result<Outcome, GuardUnavailable>> + Send + 'a>>;
+
+/// As [`ReplayGuard`], where several verifiers share one memory that is not of their
+/// process. What cannot be asked in good time is [`GuardUnavailable`].
+pub trait SharedGuard: Send + Sync {
+    /// Uses a proof up.
+    fn claim<'a>(&'a self, claim: &'a Claim<'a>) -> Claiming<'a>;
+
+    /// Whether claims can be made just now.
+    fn is_available(&self) -> bool;
+
+    /// The memory that claims are made in, or were when it was last there; none before
+    /// it ever was.
+    fn generation(&self) -> Option<GuardGeneration>;
+}
+
+/// The guard of a verifier.
+#[derive(Clone)]
+pub enum Guard {
+    /// Of this process alone; it answers at once.
+    Own(Arc<dyn ReplayGuard>),
+    /// Of several verifiers.
+    Shared(Arc<dyn SharedGuard>),
+}
+
+impl Guard {
+    /// Uses a proof up; with a guard of this process without waiting.
+    pub async fn claim(&self, claim: &Claim<'_>) -> Result<Outcome, GuardUnavailable> {
+        match self {
+            Self::Own(guard) => guard.claim(claim),
+            Self::Shared(guard) => guard.claim(claim).await,
+        }
+    }
+
+    /// Whether claims can be made just now; one of this process says so itself to whoever
+    /// makes one.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        match self {
+            Self::Own(_) => true,
+            Self::Shared(guard) => guard.is_available(),
+        }
+    }
+
+    /// Which memory is shared; none when none is.
+    #[must_use]
+    pub fn generation(&self) -> Option<GuardGeneration> {
+        match self {
+            Self::Own(_) => None,
+            Self::Shared(guard) => guard.generation(),
+        }
+    }
+
+    /// Uses a proof up where nobody can wait. A shared guard is not asked, so that it
+    /// is unavailable here.
+    pub fn claim_now(&self, claim: &Claim<'_>) -> Result<Outcome, GuardUnavailable> {
+        match self {
+            Self::Own(guard) => guard.claim(claim),
+            Self::Shared(_) => Err(GuardUnavailable {
+                retry_after: Duration::from_secs(1),
+            }),
+        }
+    }
+}
+
+impl From<Arc<dyn ReplayGuard>> for Guard {
+    fn from(guard: Arc<dyn ReplayGuard>) -> Self {
+        Self::Own(guard)
+    }
+}
+
+impl<G: ReplayGuard + 'static> From<Arc<G>> for Guard {
+    fn from(guard: Arc<G>) -> Self {
+        Self::Own(guard)
+    }
 }

@@ -58,6 +58,7 @@ pub fn verify_join(
         directory_seq: directory.seq(),
         nonce: None,
         created: now,
+        foreign: None,
     };
     Ok((
         Joining {

@@ -10,10 +10,15 @@
 //! - [`foreign`] has the profiles of other systems, with a verifier of their own.
 //! - A [`ReplayGuard`] makes each proof good for one request. [`MemoryGuard`]
 //!   is one; those that outlive the process are built on it.
-//! - [`verify_join`] and [`Caller::admin_socket`] are the ways to a caller who
-//!   has no device yet.
+//!   Where several verifiers share one ([`SharedGuard`]), it has to be waited for:
+//!   [`Verifier::prepare`] makes all checks but this one, and [`Verifier::finish`]
+//!   uses the proof up.
+//! - [`verify_join`], [`verify_enrolment`] and [`Caller::admin_socket`] are the ways to
+//!   a caller who has no device yet; [`Caller::foreign`] is the one from a proof of
+//!   another system's profile.
 //! - [`sign`] is the client's side.
 
+pub mod agent_session;
 mod answer;
 mod base;
 mod caller;
@@ -21,6 +26,7 @@ mod component;
 #[cfg(any(test, feature = "fake"))]
 pub mod conformance;
 mod digest;
+mod enrolment;
 pub mod foreign;
 mod guard;
 mod input;
@@ -28,6 +34,7 @@ mod join;
 mod memory_guard;
 mod message;
 mod native;
+mod pending;
 mod query;
 mod reason;
 pub mod session;
@@ -40,11 +47,15 @@ mod window;
 
 pub use answer::{ANSWER_FIELD, AnswerView, Answering};
 pub use caller::{Caller, Profile};
-pub use guard::{Claim, GuardUnavailable, Once, Outcome, ReplayGuard, Windows};
+pub use enrolment::{Enrolling, verify_enrolment};
+pub use guard::{
+    By, Claim, Claiming, Guard, GuardUnavailable, Once, Outcome, ReplayGuard, SharedGuard, Windows,
+};
 pub use join::{Joining, join_message, verify_join};
 pub use memory_guard::{Limits, MemoryGuard, Remembered, RememberedOnce};
 pub use message::{Headers, RequestView};
 pub use native::TAG;
+pub use pending::Pending;
 pub use reason::{Case, Reason, Refusal, Step};
 pub use session::SessionKeys;
 pub use verify::{Awaited, Verifier};

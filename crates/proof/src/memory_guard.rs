@@ -6,8 +6,8 @@ use procura_crypto::MacKey;
 use procura_types::{Duration, Thumbprint};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 const SHARDS: usize = 16;
 /// Nonces are remembered in sets of at least this many seconds, dropped as a
@@ -201,6 +201,23 @@ impl MemoryGuard {
             } => state.claim_counter(session, counter, expires, self.limits.sessions),
         };
         Ok((outcome, remembered))
+    }
+
+    /// How many used proofs with nonces of their own are remembered. Looks at all of
+    /// them; of sessions' counters only which were used is known, and not how many.
+    #[must_use]
+    pub fn nonces(&self) -> usize {
+        let counted = self.shards.iter().map(|shard| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let generations = shard
+                .devices
+                .values()
+                .flat_map(|device| &device.generations);
+            generations
+                .map(|generation| generation.hashes.len())
+                .sum::<usize>()
+        });
+        counted.sum()
     }
 
     /// Forgets what is too old to be let in again, and says so.

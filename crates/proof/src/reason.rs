@@ -26,7 +26,7 @@ pub enum Reason {
     SessionUnknown,
     /// The session is over.
     SessionExpired,
-    /// Who is at the other end may not use this way in.
+    /// Who is at the other end may not use this way in, or not from there.
     SourceNotAllowed,
     /// More proofs than one key may use.
     RateLimited,
@@ -106,8 +106,12 @@ pub enum Step {
     Signature,
     /// The body is the one that was signed.
     Digest,
+    /// It comes from where its agent may be.
+    Address,
     /// It was never used before.
     Replay,
+    /// The agent that another system's proof names is one of ours.
+    Actor,
 }
 
 impl Step {
@@ -121,7 +125,9 @@ impl Step {
             Self::Key => "key",
             Self::Signature => "signature",
             Self::Digest => "digest",
+            Self::Address => "address",
             Self::Replay => "replay",
+            Self::Actor => "actor",
         }
     }
 }
@@ -323,6 +329,9 @@ cases! {
     /// The body has another SHA-256.
     BodyChanged = "body_changed", Digest, DigestMismatch,
         "The body is not the one that Content-Digest names.";
+    /// The agent's requests may come from other addresses only.
+    AddressRefused = "address_refused", Address, SourceNotAllowed,
+        "Requests of this agent may not come from this address; an admin says from where they may: procura agent sources LABEL.";
     /// The nonce was used before.
     NonceUsed = "nonce_used", Replay, NonceReplayed,
         "The nonce was used before with this key.";
@@ -332,9 +341,15 @@ cases! {
     /// The key has used more nonces than are remembered for one.
     OverCap = "over_cap", Replay, RateLimited,
         "This key has used as many proofs as are remembered for one; slow down.";
+    /// A shared guard heard that device or actor was revoked, before this verifier did.
+    Tombstoned = "tombstoned", Replay, Revoked,
+        "The device, or its agent or operator, was revoked.";
     /// The guard cannot tell whether the nonce was used.
     GuardUnavailable = "guard_unavailable", Replay, VerifierUnavailable,
         "The server cannot tell yet whether this proof was used before; make a new one later.";
+    /// The id of the agent stands for none of ours.
+    AgentUnbound = "agent_unbound", Actor, UnknownAgent,
+        "The agent's id is not bound to an agent of this installation; an admin binds it: procura agent foreign bind ID LABEL.";
 }
 
 /// A no to a request. [`Refusal::reason`] and the status go to the caller, all

@@ -5,6 +5,7 @@
 use crate::session::{self, Session, SessionFault, SessionKeys};
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use procura_types::Timestamp;
@@ -16,6 +17,8 @@ const PER_SHARD: usize = 128;
 pub(crate) struct SessionCache {
     hasher: RandomState,
     shards: [Mutex<HashMap<Box<str>, Arc<Session>>>; SHARDS],
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 impl SessionCache {
@@ -23,6 +26,8 @@ impl SessionCache {
         Self {
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
         }
     }
 
@@ -42,6 +47,12 @@ impl SessionCache {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard.get(id).map(Arc::clone)
         };
+        let count = if held.is_some() {
+            &self.hits
+        } else {
+            &self.misses
+        };
+        count.fetch_add(1, Ordering::Relaxed);
         if let Some(session) = held {
             return if keys.accepts(session.epoch) {
                 Ok(session)
@@ -61,6 +72,14 @@ impl SessionCache {
             shard.insert(id.into(), Arc::clone(&session));
         }
         Ok(session)
+    }
+
+    /// Look-ups that found their session, and those that did not.
+    pub(crate) fn hits_and_misses(&self) -> (u64, u64) {
+        (
+            self.hits.load(Ordering::Relaxed),
+            self.misses.load(Ordering::Relaxed),
+        )
     }
 
     /// Drops all keys.

@@ -3,21 +3,19 @@
 
 use crate::answer::Answering;
 use crate::caller::{Caller, Profile};
-use crate::guard::{Claim, Once, Outcome, ReplayGuard};
+use crate::guard::Guard;
 use crate::message::RequestView;
 use crate::native::{self, Key, Proof};
+use crate::pending::Pending;
 use crate::reason::{Case, Refusal};
 use crate::session::{SessionFault, SessionKeys};
 use crate::session_cache::SessionCache;
 use procura_crypto::{KeyError, PublicKey, SignatureAlgorithm, sha256};
 use procura_directory::Snapshot;
 use procura_types::wire::PublicJwk;
-use procura_types::{ActorId, Duration, Thumbprint, Timestamp};
+use procura_types::{ActorId, GuardGeneration, Thumbprint, Timestamp};
 use std::net::IpAddr;
 use std::sync::Arc;
-
-/// How long a device that is over its cap should wait.
-pub(crate) const OVER_CAP_WAIT: Duration = Duration::from_secs(20);
 
 /// A body that follows its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +30,7 @@ pub enum Awaited {
 /// that it opened.
 pub struct Verifier {
     audience: String,
-    guard: Arc<dyn ReplayGuard>,
+    guard: Guard,
     keys: Arc<dyn SessionKeys>,
     sessions: SessionCache,
     stand_in_ed25519: PublicKey,
@@ -47,7 +45,7 @@ impl Verifier {
     /// unknown ones; it works for nothing else then either.
     pub fn new(
         audience: &str,
-        guard: Arc<dyn ReplayGuard>,
+        guard: impl Into<Guard>,
         keys: Arc<dyn SessionKeys>,
     ) -> Result<Self, KeyError> {
         // The base points of the two curves: points like any other, known to
@@ -60,7 +58,7 @@ impl Verifier {
         };
         Ok(Self {
             audience: audience.to_owned(),
-            guard,
+            guard: guard.into(),
             keys,
             sessions: SessionCache::new(),
             stand_in_ed25519: PublicKey::from_jwk(&jwk(
@@ -78,8 +76,56 @@ impl Verifier {
         })
     }
 
+    /// All checks but the last, whether the proof was used before: what is left of
+    /// them goes to [`Self::finish`]. It costs no more to drop it, and nothing is
+    /// used up then.
+    ///
+    /// # Errors
+    /// The first case of `spec/reasons.md` that applies.
+    pub fn prepare(
+        &self,
+        directory: &Snapshot,
+        request: &RequestView<'_>,
+        now: Timestamp,
+        peer: IpAddr,
+    ) -> Result<Pending, Refusal> {
+        let proof = native::read(request, !request.body.is_empty())?;
+        self.check(directory, proof, Some(request.body), now, peer)
+    }
+
+    /// As [`Self::prepare`], before the body is here, which is not looked at in
+    /// `request`. [`Pending::digest`] is the SHA-256 that the proof covers: whoever
+    /// takes the body has to hold it against that, since the proof is used up.
+    ///
+    /// # Errors
+    /// The first case of `spec/reasons.md` that applies; a proof that covers no
+    /// digest, unless `body` is [`Awaited::Unsigned`], is among them.
+    pub fn prepare_head(
+        &self,
+        directory: &Snapshot,
+        request: &RequestView<'_>,
+        body: Awaited,
+        now: Timestamp,
+        peer: IpAddr,
+    ) -> Result<Pending, Refusal> {
+        let proof = native::read(request, body == Awaited::Signed)?;
+        self.check(directory, proof, None, now, peer)
+    }
+
+    /// Uses the proof up: who made the request, or why it is refused. With a guard of
+    /// this process it does not wait.
+    ///
+    /// # Errors
+    /// The cases of the step replay.
+    pub async fn finish(&self, pending: Pending) -> Result<Caller, Refusal> {
+        let claimed = self.guard.claim(&pending.claim()).await;
+        pending.settle(claimed)
+    }
+
     /// Who made the request, or why it is refused. Each proof is good for one
-    /// call: the nonce or counter is used up when all else is in order.
+    /// call: the nonce or counter is used up when all else is in order. Only with a
+    /// guard of this process; a shared one is for [`Self::finish`], and
+    /// `verifier_unavailable` here.
     ///
     /// # Errors
     /// The first case of `spec/reasons.md` that applies.
@@ -90,17 +136,14 @@ impl Verifier {
         now: Timestamp,
         peer: IpAddr,
     ) -> Result<Caller, Refusal> {
-        let proof = native::read(request, !request.body.is_empty())?;
-        self.check(directory, &proof, Some(request.body), now, peer)
+        self.finish_now(self.prepare(directory, request, now, peer)?)
     }
 
-    /// As [`Self::verify`], before the body is here, which is not looked at in
-    /// `request`. With the caller comes the SHA-256 that the proof covers: whoever
-    /// takes the body has to hold it against that, since the proof is used up.
+    /// As [`Self::verify`], before the body is here: [`Self::prepare_head`] and the
+    /// digest that comes of it.
     ///
     /// # Errors
-    /// The first case of `spec/reasons.md` that applies; a proof that covers no
-    /// digest, unless `body` is [`Awaited::Unsigned`], is among them.
+    /// As both.
     pub fn verify_head(
         &self,
         directory: &Snapshot,
@@ -109,28 +152,33 @@ impl Verifier {
         now: Timestamp,
         peer: IpAddr,
     ) -> Result<(Caller, Option<[u8; 32]>), Refusal> {
-        let proof = native::read(request, body == Awaited::Signed)?;
-        let caller = self.check(directory, &proof, None, now, peer)?;
-        Ok((caller, proof.digest))
+        let pending = self.prepare_head(directory, request, body, now, peer)?;
+        let digest = pending.digest();
+        Ok((self.finish_now(pending)?, digest))
     }
 
-    /// The steps after shape; that of the digest for a body that is here.
+    fn finish_now(&self, pending: Pending) -> Result<Caller, Refusal> {
+        let claimed = self.guard.claim_now(&pending.claim());
+        pending.settle(claimed)
+    }
+
+    /// The steps between shape and replay; that of the digest for a body that is here.
     fn check(
         &self,
         directory: &Snapshot,
-        proof: &Proof,
+        proof: Proof,
         body: Option<&[u8]>,
         now: Timestamp,
         peer: IpAddr,
-    ) -> Result<Caller, Refusal> {
+    ) -> Result<Pending, Refusal> {
         let (device, who) = match &proof.key {
             Key::Device {
                 thumbprint,
                 algorithm,
                 ..
             } => {
-                native::check_clock(proof, now).map_err(|case| about(case, thumbprint, None))?;
-                let who = self.check_device(directory, proof, thumbprint, *algorithm)?;
+                native::check_clock(&proof, now).map_err(|case| about(case, thumbprint, None))?;
+                let who = self.check_device(directory, &proof, thumbprint, *algorithm)?;
                 (
                     *thumbprint,
                     Who {
@@ -141,50 +189,76 @@ impl Verifier {
                 )
             }
             Key::Session { id, .. } => {
-                native::check_clock(proof, now)?;
-                self.check_session(directory, proof, id, now)?
+                native::check_clock(&proof, now)?;
+                self.check_session(directory, &proof, id, now)?
             }
         };
-        let refuse = |case| about(case, &device, Some(&who.actor));
         if let (Some(digest), Some(body)) = (proof.digest, body)
             && sha256(body) != digest
         {
-            return Err(refuse(Case::BodyChanged));
+            return Err(about(Case::BodyChanged, &device, Some(&who.actor)));
         }
-        self.claim(proof, &device, who.session.as_deref(), now)
-            .map_err(|(case, wait)| {
-                let refusal = refuse(case);
-                Refusal {
-                    retry_after: wait.or(refusal.retry_after),
-                    ..refusal
-                }
-            })?;
-        let answering = match (&proof.key, &who.session) {
-            (Key::Session { counter, .. }, Some(session)) => Some(Answering {
-                session: Arc::clone(session),
-                counter: *counter,
-            }),
-            _ => None,
+        if !directory.admits(&who.actor, peer) {
+            return Err(about(Case::AddressRefused, &device, Some(&who.actor)));
+        }
+        let profile = if who.session.is_some() {
+            Profile::Session
+        } else {
+            Profile::Native
         };
-        Ok(Caller {
+        let session = who.session.as_deref().map(crate::session::Session::name);
+        let (nonce, nonce_text, answering) = match (proof.key, who.session) {
+            (
+                Key::Device {
+                    nonce, nonce_text, ..
+                },
+                _,
+            ) => (nonce, Some(nonce_text), None),
+            (Key::Session { counter, .. }, Some(session)) => {
+                (Vec::new(), None, Some(Answering { session, counter }))
+            }
+            // A session's key without a session is never the outcome above.
+            (Key::Session { .. }, None) => return Err(Case::SessionForeign.into()),
+        };
+        let caller = Caller {
             actor: who.actor,
             owner: who.owner,
             device: Some(device),
-            session: who.session.as_deref().map(crate::session::Session::name),
+            session,
             answering,
-            profile: if who.session.is_some() {
-                Profile::Session
-            } else {
-                Profile::Native
-            },
+            profile,
             peer: Some(peer),
             directory_seq: directory.seq(),
-            nonce: match &proof.key {
-                Key::Device { nonce_text, .. } => Some(nonce_text.clone()),
-                Key::Session { .. } => None,
-            },
+            nonce: nonce_text,
             created: Timestamp::from_secs(proof.created),
+            foreign: None,
+        };
+        Ok(Pending {
+            caller,
+            device,
+            nonce,
+            digest: proof.digest,
+            now,
         })
+    }
+
+    /// Sessions that were open already when a request came under one, and those that
+    /// had to be opened.
+    #[must_use]
+    pub fn session_cache_use(&self) -> (u64, u64) {
+        self.sessions.hits_and_misses()
+    }
+
+    /// Whether proofs can be used up just now: a shared guard may be away.
+    #[must_use]
+    pub fn can_claim(&self) -> bool {
+        self.guard.is_available()
+    }
+
+    /// The memory of used proofs that is shared with other verifiers; none when none is.
+    #[must_use]
+    pub fn guard_generation(&self) -> Option<GuardGeneration> {
+        self.guard.generation()
     }
 
     /// Forgets the keys of all opened sessions; for sealing.
@@ -261,39 +335,6 @@ impl Verifier {
             },
         ))
     }
-
-    fn claim(
-        &self,
-        proof: &Proof,
-        device: &Thumbprint,
-        session: Option<&crate::session::Session>,
-        now: Timestamp,
-    ) -> Result<(), (Case, Option<Duration>)> {
-        let (once, used) = match (&proof.key, session) {
-            (Key::Session { counter, .. }, Some(session)) => (
-                Once::Counter {
-                    session: session.hash(),
-                    counter: *counter,
-                    expires: session.expires(),
-                },
-                Case::CounterUsed,
-            ),
-            (Key::Device { nonce, .. }, _) => (Once::Nonce(nonce), Case::NonceUsed),
-            (Key::Session { .. }, None) => return Err((Case::SessionForeign, None)),
-        };
-        let claim = Claim {
-            device,
-            created: Timestamp::from_secs(proof.created),
-            now,
-            once,
-        };
-        match self.guard.claim(&claim) {
-            Ok(Outcome::Fresh) => Ok(()),
-            Ok(Outcome::Replayed) => Err((used, None)),
-            Ok(Outcome::OverCap) => Err((Case::OverCap, Some(OVER_CAP_WAIT))),
-            Err(unavailable) => Err((Case::GuardUnavailable, Some(unavailable.retry_after))),
-        }
-    }
 }
 
 struct Who {
@@ -319,7 +360,7 @@ fn active(directory: &Snapshot, device: &Thumbprint, actor: &ActorId) -> Result<
     Ok(actor.owner)
 }
 
-fn about(case: Case, device: &Thumbprint, actor: Option<&ActorId>) -> Refusal {
+pub(crate) fn about(case: Case, device: &Thumbprint, actor: Option<&ActorId>) -> Refusal {
     Refusal {
         device: Some(*device),
         actor: actor.copied(),

@@ -1,9 +1,9 @@
 //! A change of state together with its entry.
 
 use crate::entry::Details;
-use crate::tables::{ACTORS, DEVICES, DIRECTORY_GUARD, GRANTS, GUARD, NAMESPACES, ROLES};
+use crate::tables::{ACTORS, DEVICES, DIRECTORY_GUARD, FOREIGN, GRANTS, GUARD, NAMESPACES, ROLES};
 use procura_directory::{
-    ActorRecord, DeviceRecord, GrantRecord, NamespaceRecord, RolesRecord, Snapshot,
+    ActorRecord, DeviceRecord, ForeignRecord, GrantRecord, NamespaceRecord, RolesRecord, Snapshot,
 };
 use procura_policy::{Op, Permit};
 use procura_store::{Batch, Store};
@@ -112,5 +112,11 @@ impl<'a, O: Op> RecordedBatch<'a, O> {
     pub fn put_grant(&mut self, record: &GrantRecord) {
         self.changes_directory = true;
         GRANTS.put(&mut self.batch, &record.id.to_string(), record);
+    }
+
+    /// Binds an id of another system, or marks it released.
+    pub fn put_foreign(&mut self, record: &ForeignRecord) {
+        self.changes_directory = true;
+        FOREIGN.put(&mut self.batch, &record.id.to_string(), record);
     }
 }

@@ -2,7 +2,7 @@
 //! anyone hears that the commit succeeded, so a withdrawal stops the very next
 //! read. Gates follow it too: the latest changes are kept for them.
 
-use crate::tables::{ACTORS, DEVICES, DIRECTORY_GUARD, GRANTS, NAMESPACES, ROLES};
+use crate::tables::{ACTORS, DEVICES, DIRECTORY_GUARD, FOREIGN, GRANTS, NAMESPACES, ROLES};
 use arc_swap::ArcSwap;
 use procura_directory::{Change, Snapshot};
 use procura_store::{
@@ -79,6 +79,12 @@ impl Directory {
                 .into_iter()
                 .map(|(_, row)| Change::Grant(row.value)),
         );
+        changes.extend(
+            FOREIGN
+                .load(&snapshot)?
+                .into_iter()
+                .map(|(_, row)| Change::Foreign(row.value)),
+        );
         let guard = DIRECTORY_GUARD.load(&snapshot)?;
         let seq = guard.first().map_or(0, |(_, row)| row.version.get());
         let directory = Arc::new(Self {
@@ -148,6 +154,7 @@ fn record(row: &DirectoryChange<'_>) -> Option<Change> {
         .or_else(|| value(&ROLES, row).map(Change::Roles))
         .or_else(|| value(&NAMESPACES, row).map(Change::Namespace))
         .or_else(|| value(&GRANTS, row).map(Change::Grant))
+        .or_else(|| value(&FOREIGN, row).map(Change::Foreign))
 }
 
 impl CommitObserver for Directory {

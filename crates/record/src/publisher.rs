@@ -10,14 +10,15 @@ use crate::recorder::RecordError;
 use crate::resume::{self, push_log};
 use crate::running::{Running, Stopping};
 use crate::tables::{
-    ACTORS, DEVICES, GRANTS, LEDGER, NAMESPACES, PUBLISHED, PUBLISHED_KEY, PublishedRow, ROLES,
+    ACTORS, DEVICES, FOREIGN, GRANTS, LEDGER, NAMESPACES, PUBLISHED, PUBLISHED_KEY, PublishedRow,
+    ROLES,
 };
 use crate::tiles::{Tiles, TilesError};
 use arc_swap::ArcSwapOption;
 use procura_crypto::sha256;
 use procura_ledger::{Checkpoint, Frontier, LedgerError, NoteSigner, TileWriter, Vkey};
-use procura_store::{Batch, CommitError, Expected, Head, Row, Store, StoreError};
-use procura_types::{BatchId, Clock, Duration, Entropy, FieldTuple};
+use procura_store::{Batch, CommitError, Expected, Head, Row, SetDigest, Store, StoreError};
+use procura_types::{BatchId, Clock, Duration, Entropy, FieldTuple, Timestamp};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -71,6 +72,8 @@ pub struct Published {
     pub size: u64,
     /// The signed note.
     pub note: String,
+    /// When it was signed.
+    pub time: Timestamp,
 }
 
 /// What the publisher needs to work.
@@ -365,6 +368,7 @@ impl Worker {
         Ok(Published {
             size: row.size,
             note,
+            time: self.parts.clock.now(),
         })
     }
 
@@ -408,9 +412,31 @@ pub(crate) fn directory_digest(head: &Head) -> [u8; 32] {
         NAMESPACES.name(),
         GRANTS.name(),
     ];
-    let tuple = tables.iter().fold(
+    // Younger than the first checkpoints of some installations: as long as it is
+    // empty, the value is the one from before there was such a table. Its rows are
+    // never deleted, so one that was used is never left out again.
+    let younger = [FOREIGN.name()].into_iter();
+    let younger = younger.filter(|table| head.table(table) != SetDigest::default());
+    let tuple = tables.into_iter().chain(younger).fold(
         FieldTuple::new("procura.directory.set.v1"),
         |tuple, table| tuple.text(table).bytes(&head.table(table).to_bytes()),
     );
     sha256(tuple.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What checkpoints of before said, when there were five tables.
+    #[test]
+    fn a_table_that_was_never_used_changes_no_digest() {
+        let five = ["actor", "device", "role", "namespace", "grant"];
+        let before = five.iter().fold(
+            FieldTuple::new("procura.directory.set.v1"),
+            |tuple, table| tuple.text(table).bytes(&[0; 32]),
+        );
+        let digest = directory_digest(&Head::default());
+        assert_eq!(digest, sha256(before.as_bytes()));
+    }
 }

@@ -129,6 +129,12 @@ impl Recorder {
         self.decider.as_ref()
     }
 
+    /// The decider, for decisions that outlive a request.
+    #[must_use]
+    pub fn shared_decider(&self) -> Arc<dyn Decider> {
+        Arc::clone(&self.decider)
+    }
+
     /// The clock.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {

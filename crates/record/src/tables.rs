@@ -1,7 +1,9 @@
 //! The tables that this crate owns: the directory, and where the publisher stands.
 
 use crate::block::BlockRow;
-use procura_directory::{ActorRecord, DeviceRecord, GrantRecord, NamespaceRecord, RolesRecord};
+use procura_directory::{
+    ActorRecord, DeviceRecord, ForeignRecord, GrantRecord, NamespaceRecord, RolesRecord,
+};
 use procura_store::{Kind, LogId, Table};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,8 @@ pub const ROLES: Table<String, RolesRecord> = Table::new("role", Kind::Directory
 pub const NAMESPACES: Table<String, NamespaceRecord> = Table::new("namespace", Kind::Directory);
 /// Grants, by id.
 pub const GRANTS: Table<String, GrantRecord> = Table::new("grant", Kind::Directory);
+/// Ids of other systems, by id.
+pub const FOREIGN: Table<String, ForeignRecord> = Table::new("foreign-id", Kind::Directory);
 /// One row that every change of the directory rewrites: a decision holds as long
 /// as its version stands.
 pub const DIRECTORY_GUARD: Table<String, ()> = Table::new("directory", Kind::Directory);

@@ -349,11 +349,15 @@ pub async fn seal(app: &App) -> Result<(), Failure> {
     let store = open.vault.store().clone();
     // From here on no request begins.
     app.set_stage(Stage::Sealed(store.clone(), Box::new(installation)));
+    open.notices.close();
     to_the_end(async move {
         let _one = one;
         let sealing = Sealing(store);
         open.recorder.drain_refusals().await;
         open.upkeep.stop().await;
+        if let Some(tombstones) = &open.tombstones {
+            tombstones.stop().await;
+        }
         open.indexer.stop().await;
         open.publisher.stop().await;
         open.verifier.forget_sessions();
@@ -407,6 +411,8 @@ async fn change_passphrase(
         tracing::warn!(%error, "the other root could not be taken away yet");
     }
     open.upkeep.wake();
+    // Sessions of before have ended, and so do their streams.
+    open.notices.wake();
     turned.map_err(|error| match settled {
         Ok(()) => Failure::new(
             Code::Internal,

@@ -1,18 +1,24 @@
 //! What the server is at a moment: without an installation, sealed, or open.
 
+use crate::agent_routes::AgentRoutes;
 use crate::config::Config;
+use crate::events_log::EventsLog;
 use crate::followers::Followers;
 use crate::key_server::KeyServer;
-use crate::listen::Certificate;
 use crate::metrics::Metrics;
 use crate::problem::{Code, Failure};
+use crate::rates::Rates;
+use crate::shared_guard::Tombstones;
+use crate::tokens::Tokens;
 use crate::upkeep::Upkeep;
 use arc_swap::ArcSwap;
+use procura_edge::tls::Certificate;
+use procura_edge::trace::Tracer;
 use procura_proof::Verifier;
 use procura_proof::foreign::ForeignVerifier;
-use procura_record::{Directory, Indexer, Publisher, RecordReader, Recorder, Spool};
+use procura_record::{Directory, Events, Indexer, Publisher, RecordReader, Recorder, Spool};
 use procura_store::Store;
-use procura_store::guard::{JournalGuard, Of};
+use procura_store::guard::{JournalGuard, Of, SharedMemory};
 use procura_types::{Clock, Entropy, Timestamp};
 use procura_vault::{Installation, Vault};
 use std::fs::File;
@@ -32,6 +38,10 @@ pub struct Open {
     pub verifier: Verifier,
     /// Checks proofs of other systems' profiles.
     pub foreign: ForeignVerifier,
+    /// Makes tokens.
+    pub tokens: Tokens,
+    /// What happens, for those who follow.
+    pub notices: Arc<Events>,
     /// Answers questions about the record.
     pub reader: RecordReader,
     /// Publishes tiles and checkpoints.
@@ -40,6 +50,8 @@ pub struct Open {
     pub indexer: Indexer,
     /// Does what nobody waits for.
     pub upkeep: Upkeep,
+    /// Tells a shared replay guard who is revoked.
+    pub(crate) tombstones: Option<Tombstones>,
     /// When it was opened.
     pub since: Timestamp,
 }
@@ -83,10 +95,19 @@ pub struct App {
     certificate: std::sync::OnceLock<Arc<Certificate>>,
     guard: Held,
     foreign_guard: Held,
+    shared_guard: Mutex<Option<Arc<SharedMemory>>>,
     /// Verifies proofs for other services.
     pub(crate) key_server: KeyServer,
+    /// Enrols agents of other systems, and gives them sessions.
+    pub(crate) agents: AgentRoutes,
+    /// What agents do to be let in, and who was refused.
+    pub(crate) events: EventsLog,
+    /// Traces requests, if it is configured.
+    pub(crate) tracer: Tracer,
     /// Which gate follows which service.
     pub(crate) followers: Followers,
+    /// How often it is asked, and by whom.
+    pub(crate) rates: Rates,
     /// Set once the server stops: nobody is to wait for news any more.
     pub(crate) stopping: tokio::sync::watch::Sender<bool>,
 }
@@ -106,7 +127,11 @@ impl App {
     ) -> Self {
         let metrics = Metrics::default();
         Self {
+            rates: Rates::new(&config, clock.steady()),
             key_server: KeyServer::new(&config, &clock, &metrics),
+            agents: AgentRoutes::new(&config, &clock, &metrics),
+            events: EventsLog::new(&config, &clock, &metrics),
+            tracer: crate::traces::tracer(&config, &clock, &entropy, &metrics),
             config,
             clock,
             entropy,
@@ -122,6 +147,7 @@ impl App {
             certificate: std::sync::OnceLock::new(),
             guard: Mutex::default(),
             foreign_guard: Mutex::default(),
+            shared_guard: Mutex::default(),
             followers: Followers::default(),
             stopping: tokio::sync::watch::Sender::new(false),
         }
@@ -143,6 +169,40 @@ impl App {
             Some(guard) => Ok(Arc::clone(guard)),
             None => Ok(Arc::clone(guard.insert(Arc::new(open()?)))),
         }
+    }
+
+    /// The memory of a shared replay guard, connected once: it outlives a seal as well.
+    pub(crate) fn shared_guard<E>(
+        &self,
+        start: impl FnOnce() -> Result<Arc<SharedMemory>, E>,
+    ) -> Result<Arc<SharedMemory>, E> {
+        let mut held = self
+            .shared_guard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match held.as_ref() {
+            Some(memory) => Ok(Arc::clone(memory)),
+            None => Ok(Arc::clone(held.insert(start()?))),
+        }
+    }
+
+    /// Why nobody can be let in by the shared replay guard, if there is one.
+    pub(crate) fn shared_guard_problem(&self) -> Option<String> {
+        let held = self
+            .shared_guard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        held.as_ref()?.problem()
+    }
+
+    /// How many used proofs the replay guards remember that were opened; nothing of one
+    /// that is being opened.
+    pub(crate) fn nonces_held(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let guards = [("native", &self.guard), ("foreign", &self.foreign_guard)];
+        guards.into_iter().filter_map(|(name, held)| {
+            let guard = held.try_lock().ok()?.clone()?;
+            Some((name, guard.nonces()))
+        })
     }
 
     /// Where the server stands now.

@@ -2,10 +2,37 @@
 //! `PROCURA_<KEY>` in the environment, which wins over the file; flags win over
 //! both. Unknown keys are errors.
 
+use procura_edge::trace::{Endpoint, Ratio};
+use procura_identity::SecretTerms;
+use procura_store::guard::GuardUrl;
+use procura_types::dial::Mode;
+use procura_types::{Cidr, Label, Malformed, Namespace, RateLimit};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// A service, as NAMESPACE/NAME.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AgentService {
+    /// Where.
+    pub namespace: Namespace,
+    /// Which.
+    pub name: Label,
+}
+
+impl TryFrom<String> for AgentService {
+    type Error = Malformed;
+    fn try_from(text: String) -> Result<Self, Malformed> {
+        let form = Malformed::new("agent_service", "must be NAMESPACE/NAME");
+        let (namespace, name) = text.split_once('/').ok_or(form)?;
+        Ok(Self {
+            namespace: namespace.parse()?,
+            name: name.parse()?,
+        })
+    }
+}
 
 /// A configuration that the server does not start with.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +83,8 @@ macro_rules! config {
         pub struct Config {
             /// Where everything lives: `--home`, `PROCURA_HOME` or `~/.procura`.
             pub home: PathBuf,
+            /// `AUTH_MODE` of the environment: over the dial of the agents' service.
+            pub auth_mode: Option<Mode>,
             $($(#[doc = $doc])* pub $name: $kind,)*
         }
 
@@ -71,7 +100,7 @@ macro_rules! config {
             /// The defaults for a home.
             #[must_use]
             pub fn defaults(home: PathBuf) -> Self {
-                Self { home, $($name: $default,)* }
+                Self { home, auth_mode: None, $($name: $default,)* }
             }
 
             fn take_file(&mut self, file: File) {
@@ -109,6 +138,14 @@ config! {
     max_connections: usize = 4096, "4096";
     /// Most connections at once of one address, and most requests at once over HTTP/2; of IPv6, of one /64 network. Without it a quarter of `max_connections`, and all of them for addresses of this machine (loopback), where a proxy or a gate stands for everybody; if it is set, it is for these as well.
     max_connections_per_address: Option<usize> = None, "a quarter";
+    /// How often an address may ask, before it is known who asks: like `100/s`, `100/s burst 200` or `30/m`, or `off`, with which also nobody waits after proofs that fail. Of IPv6 one /64 network is an address. Without it addresses of this machine (loopback) are let be, where a proxy or a gate stands for everybody; if it is set, it is for these as well.
+    rate_address: Option<RateLimit> = None, "1000/s burst 2000";
+    /// How often an agent may ask, by what it has proven, or `off`.
+    rate_agent: RateLimit = RateLimit::Off, "off";
+    /// How often all agents together may make each kind of call, or `off`.
+    rate_route: RateLimit = RateLimit::Off, "off";
+    /// Addresses of proxies that stand before the server and say in `X-Forwarded-For` or `Forwarded` where a request comes from; from anybody else these fields mean nothing.
+    trusted_proxies: Vec<Cidr> = Vec::new(), "[]";
     /// Seconds that a TLS handshake and the first head may take together, and each head after it.
     head_seconds: u64 = 10, "10";
     /// Seconds that a connection is kept without a request.
@@ -123,6 +160,22 @@ config! {
     log_days: u64 = 7, "7";
     /// How many older files of each log in `<home>/logs` are kept.
     log_files: u32 = 8, "8";
+    /// Collector of OpenTelemetry that gets a span of each request, by OTLP over HTTP: a URL such as http://127.0.0.1:4318.
+    otlp_endpoint: Option<Endpoint> = None, "none";
+    /// Which part of the traces that begin here is sent, from 0 to 1; requests that are part of another's trace go by its flag.
+    otlp_ratio: Ratio = Ratio::ALL, "1";
+    /// Days after which the secret of an agent of another system is due for another.
+    agent_secret_days: u64 = 90, "90";
+    /// Days for which a secret that is due is still good, and one that was exchanged for another, beside the new one.
+    agent_secret_grace_days: u64 = 7, "7";
+    /// The service, as NAMESPACE/NAME, whose dial says whether callers of `/agent/protected/` have to prove who they are, and whether `hmac-v1` is let in on `/agent/`. Without it the former is off, unless AUTH_MODE says otherwise, and the latter is not.
+    agent_service: Option<AgentService> = None, "none";
+    /// Replay guard that is shared with gates: a Valkey or Redis server, as redis://host:port or unix:/path. Without it the server has one of its own, and a service one gate at a time.
+    guard_url: Option<String> = None, "none";
+    /// File whose first line is the password of the shared guard; for the server's user or root alone (mode 0600).
+    guard_password_file: Option<PathBuf> = None, "none";
+    /// Uses a shared guard at an address that is not of this machine, without TLS: whoever is on the way can let proofs be used again, and reads its password.
+    danger_plain_guard: bool = false, "false";
     /// Goes on when keys cannot be locked in memory: they may reach the swap device.
     danger_unlocked_memory: bool = false, "false";
 }
@@ -233,7 +286,43 @@ impl Config {
         if self.log_megabytes == 0 || self.log_days == 0 || self.log_files == 0 {
             return contradiction("log_megabytes, log_days and log_files must be at least 1");
         }
+        self.guard_server()?;
+        if self.guard_password_file.is_some() && self.guard_url.is_none() {
+            return contradiction("guard_password_file says nothing without guard_url");
+        }
+        if self.agent_secret_days == 0 {
+            return contradiction("agent_secret_days must be at least 1");
+        }
         Ok(())
+    }
+
+    /// The address of the shared replay guard.
+    ///
+    /// # Errors
+    /// One that is none, or that is not of this machine while nothing says that this is
+    /// meant.
+    pub(crate) fn guard_server(&self) -> Result<Option<GuardUrl>, ConfigError> {
+        let Some(text) = &self.guard_url else {
+            return Ok(None);
+        };
+        let contradiction = |text: String| Err(ConfigError::Contradiction(text));
+        match text.parse::<GuardUrl>() {
+            Err(error) => contradiction(error.to_string()),
+            Ok(url) if !url.is_local() && !self.danger_plain_guard => contradiction(
+                "guard_url is not an address of this machine, and what is said to it is not encrypted: name one where a tunnel begins (stunnel, ssh -L), or set danger_plain_guard = true".to_owned(),
+            ),
+            Ok(url) => Ok(Some(url)),
+        }
+    }
+
+    /// For how long the secrets of agents are good.
+    #[must_use]
+    pub const fn agent_secret_terms(&self) -> SecretTerms {
+        const DAY: u64 = 24 * 60 * 60;
+        SecretTerms {
+            due: Duration::from_secs(self.agent_secret_days.saturating_mul(DAY)),
+            grace: Duration::from_secs(self.agent_secret_grace_days.saturating_mul(DAY)),
+        }
     }
 
     /// How long a request may take.

@@ -4,7 +4,7 @@
 use crate::app::{App, Stage};
 use axum::Router;
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{StatusCode, header};
 use serde::Serialize;
@@ -14,6 +14,9 @@ use std::sync::Arc;
 #[must_use]
 pub(crate) fn degraded(app: &App) -> Vec<String> {
     let mut why: Vec<String> = app.key_server.degraded().collect();
+    why.extend(app.events.degraded());
+    why.extend(app.agents.degraded());
+    why.extend(app.shared_guard_problem());
     if let Some(problem) = app
         .certificate()
         .and_then(|certificate| certificate.problem())
@@ -23,6 +26,7 @@ pub(crate) fn degraded(app: &App) -> Vec<String> {
         ));
     }
     if let Stage::Open(open) = app.stage().as_ref() {
+        why.extend(app.key_server.ignored(&open.directory.snapshot()));
         if let Some(problem) = open.publisher.problem() {
             why.push(format!("checkpoints: {problem}"));
         }
@@ -72,15 +76,20 @@ async fn health(State(app): State<Arc<App>>) -> impl IntoResponse {
     )
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
-    let sealed = !matches!(app.stage().as_ref(), Stage::Open(_));
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    // It counts what there is; the async threads go on.
+    let counted = tokio::task::spawn_blocking(move || app.metrics.render(&app)).await;
+    let Ok(text) = counted else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
     (
         [(
             header::CONTENT_TYPE,
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
         )],
-        app.metrics.render(sealed),
+        text,
     )
+        .into_response()
 }
 
 /// The routes of the health listener.

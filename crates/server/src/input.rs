@@ -8,6 +8,7 @@ use axum::extract::{RawPathParams, Request};
 use bytes::Bytes;
 use http::{HeaderMap, header, request};
 use http_body_util::{BodyExt as _, Limited};
+use procura_edge::rate::Standing;
 use procura_proof::Answering;
 use procura_types::{Timestamp, TraceId};
 use serde::de::DeserializeOwned;
@@ -28,7 +29,8 @@ pub const MAX_BODY: usize = 1_500_000;
 /// could fill the memory.
 pub const LARGE_BODIES: usize = 32;
 
-/// The peer's address, put on each request by the listener.
+/// The address that a request comes from, put on it by the listener: the peer's, or
+/// what a trusted proxy said.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub Option<IpAddr>);
 
@@ -53,6 +55,8 @@ pub struct Progress {
     pub begun: AtomicBool,
     /// Set once it was proven by a session: what signs its answer.
     pub answering: OnceLock<Answering>,
+    /// Set if whoever asks nears the end of a rate.
+    pub(crate) standing: OnceLock<Standing>,
 }
 
 /// A request, read and not yet proven.
@@ -111,6 +115,12 @@ impl Input {
             failure.field = Some("content-type");
             return Err(failure);
         }
+        self.object()
+    }
+
+    /// The same, whatever the request says that it is: clients of other systems often
+    /// say nothing.
+    pub(crate) fn object<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         if !is_object(&self.body) {
             return Err(Failure::new(
                 Code::InvalidJson,
@@ -141,6 +151,8 @@ impl Input {
 /// Fields of bodies and types in them that errors may name.
 const JSON_FIELDS: &[&str] = &[
     "actor_id",
+    "address",
+    "agent",
     "agent_id",
     "audience",
     "code_sha256",
@@ -153,6 +165,8 @@ const JSON_FIELDS: &[&str] = &[
     "expect_version",
     "from",
     "gates",
+    "hmac_v1",
+    "invalidate",
     "label",
     "mode",
     "name",
@@ -163,6 +177,7 @@ const JSON_FIELDS: &[&str] = &[
     "path",
     "prefix",
     "project",
+    "rate",
     "reason",
     "role",
     "roles",
@@ -170,9 +185,11 @@ const JSON_FIELDS: &[&str] = &[
     "route",
     "routes",
     "signature",
+    "sources",
     "time",
     "until",
     "value_b64",
+    "window_seconds",
 ];
 
 /// The field of an error of ours (`label: must be …`) or of a missing one: never

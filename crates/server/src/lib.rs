@@ -2,33 +2,42 @@
 //! one table words every error ([`problem`]), and the listeners are bounded.
 
 pub mod admin;
+mod agent_routes;
 pub mod api;
 mod app;
 mod config;
+mod events_log;
 mod followers;
+mod foreign;
+mod foreign_call;
 mod health;
 mod input;
-pub mod jsonl;
+mod jwks;
 mod key_server;
+mod keys_routes;
 mod listen;
 mod metrics;
 mod open_files;
 mod openapi;
 mod opening;
-mod private_file;
 pub mod problem;
 mod proving;
+mod rates;
 mod reply;
 pub mod serve;
+mod shared_guard;
 mod start;
+mod tokens;
+mod traces;
 mod upkeep;
 
 pub use app::{App, Open, Stage};
-pub use config::{Config, ConfigError, config_markdown};
-pub use listen::{Framing, TlsError};
+pub use config::{AgentService, Config, ConfigError, config_markdown};
 pub use opening::{OpeningError, is_initialised};
-pub use private_file::{NotPrivate, check_private_file};
+pub use procura_edge::private_file::{NotPrivate, check_private_file};
+pub use procura_edge::tls::TlsError;
 pub use start::{InitError, StartError, init_home, run};
+pub use tokens::{AgentJwt, Tokens};
 
 use procura_types::Thumbprint;
 use procura_vault::Vault;

@@ -2,35 +2,37 @@
 //! places of each address, in time, and in the time that stopping takes.
 
 mod connection;
-mod framing;
-mod places;
 mod sending;
-mod tls;
 mod watch;
-mod wire;
 
 use crate::app::App;
 use axum::Router;
 use connection::Serving;
-pub use framing::Framing;
-pub(crate) use places::Places;
+use procura_edge::framing::Heads;
+use procura_edge::places::Places;
+use procura_edge::tls::{Certificate, is_http2};
+use procura_edge::wire::{self, Wire};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-pub use tls::TlsError;
-use tls::is_http2;
-pub(crate) use tls::{Certificate, look_after};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use watch::{Limits, Watch};
-use wire::{First, Paced};
 
 /// Connections to the listener of health and metrics: few look at it, and no crowd
 /// at the other listener may keep them out.
 pub(crate) const HEALTH_CONNECTIONS: usize = 64;
+
+/// The largest head: of HTTP/1 as bytes, of HTTP/2 as RFC 9113 §6.5.2 counts. What is
+/// larger is answered with 431; of HTTP/2 four times as much of it closes the
+/// connection, and so do more CONTINUATION frames than it takes (the flood of
+/// CVE-2024-27316).
+const HEAD: u32 = 64 * 1024;
+
+/// [`HEAD`] as the size of a buffer.
+const HEAD_BUFFER: usize = 64 * 1024;
 
 /// What a TCP listener serves.
 pub(crate) struct Service {
@@ -131,64 +133,78 @@ impl Listening {
             if !admits(own, peer) {
                 continue;
             }
-            let watch = Watch::new(Instant::now(), Limits::of(&self.app.config));
-            let stream = Paced::new(stream, Arc::clone(&watch));
-            let connection = serving
-                .clone()
-                .connection(stream, First::NOTHING, false, None, watch);
+            let limits = Limits::of(&self.app.config);
+            let began = Instant::now();
+            let mut wire = Wire::on_socket(stream, reading(limits));
+            wire.http1(Some(began + limits.head));
+            let watch = Watch::new(began, limits);
+            let connection = serving.clone().connection(wire, false, None, watch);
             self.tracker.spawn(connection);
         }
     }
 }
 
 impl Serving {
-    /// Learns which HTTP a connection speaks, and serves it.
-    async fn arrived(
-        self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        peer: IpAddr,
-        certificate: Option<Arc<Certificate>>,
-    ) {
+    /// Learns which HTTP a connection speaks, and serves it. What serves it is on the
+    /// heap by itself: here there would be room for each way that it can go, with
+    /// thousands of connections for nothing.
+    async fn arrived(self, stream: TcpStream, peer: IpAddr, certificate: Option<Arc<Certificate>>) {
         let mut stopping = self.stopping.clone();
         let limits = Limits::of(&self.app.config);
         let began = Instant::now();
         let watch = Watch::new(began, limits);
-        let mut stream = Paced::new(stream, Arc::clone(&watch));
+        let mut wire = Wire::on_socket(stream, reading(limits));
         let by = began + limits.head;
         if let Some(certificate) = certificate {
             let accepted = tokio::select! {
                 biased;
-                accepted = timeout_at(by, certificate.acceptor().accept(stream)) => accepted,
+                accepted = timeout_at(by, certificate.acceptor().accept(wire)) => accepted,
                 () = stopped(&mut stopping) => return,
             };
             match accepted {
                 Ok(Ok(stream)) => {
                     let http2 = is_http2(stream.get_ref().1);
-                    self.connection(stream, First::NOTHING, http2, Some(peer), watch)
-                        .await;
+                    let mut wire = Wire::on_another(stream, reading(limits));
+                    if !http2 {
+                        wire.http1(Some(by));
+                    }
+                    Box::pin(self.connection(wire, http2, Some(peer), watch)).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             }
-        } else if self.streams.is_some() {
+            return;
+        }
+        let mut http2 = false;
+        if self.streams.is_some() {
             let read = tokio::select! {
                 biased;
-                read = timeout_at(by, First::read(&mut stream)) => read,
+                read = timeout_at(by, wire.begins_with_preface()) => read,
                 () = stopped(&mut stopping) => return,
             };
-            match read {
-                Ok(Ok(first)) => {
-                    let http2 = first.is_http2();
-                    self.connection(stream, first, http2, Some(peer), watch)
-                        .await;
-                }
-                Ok(Err(error)) => tracing::debug!(%error, "a connection broke off"),
-                Err(_) => tracing::debug!("a connection said nothing"),
-            }
-        } else {
-            self.connection(stream, First::NOTHING, false, Some(peer), watch)
-                .await;
+            http2 = match read {
+                Ok(Ok(http2)) => http2,
+                Ok(Err(error)) => return tracing::debug!(%error, "a connection broke off"),
+                Err(_) => return tracing::debug!("a connection said nothing"),
+            };
         }
+        if !http2 {
+            wire.http1(Some(by));
+        }
+        Box::pin(self.connection(wire, http2, Some(peer), watch)).await;
+    }
+}
+
+/// How connections are read.
+const fn reading(limits: Limits) -> wire::Limits {
+    wire::Limits {
+        heads: Heads {
+            bytes: HEAD_BUFFER,
+            // Whoever looks after health may be of the last century.
+            nameless: true,
+        },
+        head_time: limits.head,
+        stall_time: limits.stall,
     }
 }
 

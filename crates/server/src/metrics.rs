@@ -1,24 +1,27 @@
-//! Counters and times for `/metrics` (OpenMetrics text).
+//! What the server counts and measures, as OpenMetrics text for `/metrics`. Labels are
+//! words of ours from short lists: no id, no name and no path is ever one. Each metric
+//! is explained in `docs/observability.md`.
 
+mod limited;
+mod live;
+mod proofs;
+mod requests;
+
+use crate::app::App;
 use http::StatusCode;
+use limited::Limited;
+use live::Live;
+use procura_edge::counted::Counted;
+use procura_edge::process::Process;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use proofs::Proofs;
+use requests::Requests;
 use std::time::Duration;
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    action: &'static str,
-    status: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabels {
-    reason: &'static str,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LogLabels {
@@ -28,69 +31,73 @@ struct LogLabels {
 /// All that the server counts.
 pub struct Metrics {
     registry: Registry,
-    requests: Family<RequestLabels, Counter>,
-    seconds: Histogram,
-    refused: Family<ReasonLabels, Counter>,
+    requests: Requests,
+    proofs: Proofs,
     lines_lost: Family<LogLabels, Counter>,
     connections: Gauge,
+    streams: Gauge,
     turned_away: Counter,
-    sealed: Gauge,
+    limited: Limited,
+    spans_exported: Counter,
+    spans_lost: Counter,
+    live: Live,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("procura");
-        let requests = Family::<RequestLabels, Counter>::default();
-        registry.register(
-            "requests",
-            "Requests by action and status",
-            requests.clone(),
-        );
-        let seconds = Histogram::new(exponential_buckets(0.000_05, 2.0, 16));
-        registry.register(
-            "request_seconds",
-            "Time from a request's head to its answer",
-            seconds.clone(),
-        );
-        let refused = Family::<ReasonLabels, Counter>::default();
-        registry.register(
-            "proofs_refused",
-            "Requests that failed to prove themselves, by reason",
-            refused.clone(),
-        );
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Process));
+        let own = registry.sub_registry_with_prefix("procura");
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        own.register("build", "The program", version);
+        let requests = Requests::register(own);
+        let proofs = Proofs::register(own);
         let lines_lost = Family::<LogLabels, Counter>::default();
-        registry.register(
+        own.register(
             "log_lines_lost",
             "Lines of logs that could not be written",
             lines_lost.clone(),
         );
         let connections = Gauge::default();
-        registry.register(
+        own.register(
             "connections",
             "Open connections of the API",
             connections.clone(),
         );
+        let streams = Gauge::default();
+        own.register("event_streams", "Open streams of events", streams.clone());
         let turned_away = Counter::default();
-        registry.register(
+        own.register(
             "connections_turned_away",
             "Connections closed at once, as their address had its share",
             turned_away.clone(),
         );
-        let sealed = Gauge::default();
-        registry.register(
-            "sealed",
-            "1 while the vault is sealed or not initialised",
-            sealed.clone(),
+        let spans_exported = Counter::default();
+        own.register(
+            "spans_exported",
+            "Spans that the collector took",
+            spans_exported.clone(),
         );
+        let spans_lost = Counter::default();
+        own.register(
+            "spans_lost",
+            "Spans that found no room, or that the collector did not take",
+            spans_lost.clone(),
+        );
+        let limited = Limited::register(own);
+        let live = Live::register(own);
         Self {
-            registry,
             requests,
-            seconds,
-            refused,
+            proofs,
             lines_lost,
             connections,
+            streams,
             turned_away,
-            sealed,
+            limited,
+            spans_exported,
+            spans_lost,
+            live,
+            registry,
         }
     }
 }
@@ -98,23 +105,37 @@ impl Default for Metrics {
 impl Metrics {
     /// Counts a request that was answered.
     pub fn request(&self, action: &'static str, status: StatusCode, took: Duration) {
-        self.requests
-            .get_or_create(&RequestLabels {
-                action,
-                status: status.as_u16(),
-            })
-            .inc();
-        self.seconds.observe(took.as_secs_f64());
+        self.requests.answered(action, status, took);
+    }
+
+    /// Counts a request that reached no call.
+    pub(crate) fn unserved(&self, status: StatusCode) {
+        self.requests.unserved(status);
+    }
+
+    /// Counts a request that proved itself.
+    pub(crate) fn accepted(&self, profile: &'static str) {
+        self.proofs.accepted(profile);
     }
 
     /// Counts a proof that was refused.
     pub fn refused(&self, reason: &'static str) {
-        self.refused.get_or_create(&ReasonLabels { reason }).inc();
+        self.proofs.refused(reason);
+    }
+
+    /// Counts a session that was given to a device or an agent.
+    pub(crate) fn session_started(&self) {
+        self.proofs.session_started();
     }
 
     /// What counts the lines that a log lost.
     pub(crate) fn lines_lost(&self, log: &'static str) -> Counter {
         self.lines_lost.get_or_create(&LogLabels { log }).clone()
+    }
+
+    /// What counts the spans that were sent and those that were not.
+    pub(crate) fn spans(&self) -> (Counter, Counter) {
+        (self.spans_exported.clone(), self.spans_lost.clone())
     }
 
     /// A connection came.
@@ -127,15 +148,25 @@ impl Metrics {
         self.connections.dec();
     }
 
+    /// A stream of events is open for as long as this is kept.
+    pub(crate) fn stream(&self) -> Counted {
+        Counted::by(&self.streams)
+    }
+
     /// A connection came whose address has its share already.
     pub fn turned_away(&self) {
         self.turned_away.inc();
     }
 
+    /// Counts a request that was refused for how often they come.
+    pub(crate) fn limited(&self, kind: &'static str) {
+        self.limited.count(kind);
+    }
+
     /// The text of `/metrics`.
     #[must_use]
-    pub fn render(&self, sealed: bool) -> String {
-        self.sealed.set(i64::from(sealed));
+    pub fn render(&self, app: &App) -> String {
+        self.live.look_at(app);
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);

@@ -1,6 +1,9 @@
 //! OpenAPI 3.1 from the endpoints themselves: `schema/openapi.json`.
 
+use crate::foreign_call::{ALWAYS, ForeignCall, JSON};
+use crate::key_server::answer::ForeignRefused;
 use crate::serve::Endpoint;
+use http::StatusCode;
 use procura_policy::Op;
 use procura_types::wire;
 use std::any::TypeId;
@@ -18,6 +21,23 @@ use utoipa::openapi::{
 
 const SCHEME: &str = "procura-v1";
 
+/// Profiles of other systems, by the field that has the signature. `hmac-v1` is not
+/// among them: it opens nothing.
+const FOREIGN_SCHEMES: [(&str, &str); 3] = [
+    (
+        "key-server-v1",
+        "With X-Agent-Id, X-Timestamp (ISO 8601) and X-Nonce (spec/protocol.md §3.2)",
+    ),
+    (
+        "guide-v1",
+        "With X-Agent, X-Timestamp and X-Nonce (spec/protocol.md §3.2)",
+    ),
+    (
+        "hmac-v2",
+        "With X-Agent-Id, X-Timestamp (milliseconds) and X-Signature-Version: 2 (spec/protocol.md §3.2)",
+    ),
+];
+
 /// The document while endpoints are added to it.
 pub(crate) struct Document {
     paths: PathsBuilder,
@@ -30,10 +50,16 @@ impl Default for Document {
             "Signature",
             "RFC 9421, one signature with tag procura-v1; under a session, every success bears Procura-Answer (spec/protocol.md §3.1, §3.4)",
         ));
+        let components = FOREIGN_SCHEMES.into_iter().fold(
+            ComponentsBuilder::new().security_scheme(SCHEME, SecurityScheme::ApiKey(scheme)),
+            |components, (name, with)| {
+                let field = ApiKey::Header(ApiKeyValue::with_description("X-Signature", with));
+                components.security_scheme(name, SecurityScheme::ApiKey(field))
+            },
+        );
         let mut document = Self {
             paths: PathsBuilder::new(),
-            components: ComponentsBuilder::new()
-                .security_scheme(SCHEME, SecurityScheme::ApiKey(scheme)),
+            components,
         };
         document.schema::<wire::Problem>();
         document
@@ -56,20 +82,13 @@ impl Document {
             .build()
     }
 
-    fn operation<B: ToSchema + 'static, A: ToSchema + 'static>(
+    /// An operation without its answers.
+    fn question<B: ToSchema + 'static>(
         &mut self,
         summary: &str,
         path: &str,
         query: &[&str],
-        status: u16,
     ) -> OperationBuilder {
-        let text = || {
-            RefOr::T(Schema::Object(
-                ObjectBuilder::new()
-                    .schema_type(SchemaType::Type(Type::String))
-                    .build(),
-            ))
-        };
         let mut operation = OperationBuilder::new().summary(Some(summary));
         for name in parameters(path) {
             operation = operation.parameter(
@@ -95,6 +114,17 @@ impl Document {
                 .required(Some(Required::True));
             operation = operation.request_body(Some(body.build()));
         }
+        operation
+    }
+
+    fn operation<B: ToSchema + 'static, A: ToSchema + 'static>(
+        &mut self,
+        summary: &str,
+        path: &str,
+        query: &[&str],
+        status: u16,
+    ) -> OperationBuilder {
+        let operation = self.question::<B>(summary, path, query);
         let mut success = ResponseBuilder::new().description("Done");
         if TypeId::of::<A>() != TypeId::of::<()>() {
             success = success.content("application/json", self.content::<A>());
@@ -137,6 +167,54 @@ impl Document {
         self.add(method, path, operation)
     }
 
+    /// Adds a call in the shapes of others: `B` its body, `A` its answer, `U` what a
+    /// caller is told who is not proven, `()` where there is no such thing.
+    #[must_use]
+    pub(crate) fn foreign<B, A, U>(mut self, call: &ForeignCall) -> Self
+    where
+        B: ToSchema + 'static,
+        A: ToSchema + 'static,
+        U: ToSchema + 'static,
+    {
+        let mut operation = self
+            .question::<B>(call.summary, call.path, call.query)
+            .operation_id(Some(format!(
+                "{} {}",
+                call.method.to_lowercase(),
+                call.path
+            )))
+            .tag(call.label);
+        if call.proven {
+            let schemes = FOREIGN_SCHEMES.iter().map(|(name, _)| *name);
+            for scheme in [SCHEME].into_iter().chain(schemes) {
+                operation = operation.security(SecurityRequirement::new(scheme, [""; 0]));
+            }
+        }
+        let answer = if call.content == JSON {
+            self.content::<A>()
+        } else {
+            ContentBuilder::new().schema(Some(text())).build()
+        };
+        let success = ResponseBuilder::new()
+            .description("Done")
+            .content(call.content, answer);
+        let mut responses = ResponsesBuilder::new().response("200", success);
+        for status in ALWAYS.iter().chain(call.refuses) {
+            let refused = ResponseBuilder::new()
+                .description(meaning(*status))
+                .content(JSON, self.content::<ForeignRefused<'static>>());
+            responses = responses.response(status.to_string(), refused);
+        }
+        if TypeId::of::<U>() != TypeId::of::<()>() {
+            let refused = ResponseBuilder::new()
+                .description(meaning(401))
+                .content(JSON, self.content::<U>());
+            responses = responses.response("401", refused);
+        }
+        let operation = operation.responses(responses.build());
+        self.add(call.method, call.path, operation)
+    }
+
     fn add(mut self, method: &str, path: &str, operation: OperationBuilder) -> Self {
         let method = match method {
             "POST" => HttpMethod::Post,
@@ -157,7 +235,7 @@ impl Document {
             .title("Procura")
             .version(env!("CARGO_PKG_VERSION"))
             .description(Some(
-                "The native API. Shapes and rules: spec/protocol.md §9; errors: spec/errors.md.",
+                "The native API, below /v1: shapes and rules in spec/protocol.md §9, errors in spec/errors.md. The rest is in the shapes of other systems: spec/protocol.md §3.6.",
             ))
             .license(Some(
                 LicenseBuilder::new()
@@ -176,6 +254,23 @@ impl Document {
             .map(|text| text + "\n")
             .unwrap_or_default()
     }
+}
+
+/// Any text.
+fn text() -> RefOr<Schema> {
+    RefOr::T(Schema::Object(
+        ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .build(),
+    ))
+}
+
+/// What a status says (RFC 9110 section 15).
+fn meaning(status: u16) -> &'static str {
+    StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("Refused")
 }
 
 /// The names in `{braces}`.

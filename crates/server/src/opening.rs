@@ -3,16 +3,19 @@
 
 use crate::app::{App, Open};
 use crate::server_id;
+use crate::shared_guard::{self, Tombstones};
+use crate::tokens::Tokens;
 use crate::upkeep::{Upkeep, UpkeepParts};
+use procura_identity::SigningKeys;
 use procura_ledger::{Entry, NoteSigner, origin};
 use procura_policy::RoleDecider;
 use procura_proof::foreign::ForeignVerifier;
 use procura_proof::session::audience_key;
-use procura_proof::{SessionKeys, Verifier};
+use procura_proof::{Guard, SessionKeys, Verifier};
 use procura_record::{
-    Directory, Indexer, Publisher, PublisherParts, RecordReader, Recorder, Tiles,
+    Directory, Events, Indexer, Publisher, PublisherParts, RecordReader, Recorder, Tiles,
 };
-use procura_store::guard::{JournalGuard, Of, Start, boot_id};
+use procura_store::guard::{JournalGuard, Of, SharedMemory, Start, boot_id};
 use procura_types::{Secret, TraceId};
 use procura_vault::{SealError, Vault};
 use std::path::Path;
@@ -39,8 +42,11 @@ pub enum OpeningError {
     /// Keys of signatures.
     #[error(transparent)]
     Key(#[from] procura_crypto::KeyError),
-    /// The journal of used proofs.
-    #[error("the replay journal: {0}")]
+    /// The keys that sign tokens.
+    #[error(transparent)]
+    SigningKeys(#[from] procura_identity::IdentityError),
+    /// The memory of used proofs.
+    #[error("the replay guard: {0}")]
     Guard(String),
     /// Randomness.
     #[error(transparent)]
@@ -84,11 +90,15 @@ where
     E: From<OpeningError>,
 {
     let parts = prepare(app, vault, start)?;
+    if let Some(memory) = &parts.shared_guard {
+        // Whatever comes of it is in the log: it can be sealed and looked at without.
+        let _ = memory.settled().await;
+    }
     found(&parts.recorder).await?;
     Ok(Arc::new(parts.finish(app).await?))
 }
 
-/// A replay guard; opens it when nobody has.
+/// The journal of a replay guard; opens it when nobody has.
 pub(crate) fn guard(app: &App, of: Of, start: Start) -> Result<Arc<JournalGuard>, OpeningError> {
     app.guard(of, || {
         JournalGuard::open(
@@ -107,14 +117,17 @@ pub(crate) fn guard(app: &App, of: Of, start: Start) -> Result<Arc<JournalGuard>
 struct Parts {
     vault: Arc<Vault>,
     directory: Arc<Directory>,
+    notices: Arc<Events>,
     recorder: Recorder,
     verifier: Verifier,
     foreign: ForeignVerifier,
+    shared_guard: Option<Arc<SharedMemory>>,
 }
 
 fn prepare(app: &App, vault: Arc<Vault>, start: Start) -> Result<Parts, OpeningError> {
     let store = vault.store().clone();
     let directory = Directory::load(&store)?;
+    let notices = Events::start(&store, &directory)?;
     let recorder = Recorder::new(
         store,
         Arc::clone(&directory),
@@ -122,15 +135,22 @@ fn prepare(app: &App, vault: Arc<Vault>, start: Start) -> Result<Parts, OpeningE
         Arc::clone(&app.clock),
         Arc::clone(&app.entropy),
     );
-    let native = guard(app, Of::Native, start)?;
+    let shared_guard = shared_guard::memory(app, vault.installation().id, start)?;
+    let guard = |of: Of| match &shared_guard {
+        Some(memory) => Ok(memory.guard(of, of.limits())),
+        None => guard(app, of, start).map(Guard::from),
+    };
+    let native = guard(Of::Native)?;
     let verifier = Verifier::new(crate::AUDIENCE, native, session_keys(&vault))?;
-    let foreign = ForeignVerifier::new(guard(app, Of::Foreign, start)?)?;
+    let foreign = ForeignVerifier::new(guard(Of::Foreign)?)?;
     Ok(Parts {
         vault,
         directory,
+        notices,
         recorder,
         verifier,
         foreign,
+        shared_guard,
     })
 }
 
@@ -139,9 +159,11 @@ impl Parts {
         let Self {
             vault,
             directory,
+            notices,
             recorder,
             verifier,
             foreign,
+            shared_guard,
         } = self;
         let store = vault.store().clone();
         let installation = vault.installation();
@@ -177,7 +199,13 @@ impl Parts {
         let trace = TraceId::generate(now, app.entropy.as_ref())?;
         let opened = Entry::new(now, app.entropy.as_ref(), "installation.unseal", trace)?;
         recorder.opened(&opened).await?;
+        let keys = SigningKeys::open(&store, app.clock.as_ref(), app.entropy.as_ref()).await?;
+        let issuer = app.public_url().to_owned();
+        let tokens = Tokens::new(keys, issuer, Arc::clone(&app.entropy));
         tracing::info!(installation = %installation.id, server = %server_id(&vault), "the vault is open");
+        let tombstones = shared_guard.map(|memory| {
+            Tombstones::start(memory, Arc::clone(&directory), Arc::clone(&app.clock))
+        });
         let upkeep = Upkeep::start(UpkeepParts {
             vault: Arc::clone(&vault),
             directory: Arc::clone(&directory),
@@ -191,10 +219,13 @@ impl Parts {
             directory,
             verifier,
             foreign,
+            tokens,
+            notices,
             indexer: Indexer::start(store.clone()),
             reader: RecordReader::new(store, tiles),
             publisher,
             upkeep,
+            tombstones,
             since: now,
         })
     }

@@ -1,8 +1,12 @@
 //! The one table from what went wrong to what HTTP says (`protocol.md` §8).
 
+use crate::rates::whole_seconds;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use procura_edge::rate::{Over, Standing};
+use procura_edge::trace::TraceContext;
 use procura_policy::{Action, Rule};
+use procura_proof::Reason;
 use procura_types::wire::Problem;
 use procura_types::{Malformed, Namespace, Role, TraceId};
 use std::fmt;
@@ -75,7 +79,7 @@ codes! {
     Contended = "contended", CONFLICT, Caller, "Others changed the same records at the same time", "Send the request again.";
     AlreadyExists = "already_exists", CONFLICT, Caller, "It exists already", "Choose another name.";
     VersionMismatch = "version_mismatch", CONFLICT, Caller, "The newest version is another than expected", "Read it again, and decide anew.";
-    AlreadyFollowed = "already_followed", CONFLICT, Caller, "Another gate follows this service", "Stop the other gate and wait a minute; of two that share no memory of used proofs, each would accept what the other did.";
+    AlreadyFollowed = "already_followed", CONFLICT, Caller, "Another gate follows this service", "Stop the other gate and wait a minute, or give both the same --guard-url; of two that share no memory of used proofs, each would accept what the other did.";
     TooLarge = "too_large", PAYLOAD_TOO_LARGE, Caller, "The body is too large", "A value is at most 1 MiB.";
     NothingToDeliver = "nothing_to_deliver", UNPROCESSABLE_ENTITY, Caller, "Nothing in the project matches", "Map names in the project, or declare them on secrets with --env.";
     AmbiguousName = "ambiguous_name", UNPROCESSABLE_ENTITY, Caller, "More than one secret declares the name", "Map the name in the project.";
@@ -112,6 +116,15 @@ pub struct Failure {
     pub retry_after: Option<u64>,
     /// What was not allowed, and to whom it would be.
     pub needs: Option<Box<Needs>>,
+    /// How the bucket stands that was empty.
+    pub(crate) standing: Option<Box<Standing>>,
+}
+
+/// What an answer says went wrong, for those whom it passes on its way out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    pub(crate) code: Code,
+    pub(crate) reason: Option<&'static str>,
 }
 
 /// What policy did not allow, for a caller who may know that the thing is there.
@@ -176,6 +189,7 @@ impl Failure {
             cause: None,
             retry_after: None,
             needs: None,
+            standing: None,
         }
     }
 
@@ -190,6 +204,15 @@ impl Failure {
     #[must_use]
     pub const fn with_reason(mut self, reason: &'static str) -> Self {
         self.reason = Some(reason);
+        self
+    }
+
+    /// Adds when there is room again, and how the bucket stands.
+    #[must_use]
+    pub(crate) fn over(mut self, over: &Over) -> Self {
+        self.reason = Some(Reason::RateLimited.as_str());
+        self.retry_after = Some(whole_seconds(over.retry_after));
+        self.standing = Some(Box::new(over.standing));
         self
     }
 
@@ -215,16 +238,32 @@ impl Failure {
         .because(cause)
     }
 
+    /// Writes the cause to the log.
+    pub(crate) fn log(&self, trace: TraceId) {
+        let Some(cause) = &self.cause else {
+            return;
+        };
+        if self.code.blame() == Blame::Caller || self.code.blame() == Blame::Policy {
+            tracing::debug!(request_id = %trace, code = self.code.as_str(), %cause, "refused");
+        } else {
+            tracing::error!(request_id = %trace, code = self.code.as_str(), %cause, "failed");
+        }
+    }
+
     /// Renders it as problem+json and writes the cause to the log.
     #[must_use]
     pub fn into_response_for(self, trace: TraceId) -> Response {
-        if let Some(cause) = &self.cause {
-            if self.code.blame() == Blame::Caller || self.code.blame() == Blame::Policy {
-                tracing::debug!(request_id = %trace, code = self.code.as_str(), %cause, "refused");
-            } else {
-                tracing::error!(request_id = %trace, code = self.code.as_str(), %cause, "failed");
-            }
-        }
+        self.into_response_in(None, trace)
+    }
+
+    /// The same for a request that is part of a trace.
+    #[must_use]
+    pub(crate) fn into_response_in(
+        self,
+        part_of: Option<TraceContext>,
+        trace: TraceId,
+    ) -> Response {
+        self.log(trace);
         let (action, namespace, roles) = self.needs.map_or_else(Default::default, |needs| {
             let action = needs.action.as_str().to_owned();
             (Some(action), needs.namespace, needs.roles.to_vec())
@@ -241,6 +280,7 @@ impl Failure {
             namespace,
             roles,
             request_id: trace.to_string(),
+            trace_id: part_of.map(|part_of| part_of.trace_id()),
         };
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (self.code.status(), body).into_response();
@@ -256,6 +296,11 @@ impl Failure {
         }) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Some(standing) = &self.standing {
+            standing.tell(headers);
+        }
+        let (code, reason) = (self.code, self.reason);
+        response.extensions_mut().insert(Told { code, reason });
         response
     }
 }

@@ -1,7 +1,9 @@
 //! From a request to a [`Caller`], or to the refusal that the record keeps.
 
 use crate::app::{App, Open};
+use crate::events_log::{AgentEvent, Happened, violation};
 use crate::problem::{Code, Failure};
+use crate::rates::count_agent;
 use crate::serve::Input;
 use http::{HeaderMap, Uri, Version, header};
 use procura_directory::Snapshot;
@@ -9,7 +11,7 @@ use procura_proof::{Caller, Headers, Reason, Refusal, RequestView};
 use std::net::IpAddr;
 
 /// The headers of a request as `proof` reads them.
-struct Lines<'a>(&'a HeaderMap);
+pub(crate) struct Lines<'a>(pub(crate) &'a HeaderMap);
 
 impl Headers for Lines<'_> {
     fn for_each<'h>(&'h self, visit: &mut dyn FnMut(&'h str, &'h [u8])) {
@@ -20,21 +22,51 @@ impl Headers for Lines<'_> {
 }
 
 /// Loopback stands for peers on a local socket, which have no address.
-const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+pub(crate) const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// Proves who sent a request, or records that it failed to.
-pub(crate) fn prove(
+pub(crate) async fn prove(
     app: &App,
     open: &Open,
     snapshot: &Snapshot,
     input: &Input,
 ) -> Result<Caller, Failure> {
+    let authority = addressed(app, open, input)?;
+    // What is looked at must not be held while the guard is asked.
+    let pending = {
+        let headers = Lines(&input.parts.headers);
+        let view = view(app, &authority, &headers, input);
+        let peer = input.peer.unwrap_or(LOCAL);
+        open.verifier.prepare(snapshot, &view, input.now, peer)
+    };
+    let proven = match pending {
+        Ok(pending) => open.verifier.finish(pending).await,
+        Err(refusal) => Err(refusal),
+    };
+    let caller = proven
+        .inspect(|caller| app.metrics.accepted(caller.profile().as_str()))
+        .map_err(|refusal| refused(app, open, snapshot, input, &refusal))?;
+    count_agent(app, snapshot, caller.actor(), input)?;
+    Ok(caller)
+}
+
+/// The authority that a request is for; one that is for another server is recorded.
+pub(crate) fn addressed(app: &App, open: &Open, input: &Input) -> Result<String, Failure> {
     let parts = &input.parts;
-    let authority = authority(app, parts.version, &parts.headers, &parts.uri)
-        .inspect_err(|failure| misdirected(app, open, input, failure))?;
-    let view = RequestView {
+    authority(app, parts.version, &parts.headers, &parts.uri)
+        .inspect_err(|failure| misdirected(app, open, input, failure))
+}
+
+/// A request as `proof` sees it.
+pub(crate) fn view<'a>(
+    app: &App,
+    authority: &'a str,
+    headers: &'a Lines<'a>,
+    input: &'a Input,
+) -> RequestView<'a> {
+    RequestView {
         method: input.parts.method.as_str(),
-        authority: &authority,
+        authority,
         scheme: Some(if app.config.tls_cert.is_some() {
             "https"
         } else {
@@ -42,12 +74,9 @@ pub(crate) fn prove(
         }),
         path: input.parts.uri.path(),
         query: input.parts.uri.query(),
-        headers: &Lines(&input.parts.headers),
+        headers,
         body: &input.body,
-    };
-    open.verifier
-        .verify(snapshot, &view, input.now, input.peer.unwrap_or(LOCAL))
-        .map_err(|refusal| refused(app, open, snapshot, input, &refusal))
+    }
 }
 
 /// The authority that the request is for; only our own names are let in, so that
@@ -129,6 +158,17 @@ pub(crate) fn refused(
     input: &Input,
     refusal: &Refusal,
 ) -> Failure {
+    refused_by("none", (app, open), snapshot, input, refusal)
+}
+
+/// The same of a proof of this profile.
+pub(crate) fn refused_by(
+    profile: &'static str,
+    (app, open): (&App, &Open),
+    snapshot: &Snapshot,
+    input: &Input,
+    refusal: &Refusal,
+) -> Failure {
     let reason = refusal.reason();
     app.metrics.refused(reason.as_str());
     open.recorder.refuse(procura_record::Refusal {
@@ -142,10 +182,17 @@ pub(crate) fn refused(
         device: refusal.device,
         namespace: None,
         resource: Some(http_resource(input)),
-        profile: "none",
+        profile,
         ip: input.peer,
         trace: input.trace,
     });
+    let event = AgentEvent::new(Happened::AuthViolation, input);
+    // Whom the proof names, in its own words where it has some.
+    let named = refusal.agent.as_ref().map(ToString::to_string);
+    match named.or_else(|| refusal.actor.map(|actor| actor.to_string())) {
+        Some(agent) => violation(app, event.agent(&agent), reason),
+        None => violation(app, event, reason),
+    }
     let code = match reason {
         Reason::SourceNotAllowed => Code::Forbidden,
         Reason::RateLimited => Code::RateLimited,

@@ -4,7 +4,7 @@ use crate::problem::Failure;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, Version, header};
 use procura_proof::{ANSWER_FIELD, AnswerView, Answering};
 use procura_types::{SecretBytes, TraceId};
 use serde::Serialize;
@@ -62,11 +62,20 @@ impl AsRef<[u8]> for Wiped {
     }
 }
 
+/// A body that has no end yet.
+struct Stream {
+    body: Body,
+    /// Whether the connection ends with it.
+    closes: bool,
+}
+
 /// An answer.
 pub struct Reply {
     status: StatusCode,
     content_type: &'static str,
     body: Bytes,
+    /// What follows behind `body` for as long as it likes; then `body` is empty.
+    stream: Option<Stream>,
 }
 
 impl Reply {
@@ -82,6 +91,7 @@ impl Reply {
             status,
             content_type: "application/json",
             body: body.into(),
+            stream: None,
         })
     }
 
@@ -106,7 +116,14 @@ impl Reply {
             status,
             content_type: "application/json",
             body: Bytes::from_owner(Wiped(text.0)),
+            stream: None,
         })
+    }
+
+    /// 200 with a value as it is, wiped once it is sent.
+    #[must_use]
+    pub(crate) fn secret_raw(content_type: &'static str, value: SecretBytes) -> Self {
+        Self::raw(content_type, Bytes::from_owner(Wiped(value)))
     }
 
     /// 204.
@@ -116,6 +133,7 @@ impl Reply {
             status: StatusCode::NO_CONTENT,
             content_type: "",
             body: Bytes::new(),
+            stream: None,
         }
     }
 
@@ -126,11 +144,28 @@ impl Reply {
             status: StatusCode::OK,
             content_type,
             body,
+            stream: None,
+        }
+    }
+
+    /// 200 with a body that has no end yet, to a request of this version. With HTTP/1
+    /// the connection ends with it: whoever may hear no more need not be kept.
+    #[must_use]
+    pub(crate) fn stream(content_type: &'static str, version: Version, body: Body) -> Self {
+        Self {
+            status: StatusCode::OK,
+            content_type,
+            body: Bytes::new(),
+            stream: Some(Stream {
+                body,
+                closes: version < Version::HTTP_2,
+            }),
         }
     }
 
     /// The response, under the request's id, and signed if the request was proven by
-    /// a session.
+    /// a session. Of a stream the signature covers the head and no body: it says that
+    /// this server answers.
     #[must_use]
     pub fn into_response(self, trace: TraceId, answering: Option<&Answering>) -> Response {
         let tag = answering.map(|answering| {
@@ -140,7 +175,11 @@ impl Reply {
                 body: &self.body,
             })
         });
-        let mut response = Response::new(Body::from(self.body));
+        let closes = self.stream.as_ref().is_some_and(|stream| stream.closes);
+        let body = self
+            .stream
+            .map_or_else(|| Body::from(self.body), |stream| stream.body);
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         if !self.content_type.is_empty() {
@@ -150,6 +189,9 @@ impl Reply {
             );
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if closes {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Ok(id) = HeaderValue::from_str(&trace.to_string()) {
             headers.insert("x-request-id", id);
         }

@@ -8,7 +8,9 @@ use crate::app::{App, Open};
 pub use crate::input::{Arrived, Input, LARGE_BODIES, MAX_BODY, Peer, Progress, SMALL_BODY, read};
 use crate::problem::{Code, Failure};
 use crate::proving;
+use crate::rates::count_call;
 pub use crate::reply::Reply;
+use crate::traces;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -132,7 +134,8 @@ pub fn refuse<O: Op>(context: &Context<'_>, caller: &Caller, op: &O, denied: Den
     });
 }
 
-fn refuse_unfound(open: &Open, input: &Input, caller: &Caller, action: &str) {
+/// Puts into the record that somebody looked for what is not there.
+pub(crate) fn refuse_unfound(open: &Open, input: &Input, caller: &Caller, action: &str) {
     open.recorder.refuse(Refusal {
         action: action.to_owned(),
         reason: Code::NotFound.as_str().to_owned(),
@@ -196,7 +199,7 @@ pub fn mount_either<Plain: Endpoint, Special: Endpoint>(
 pub fn framed<F>(
     app: Arc<App>,
     action: &'static str,
-    request: Request,
+    mut request: Request,
     work: fn(Arc<App>, Arrived) -> F,
 ) -> BoxFuture<Response>
 where
@@ -209,6 +212,8 @@ where
             return Failure::internal("no random bytes")
                 .into_response_for(TraceId::from_bytes([0; 16]));
         };
+        let span = traces::begin(&app, action, Some(trace), &mut request);
+        let part_of = traces::part_of(request.extensions(), request.headers());
         let progress = Arc::new(Progress::default());
         let arrived = Arrived {
             peer: request.extensions().get::<Peer>().and_then(|peer| peer.0),
@@ -219,11 +224,20 @@ where
         };
         let work = pin!(work(Arc::clone(&app), arrived));
         let response = match tokio::time::timeout(app.config.request_time(), work).await {
-            Ok(Ok(reply)) => reply.into_response(trace, progress.answering.get()),
+            Ok(Ok(reply)) => {
+                let mut response = reply.into_response(trace, progress.answering.get());
+                if let Some(standing) = progress.standing.get() {
+                    standing.tell(response.headers_mut());
+                }
+                response
+            }
             // A refusal is not signed: whoever holds the port can refuse as well.
-            Ok(Err(failure)) => failure.into_response_for(trace),
-            Err(_) => timed_out(progress.begun.load(Ordering::Relaxed)).into_response_for(trace),
+            Ok(Err(failure)) => failure.into_response_in(part_of, trace),
+            Err(_) => {
+                timed_out(progress.begun.load(Ordering::Relaxed)).into_response_in(part_of, trace)
+            }
         };
+        traces::end(span, Some(trace), &response);
         app.metrics
             .request(action, response.status(), started.elapsed());
         response
@@ -256,10 +270,11 @@ async fn handle<E: Endpoint>(app: Arc<App>, arrived: Arrived) -> Result<Reply, F
     let open = app.open()?;
     let input = read(&app, arrived, E::BODY).await?;
     let snapshot = open.directory.snapshot();
-    let caller = proving::prove(&app, &open, &snapshot, &input)?;
+    let caller = proving::prove(&app, &open, &snapshot, &input).await?;
     if let Some(answering) = caller.answering() {
         input.progress.answering.get_or_init(|| answering.clone());
     }
+    count_call(&app, &snapshot, caller.actor(), E::Op::ACTION, &input)?;
     let op = E::parse(&open, &input, &caller).inspect_err(|failure| {
         // Looking for what is not there is refused like looking for what is not
         // for the caller, so it stands in the record as well.

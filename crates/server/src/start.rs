@@ -5,13 +5,14 @@ use crate::api;
 use crate::app::{App, Stage};
 use crate::config::{Config, ConfigError};
 use crate::health;
-use crate::listen::{
-    Certificate, HEALTH_CONNECTIONS, Listening, Places, Service, TlsError, look_after,
-};
+use crate::listen::{HEALTH_CONNECTIONS, Listening, Service};
 use crate::open_files;
 use crate::opening::{guard, is_initialised};
-use crate::private_file::read_private_file;
 use crate::problem::Failure;
+use crate::shared_guard;
+use procura_edge::places::{Each, Places};
+use procura_edge::private_file::read_private_file;
+use procura_edge::tls::{Certificate, TlsError, look_after};
 use procura_record::{Spool, SpoolError};
 use procura_store::guard::{Of, Start};
 use procura_store::{OpenError, Store};
@@ -80,6 +81,9 @@ pub enum StartError {
     /// The passphrase file.
     #[error("passphrase_file: {0}")]
     Passphrase(String),
+    /// The replay guard that is shared, or its password.
+    #[error("{0}")]
+    Guard(String),
 }
 
 impl StartError {
@@ -87,7 +91,7 @@ impl StartError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => exit::CONFIG,
+            Self::Config(_) | Self::Guard(_) => exit::CONFIG,
             Self::Home { .. } => exit::START_HOME,
             Self::InUse => exit::START_IN_USE,
             Self::NewerFormat(_) => exit::START_NEWER_FORMAT,
@@ -323,7 +327,8 @@ pub async fn run(
         );
     }
     let app = Arc::new(application(config, clock, entropy)?);
-    if let Stage::Sealed(..) = app.stage().as_ref() {
+    shared_guard::check(&app.config).await?;
+    if let (Stage::Sealed(..), None) = (app.stage().as_ref(), &app.config.guard_url) {
         // The journals of used proofs take a while after much traffic, and no key:
         // they are read beside the derivation of the passphrase's key. What fails
         // here fails again when the vault is opened, and is told there.
@@ -366,17 +371,24 @@ pub async fn run(
         stopping,
     };
     let tracker = listening.tracker.clone();
-    let share = app.config.max_connections_per_address;
+    let most = app.config.max_connections;
+    let each = match app.config.max_connections_per_address {
+        Some(most) => Each {
+            most,
+            of_this_machine: true,
+        },
+        None => Each::quarter_of(most),
+    };
     let api = Service {
         router: api::router(Arc::clone(&app)),
         certificate: certificate.clone(),
-        connections: Places::new(app.config.max_connections, share),
-        streams: Some(Places::new(app.config.max_connections, share)),
+        connections: Places::new(most, each),
+        streams: Some(Places::new(most, each)),
     };
     let health = Service {
         router: health::router(Arc::clone(&app)),
         certificate: None,
-        connections: Places::new(HEALTH_CONNECTIONS, None),
+        connections: Places::new(HEALTH_CONNECTIONS, Each::quarter_of(HEALTH_CONNECTIONS)),
         streams: None,
     };
     let hangup = signal(SignalKind::hangup());
@@ -403,6 +415,9 @@ pub async fn run(
     wait_for(signals).await;
     tracing::info!("stopping");
     app.stopping.send_replace(true);
+    if let Ok(open) = app.open() {
+        open.notices.close();
+    }
     stop.send_replace(true);
     for task in running {
         // A listener that panicked has stopped as well.
@@ -420,6 +435,9 @@ pub async fn run(
         tracing::error!(cause = ?failure.cause, "the vault could not be sealed in order");
     }
     app.key_server.stop().await;
+    app.agents.stop().await;
+    app.events.stop().await;
+    app.tracer.stop().await;
     // The socket goes with the server; a stale one would only be replaced.
     let _ = fs::remove_file(app.config.home.join("admin.sock"));
     Ok(())

@@ -33,6 +33,9 @@ struct Shard {
     /// Counts writes, so that a row that was read before one is not filled in
     /// after it.
     writes: u64,
+    /// Look-ups that found their row, and those that did not.
+    hits: u64,
+    misses: u64,
     /// By hash, marks of keys that were filled in or turned away last.
     asked: Vec<u16>,
 }
@@ -68,9 +71,14 @@ impl RowCache {
         match shard.rows.get_mut(key) {
             Some(slot) => {
                 slot.used = true;
-                Ok(slot.row.clone())
+                let row = slot.row.clone();
+                shard.hits = shard.hits.wrapping_add(1);
+                Ok(row)
             }
-            None => Err(Fill(writes)),
+            None => {
+                shard.misses = shard.misses.wrapping_add(1);
+                Err(Fill(writes))
+            }
         }
     }
 
@@ -96,16 +104,28 @@ impl RowCache {
         }
     }
 
-    /// Forgets everything.
+    /// Forgets everything but how often it was of use.
     pub(crate) fn clear(&self) {
         for shard in &self.shards {
             let mut shard = lock(shard);
-            let writes = shard.writes.wrapping_add(1);
             *shard = Shard {
-                writes,
+                writes: shard.writes.wrapping_add(1),
+                hits: shard.hits,
+                misses: shard.misses,
                 ..Shard::default()
             };
         }
+    }
+
+    /// Look-ups that found their row, and those that did not, since it was made.
+    pub(crate) fn hits_and_misses(&self) -> (u64, u64) {
+        self.shards.iter().fold((0, 0), |(hits, misses), shard| {
+            let shard = lock(shard);
+            (
+                hits.wrapping_add(shard.hits),
+                misses.wrapping_add(shard.misses),
+            )
+        })
     }
 }
 
@@ -184,6 +204,9 @@ mod tests {
         cache.written(&key(1), Some(row(2)));
         cache.fill(&key(1), &row(1), &permit);
         assert_eq!(cache.get(&key(1)).ok(), Some(row(2)));
+        assert_eq!(cache.hits_and_misses(), (1, 1));
+        cache.clear();
+        assert_eq!(cache.hits_and_misses(), (1, 1));
         let permit = cache.get(&key(2)).unwrap_err();
         cache.written(&key(2), None);
         cache.fill(&key(2), &row(1), &permit);

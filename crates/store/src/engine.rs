@@ -280,6 +280,12 @@ pub trait Engine: Send + Sync {
     /// Adds an observer of durable commits.
     fn observe(&self, observer: Arc<dyn CommitObserver>);
 
+    /// Look-ups that its cache of rows answered, and those that it did not, since it
+    /// was opened; none of either without a cache.
+    fn cache_use(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
     /// Has the database check its own structure; lines of findings.
     fn integrity(&self) -> Result<Vec<String>, StoreError>;
 }

@@ -1,4 +1,5 @@
-//! A replay guard whose claims outlive the process (`protocol.md` §3.3).
+//! Replay guards whose claims outlive the process (`protocol.md` §3.3): a journal of this
+//! process alone, here, and the memory that several verifiers share, in `shared`.
 //!
 //! Each fresh claim is written to a file before it is acknowledged. Nothing is
 //! synced: what was written survives the death of the process in the kernel's
@@ -7,6 +8,11 @@
 //! bounded by what is claimed in twice [`Windows::retain`].
 
 mod segment;
+mod shared;
+
+#[cfg(any(test, feature = "fake"))]
+pub use shared::LocalRedis;
+pub use shared::{GuardServer, GuardUrl, SharedFault, SharedMemory, Sharing};
 
 use procura_crypto::{LockError, MacKey, sha256};
 use procura_proof::{
@@ -75,6 +81,13 @@ impl Of {
             Self::Foreign => Windows::FOREIGN,
         }
     }
+}
+
+/// The files of a home's journal.
+#[must_use]
+pub fn journal_files(home: &Path, of: Of) -> [PathBuf; 2] {
+    let Names { even, odd, .. } = of.names();
+    [home.join(even), home.join(odd)]
 }
 
 /// The kernel's id of this boot: after another one, memory of used proofs that was
@@ -200,6 +213,12 @@ impl JournalGuard {
     #[must_use]
     pub const fn lost(&self) -> Option<Lost> {
         self.lost
+    }
+
+    /// How many used proofs with nonces of their own are remembered.
+    #[must_use]
+    pub fn nonces(&self) -> usize {
+        self.memory.nonces()
     }
 
     /// Proofs made at this moment or before are refused, because claims of former

@@ -344,6 +344,13 @@ impl Store {
         Ok(self.unsealed()?.sealer.head().log(log.as_str()).len)
     }
 
+    /// Look-ups that the cache of rows answered, and those that it did not, since the
+    /// store was opened.
+    #[must_use]
+    pub fn cache_use(&self) -> (u64, u64) {
+        self.0.engine.cache_use()
+    }
+
     /// Why the store does less than it should, as far as is known: damage that
     /// the pass over all rows found, or a failed write. Waits for nothing; empty
     /// while sealed.

@@ -1,7 +1,7 @@
 //! Blocks of addresses: RFC 4632 for IPv4, RFC 4291 section 2.3 for IPv6.
 
 use crate::Malformed;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -24,11 +24,11 @@ use std::str::FromStr;
 /// assert!(!block.contains("172.18.0.1".parse().unwrap()));
 /// # Ok::<(), procura_types::Malformed>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Cidr(Block);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Block {
     V4 { network: u32, prefix: u8 },
     V6 { network: u128, prefix: u8 },
@@ -120,6 +120,12 @@ impl TryFrom<String> for Cidr {
     type Error = Malformed;
     fn try_from(text: String) -> Result<Self, Malformed> {
         text.parse()
+    }
+}
+
+impl From<Cidr> for String {
+    fn from(block: Cidr) -> Self {
+        block.to_string()
     }
 }
 

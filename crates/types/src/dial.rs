@@ -2,14 +2,16 @@
 //! bears no valid proof, for the whole service and for routes of it.
 
 mod exception;
+mod hmac_v1;
 mod path;
 #[cfg(test)]
 mod tests;
 
 pub use exception::{Exception, ExceptionReason, Exceptions, MAX_EXCEPTIONS};
+pub use hmac_v1::HmacV1Terms;
 pub(crate) use path::is_route_prefix;
 
-use crate::{Malformed, RoutePrefix};
+use crate::{Malformed, Rate, RateLimit, RoutePrefix};
 use path::Spelled;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -108,6 +110,9 @@ pub struct Route {
     /// between the caller and the service can change them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub danger_unsigned_body: Option<bool>,
+    /// How often requests of all callers together go on to the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<RateLimit>,
 }
 
 impl Route {
@@ -119,6 +124,7 @@ impl Route {
             mode: None,
             stream: None,
             danger_unsigned_body: None,
+            rate: None,
         }
     }
 }
@@ -264,6 +270,9 @@ pub struct Setting<'a> {
     pub stream: bool,
     /// See [`Route::danger_unsigned_body`].
     pub danger_unsigned_body: bool,
+    /// The route that states how often requests go on, and how often that is. All its
+    /// paths are counted together.
+    pub rate: Option<(&'a RoutePrefix, Rate)>,
 }
 
 impl Dial {
@@ -278,6 +287,7 @@ impl Dial {
             return Setting {
                 mode: Mode::Off,
                 by: DecidedBy::NeverGated,
+                rate: None,
                 ..stored
             };
         }
@@ -305,10 +315,9 @@ impl Dial {
             routes.filter(|route| path.is_below(&route.prefix))
         };
         let longest = matching().next().map(|route| &route.prefix);
-        // Some programs do not look at the case of letters.
-        let in_any_case = self.routes.iter().map(|route| &route.prefix);
-        let in_any_case = in_any_case.filter(|prefix| path.is_below_in_any_case(prefix));
-        if in_any_case.max_by_key(|prefix| prefix.as_str().len()) != longest {
+        // Some programs do not look at the case of letters, or at what follows a dot.
+        let mut prefixes = self.routes.iter().map(|route| &route.prefix);
+        if prefixes.any(|prefix| path.may_be_below(prefix) && !path.is_below(prefix)) {
             return self.unclear();
         }
         let (mode, by) = match (matching().find_map(|route| route.mode), self.mode) {
@@ -324,6 +333,9 @@ impl Dial {
             danger_unsigned_body: matching()
                 .find_map(|route| route.danger_unsigned_body)
                 .unwrap_or(false),
+            rate: matching()
+                .find_map(|route| route.rate.map(|limit| (&route.prefix, limit)))
+                .and_then(|(prefix, limit)| limit.rate().map(|rate| (prefix, rate))),
         }
     }
 
@@ -336,6 +348,12 @@ impl Dial {
             route: None,
             stream: false,
             danger_unsigned_body: false,
+            // The slowest as well, and counted with it: no spelling goes around it.
+            rate: self
+                .routes
+                .iter()
+                .filter_map(|route| Some((&route.prefix, route.rate?.rate()?)))
+                .max_by_key(|(_, rate)| rate.interval()),
         }
     }
 }

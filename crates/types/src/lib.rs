@@ -12,12 +12,14 @@ pub mod dial;
 mod dotenv;
 pub mod encoding;
 pub mod exit;
+mod guard_generation;
 mod id;
 mod link_code;
 mod name;
 mod observed;
 #[cfg(feature = "openapi")]
 mod openapi;
+mod rate;
 mod role;
 mod seam;
 mod secret;
@@ -29,6 +31,7 @@ pub use actor::{ActorId, Alg, Thumbprint};
 pub use audience::Audience;
 pub use cidr::Cidr;
 pub use dotenv::{Dotenv, DotenvEntry, DotenvError};
+pub use guard_generation::GuardGeneration;
 pub use id::{BatchId, EntryId, GrantId, InstallationId, InstanceId, RequestId, RunId, TraceId};
 pub use link_code::{Joins, LinkCodeText};
 pub use name::{
@@ -36,6 +39,7 @@ pub use name::{
     RoutePrefix, SecretPath, is_loader_variable,
 };
 pub use observed::{Counted, LinesLost, MAX_OBSERVED_LINE, ObservedLine, WouldReject};
+pub use rate::{Rate, RateLimit};
 pub use role::{Role, Scope};
 pub use seam::{Clock, Entropy, EntropyError};
 pub use secret::{Secret, SecretBytes};

@@ -99,7 +99,7 @@ name!(
 name!(
     /// The beginning of the paths of a service that a route is about; it matches on
     /// the borders of segments.
-    RoutePrefix, "route", crate::dial::is_route_prefix, "must begin with / and be at most 255 bytes, without a / at the end, an empty segment, ., .., ;, \\, ?, #, or an escape of what needs none"
+    RoutePrefix, "route", crate::dial::is_route_prefix, "must begin with / and be at most 255 bytes, without a / at the end, an empty segment, one that ends with . or a space, ;, \\, ?, #, what is not ASCII, or an escape of what needs none"
 );
 
 name!(
@@ -215,6 +215,8 @@ impl DataClass {
 pub enum Delivery {
     /// Environment variables of one process.
     Env,
+    /// The body of the answer to a request that the agent proved.
+    Http,
 }
 
 impl Delivery {
@@ -223,6 +225,7 @@ impl Delivery {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Env => "env",
+            Self::Http => "http",
         }
     }
 }

@@ -25,12 +25,27 @@ impl GateHost {
     /// When it does not begin to listen.
     #[must_use]
     pub fn start(server: &Installation, name: &str, code: &str, words: &[&str]) -> Self {
+        Self::start_by(server, name, code, words, server.url())
+    }
+
+    /// As [`Self::start`], with the server at another address of it.
+    ///
+    /// # Panics
+    /// When it does not begin to listen.
+    #[must_use]
+    pub fn start_by(
+        server: &Installation,
+        name: &str,
+        code: &str,
+        words: &[&str],
+        url: &str,
+    ) -> Self {
         let folder = server.folder().join(name);
         std::fs::create_dir(&folder).unwrap();
         let mut gate = Self {
             process: None,
             folder,
-            server: server.url().to_owned(),
+            server: url.to_owned(),
             words: words.iter().map(|&word| word.to_owned()).collect(),
             address: "127.0.0.1:0".to_owned(),
             health: String::new(),
@@ -44,6 +59,13 @@ impl GateHost {
     /// Starts it again on the same port.
     pub fn start_again(&mut self) {
         self.run(self.command());
+    }
+
+    /// Starts it again on the same port, with these flags more.
+    pub fn start_again_with(&mut self, more: &[&str]) {
+        let mut command = self.command();
+        command.args(more);
+        self.run(command);
     }
 
     /// Starts it again on the same port, with `mode` as `AUTH_MODE`.

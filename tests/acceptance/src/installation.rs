@@ -4,6 +4,7 @@ use crate::Outcome;
 use crate::process::{Background, program};
 use serde_json::Value;
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use tempfile::TempDir;
@@ -43,6 +44,31 @@ impl Installation {
     #[must_use]
     pub fn ready() -> Self {
         let installation = Self::empty();
+        installation.cli(&["init", "--owner", "alice"]).ok();
+        installation.cli(&["login"]).ok();
+        installation
+    }
+
+    /// As [`Self::ready`], with `text` as `procura.toml`.
+    #[must_use]
+    pub fn configured(text: &str) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("procura-")
+            .tempdir()
+            .unwrap();
+        let home = folder.path().join("home");
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&home)
+            .unwrap();
+        std::fs::write(home.join("procura.toml"), text).unwrap();
+        let mut installation = Self {
+            server: None,
+            folder,
+            url: String::new(),
+            health: String::new(),
+        };
+        installation.start();
         installation.cli(&["init", "--owner", "alice"]).ok();
         installation.cli(&["login"]).ok();
         installation

@@ -34,6 +34,13 @@ fn the_doctor_finds_a_server_well_and_a_file_open_to_others() {
         "clock",
         "listener",
         "admin socket",
+        "exposure",
+        "allow-list",
+        "agent keys",
+        "record",
+        "dials",
+        "agent secrets",
+        "signing key",
     ] {
         assert_eq!(verdict(&well, what).0, "ok", "{well:?}");
     }
@@ -43,6 +50,8 @@ fn the_doctor_finds_a_server_well_and_a_file_open_to_others() {
             .1
             .contains(&format!("127.0.0.1 port {port}"))
     );
+
+    assert!(verdict(&well, "record").1.starts_with("it moves"));
 
     let key = cli.home.join("operator/key.json");
     let mode =
@@ -112,4 +121,160 @@ fn the_doctor_finds_files_with_secrets_that_others_can_read() {
     std::fs::remove_file(&key).unwrap();
     let correct = Some("correct tls_key in procura.toml".to_owned());
     assert_eq!(checks().1, ("problem".to_owned(), correct));
+}
+
+/// What the doctor says of one thing: verdict, what was found, what it means, what to
+/// do.
+type Finding = (String, String, Option<String>, Option<String>);
+
+fn findings(installed: &Installed, code: i32, what: &str) -> Vec<Finding> {
+    let ran = installed.cli.run(&["doctor", "--json"], b"");
+    assert_eq!(ran.code, code, "{}{}", ran.out, ran.err);
+    let checks: Vec<serde_json::Value> = serde_json::from_str(&ran.out).unwrap();
+    let text = |check: &serde_json::Value, key| check[key].as_str().map(str::to_owned);
+    checks
+        .iter()
+        .filter(|check| check["what"] == what)
+        .map(|check| {
+            (
+                text(check, "verdict").unwrap(),
+                text(check, "found").unwrap(),
+                text(check, "why"),
+                text(check, "next"),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn the_doctor_looks_at_who_may_ask_and_with_which_keys() {
+    let installed = Installed::new();
+    let home = &installed.cli.home;
+    let list = home.join("auth/allowed-clients.json");
+    let private = |path: &std::path::Path, text: &str| {
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    // A list, the code that the doctor ends with, its verdict and what it found.
+    for (text, code, verdict, found) in [
+        (
+            r#"{"allowed_ips": ["10.0.0.0/8", "::1"]}"#,
+            0,
+            "ok",
+            "2 blocks",
+        ),
+        (
+            r#"{"allowed_ips": ["0.0.0.0/0"]}"#,
+            78,
+            "problem",
+            "admits addresses of strangers",
+        ),
+        (
+            r#"{"allowed_ips": ["::/0"]}"#,
+            78,
+            "problem",
+            "admits addresses of strangers",
+        ),
+        (
+            r#"{"allowed_ips": ["10.0.0.0/33"]}"#,
+            78,
+            "problem",
+            "cannot be used",
+        ),
+        ("10.0.0.0/8", 78, "problem", "cannot be used"),
+    ] {
+        private(&list, text);
+        let found_now = findings(&installed, code, "allow-list");
+        let [(said, words, ..)] = found_now.as_slice() else {
+            panic!("{found_now:?}");
+        };
+        assert_eq!(said, verdict, "{text}: {words}");
+        assert!(words.contains(found), "{text}: {words}");
+    }
+    std::fs::remove_file(&list).unwrap();
+
+    let keys = home.join("keys/agents");
+    let made = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"])
+        .arg(installed.dir().join("key"))
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let line = std::fs::read_to_string(installed.dir().join("key.pub")).unwrap();
+    private(&keys.join("bot-1.pub"), &line);
+    let new = findings(&installed, 0, "agent keys");
+    assert_eq!(new[0].1, "1, none older than 90 days");
+    let file = std::fs::File::options()
+        .write(true)
+        .open(keys.join("bot-1.pub"))
+        .unwrap();
+    let written = file.metadata().unwrap().modified().unwrap();
+    let long_ago = written - std::time::Duration::from_secs(91 * 86_400);
+    file.set_modified(long_ago).unwrap();
+    let old = findings(&installed, 0, "agent keys");
+    assert_eq!(
+        (old[0].0.as_str(), old[0].1.as_str()),
+        ("note", "older than 90 days: bot-1")
+    );
+    assert!(old[0].2.as_ref().unwrap().contains("rotate-agent-keys.md"));
+    private(&keys.join("bot-2.pub"), "ssh-rsa AAAA\n");
+    private(&keys.join("b t.pub"), &line);
+    let mut unfit: Vec<_> = findings(&installed, 78, "agent keys")
+        .into_iter()
+        .filter(|finding| finding.0 == "problem")
+        .map(|finding| finding.1)
+        .collect();
+    unfit.sort();
+    assert_eq!(unfit[0], "b t.pub: its name is no id of an agent");
+    assert!(unfit[1].starts_with("bot-2.pub: "), "{unfit:?}");
+}
+
+#[test]
+fn the_doctor_tells_which_services_let_anybody_in() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    cli.ok(&["agent", "add", "door", "--no-code"], b"");
+    cli.ok(
+        &[
+            "service", "add", "web", "--mode", "observe", "--gate", "door",
+        ],
+        b"",
+    );
+    let dials = |code| {
+        let found = findings(&installed, code, "dials");
+        let said: Vec<_> = found
+            .into_iter()
+            .map(|(verdict, found, ..)| (verdict, found))
+            .collect();
+        said
+    };
+    let said = |verdict: &str, found: &str| (verdict.to_owned(), found.to_owned());
+    assert_eq!(dials(0), [said("note", "default/web is at observe")]);
+    cli.ok(&["auth", "mode", "web", "enforce"], b"");
+    assert_eq!(dials(0), [said("ok", "default/web enforces")]);
+    cli.ok(
+        &["auth", "mode", "web", "off", "--route", "/open", "--yes"],
+        b"",
+    );
+    cli.ok(
+        &[
+            "service",
+            "route",
+            "web",
+            "/up",
+            "--danger-unsigned-body",
+            "true",
+            "--yes",
+        ],
+        b"",
+    );
+    assert_eq!(
+        dials(0),
+        [
+            said("note", "default/web enforces, but for /open off"),
+            said("note", "default/web takes bodies of /up unsigned"),
+        ]
+    );
+    cli.ok(&["service", "gate", "web", "door", "--remove"], b"");
+    assert!(dials(0).contains(&said("note", "default/web has no gate")));
 }

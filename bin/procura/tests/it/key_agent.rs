@@ -172,7 +172,7 @@ fn it_inherits_no_descriptor_of_whoever_logs_in() {
     );
     assert!(waiting[0].revents().contains(PollFlags::HUP));
 
-    let agent = of_home(&cli.home);
+    let agent = of_home(&cli.home).expect("a key agent");
     // Readable for root only, since it is not dumpable.
     if let Ok(open) = std::fs::read_dir(format!("/proc/{agent}/fd")) {
         for entry in open {
@@ -182,8 +182,28 @@ fn it_inherits_no_descriptor_of_whoever_logs_in() {
     }
 }
 
-/// The process that holds the key of a home.
-fn of_home(home: &Path) -> u32 {
+#[test]
+fn one_that_takes_the_place_of_another_is_found_and_ended() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    // Each of them stops the one before, which must not take the socket of the next
+    // one along.
+    for _ in 0..10 {
+        cli.ok(&["login", "--passphrase-fd", "0"], PASSPHRASE);
+        assert!(cli.home.join("operator/agent.sock").exists());
+    }
+    cli.ok(&["logout"], b"");
+    for _ in 0..1000 {
+        if of_home(&cli.home).is_none() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("a key agent goes on");
+}
+
+/// A process that holds the key of a home.
+fn of_home(home: &Path) -> Option<u32> {
     let socket = home.join("operator/agent.sock");
     let words = format!("__key-agent\0{}\0", socket.display());
     let is_it = |pid: &u32| {
@@ -194,5 +214,4 @@ fn of_home(home: &Path) -> u32 {
         .unwrap()
         .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
         .find(is_it)
-        .expect("a key agent")
 }

@@ -14,6 +14,8 @@ mod audit;
 mod auth;
 mod confirmation;
 mod doctor;
+mod events;
+mod gate_tls;
 mod import;
 mod init;
 mod installed;

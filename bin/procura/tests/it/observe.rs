@@ -6,22 +6,24 @@ use crate::service_seen::Service;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A gate in a home of its own, ended when the test ends.
-struct Gate {
+pub(crate) struct Gate {
     child: Child,
     /// `127.0.0.1:port`.
-    address: String,
+    pub(crate) address: String,
+    /// The same of health, if it is asked for.
+    pub(crate) health: Option<String>,
 }
 
 impl Gate {
-    fn start(home: &PathBuf, cli: &Cli, upstream: &Service, more: &[&str]) -> Self {
+    pub(crate) fn start(home: &Path, cli: &Cli, upstream: &str, more: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_procura"))
             .args(["gate", "--service", "web", "--listen", "127.0.0.1:0"])
-            .args(["--upstream", &upstream.url("")])
+            .args(["--upstream", upstream])
             .args(more)
             .env_clear()
             .env("PROCURA_HOME", home)
@@ -37,12 +39,19 @@ impl Gate {
             .unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();
         let url = ready["listen"].as_str().unwrap();
-        let address = url.strip_prefix("http://").unwrap().to_owned();
-        Self { child, address }
+        let (_, address) = url.split_once("://").unwrap();
+        let address = address.to_owned();
+        let health = ready["health"].as_str();
+        let health = health.map(|url| url.trim_start_matches("http://").to_owned());
+        Self {
+            child,
+            address,
+            health,
+        }
     }
 
     /// The status of a request without any proof.
-    fn unsigned(&self, path: &str) -> u16 {
+    pub(crate) fn unsigned(&self, path: &str) -> u16 {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
@@ -60,10 +69,14 @@ impl Gate {
         cli.run(&["request", "GET", &url], b"").code
     }
 
-    /// SIGTERM; it ends in order.
-    fn stop(mut self) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// SIGTERM; it ends in order.
+    pub(crate) fn stop(mut self) {
+        self.signal(rustix::process::Signal::TERM);
         assert!(self.child.wait().unwrap().success());
     }
 }
@@ -77,7 +90,7 @@ impl Drop for Gate {
 }
 
 /// Waits for what comes within a second or so.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < Duration::from_secs(30), "never: {what}");
@@ -95,7 +108,7 @@ fn from_off_over_observe_to_enforce_and_back_no_signed_request_fails() {
     let upstream =
         Service::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
     let home = installed.dir().join("gate");
-    let gate = Gate::start(&home, cli, &upstream, &["--join", code.trim()]);
+    let gate = Gate::start(&home, cli, &upstream.url(""), &["--join", code.trim()]);
     let log = home.join("logs/observe.jsonl");
 
     assert_eq!((gate.unsigned("/probe"), gate.signed(cli)), (200, 0));
@@ -136,7 +149,7 @@ fn from_off_over_observe_to_enforce_and_back_no_signed_request_fails() {
     assert_eq!(found["safe"], true, "{found}");
     assert_eq!(found["excepted"][0]["count"], found["would_reject"]);
 
-    let gate = Gate::start(&home, cli, &upstream, &[]);
+    let gate = Gate::start(&home, cli, &upstream.url(""), &[]);
     cli.ok(&["auth", "mode", "web", "enforce"], b"");
     until("the gate enforces", || {
         assert_eq!(gate.signed(cli), 0);

@@ -38,7 +38,7 @@ fn a_service_is_added_turned_shown_and_removed() {
     );
     assert_eq!(
         cli.ok(&["auth", "mode", "web"], b""),
-        "ROUTE     MODE     STREAM  UNSIGNED BODY\n\
+        "ROUTE     MODE     STREAM  UNSIGNED BODY  RATE\n\
          /admin    enforce\n\
          /api      enforce\n\
          /upload            yes\n\
@@ -151,6 +151,10 @@ fn less_is_not_checked_without_a_yes() {
             "Let bodies through to /pay of web that no proof covers? Whoever is in between can change them.",
         ),
         (
+            &["service", "set", "web", "--allow-hmac-v1", "true"],
+            "Let hmac-v1 in at web in default? It protects no more than the body: whoever has seen one request can send it to any path, at any time.",
+        ),
+        (
             &["service", "remove", "web"],
             "Remove the service web in default? Nothing says any more that its callers have to prove anything.",
         ),
@@ -177,4 +181,45 @@ fn less_is_not_checked_without_a_yes() {
     assert_eq!(ran.code, 64);
     let question = "Turn /api of web in default from enforce to off?";
     assert!(ran.err.contains(question), "{}", ran.err);
+}
+
+#[test]
+fn a_service_says_whether_it_lets_the_weak_profile_in() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    cli.ok(&["service", "add", "web"], b"");
+    assert!(
+        cli.json(&["service", "show", "web"])
+            .get("hmac_v1")
+            .is_none()
+    );
+    let set = ["service", "set", "web", "--allow-hmac-v1"];
+    let on = cli.ok(
+        &[
+            &["--yes"][..],
+            &set,
+            &["true", "--window", "30", "--nonce-required"],
+        ]
+        .concat(),
+        b"",
+    );
+    assert!(on.starts_with("ROUTE"), "{on}");
+    assert_eq!(
+        cli.json(&["service", "show", "web"])["hmac_v1"],
+        json!({"window_seconds": 30, "nonce_required": true})
+    );
+    let wrong = cli.run(&[&set[..], &["true", "--window", "121"]].concat(), b"");
+    assert_eq!(wrong.code, 64, "{}", wrong.err);
+    let unsaid = cli.run(&["service", "set", "web"], b"");
+    assert_eq!(unsaid.code, 64, "{}", unsaid.err);
+    // Whatever else is turned leaves it as it is.
+    cli.ok(&["auth", "mode", "web", "observe"], b"");
+    let shown = cli.json(&["service", "show", "web"]);
+    assert!(shown["hmac_v1"].is_object(), "{shown}");
+    cli.ok(&[&set[..], &["false"]].concat(), b"");
+    assert!(
+        cli.json(&["service", "show", "web"])
+            .get("hmac_v1")
+            .is_none()
+    );
 }

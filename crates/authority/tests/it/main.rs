@@ -9,6 +9,7 @@
 
 mod approvals;
 mod flows;
+mod keys;
 mod matching;
 mod model;
 mod projects;

@@ -28,6 +28,7 @@ fn write_in(namespace: &Namespace, name: &str, expect_version: u64, mode: &str) 
         routes: from(json!([])),
         exceptions: from(json!([])),
         gates: Vec::new(),
+        hmac_v1: None,
     }
 }
 
@@ -277,4 +278,37 @@ async fn dials_are_turned_by_the_admins_of_their_namespace() {
     );
     let list = ServiceListing { namespace: shop() };
     assert_eq!(world.permit(&scribe, list).err(), Some(DenyReason::NoRole));
+}
+
+#[tokio::test]
+async fn to_let_a_weak_profile_in_stands_in_the_record() {
+    let (world, _) = World::new().await;
+    let with = |version, hmac_v1: Value| ServiceWrite {
+        hmac_v1: from(hmac_v1),
+        ..write("web", version, "enforce")
+    };
+    let added = put(&world, write("web", 0, "enforce")).await.unwrap();
+    assert_eq!(added.hmac_v1, None);
+    let terms = json!({"window_seconds": 30, "nonce_required": true});
+    let on = put(&world, with(added.version, terms.clone()))
+        .await
+        .unwrap();
+    assert_eq!(on.hmac_v1, from(terms));
+    assert_eq!(read(&world, "web").unwrap(), on);
+    let wider = put(&world, with(on.version, json!({}))).await.unwrap();
+    put(&world, with(wider.version, Value::Null)).await.unwrap();
+    let said = said(&world);
+    let words: Vec<&str> = said
+        .iter()
+        .map(|resource| resource.split_once(' ').unwrap().1)
+        .collect();
+    assert_eq!(
+        words,
+        [
+            "added mode:none>enforce",
+            "changed hmac_v1:none>30s,nonce",
+            "changed hmac_v1:30s,nonce>60s",
+            "changed hmac_v1:60s>none",
+        ]
+    );
 }

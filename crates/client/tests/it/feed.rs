@@ -63,6 +63,7 @@ async fn asks(answering: Answering) -> [Result<Feed, ClientError>; 2] {
         instance: &INSTANCE,
         known: Some((6, "1.1")),
         wait: Duration::from_secs(3),
+        guard: None,
     };
     [client.feed(&question).await, client.feed(&question).await]
 }

@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod events;
 mod feed;
 mod impostor;
 mod join;

@@ -112,6 +112,7 @@ pub(crate) fn problem(status: u16, code: &str, reason: Option<&str>) -> Answer {
         namespace: None,
         roles: Vec::new(),
         request_id: "01997a3e-5a6c-7d21-9d0e-3f6f2f6f0a11".to_owned(),
+        trace_id: None,
     };
     json(status, &problem)
 }
@@ -168,10 +169,13 @@ fn signed(mut answer: Answer, caller: &Caller) -> Answer {
     if let Some(answering) = caller.answering() {
         let headers = answer.headers();
         let content_type = headers.get("content-type");
+        let content_type = content_type.map_or("", |value| value.to_str().unwrap());
+        let streams = content_type == procura_types::wire::EVENT_STREAM;
         let tag = answering.sign(&AnswerView {
             status: answer.status().as_u16(),
-            content_type: content_type.map_or("", |value| value.to_str().unwrap()),
-            body: answer.body(),
+            content_type,
+            // Of what goes on it covers the head.
+            body: if streams { b"" } else { answer.body() },
         });
         answer
             .headers_mut()
@@ -220,6 +224,7 @@ impl Authority {
             owner: id,
             created: now,
             revoked: None,
+            sources: Vec::new(),
         };
         let bound = DeviceRecord {
             thumbprint: device.thumbprint(),

@@ -57,17 +57,38 @@ impl SshPublicKey {
         &self.key
     }
 
+    /// A key that is in no file, without a comment. Only Ed25519 keys have a form here;
+    /// it is for the caller to know that it is one.
+    #[must_use]
+    pub const fn of(key: PublicKey) -> Self {
+        Self {
+            key,
+            comment: String::new(),
+        }
+    }
+
+    /// `ssh-ed25519` and the key in base64, as in a `.pub` file, without the comment.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!("ssh-ed25519 {}", STANDARD.encode(self.blob()))
+    }
+
     /// `SHA256:` and the SHA-256 of the key's binary form in base64 without
     /// padding, as `ssh-keygen -l` prints it.
     #[must_use]
     pub fn fingerprint(&self) -> String {
+        format!("SHA256:{}", STANDARD_NO_PAD.encode(sha256(&self.blob())))
+    }
+
+    /// The key's binary form (RFC 8709 section 4).
+    fn blob(&self) -> Vec<u8> {
         let mut blob = Vec::with_capacity(51);
         for part in [ED25519, self.key.as_bytes()] {
             // Both are far shorter than 2^32 bytes.
             blob.extend_from_slice(&u32::try_from(part.len()).unwrap_or(0).to_be_bytes());
             blob.extend_from_slice(part);
         }
-        format!("SHA256:{}", STANDARD_NO_PAD.encode(sha256(&blob)))
+        blob
     }
 
     /// What stands behind the key; often who made it and where. Text of whoever

@@ -85,6 +85,10 @@ fn public_keys_are_read_as_made_with_their_fingerprint_and_comment() {
         let key = SshPublicKey::parse(&made.public()).unwrap();
         assert_eq!(key.comment(), comment);
         assert_eq!(key.fingerprint(), fingerprint_of(&made.public_file()));
+        let again = SshPublicKey::of(key.key().clone());
+        let line = String::from_utf8(made.public()).unwrap();
+        assert!(line.starts_with(&again.line()), "{line}");
+        assert_eq!(again.fingerprint(), key.fingerprint());
         let private = read_private(&made.private(), None).unwrap();
         assert_eq!(key.key(), private.public());
     }

@@ -104,6 +104,7 @@ pub(crate) fn refused(status: u16, code: &str) -> ClientError {
         namespace: None,
         roles: Vec::new(),
         request_id: "r".to_owned(),
+        trace_id: None,
     }))
 }
 

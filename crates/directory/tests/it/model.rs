@@ -2,13 +2,14 @@
 //! last record of each key.
 
 use crate::records::{
-    actor_id, agent, device, grant, item, namespace, owner, revoked, roles, thumbprint, time,
+    actor_id, agent, device, foreign, grant, item, namespace, owner, revoked, roles, thumbprint,
+    time,
 };
 use procura_directory::{
-    ActorKind, ActorRecord, Change, DeviceRecord, GrantRecord, NamespaceRecord, RolesRecord,
-    Snapshot,
+    ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord, GrantRecord, NamespaceRecord,
+    RolesRecord, Snapshot,
 };
-use procura_types::{ActorId, Delivery, GrantId, Label, Namespace, Role, Thumbprint};
+use procura_types::{ActorId, Delivery, ForeignId, GrantId, Label, Namespace, Role, Thumbprint};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,6 +55,11 @@ fn change() -> impl Strategy<Value = Change> {
             record.withdrawn = ended.then(|| time(12));
             Change::Grant(record)
         }),
+        (0usize..3, 3u8..7, any::<bool>()).prop_map(|(id, actor, ended)| {
+            let mut record = foreign(LABELS[id], actor);
+            record.released = ended.then(|| time(9));
+            Change::Foreign(record)
+        }),
     ]
 }
 
@@ -64,6 +70,7 @@ struct Model {
     roles: BTreeMap<ActorId, RolesRecord>,
     namespaces: BTreeMap<Namespace, NamespaceRecord>,
     grants: BTreeMap<GrantId, GrantRecord>,
+    foreign: BTreeMap<ForeignId, ForeignRecord>,
 }
 
 impl Model {
@@ -74,6 +81,7 @@ impl Model {
             Change::Roles(record) => drop(self.roles.insert(record.actor, record)),
             Change::Namespace(record) => drop(self.namespaces.insert(record.name.clone(), record)),
             Change::Grant(record) => drop(self.grants.insert(record.id, record)),
+            Change::Foreign(record) => drop(self.foreign.insert(record.id.clone(), record)),
         }
     }
 
@@ -124,10 +132,20 @@ proptest! {
             let devices: BTreeSet<_> = snapshot.devices_of(&id).map(|device| device.thumbprint).collect();
             let expected: BTreeSet<_> = model.devices.values().filter(|device| device.actor == id).map(|device| device.thumbprint).collect();
             prop_assert_eq!(devices, expected);
+            let ids: BTreeSet<_> = snapshot.foreign_of(&id).map(|foreign| &foreign.id).collect();
+            let expected: BTreeSet<_> = model.foreign.values().filter(|foreign| foreign.actor == id && foreign.released.is_none()).map(|foreign| &foreign.id).collect();
+            prop_assert_eq!(ids, expected);
             let expected = model.grants.values().find(|grant| grant.agent == id && grant.withdrawn.is_none());
             let found = snapshot.covering_grant(&id, &"shop".parse().unwrap(), &"web".parse().unwrap(), Delivery::Env, &[item("KEY", "a/key")], time(15));
             prop_assert_eq!(found.is_some(), expected.is_some());
             prop_assert!(found.is_none_or(|grant| grant.agent == id && grant.withdrawn.is_none()));
+        }
+        let bound = model.foreign.values().filter(|foreign| foreign.released.is_none());
+        prop_assert_eq!(snapshot.foreign_ids().count(), bound.count());
+        for id in LABELS {
+            let id: ForeignId = id.parse().unwrap();
+            let expected = model.foreign.get(&id).filter(|foreign| foreign.released.is_none());
+            prop_assert_eq!(snapshot.foreign(&id).map(AsRef::as_ref), expected);
         }
         for number in 0..9 {
             let id = thumbprint(number);

@@ -2,7 +2,7 @@
 
 use procura_crypto::{PublicKey, SigningKey, SystemEntropy};
 use procura_directory::{
-    ActorKind, ActorRecord, DeviceRecord, GrantRecord, NamespaceRecord, RolesRecord,
+    ActorKind, ActorRecord, DeviceRecord, ForeignRecord, GrantRecord, NamespaceRecord, RolesRecord,
 };
 use procura_types::wire::{GrantItem, Receipt, RoleAssignment};
 use procura_types::{ActorId, Alg, Delivery, GrantId, Role, Thumbprint, Timestamp};
@@ -42,6 +42,7 @@ pub(crate) fn owner(number: u8, name: &str) -> ActorRecord {
         owner: actor_id(number),
         created: time(1),
         revoked: None,
+        sources: Vec::new(),
     }
 }
 
@@ -57,6 +58,7 @@ pub(crate) fn agent(number: u8, parent: u8, label: &str, incarnation: u32) -> Ac
         owner: actor_id(1),
         created: time(1),
         revoked: None,
+        sources: Vec::new(),
     }
 }
 
@@ -122,5 +124,16 @@ pub(crate) fn grant(number: u8, agent: u8, items: Vec<GrantItem>) -> GrantRecord
             time: time(1),
             signature: Vec::new(),
         },
+    }
+}
+
+/// An id that stands for an agent.
+pub(crate) fn foreign(id: &str, actor: u8) -> ForeignRecord {
+    ForeignRecord {
+        id: id.parse().unwrap(),
+        actor: actor_id(actor),
+        device: None,
+        created: time(1),
+        released: None,
     }
 }

@@ -2,7 +2,7 @@ use crate::records::{
     actor_id, agent, device, grant, grant_id, item, namespace, owner, revoked, roles, thumbprint,
     time,
 };
-use procura_directory::{Change, Snapshot};
+use procura_directory::{ActorRecord, Change, Snapshot};
 use procura_types::wire::GrantItem;
 use procura_types::{Delivery, Label, Namespace, Role};
 
@@ -80,6 +80,42 @@ fn revocation_reaches_down_and_not_up() {
         .filter(|number| snapshot.is_active(&actor_id(*number)))
         .collect();
     assert_eq!(active, [1, 2, 5, 6]);
+}
+
+#[test]
+fn sources_hold_downwards_and_not_up() {
+    let held = |actor, sources: &[&str]| {
+        let sources = sources.iter().map(|block| block.parse().unwrap());
+        Change::Actor(ActorRecord {
+            sources: sources.collect(),
+            ..actor
+        })
+    };
+    let changes = [
+        held(agent(2, 1, "scribe", 1), &["10.0.0.0/8", "2001:db8::/32"]),
+        held(agent(3, 2, "task", 1), &["10.1.0.0/16", "192.0.2.1"]),
+    ];
+    let snapshot = tree().apply(8, changes);
+    let admitted = |address: &str| -> Vec<u8> {
+        let address = address.parse().unwrap();
+        (1..=7)
+            .filter(|number| snapshot.admits(&actor_id(*number), address))
+            .collect()
+    };
+    assert_eq!(admitted("10.1.2.3"), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(admitted("::ffff:10.1.2.3"), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(admitted("10.2.2.3"), [1, 2, 5, 6]);
+    assert_eq!(admitted("2001:db8::1"), [1, 2, 5, 6]);
+    // Where its parent may not be, a child may not be either.
+    assert_eq!(admitted("192.0.2.1"), [1, 5, 6]);
+}
+
+#[test]
+fn a_row_of_before_there_were_sources_is_read() {
+    let actor = agent(2, 1, "scribe", 1);
+    let text = serde_json::to_string(&actor).unwrap();
+    assert!(!text.contains("sources"), "{text}");
+    assert_eq!(serde_json::from_str::<ActorRecord>(&text).unwrap(), actor);
 }
 
 #[test]

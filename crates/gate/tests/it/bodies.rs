@@ -2,7 +2,7 @@
 //! their digest on the way, or unseen where a route says so.
 
 use crate::client::{Raw, http2, proven_post, read, refusal, request2, tell};
-use crate::upstream::{App, Counter};
+use crate::upstream::{App, Counter, Parts, part, parts};
 use crate::world::{PROOF, World, proof_of, route, within};
 use bytes::Bytes;
 use http::Request;
@@ -90,7 +90,7 @@ async fn the_limit_is_exact_and_found_early() {
     assert!(answer.contains("connection: close\r\n"), "{answer}");
     // And while it comes.
     let chunked = format!(
-        "POST /x HTTP/1.1\r\nHost: app.example\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n{exactly}\r\n1\r\nx\r\n"
+        "POST /x HTTP/1.1\r\nHost: app.example\r\n{PROOF}: x\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n{exactly}\r\n1\r\nx\r\n"
     );
     let answer = tell(&world, chunked).await;
     assert_eq!(refusal(&answer), (413, "body_too_large".to_owned()));
@@ -126,8 +126,10 @@ async fn all_bodies_together_have_a_limit() {
     let counter = Counter::answering("", false).await;
     let world = World::with(counter.address, |setup| setup.limits.held_bytes = 100).await;
     let mut half = Raw::connect(world.address).await;
-    half.send("POST /x HTTP/1.1\r\nHost: app.example\r\nTransfer-Encoding: chunked\r\n\r\n3C\r\n")
-        .await;
+    half.send(format!(
+        "POST /x HTTP/1.1\r\nHost: app.example\r\n{PROOF}: x\r\nTransfer-Encoding: chunked\r\n\r\n3C\r\n"
+    ))
+    .await;
     half.send("x".repeat(60)).await;
     // When the sixty are counted is not to be seen; then another sixty are too many.
     let answer = loop {
@@ -154,9 +156,63 @@ async fn expectations_are_answered_when_the_body_is_wanted() {
     let answer = raw.all_of_it().await;
     assert!(answer.contains("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(!answer.contains("expect"), "{answer}");
-    let unwanted = "POST /x HTTP/1.1\r\nHost: app.example\r\nExpect: 100-continue\r\nContent-Length: 11\r\n\r\n";
-    let answer = tell(&world, unwanted).await;
+    let unwanted =
+        "POST /x HTTP/1.1\r\nHost: app.example\r\nExpect: 100-continue\r\nContent-Length: 11\r\n";
+    let answer = tell(&world, format!("{unwanted}{PROOF}: x\r\n\r\n")).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    // Who is not let in is not asked for a body either.
+    let answer = tell(&world, format!("{unwanted}\r\n").replace(": 11", ": 10")).await;
+    assert_eq!(refusal(&answer), (401, "missing_headers".to_owned()));
+    assert!(!answer.contains("100 Continue"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_whose_head_proves_nothing_is_not_waited_for() {
+    let counter = Counter::answering("", false).await;
+    let world = World::enforcing(counter.address).await;
+    for (proof, reason) in [
+        (String::new(), "missing_headers"),
+        (format!("{PROOF}: bad_signature\r\n"), "bad_signature"),
+    ] {
+        for framing in [
+            "Content-Length: 1000\r\n\r\nx",
+            "Transfer-Encoding: chunked\r\n\r\n3e8\r\nx",
+        ] {
+            let head = format!("POST /x HTTP/1.1\r\nHost: app.example\r\n{proof}");
+            let answer = tell(&world, format!("{head}{framing}")).await;
+            assert_eq!(refusal(&answer), (401, reason.to_owned()), "{framing}");
+        }
+    }
+    // Over HTTP/2 the same.
+    let mut client = http2::<Parts>(world.address).await;
+    let (giver, body) = parts();
+    giver.send(part("x")).await.unwrap();
+    let request = Request::post("http://app.example/x").body(body).unwrap();
+    let answer = within(client.send_request(request)).await.unwrap();
+    assert_eq!(answer.status(), 401);
+    drop(giver);
+    // It was told of each once, and nothing was used up.
+    let heard = world.heard.all();
+    assert_eq!(heard.len(), 5, "{heard:?}");
+    assert_eq!(heard[0], "did POST /x missing_headers - -");
+    assert!(world.asked().is_empty());
+    assert_eq!(counter.connections(), 0);
+}
+
+#[tokio::test]
+async fn where_nothing_is_enforced_a_body_is_waited_for() {
+    let app = App::http1().await;
+    let world = World::with(app.address, |setup| setup.mode = Mode::Observe).await;
+    let mut raw = Raw::connect(world.address).await;
+    raw.send(
+        "POST /x HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\nContent-Length: 4\r\n\r\nha",
+    )
+    .await;
+    raw.send("lf").await;
+    let answer = raw.all_of_it().await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(world.heard.all(), ["would POST /x missing_headers - -"]);
+    assert_eq!(world.asked()[0].body, "half");
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ fn grpc(path: &str, body: &str) -> Request<http_body_util::Full<bytes::Bytes>> {
 #[tokio::test]
 async fn a_unary_call_keeps_its_trailers() {
     let app = App::http2().await;
-    let world = World::enforcing(app.address).await;
+    let world = World::over_http2(app.address).await;
     let mut client = http2(world.address).await;
     for _ in 0..3 {
         let answer = within(client.send_request(grpc("/unary", "message")))
@@ -40,7 +40,7 @@ async fn a_unary_call_keeps_its_trailers() {
 #[tokio::test]
 async fn the_name_and_the_target_arrive_as_sent() {
     let app = App::http2().await;
-    let world = World::enforcing(app.address).await;
+    let world = World::over_http2(app.address).await;
     let mut client = http2(world.address).await;
     let mut request = grpc("/pkg.Service/Call?x=%2F", "m");
     *request.uri_mut() = "http://APP.example:443/pkg.Service/Call?x=%2F"
@@ -61,7 +61,7 @@ async fn the_name_and_the_target_arrive_as_sent() {
 #[tokio::test]
 async fn an_unproven_call_is_refused() {
     let app = App::http2().await;
-    let world = World::enforcing(app.address).await;
+    let world = World::over_http2(app.address).await;
     let mut client = http2(world.address).await;
     let mut request = grpc("/unary", "m");
     request.headers_mut().remove(PROOF);
@@ -75,7 +75,7 @@ async fn an_unproven_call_is_refused() {
 #[tokio::test]
 async fn messages_of_the_server_arrive_one_by_one() {
     let app = App::http2().await;
-    let world = World::enforcing(app.address).await;
+    let world = World::over_http2(app.address).await;
     let mut client = http2(world.address).await;
     let mut answer = within(client.send_request(grpc("/events", "m")))
         .await
@@ -91,6 +91,7 @@ async fn messages_of_the_server_arrive_one_by_one() {
 async fn a_client_may_stream_where_the_route_says_so() {
     let app = App::http2().await;
     let world = World::with(app.address, |setup| {
+        setup.upstream = format!("http://{}", app.address);
         setup.routes = vec![Route {
             danger_unsigned_body: Some(true),
             ..route("/chat", Mode::Enforce)
@@ -122,7 +123,11 @@ async fn a_client_may_stream_where_the_route_says_so() {
 #[tokio::test]
 async fn many_calls_take_as_many_connections_as_they_need() {
     let app = App::http2().await;
-    let world = World::with(app.address, |setup| setup.limits.streams = 300).await;
+    let world = World::with(app.address, |setup| {
+        setup.upstream = format!("h2c://{}", app.address);
+        setup.limits.streams = 300;
+    })
+    .await;
     let mut client = http2(world.address).await;
     let mut open = Vec::new();
     for _ in 0..150 {

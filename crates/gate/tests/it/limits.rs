@@ -61,7 +61,9 @@ async fn a_slow_body_is_answered_and_cut() {
     let world = World::with(counter.address, |setup| setup.limits.body_time = SHORT).await;
     let answer = tell(
         &world,
-        "POST / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 10\r\n\r\nhalf",
+        format!(
+            "POST / HTTP/1.1\r\nHost: app.example\r\n{PROOF}: x\r\nContent-Length: 10\r\n\r\nhalf"
+        ),
     )
     .await;
     assert_eq!(refusal(&answer), (408, "body_too_slow".to_owned()));

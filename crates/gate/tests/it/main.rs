@@ -12,10 +12,14 @@
 mod bodies;
 mod client;
 mod dial;
+mod foreign;
 mod grpc;
 mod identity;
 mod limits;
+mod metrics;
 mod passing;
+mod rates;
+mod revoked;
 mod smuggling;
 mod stopping;
 mod streams;

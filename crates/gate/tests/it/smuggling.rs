@@ -150,7 +150,7 @@ fn shapes() -> Vec<(String, &'static str)> {
         ),
         (
             head("GET /\x7f HTTP/1.1\r\nHost: app.example\r\n\r\n"),
-            "target",
+            "request_line",
         ),
         (
             head("CONNECT app.example:443 HTTP/1.1\r\nHost: app.example:443\r\n\r\n"),
@@ -227,6 +227,33 @@ async fn what_can_be_understood_in_two_ways_goes_nowhere() {
     assert_eq!(counter.connections(), 0);
     assert_eq!(counter.text(), "");
     assert!(world.asked().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_meant_to_arrive_is_not_named_away() {
+    let counter = Counter::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false).await;
+    for mode in Mode::ALL {
+        let world = World::with(counter.address, |setup| setup.mode = mode).await;
+        for fields in [
+            "Connection: close, X-Tenant\r\nX-Tenant: 7\r\nSignature-Input: a=(\"@path\" \"x-tenant\")\r\n",
+            "Connection: Authorization\r\nAuthorization: Bearer x\r\n",
+            "Connection: close\r\nConnection: Cookie\r\nCookie: a=b\r\n",
+            "Connection: content-type\r\nContent-Type: text/plain\r\n",
+            "Connection: Content-Digest\r\n",
+        ] {
+            let request = proven("GET /", fields).replacen("Connection: close\r\n", "", 1);
+            let answer = tell(&world, request).await;
+            assert_eq!(refusal(&answer), (400, "connection".to_owned()), "{fields}");
+            assert!(answer.contains("connection: close\r\n"), "{answer}");
+        }
+        assert!(world.asked().is_empty());
+    }
+    assert_eq!(counter.connections(), 0);
+    let world = World::enforcing(counter.address).await;
+    let request = proven("GET /", "X-Hop: 1\r\n").replace("close", "close, X-Hop");
+    let answer = tell(&world, request).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(!counter.text().contains("hop"), "{}", counter.text());
 }
 
 #[tokio::test]

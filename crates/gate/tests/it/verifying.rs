@@ -14,15 +14,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const HOST: &str = "web.example";
+pub(crate) const HOST: &str = "web.example";
 const OWNER: ActorId = ActorId::from_bytes([1; 32]);
-const AGENT: ActorId = ActorId::from_bytes([2; 32]);
-const AUDIENCE: &str = "gate:shop/web";
+pub(crate) const AGENT: ActorId = ActorId::from_bytes([2; 32]);
+pub(crate) const AUDIENCE: &str = "gate:shop/web";
 
 /// Stands still, but for what the test says has passed.
-struct Turned(Instant, AtomicU64);
+pub(crate) struct Turned(Instant, AtomicU64);
 
 impl Clock for Turned {
     fn now(&self) -> Timestamp {
@@ -48,36 +48,40 @@ impl SessionKeys for Roots {
     }
 }
 
-struct World {
-    verifying: Verifying,
-    clock: Arc<Turned>,
-    key: SigningKey,
+pub(crate) struct World {
+    pub(crate) verifying: Arc<Verifying>,
+    pub(crate) clock: Arc<Turned>,
+    pub(crate) key: SigningKey,
     owner: SigningKey,
     roots: Roots,
 }
 
+/// A guard that remembers nothing yet.
+pub(crate) fn guard() -> Arc<dyn ReplayGuard> {
+    Arc::new(MemoryGuard::new(
+        MacKey::from_bytes(&[9; 32]).unwrap(),
+        Limits::default(),
+        Windows::NATIVE,
+    ))
+}
+
 /// A request as it comes.
-struct Sent(Method, HeaderMap);
+pub(crate) struct Sent(pub(crate) Method, pub(crate) HeaderMap);
 
 impl World {
-    fn after(highest: u64) -> Self {
+    pub(crate) fn after(highest: u64) -> Self {
         let clock = Arc::new(Turned(Instant::now(), AtomicU64::new(0)));
-        let guard: Arc<dyn ReplayGuard> = Arc::new(MemoryGuard::new(
-            MacKey::from_bytes(&[9; 32]).unwrap(),
-            Limits::default(),
-            Windows::NATIVE,
-        ));
         let (namespace, service) = ("shop".parse().unwrap(), "web".parse().unwrap());
         let verifying = Verifying::new(
             &namespace,
             &service,
-            guard,
+            guard(),
             highest,
             Duration::from_secs(60),
             Arc::clone(&clock) as Arc<dyn Clock>,
         );
         Self {
-            verifying: verifying.unwrap(),
+            verifying: Arc::new(verifying.unwrap()),
             clock,
             key: SigningKey::generate_ed25519(&SystemEntropy).unwrap(),
             owner: SigningKey::generate_p256(&SystemEntropy).unwrap(),
@@ -85,17 +89,17 @@ impl World {
         }
     }
 
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = Self::after(0);
         world.take(&world.whole(40)).unwrap();
         world
     }
 
-    fn take(&self, feed: &Feed) -> Result<(), FeedFault> {
+    pub(crate) fn take(&self, feed: &Feed) -> Result<(), FeedFault> {
         self.verifying.take(feed, self.clock.steady())
     }
 
-    fn pass_time(&self, seconds: u64) {
+    pub(crate) fn pass_time(&self, seconds: u64) {
         self.clock.1.fetch_add(seconds, Ordering::SeqCst);
     }
 
@@ -110,10 +114,11 @@ impl World {
             },
             created: NOW,
             revoked: None,
+            sources: Vec::new(),
         }
     }
 
-    fn agent(revoked: Option<Timestamp>) -> FeedActor {
+    pub(crate) fn agent(revoked: Option<Timestamp>) -> FeedActor {
         FeedActor {
             id: AGENT,
             label: "scribe".parse().unwrap(),
@@ -124,10 +129,11 @@ impl World {
             },
             created: NOW,
             revoked,
+            sources: Vec::new(),
         }
     }
 
-    fn device(key: &SigningKey, actor: ActorId) -> FeedDevice {
+    pub(crate) fn device(key: &SigningKey, actor: ActorId) -> FeedDevice {
         FeedDevice {
             thumbprint: key.public().thumbprint(),
             actor,
@@ -137,7 +143,7 @@ impl World {
         }
     }
 
-    fn delta(&self, seq: u64) -> Feed {
+    pub(crate) fn delta(&self, seq: u64) -> Feed {
         let key = audience_key(&self.roots.0, AUDIENCE);
         Feed {
             time: NOW,
@@ -155,7 +161,7 @@ impl World {
         }
     }
 
-    fn whole(&self, seq: u64) -> Feed {
+    pub(crate) fn whole(&self, seq: u64) -> Feed {
         Feed {
             full: true,
             actors: vec![self.owner(), Self::agent(None)],
@@ -167,7 +173,7 @@ impl World {
         }
     }
 
-    fn session(&self, audience: &str, directory_seq: u64) -> Issued {
+    pub(crate) fn session(&self, audience: &str, directory_seq: u64) -> Issued {
         let subject = Subject {
             actor: AGENT,
             device: self.key.public().thumbprint(),
@@ -319,6 +325,32 @@ async fn what_changed_counts_from_the_next_request_on() {
 }
 
 #[tokio::test]
+async fn an_agent_is_let_in_only_from_where_the_feed_says() {
+    let world = World::new();
+    let session = world.session(AUDIENCE, 40);
+    let held = |seq, sources: &[&str]| Feed {
+        actors: vec![FeedActor {
+            sources: sources.iter().map(|block| block.parse().unwrap()).collect(),
+            ..World::agent(None)
+        }],
+        ..world.delta(seq)
+    };
+    world
+        .take(&held(41, &["10.0.0.0/8", "127.0.0.2/32"]))
+        .unwrap();
+    assert_eq!(world.asks(&world.key).await, Err(Reason::SourceNotAllowed));
+    assert_eq!(
+        world.asks_in(&session, 1).await,
+        Err(Reason::SourceNotAllowed)
+    );
+    assert_eq!(world.asks(&world.owner).await, Ok(()));
+    world.take(&held(42, &["127.0.0.0/8"])).unwrap();
+    assert_eq!(world.asks(&world.key).await, Ok(()));
+    // What was refused was not used up.
+    assert_eq!(world.asks_in(&session, 1).await, Ok(()));
+}
+
+#[tokio::test]
 async fn an_older_state_is_not_taken() {
     let world = World::new();
     let refused = world.take(&world.whole(39)).unwrap_err();
@@ -438,6 +470,65 @@ async fn a_body_that_follows_is_covered_or_its_route_says_that_it_need_not_be() 
     let whole = Sent::by(Signer::Device(&world.key), body);
     let refused = world.judge(&whole, BodyView::Whole(b"one, three")).await;
     assert_eq!(refused.unwrap_err().reason, Reason::DigestMismatch);
+}
+
+#[tokio::test]
+async fn what_a_head_proves_is_told_before_the_body_and_used_up_after_it() {
+    let world = World::new();
+    let body = b"one, two";
+    let target = "/orders?n=1".parse().unwrap();
+    let foresee = |sent: &Sent, follows| {
+        let head = Head {
+            method: &sent.0,
+            authority: HOST,
+            scheme: None,
+            target: &target,
+            headers: &sent.1,
+        };
+        let refusal = world.verifying.foresee(&head, follows, PEER);
+        refusal.map(|refusal| (refusal.reason, refusal.profile))
+    };
+    let native = Some("native");
+    let signed = Sent::by(Signer::Device(&world.key), body);
+    assert_eq!(foresee(&signed, true), None);
+    assert_eq!(foresee(&signed, false), None);
+    assert!(world.judge(&signed, BodyView::Whole(body)).await.is_ok());
+    // That it was used is for later to say.
+    assert_eq!(foresee(&signed, true), None);
+    let bare = Sent::by(Signer::Device(&world.key), b"");
+    assert_eq!(foresee(&bare, true), Some((Reason::Malformed, native)));
+    assert_eq!(foresee(&bare, false), None);
+
+    let stranger = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
+    let unknown = Sent::by(Signer::Device(&stranger), body);
+    assert_eq!(
+        foresee(&unknown, true),
+        Some((Reason::UnknownAgent, native))
+    );
+    let mut other = Sent::by(Signer::Device(&world.key), body);
+    let digest = Sent::by(Signer::Device(&world.key), b"else").1["content-digest"].clone();
+    other.1.insert("content-digest", digest);
+    assert_eq!(foresee(&other, true), Some((Reason::BadSignature, native)));
+    let none = Sent(Method::POST, HeaderMap::new());
+    assert_eq!(foresee(&none, true), Some((Reason::MissingHeaders, None)));
+    // Others sign the body: nothing can be said before it is here.
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("x-agent-id", "legacy"),
+        ("x-timestamp", "2027-01-15T08:00:00Z"),
+        ("x-nonce", "00112233445566778899aabbccddeeff"),
+        ("x-signature", "AAAA"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    assert_eq!(foresee(&Sent(Method::POST, headers), true), None);
+
+    world.pass_time(61);
+    let stale = Some((Reason::VerifierUnavailable, native));
+    assert_eq!(
+        foresee(&Sent::by(Signer::Device(&world.key), body), true),
+        stale
+    );
 }
 
 #[tokio::test]

@@ -2,9 +2,10 @@
 
 use http::HeaderMap;
 use procura_crypto::sha256;
+use procura_edge::tls::Certificate;
 use procura_gate::{
     Authenticate, Authorities, BodyView, Gate, GateConfig, Head, Identity, Judging, Limits,
-    Observer, Refusal, Report, Verdict,
+    Observer, Refusal, Report, Standing, Verdict,
 };
 use procura_proof::Reason;
 use procura_types::dial::{Dial, Mode, Route};
@@ -70,7 +71,11 @@ fn judge(headers: &HeaderMap, body: BodyView<'_>) -> Verdict {
     let digest = encoding::from_hex_fixed(proof);
     match body {
         BodyView::Whole(body) if digest != Some(sha256(body)) => refuse(Reason::DigestMismatch),
-        _ => Verdict::Pass { identity, digest },
+        _ => Verdict::Pass {
+            identity,
+            digest,
+            standing: Standing::lasting(),
+        },
     }
 }
 
@@ -93,6 +98,13 @@ impl Authenticate for StandIn {
             judge(head.headers, body)
         })
     }
+
+    fn foresee(&self, head: &Head<'_>, _: bool, _: IpAddr) -> Option<Refusal> {
+        match judge(head.headers, BodyView::Streamed) {
+            Verdict::Refuse(refusal) => Some(refusal),
+            Verdict::Pass { .. } => None,
+        }
+    }
 }
 
 /// Keeps what it hears: `would` or `did`, method, path, reason, agent; and counts who
@@ -102,7 +114,9 @@ pub(crate) struct Heard(Mutex<Vec<String>>, pub(crate) AtomicUsize);
 
 impl Heard {
     fn note(&self, word: &str, report: &Report<'_>) {
-        assert!(report.ip.is_loopback());
+        // Or a client that a proxy here speaks for.
+        let ip = report.ip.to_string();
+        assert!(report.ip.is_loopback() || ip.starts_with("203.0.113."));
         let agent = report.agent_id.unwrap_or("-");
         let profile = report.profile.unwrap_or("-");
         self.0.lock().unwrap().push(format!(
@@ -134,7 +148,7 @@ impl Observer for Heard {
 pub(crate) struct Setup {
     pub(crate) upstream: String,
     pub(crate) upstream_tls: Option<Arc<rustls::ClientConfig>>,
-    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) environment: Option<Mode>,
     pub(crate) mode: Mode,
     pub(crate) routes: Vec<Route>,
@@ -172,11 +186,19 @@ impl World {
         Self::with(upstream, |_| {}).await
     }
 
+    /// The same in front of one that is known to speak HTTP/2.
+    pub(crate) async fn over_http2(upstream: SocketAddr) -> Self {
+        Self::with(upstream, |setup| {
+            setup.upstream = format!("h2c://{upstream}")
+        })
+        .await
+    }
+
     pub(crate) async fn with(upstream: SocketAddr, change: impl FnOnce(&mut Setup)) -> Self {
         let mut setup = Setup {
             upstream: format!("http://{upstream}"),
             upstream_tls: None,
-            tls: None,
+            certificate: None,
             environment: None,
             mode: Mode::Enforce,
             routes: vec![],
@@ -189,7 +211,6 @@ impl World {
         let config = GateConfig {
             upstream: setup.upstream.parse().unwrap(),
             upstream_tls: setup.upstream_tls,
-            upstream_http2: true,
             environment: setup.environment,
             authorities: setup.authorities,
             limits: setup.limits,
@@ -200,8 +221,8 @@ impl World {
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
         let serving = {
-            let (gate, tls) = (gate.clone(), setup.tls);
-            tokio::spawn(async move { gate.serve(listener, tls, stopping).await })
+            let (gate, certificate) = (gate.clone(), setup.certificate);
+            tokio::spawn(async move { gate.serve(listener, certificate, stopping).await })
         };
         Self {
             gate,

@@ -9,8 +9,10 @@
 
 mod agents;
 mod devices;
+mod foreign;
 mod founding;
 mod joining;
 mod operators;
+mod signing_keys;
 mod tree;
 mod world;

@@ -3,7 +3,7 @@
 use crate::fixture::Log;
 use procura_ledger::{GrantTerms, LedgerError, grant_bytes, receipt_message};
 use procura_types::wire::GrantItem;
-use procura_types::{ActorId, FieldTuple, GrantId, InstallationId, Timestamp};
+use procura_types::{ActorId, Delivery, FieldTuple, GrantId, InstallationId, Timestamp};
 
 fn item(name: &str, path: &str) -> GrantItem {
     GrantItem {
@@ -60,6 +60,12 @@ fn they_come_back_sorted() {
         ..terms()
     };
     assert_eq!(GrantTerms::parse(&grant_bytes(&none)).unwrap(), none);
+    let http = GrantTerms {
+        delivery: Delivery::Http,
+        ..none.clone()
+    };
+    assert_ne!(grant_bytes(&http), grant_bytes(&none));
+    assert_eq!(GrantTerms::parse(&grant_bytes(&http)).unwrap(), http);
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn table() -> BTreeMap<String, BTreeMap<String, String>> {
 fn resource(action: Action, namespace: &Namespace) -> Resource {
     let scope = action.as_str().split('.').next().unwrap();
     match (scope, action) {
-        ("installation" | "operator" | "session", _)
+        ("installation" | "operator" | "session" | "signing_key", _)
         | (
             _,
             Action::NamespaceCreate
@@ -245,21 +245,99 @@ fn link_codes_and_the_admin_socket_open_their_own_and_nothing_else() {
     }
 }
 
+/// What proofs of other systems may be used for; everything else is closed to them.
+const FOREIGN: [(&str, &[&str]); 5] = [
+    ("key.read", &["key-server-v1", "guide-v1", "hmac-v2"]),
+    ("key.list", &["key-server-v1", "guide-v1", "hmac-v2"]),
+    ("request.create", &["key-server-v1", "guide-v1", "hmac-v2"]),
+    ("agent.token.refresh", &["hmac-v2"]),
+    ("foreign.weak", &["hmac-v1"]),
+];
+
 #[test]
-fn proofs_of_other_systems_open_nothing() {
-    let world = World::new();
-    for profile in Foreign::ALL.map(Profile::Foreign) {
-        // Even with the identity of a steward.
-        let caller = world.caller("steward", profile);
+fn proofs_of_other_systems_open_what_the_list_says_and_the_rule_too() {
+    let (mut world, table) = (World::new(), table());
+    for name in ["steward", "granted"] {
+        world.bind(name);
+    }
+    let (web, items, here) = (project(), [item("KEY", "a/key")], right());
+    for profile in Foreign::ALL {
         for action in Action::ALL.iter().copied() {
-            let resource = resource(action, &right());
+            let listed = FOREIGN.iter().find(|(name, _)| *name == action.as_str());
+            let takes = listed.is_some_and(|(_, profiles)| profiles.contains(&profile.as_str()));
+            let cell = &table[action.as_str()]["foreign profiles"];
             assert_eq!(
-                world.ask(&caller, action, &resource, Concerned::default()),
-                denied(DenyReason::WrongProfile, false),
-                "{} {}",
-                profile.as_str(),
+                cell.split(", ").any(|word| word == profile.as_str()),
+                takes,
+                "{} {profile}",
                 action.as_str()
             );
+            for who in ["steward", "granted"] {
+                let own = world.id(who);
+                let members = [own];
+                let concerned = Concerned {
+                    own: Some(&own),
+                    members: &members,
+                    ..need(&here, &web, &items)
+                };
+                let resource = resource(action, &here);
+                let found = world.ask(&world.foreign(who, profile), action, &resource, concerned);
+                let closed = matches!(action.rule(), Rule::Joining | Rule::AdminSocket);
+                let expected = if takes {
+                    world.ask(
+                        &world.caller(who, Profile::Native),
+                        action,
+                        &resource,
+                        concerned,
+                    )
+                } else {
+                    let sees = resource.namespace().is_none() || who == "granted";
+                    denied(DenyReason::WrongProfile, sees && !closed)
+                };
+                assert_eq!(found, expected, "{who} {profile} {}", action.as_str());
+            }
         }
     }
+}
+
+#[test]
+fn a_proof_of_another_system_ends_with_its_binding() {
+    let mut world = World::new();
+    world.bind("granted");
+    let caller = world.foreign("granted", Foreign::HmacV2);
+    let own = world.id("granted");
+    let ask = |world: &World| {
+        let concerned = Concerned {
+            own: Some(&own),
+            ..Concerned::default()
+        };
+        let agent = Resource::Namespace(right());
+        world.ask(&caller, Action::AgentTokenRefresh, &agent, concerned)
+    };
+    assert_eq!(ask(&world), Ok(Basis::Own));
+    let no = denied(DenyReason::Revoked, false);
+    // Under an id that is bound to nobody, to somebody else, or to another key.
+    let bare = world.caller("granted", Profile::Foreign(Foreign::HmacV2));
+    let found = world.ask(
+        &bare,
+        Action::AgentTokenRefresh,
+        &Resource::Namespace(right()),
+        Concerned {
+            own: Some(&own),
+            ..Concerned::default()
+        },
+    );
+    assert_eq!(found, no);
+    world.rebind("granted", |record| record.device = None);
+    assert_eq!(ask(&world), no);
+    world.bind("granted");
+    assert_eq!(ask(&world), Ok(Basis::Own));
+    let sibling = world.id("sibling");
+    world.rebind("granted", |record| record.actor = sibling);
+    assert_eq!(ask(&world), no);
+    world.rebind("granted", |record| {
+        record.actor = own;
+        record.released = Some(crate::world::NOW);
+    });
+    assert_eq!(ask(&world), no);
 }

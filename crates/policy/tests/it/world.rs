@@ -2,12 +2,13 @@
 
 use procura_crypto::{SigningKey, SystemEntropy};
 use procura_directory::{
-    ActorKind, ActorRecord, Change, DeviceRecord, GrantRecord, NamespaceRecord, RolesRecord,
-    Snapshot,
+    ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord, GrantRecord, NamespaceRecord,
+    RolesRecord, Snapshot,
 };
 use procura_policy::{
     Action, Basis, Concerned, Decider as _, Denied, GrantNeed, Question, Resource, RoleDecider,
 };
+use procura_proof::foreign::Foreign;
 use procura_proof::{Caller, Profile};
 use procura_types::wire::{GrantItem, Receipt, RoleAssignment};
 use procura_types::{
@@ -104,6 +105,7 @@ impl World {
             owner: id,
             created: NOW,
             revoked: None,
+            sources: Vec::new(),
         }));
         self.put(Change::Roles(RolesRecord {
             actor: id,
@@ -130,6 +132,7 @@ impl World {
             owner,
             created: NOW,
             revoked: None,
+            sources: Vec::new(),
         }));
         self.join(name, id);
     }
@@ -170,6 +173,33 @@ impl World {
         let (actor, device) = self.actors[name];
         let owner = self.snapshot.actor(&actor).unwrap().owner;
         Caller::fake(profile, actor, owner, Some(device), self.snapshot.seq())
+    }
+
+    /// Binds the actor's name as an id of another system, with the actor's device.
+    pub(crate) fn bind(&mut self, name: &str) {
+        let (actor, device) = self.actors[name];
+        self.put(Change::Foreign(ForeignRecord {
+            id: name.parse().unwrap(),
+            actor,
+            device: Some(device),
+            created: NOW,
+            released: None,
+        }));
+    }
+
+    /// Changes what the id stands for.
+    pub(crate) fn rebind(&mut self, name: &str, change: impl Fn(&mut ForeignRecord)) {
+        self.bind(name);
+        let id = name.parse().unwrap();
+        let mut record = self.snapshot.foreign(&id).unwrap().as_ref().clone();
+        change(&mut record);
+        self.put(Change::Foreign(record));
+    }
+
+    /// Who was proven under that id.
+    pub(crate) fn foreign(&self, name: &str, profile: Foreign) -> Caller {
+        self.caller(name, Profile::Native)
+            .under(profile, name.parse().unwrap())
     }
 
     /// What the decider says to a caller of that profile.

@@ -1,7 +1,9 @@
 //! Who made a request by the proof of another system.
 
 use super::Foreign;
-use crate::caller::Profile;
+use crate::caller::{Caller, Profile};
+use crate::reason::{Case, Refusal};
+use procura_directory::Snapshot;
 use procura_types::{ForeignId, Timestamp};
 use std::net::IpAddr;
 
@@ -66,5 +68,70 @@ impl ForeignCaller {
     #[must_use]
     pub const fn peer(&self) -> IpAddr {
         self.peer
+    }
+}
+
+impl Caller {
+    /// The agent of ours whose id a foreign proof named, if it is bound to one: the
+    /// one way from such a proof to a caller. What the caller may do is less than the
+    /// agent may with a proof of its own device; policy has the list.
+    ///
+    /// # Errors
+    /// [`Case::AgentUnbound`]; [`Case::ActorRevoked`] when the agent, or one above it,
+    /// is not active any more, and [`Case::DeviceRevoked`] when the device is not that
+    /// was enrolled under the id; [`Case::AddressRefused`] when it may not be where it
+    /// is.
+    pub fn foreign(proven: ForeignCaller, directory: &Snapshot) -> Result<Self, Refusal> {
+        Self::of(&proven, directory)
+    }
+
+    /// The caller of a weak proof, to put into the record that there was one; policy
+    /// lets it do nothing else. `None` for a proof that is not weak.
+    ///
+    /// # Errors
+    /// As [`Self::foreign`].
+    pub fn weak(proven: &ForeignCaller, directory: &Snapshot) -> Result<Option<Self>, Refusal> {
+        if proven.is_weak() {
+            Self::of(proven, directory).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn of(proven: &ForeignCaller, directory: &Snapshot) -> Result<Self, Refusal> {
+        let refuse = |case: Case, actor| Refusal {
+            actor,
+            agent: Some(proven.agent.clone()),
+            ..case.into()
+        };
+        let Some(bound) = directory.foreign(&proven.agent) else {
+            return Err(refuse(Case::AgentUnbound, None));
+        };
+        let actor = directory
+            .actor(&bound.actor)
+            .filter(|actor| directory.is_active(&actor.id))
+            .ok_or_else(|| refuse(Case::ActorRevoked, Some(bound.actor)))?;
+        if let Some(device) = &bound.device {
+            directory
+                .device(device)
+                .filter(|device| device.revoked.is_none() && device.actor == actor.id)
+                .ok_or_else(|| refuse(Case::DeviceRevoked, Some(actor.id)))?;
+        }
+        if !directory.admits(&actor.id, proven.peer) {
+            return Err(refuse(Case::AddressRefused, Some(actor.id)));
+        }
+        Ok(Self {
+            actor: actor.id,
+            owner: actor.owner,
+            device: bound.device,
+            session: None,
+            answering: None,
+            profile: proven.profile(),
+            peer: Some(proven.peer),
+            directory_seq: directory.seq(),
+            nonce: proven.nonce.clone(),
+            created: proven.created,
+            foreign: Some(proven.agent.clone()),
+        })
     }
 }

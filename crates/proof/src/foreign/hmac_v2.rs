@@ -11,7 +11,7 @@ use super::hmac_v1;
 use super::parsed::{self, Parsed};
 use crate::message::{Fields, Target};
 use crate::reason::Case;
-use procura_crypto::{LockError, LockedKey, MacKey, hkdf_sha256, sha256};
+use procura_crypto::{LockError, LockedKey, MacKey, hkdf_sha256};
 use procura_types::encoding;
 use std::borrow::Cow;
 
@@ -27,10 +27,16 @@ pub(super) fn derive(secret: &str) -> Result<MacKey, LockError> {
 pub(super) fn read<'a>(
     fields: &Fields<'a>,
     target: &Target<'a>,
-    body: &[u8],
+    body_sha256: &[u8; 32],
 ) -> Result<Parsed<'a>, Case> {
     let read = hmac_v1::read_fields(fields)?;
-    let message = message(target, read.timestamp, read.nonce, read.session, body);
+    let message = message(
+        target,
+        read.timestamp,
+        read.nonce,
+        read.session,
+        body_sha256,
+    );
     Ok(read.parsed(Cow::Owned(message)))
 }
 
@@ -40,7 +46,7 @@ pub(super) fn message(
     timestamp: &str,
     nonce: Option<&str>,
     session: Option<&str>,
-    body: &[u8],
+    body_sha256: &[u8; 32],
 ) -> Vec<u8> {
     let path_and_query = match target.query {
         Some(query) => Cow::Owned(format!("{}?{query}", target.path)),
@@ -54,6 +60,6 @@ pub(super) fn message(
         timestamp,
         nonce.unwrap_or(""),
         session.unwrap_or(""),
-        &encoding::hex(&sha256(body)),
+        &encoding::hex(body_sha256),
     ])
 }

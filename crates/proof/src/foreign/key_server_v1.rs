@@ -9,14 +9,13 @@ use super::parsed::{self, AGENT_ID, NONCE, Parsed, TIMESTAMP, required};
 use super::timestamp;
 use crate::message::{Fields, Target};
 use crate::reason::Case;
-use procura_crypto::sha256;
 use procura_types::encoding;
 use std::borrow::Cow;
 
 pub(super) fn read<'a>(
     fields: &Fields<'a>,
     target: &Target<'a>,
-    body: &[u8],
+    body_sha256: &[u8; 32],
 ) -> Result<Parsed<'a>, Case> {
     let agent = parsed::agent(fields, AGENT_ID)?;
     let moment = required(fields, TIMESTAMP, Case::TimestampForm)?;
@@ -24,7 +23,7 @@ pub(super) fn read<'a>(
     let nonce = required(fields, NONCE, Case::AgentNonceForm)?;
     check_nonce(nonce)?;
     let signature = parsed::signature(fields)?;
-    let message = message(target.method, target.path, moment, nonce, &sha256(body));
+    let message = message(target.method, target.path, moment, nonce, body_sha256);
     Ok(Parsed {
         agent,
         created,

@@ -42,6 +42,8 @@ pub struct ForeignKey {
     /// For `hmac-v1` and `hmac-v2`: each is as good as the others, so that an old
     /// one can go on for a while beside the new one.
     pub secrets: Vec<Arc<AgentSecret>>,
+    /// Whether the agent was revoked: its proofs are refused as that.
+    pub revoked: bool,
 }
 
 /// It cannot be told which keys an agent has. Nothing is known of the proof then.

@@ -6,8 +6,9 @@
 //! [`ForeignVerifier`] makes the same checks as for native proofs, in the same
 //! order and with the same words. [`sign`] is the client's side.
 //!
-//! None of these proofs leads to a [`crate::Caller`]: they authenticate agents to
-//! services, and by themselves open nothing of ours.
+//! By themselves these proofs authenticate agents to services and open nothing of
+//! ours. [`crate::Caller::foreign`] leads from one to the agent that its id is bound
+//! to, and policy lets that caller do a few things only.
 
 mod caller;
 mod guide_v1;
@@ -16,6 +17,7 @@ mod hmac_v2;
 mod key_server_v1;
 mod keys;
 mod parsed;
+mod pending;
 mod shape;
 mod sign;
 mod timestamp;
@@ -24,7 +26,9 @@ mod verify;
 pub use caller::ForeignCaller;
 pub use hmac_v1::HmacV1;
 pub use keys::{AgentSecret, ForeignKey, ForeignKeys, KeysUnavailable};
-pub use shape::{Shown, recognise};
+pub use parsed::FIELDS;
+pub use pending::ForeignPending;
+pub use shape::{Shown, named, recognise};
 pub use sign::{ForeignSigner, sign};
 pub use verify::{Allowed, ForeignVerifier, Presented};
 
@@ -67,6 +71,13 @@ impl Foreign {
     #[must_use]
     pub const fn is_weak(self) -> bool {
         matches!(self, Self::HmacV1)
+    }
+
+    /// Whether the SHA-256 of the body is all that is signed of it, so that
+    /// [`ForeignVerifier::prepare_hashed`] can verify it.
+    #[must_use]
+    pub const fn signs_digest(self) -> bool {
+        matches!(self, Self::KeyServerV1 | Self::HmacV2)
     }
 
     /// How far clocks may differ, where no service says otherwise.

@@ -15,6 +15,20 @@ pub(super) const SIGNATURE: &str = "x-signature";
 pub(super) const SESSION: &str = "x-session-id";
 pub(super) const VERSION: &str = "x-signature-version";
 
+/// The header fields, in lower case, that tell profiles apart and that proofs of other
+/// systems are read from. Whoever hands such a proof on hands on every line of these.
+pub const FIELDS: [&str; 9] = [
+    AGENT_ID,
+    AGENT,
+    TIMESTAMP,
+    NONCE,
+    SIGNATURE,
+    SESSION,
+    VERSION,
+    "signature-input",
+    "signature",
+];
+
 /// The longest signature that is looked at, in characters. One that cannot be
 /// decoded is a bad one, found after the look-up of the key; a longer one has no
 /// form.

@@ -1,12 +1,13 @@
 //! Which profile a request shows: told by the shape of its header fields alone.
 
 use super::Foreign;
-use super::parsed::{AGENT, AGENT_ID, NONCE, SESSION, SIGNATURE, TIMESTAMP, VERSION, line};
+use super::parsed::{self, AGENT, AGENT_ID, NONCE, SESSION, SIGNATURE, TIMESTAMP, VERSION, line};
 use super::timestamp;
 use crate::input;
 use crate::message::{Fields, Headers};
 use crate::native::TAG;
 use crate::reason::Case;
+use procura_types::ForeignId;
 
 /// The profile that a request shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,20 @@ pub fn recognise(headers: &dyn Headers) -> Result<Shown, Case> {
     shown(&Fields::of(headers))
 }
 
-/// The same, of fields that were taken in already.
+/// The agent that a request names, proven or not; none that can be one, or two of a
+/// kind, is nobody.
+#[must_use]
+pub fn named(headers: &dyn Headers) -> Option<ForeignId> {
+    let fields = Fields::of(headers);
+    let name = if fields.has(AGENT_ID) {
+        AGENT_ID
+    } else {
+        AGENT
+    };
+    parsed::agent(&fields, name).ok()
+}
+
+/// What [`recognise`] says, of fields that were taken in already.
 pub(super) fn shown(fields: &Fields<'_>) -> Result<Shown, Case> {
     let (by_id, by_name) = (fields.has(AGENT_ID), fields.has(AGENT));
     if !by_id && !by_name {

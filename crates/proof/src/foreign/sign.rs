@@ -89,7 +89,8 @@ pub fn sign(
         ],
         ForeignSigner::HmacV2(secret) => {
             let (moment, nonce) = (millis(), encoding::hex(&random));
-            let signed = hmac_v2::message(&target, &moment, Some(&nonce), None, request.body);
+            let hash = sha256(request.body);
+            let signed = hmac_v2::message(&target, &moment, Some(&nonce), None, &hash);
             vec![
                 (AGENT_ID, id),
                 (TIMESTAMP, moment),

@@ -1,22 +1,21 @@
 //! The checks in their order (`protocol.md` §3.3) for the profiles of others.
 
 use super::parsed::{self, AGENT, AGENT_ID, Parsed};
+use super::pending::ForeignPending;
 use super::shape::{self, Shown};
 use super::{
     AgentSecret, Foreign, ForeignCaller, ForeignKey, ForeignKeys, HmacV1, guide_v1, hmac_v1,
     hmac_v2, key_server_v1, timestamp,
 };
-use crate::guard::{Claim, Once, Outcome, ReplayGuard, Windows};
+use crate::guard::{Guard, Windows};
 use crate::message::{Message, RequestView, is_token};
 use crate::reason::{Case, Refusal};
-use crate::verify::OVER_CAP_WAIT;
 use procura_crypto::{KeyError, PublicKey, SignatureAlgorithm, sha256};
 use procura_types::{FieldTuple, ForeignId, Thumbprint, Timestamp, encoding};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::hint::black_box;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// The base point of edwards25519 (RFC 8032 §5.1), encoded.
 const BASE_POINT: [u8; 32] = {
@@ -63,7 +62,7 @@ pub struct Presented<'a> {
 /// Verifies the proofs of other systems. Its guard has to be one for
 /// [`Windows::FOREIGN`] and shared by all verifiers of one set of keys.
 pub struct ForeignVerifier {
-    guard: Arc<dyn ReplayGuard>,
+    guard: Guard,
     stand_in_public: PublicKey,
     stand_in_secret: AgentSecret,
 }
@@ -74,17 +73,92 @@ impl ForeignVerifier {
     /// # Errors
     /// When there is no locked memory, or the cryptographic library does not take
     /// the keys that stand in for unknown ones.
-    pub fn new(guard: Arc<dyn ReplayGuard>) -> Result<Self, KeyError> {
+    pub fn new(guard: impl Into<Guard>) -> Result<Self, KeyError> {
         Ok(Self {
-            guard,
+            guard: guard.into(),
             stand_in_public: PublicKey::from_ed25519(&BASE_POINT)?,
             stand_in_secret: AgentSecret::new("nobody has this secret, and it opens nothing")?,
         })
     }
 
+    /// All checks but the last, whether the proof was used before: what is left of
+    /// them goes to [`Self::finish`].
+    ///
+    /// # Errors
+    /// The first case of `spec/reasons.md` that applies.
+    pub fn prepare(
+        &self,
+        keys: &dyn ForeignKeys,
+        request: &RequestView<'_>,
+        allowed: &Allowed,
+        now: Timestamp,
+        peer: IpAddr,
+    ) -> Result<ForeignPending<ForeignCaller>, Refusal> {
+        self.check(keys, request, Sent::Whole(request.body), allowed, now, peer)
+    }
+
+    /// As [`Self::prepare`], of a body of which only the SHA-256 is known; that of
+    /// `request` is not looked at.
+    ///
+    /// # Errors
+    /// The first case of `spec/reasons.md` that applies; [`Case::BodyChanged`] for a
+    /// profile that signs the body itself ([`Foreign::signs_digest`]).
+    pub fn prepare_hashed(
+        &self,
+        keys: &dyn ForeignKeys,
+        request: &RequestView<'_>,
+        body_sha256: [u8; 32],
+        allowed: &Allowed,
+        now: Timestamp,
+        peer: IpAddr,
+    ) -> Result<ForeignPending<ForeignCaller>, Refusal> {
+        let sent = Sent::Hashed(body_sha256);
+        self.check(keys, request, sent, allowed, now, peer)
+    }
+
+    /// As [`Self::prepare`], of a `key-server-v1` proof that somebody hands on.
+    ///
+    /// # Errors
+    /// The first case of `spec/reasons.md` that applies. Cases of the step shape
+    /// say that a part has no acceptable form.
+    pub fn prepare_presented(
+        &self,
+        keys: &dyn ForeignKeys,
+        presented: &Presented<'_>,
+        now: Timestamp,
+    ) -> Result<ForeignPending<()>, Refusal> {
+        let refuse = |case| refusal(case, Some(presented.agent.clone()));
+        let parsed = read_presented(presented).map_err(refuse)?;
+        check_clock(Foreign::KeyServerV1.windows(), parsed.created, now).map_err(refuse)?;
+        let proven = self.check_key(Foreign::KeyServerV1, keys, &parsed)?;
+        Ok(ForeignPending {
+            agent: presented.agent.clone(),
+            key: proven.key,
+            once: proven.once.map(Cow::into_owned),
+            created: parsed.created,
+            now,
+            ahead: ahead(Foreign::KeyServerV1),
+            yields: (),
+        })
+    }
+
+    /// Uses the proof up: what it yields, or why it is refused. With a guard of this
+    /// process it does not wait.
+    ///
+    /// # Errors
+    /// The cases of the step replay.
+    pub async fn finish<T>(&self, pending: ForeignPending<T>) -> Result<T, Refusal> {
+        let claimed = match pending.claim() {
+            Some(claim) => Some(self.guard.claim(&claim).await),
+            None => None,
+        };
+        pending.settle(claimed)
+    }
+
     /// Who made the request, or why it is refused. Each proof is good for one
     /// call; an `hmac-v1` proof without a nonce, which is known as a weak one,
-    /// for as many as its window takes.
+    /// for as many as its window takes. Only with a guard of this process; a shared
+    /// one is for [`Self::finish`], and `verifier_unavailable` here.
     ///
     /// # Errors
     /// The first case of `spec/reasons.md` that applies.
@@ -96,6 +170,36 @@ impl ForeignVerifier {
         now: Timestamp,
         peer: IpAddr,
     ) -> Result<ForeignCaller, Refusal> {
+        self.finish_now(self.prepare(keys, request, allowed, now, peer)?)
+    }
+
+    /// As [`Self::verify`], of what [`Self::prepare_presented`] prepares.
+    ///
+    /// # Errors
+    /// As both.
+    pub fn verify_presented(
+        &self,
+        keys: &dyn ForeignKeys,
+        presented: &Presented<'_>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        self.finish_now(self.prepare_presented(keys, presented, now)?)
+    }
+
+    fn finish_now<T>(&self, pending: ForeignPending<T>) -> Result<T, Refusal> {
+        let claimed = pending.claim().map(|claim| self.guard.claim_now(&claim));
+        pending.settle(claimed)
+    }
+
+    fn check(
+        &self,
+        keys: &dyn ForeignKeys,
+        request: &RequestView<'_>,
+        sent: Sent<'_>,
+        allowed: &Allowed,
+        now: Timestamp,
+        peer: IpAddr,
+    ) -> Result<ForeignPending<ForeignCaller>, Refusal> {
         let message = Message::request(request)?;
         let Shown::Foreign(profile) = shape::shown(&message.fields)? else {
             return Err(Case::NoProof.into());
@@ -107,46 +211,36 @@ impl ForeignVerifier {
             };
             refusal(case, parsed::agent(&message.fields, field).ok())
         };
-        let parsed = read(profile, &message, request.body).map_err(refuse)?;
+        let parsed = read(profile, &message, sent).map_err(refuse)?;
         let windows = admit(profile, &parsed, allowed).map_err(refuse)?;
         check_clock(windows, parsed.created, now).map_err(refuse)?;
-        self.check_key(profile, keys, &parsed, now)?;
-        Ok(ForeignCaller {
-            agent: parsed.agent,
-            profile,
-            nonce: parsed.nonce.map(str::to_owned),
-            session: parsed.session.map(str::to_owned),
+        let proven = self.check_key(profile, keys, &parsed)?;
+        let (key, once) = (proven.key, proven.once.map(Cow::into_owned));
+        Ok(ForeignPending {
+            agent: parsed.agent.clone(),
+            key,
+            once,
             created: parsed.created,
-            peer,
+            now,
+            ahead: ahead(profile),
+            yields: ForeignCaller {
+                agent: parsed.agent,
+                profile,
+                nonce: parsed.nonce.map(str::to_owned),
+                session: parsed.session.map(str::to_owned),
+                created: parsed.created,
+                peer,
+            },
         })
     }
 
-    /// Whether a `key-server-v1` proof that somebody hands on is good; it is used
-    /// up then.
-    ///
-    /// # Errors
-    /// The first case of `spec/reasons.md` that applies. Cases of the step shape
-    /// say that a part has no acceptable form.
-    pub fn verify_presented(
-        &self,
-        keys: &dyn ForeignKeys,
-        presented: &Presented<'_>,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
-        let refuse = |case| refusal(case, Some(presented.agent.clone()));
-        let parsed = read_presented(presented).map_err(refuse)?;
-        check_clock(Foreign::KeyServerV1.windows(), parsed.created, now).map_err(refuse)?;
-        self.check_key(Foreign::KeyServerV1, keys, &parsed, now)
-    }
-
-    /// The steps key, signature and replay.
-    fn check_key(
+    /// The steps key and signature.
+    fn check_key<'p>(
         &self,
         profile: Foreign,
         keys: &dyn ForeignKeys,
-        parsed: &Parsed<'_>,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
+        parsed: &'p Parsed<'_>,
+    ) -> Result<Proven<'p>, Refusal> {
         let refuse = |case| refusal(case, Some(parsed.agent.clone()));
         let key = keys
             .find(&parsed.agent)
@@ -155,29 +249,13 @@ impl ForeignVerifier {
         let proven = match profile {
             Foreign::KeyServerV1 | Foreign::GuideV1 => self.check_signature(&key, parsed),
             Foreign::HmacV1 | Foreign::HmacV2 => self.check_mac(profile, &key, parsed),
-        }
-        .map_err(refuse)?;
-        let Some(once) = proven.once else {
-            return Ok(());
         };
-        let claim = Claim {
-            device: &proven.key,
-            created: parsed.created,
-            now,
-            once: Once::Nonce(&once),
-        };
-        match self.guard.claim(&claim) {
-            Ok(Outcome::Fresh) => Ok(()),
-            Ok(Outcome::Replayed) => Err(refuse(Case::NonceUsed)),
-            Ok(Outcome::OverCap) => Err(Refusal {
-                retry_after: Some(OVER_CAP_WAIT),
-                ..refuse(Case::OverCap)
-            }),
-            Err(unavailable) => Err(Refusal {
-                retry_after: Some(unavailable.retry_after),
-                ..refuse(Case::GuardUnavailable)
-            }),
+        // Known and not active comes before the signature, which was verified for
+        // the time that it takes.
+        if key.revoked {
+            return Err(refuse(Case::ActorRevoked));
         }
+        proven.map_err(refuse)
     }
 
     /// A signature is verified whatever is known: the time tells neither whether
@@ -272,15 +350,39 @@ fn replay_key(profile: Foreign, agent: &ForeignId) -> Thumbprint {
     Thumbprint::from_bytes(sha256(tuple.as_bytes()))
 }
 
+/// What is known of a body.
+#[derive(Clone, Copy)]
+enum Sent<'a> {
+    Whole(&'a [u8]),
+    Hashed([u8; 32]),
+}
+
+impl<'a> Sent<'a> {
+    fn hash(self) -> [u8; 32] {
+        match self {
+            Self::Whole(body) => sha256(body),
+            Self::Hashed(hash) => hash,
+        }
+    }
+
+    fn body(self) -> Result<&'a [u8], Case> {
+        match self {
+            Self::Whole(body) => Ok(body),
+            // Nothing tells whether a body that is not here is the one that was signed.
+            Self::Hashed(_) => Err(Case::BodyChanged),
+        }
+    }
+}
+
 /// The step shape of a profile.
-fn read<'a>(profile: Foreign, message: &Message<'a>, body: &'a [u8]) -> Result<Parsed<'a>, Case> {
+fn read<'a>(profile: Foreign, message: &Message<'a>, sent: Sent<'a>) -> Result<Parsed<'a>, Case> {
     let fields = &message.fields;
     let target = message.target.as_ref().ok_or(Case::TargetForm)?;
     match profile {
-        Foreign::KeyServerV1 => key_server_v1::read(fields, target, body),
-        Foreign::GuideV1 => guide_v1::read(fields, target, body),
-        Foreign::HmacV1 => hmac_v1::read(fields, body),
-        Foreign::HmacV2 => hmac_v2::read(fields, target, body),
+        Foreign::KeyServerV1 => key_server_v1::read(fields, target, &sent.hash()),
+        Foreign::GuideV1 => guide_v1::read(fields, target, sent.body()?),
+        Foreign::HmacV1 => hmac_v1::read(fields, sent.body()?),
+        Foreign::HmacV2 => hmac_v2::read(fields, target, &sent.hash()),
     }
 }
 
@@ -311,6 +413,15 @@ fn read_presented<'a>(presented: &Presented<'a>) -> Result<Parsed<'a>, Case> {
     })
 }
 
+/// How far ahead any service lets proofs of a profile be made.
+const fn ahead(profile: Foreign) -> u64 {
+    match profile {
+        // The window of one service may be changed, and the proof stays the same.
+        Foreign::HmacV1 => Windows::FOREIGN.forward,
+        Foreign::KeyServerV1 | Foreign::GuideV1 | Foreign::HmacV2 => profile.windows().forward,
+    }
+}
+
 /// Whether the service lets the profile in, and with which windows.
 fn admit(profile: Foreign, parsed: &Parsed<'_>, allowed: &Allowed) -> Result<Windows, Case> {
     if profile != Foreign::HmacV1 {
@@ -331,7 +442,7 @@ fn check_clock(windows: Windows, created: Timestamp, now: Timestamp) -> Result<(
     }
 }
 
-fn refusal(case: Case, agent: Option<ForeignId>) -> Refusal {
+pub(super) fn refusal(case: Case, agent: Option<ForeignId>) -> Refusal {
     Refusal {
         agent,
         ..case.into()

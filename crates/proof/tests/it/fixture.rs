@@ -85,6 +85,7 @@ pub(crate) fn owner(root_key: &PublicKey, revoked: Option<Timestamp>) -> Change 
         owner: OWNER,
         created: NOW,
         revoked,
+        sources: Vec::new(),
     })
 }
 
@@ -101,6 +102,19 @@ pub(crate) fn agent(revoked: Option<Timestamp>) -> Change {
         owner: OWNER,
         created: NOW,
         revoked,
+        sources: Vec::new(),
+    })
+}
+
+/// The agent, or its owner, held to some addresses.
+pub(crate) fn held(change: Change, sources: &[&str]) -> Change {
+    let Change::Actor(actor) = change else {
+        return change;
+    };
+    let sources = sources.iter().map(|block| block.parse().unwrap());
+    Change::Actor(ActorRecord {
+        sources: sources.collect(),
+        ..actor
     })
 }
 

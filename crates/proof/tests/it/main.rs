@@ -9,9 +9,11 @@
 )]
 
 mod accepted;
+mod agent_sessions;
 mod fixture;
 mod foreign;
 mod hostile;
 mod join;
+mod pending;
 mod refusals;
 mod sessions;

@@ -1,10 +1,12 @@
 //! `spec/reasons.md`, row by row.
 
-use crate::fixture::{AGENT, NOW, OWNER, PEER, Request, Roots, SEQ, World, agent, device, owner};
+use crate::fixture::{
+    AGENT, NOW, OWNER, PEER, Request, Roots, SEQ, World, agent, device, held, owner,
+};
 use crate::foreign::cases;
 use procura_crypto::SigningKey;
 use procura_proof::sign::Signer;
-use procura_proof::{Caller, Case, Limits, Reason, Refusal, Step, verify_join};
+use procura_proof::{Caller, Case, Limits, Outcome, Reason, Refusal, Step, verify_join};
 use procura_types::wire::JoinRequest;
 use procura_types::{Duration, Thumbprint, Timestamp};
 use std::collections::BTreeSet;
@@ -344,6 +346,19 @@ fn provoke(case: Case) -> Vec<Refusal> {
             }
             out
         }
+        Case::AddressRefused => {
+            let mut out = Vec::new();
+            let elsewhere = ["127.0.0.5/32", "10.0.0.0/8", "::/0"];
+            for change in [agent(None), owner(world.p256.public(), None)] {
+                let mut world = World::new();
+                let session = world.session();
+                world.apply([held(change, &elsewhere)]);
+                out.push(refused(world.verify(&world.sign(&Request::get()))));
+                let under = world.sign_under(&Request::get(), &session, 1);
+                out.push(refused(world.verify(&under)));
+            }
+            out
+        }
         Case::SessionForeign => {
             let session = world.session();
             let id = session.session_id.as_str();
@@ -505,6 +520,18 @@ fn provoke(case: Case) -> Vec<Refusal> {
             out.extend(cases::provoke_replay(case));
             out
         }
+        Case::Tombstoned => {
+            let session = world.session();
+            let requests = [get(), world.sign_under(&Request::get(), &session, 1)];
+            let refused = requests.iter().map(|request| {
+                let pending = world
+                    .verifier
+                    .prepare(&world.directory, &request.view(), NOW, PEER);
+                let settled = pending.unwrap().settle(Ok(Outcome::Revoked));
+                settled.expect_err("it was let in")
+            });
+            refused.collect()
+        }
         Case::GuardUnavailable => {
             world.guard.refuse_created_until(NOW.as_secs());
             let session = world.session();
@@ -529,7 +556,8 @@ fn provoke(case: Case) -> Vec<Refusal> {
         | Case::AgentUnknown
         | Case::KeysUnavailable
         | Case::AgentSignatureRefused
-        | Case::AgentMacRefused => cases::provoke(case),
+        | Case::AgentMacRefused
+        | Case::AgentUnbound => cases::provoke(case),
     }
 }
 
@@ -596,6 +624,38 @@ fn the_order_of_the_checks() {
     bad.body[0] ^= 1;
     assert_eq!(refused(world.verify(&bad)).case, Case::BodyChanged);
     assert_eq!(refused(world.verify(&signed)).case, Case::NonceUsed);
+}
+
+/// An agent is told apart from its address: what is right from one place is refused
+/// from another, uses nothing up, and is let in again once the agent may be there.
+#[test]
+fn an_agent_may_be_where_its_sources_say() {
+    let mut world = World::new();
+    for (sources, admitted) in [
+        (&["127.0.0.9/32"][..], true),
+        (&["127.0.0.0/24", "10.0.0.0/8"], true),
+        (&["::ffff:127.0.0.9"], true),
+        // Begins with the same text.
+        (&["127.0.0.90/32"], false),
+        (&["127.0.0.8/32"], false),
+        (&["::/0"], false),
+        (&[], true),
+    ] {
+        world.apply([held(agent(None), sources)]);
+        let signed = world.sign(&Request::get());
+        let found = world.verify(&signed).map_err(|refusal| refusal.case);
+        if admitted {
+            assert!(found.is_ok(), "{sources:?}");
+            continue;
+        }
+        assert_eq!(found.unwrap_err(), Case::AddressRefused, "{sources:?}");
+        world.apply([agent(None)]);
+        assert!(world.verify(&signed).is_ok(), "{sources:?}");
+    }
+    // What the proof is worth is said before where it comes from.
+    world.apply([held(agent(None), &["10.0.0.0/8"])]);
+    let other = forged(&world, world.sign(&Request::get()));
+    assert_eq!(refused(world.verify(&other)).case, Case::SignatureRefused);
 }
 
 /// What is refused does not use the nonce up: only the holder of the key can.

@@ -62,3 +62,26 @@ async fn who_is_too_far_behind_is_told_so() {
     assert_eq!(kept.len(), 1024);
     assert!(directory.changes(seqs[4], &now).is_none());
 }
+
+#[tokio::test]
+async fn ids_of_other_systems_are_in_the_directory_and_not_told_to_who_follows() {
+    let world = World::new().await;
+    let directory = world.recorder.directory();
+    let begin = directory.snapshot();
+    let id: procura_types::ForeignId = "scribe-7".parse().unwrap();
+    let record = procura_directory::ForeignRecord {
+        id: id.clone(),
+        actor: procura_types::ActorId::from_bytes([1; 32]),
+        device: None,
+        created: crate::world::NOW,
+        released: None,
+    };
+    let bound = record.clone();
+    world.socket(move |batch| batch.put_foreign(&bound)).await;
+    let next = directory.snapshot();
+    assert_eq!(next.foreign(&id).unwrap().as_ref(), &record);
+    assert!(directory.changes(begin.seq(), &next).unwrap().is_empty());
+    let again = world.reopen();
+    let snapshot = again.recorder.directory().snapshot();
+    assert_eq!(snapshot.foreign(&id).unwrap().as_ref(), &record);
+}

@@ -8,6 +8,7 @@
 )]
 
 mod changes;
+mod events;
 mod faults;
 mod followed;
 mod index;

@@ -149,6 +149,7 @@ impl World {
                     owner: ADMIN,
                     created: NOW,
                     revoked: None,
+                    sources: Vec::new(),
                 });
                 batch.put_device(&DeviceRecord {
                     thumbprint: DEVICE,

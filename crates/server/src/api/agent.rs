@@ -5,7 +5,7 @@ use crate::app::Open;
 use crate::problem::Failure;
 use crate::serve::{Context, Endpoint, Input, Reply};
 use http::StatusCode;
-use procura_identity::{AgentCreate, AgentLink, AgentListing, AgentRevoke};
+use procura_identity::{AgentCreate, AgentLink, AgentListing, AgentRevoke, AgentSources};
 use procura_policy::Permit;
 use procura_proof::Caller;
 use procura_types::wire;
@@ -125,5 +125,34 @@ impl Endpoint for Revoke {
             })
             .await?;
         Reply::json::<Self::Answer>(&ended)
+    }
+}
+
+pub(super) struct Sources;
+
+impl Endpoint for Sources {
+    type Op = AgentSources;
+    type Body = wire::AgentSources;
+    type Answer = wire::Agent;
+    const SUMMARY: &'static str = "Says where an agent's requests may come from";
+    const METHOD_NAME: &'static str = "PUT";
+    const PATH: &'static str = "/v1/namespaces/{ns}/agents/{label}/sources";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let wire::AgentSources { sources } = input.json::<Self::Body>()?;
+        Ok(AgentSources {
+            namespace: input.param("ns")?,
+            label: input.param("label")?,
+            sources,
+        })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let agent = context
+            .open
+            .recorder
+            .change(permit, &context.origin(), AgentSources::run)
+            .await?;
+        Reply::json::<Self::Answer>(&agent)
     }
 }

@@ -134,11 +134,17 @@ impl From<IdentityError> for Failure {
         match error {
             IdentityError::NoOperator(_)
             | IdentityError::NoAgent(_)
+            | IdentityError::NoForeign(_)
             | IdentityError::NoNamespace(_) => Self::new(Code::NotFound, text),
-            IdentityError::NameTaken(_) | IdentityError::LabelTaken(_) => {
-                Self::new(Code::AlreadyExists, text)
-            }
+            IdentityError::NameTaken(_)
+            | IdentityError::LabelTaken(_)
+            | IdentityError::ForeignBound(_) => Self::new(Code::AlreadyExists, text),
             IdentityError::TooDeep | IdentityError::LastSteward => Self::new(Code::Conflict, text),
+            IdentityError::TooManySources => {
+                let mut failure = Self::new(Code::Malformed, text);
+                failure.field = Some("sources");
+                failure
+            }
             IdentityError::BadRole => {
                 let mut failure = Self::new(Code::Malformed, text);
                 failure.field = Some("roles");
@@ -149,6 +155,12 @@ impl From<IdentityError> for Failure {
             }
             IdentityError::Founded => Self::new(Code::AlreadyInitialised, text),
             IdentityError::RootKeyAlgorithm => Self::new(Code::Malformed, text),
+            IdentityError::NoSigningKey(_) => Self::new(Code::NotFound, text),
+            IdentityError::NotReady(_) => Self::new(
+                Code::Conflict,
+                format!("{text}. If the active key may be in other hands, retire it at once."),
+            ),
+            IdentityError::NotRecorded(error) => error.into(),
             IdentityError::Store(error) => error.into(),
             other => Self::internal(other),
         }

@@ -2,7 +2,7 @@
 //! know to verify by itself, as it changes.
 
 use crate::app::Open;
-use crate::followers::Place;
+use crate::followers::{Asking, Place};
 use crate::problem::{Code, Failure};
 use crate::reply::secret_json;
 use crate::serve::{Context, Endpoint, Input, Reply, denial, refuse};
@@ -36,6 +36,8 @@ struct FeedQuery {
     mark: Option<String>,
     /// Seconds.
     wait: Option<u64>,
+    /// The memory of used proofs that the gate shares.
+    guard: Option<String>,
 }
 
 pub(super) struct Follow;
@@ -46,7 +48,7 @@ impl Endpoint for Follow {
     type Answer = wire::SignedFeed;
     const SUMMARY: &'static str =
         "Gives the gate of a service what it has to know, signed; waits for news";
-    const QUERY: &'static [&'static str] = &["instance", "nonce", "after", "mark", "wait"];
+    const QUERY: &'static [&'static str] = &["instance", "nonce", "after", "mark", "wait", "guard"];
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces/{ns}/services/{name}/feed";
 
@@ -57,6 +59,7 @@ impl Endpoint for Follow {
             after,
             mark,
             wait,
+            guard,
         } = input.query()?;
         let (namespace, name) = (input.param("ns")?, input.param("name")?);
         let gates = Dialled::read(open.vault.store(), &namespace, &name)?.gates;
@@ -68,18 +71,22 @@ impl Endpoint for Follow {
             after,
             mark,
             wait: wait.map_or(LONGEST_WAIT, Duration::from_secs),
+            guard: guard.map(|guard| guard.parse()).transpose()?,
             gates,
         })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let op = permit.op();
-        let place = context.app.followers.place(
-            &op.namespace,
-            &op.name,
-            &op.instance,
-            context.app.clock.steady(),
-        );
+        let asking = Asking {
+            instance: op.instance,
+            guard: op.guard,
+            now: context.app.clock.steady(),
+        };
+        let place = context
+            .app
+            .followers
+            .place(&op.namespace, &op.name, &asking);
         if place == Place::Its {
             return answer(&context, &permit).await;
         }
@@ -104,7 +111,7 @@ impl Endpoint for Follow {
 fn taken() -> Failure {
     Failure::new(
         Code::AlreadyFollowed,
-        "Another gate follows this service, or did less than a minute ago.",
+        "Another gate follows this service, or did less than a minute ago, and they share no replay guard.",
     )
 }
 
@@ -122,10 +129,12 @@ async fn answer(context: &Context<'_>, permit: &Permit<ServiceFollow>) -> Result
                 "The vault was sealed meanwhile.",
             ));
         }
-        let now = app.clock.steady();
-        let place = app
-            .followers
-            .take(&op.namespace, &op.name, &op.instance, now);
+        let asking = Asking {
+            instance: op.instance,
+            guard: op.guard,
+            now: app.clock.steady(),
+        };
+        let place = app.followers.take(&op.namespace, &op.name, &asking);
         if place == Place::Taken {
             return Err(taken());
         }

@@ -1,6 +1,7 @@
 //! `/v1/join`: the only way in for a device.
 
 use crate::app::{App, Open};
+use crate::events_log::{AgentEvent, Happened, agent_event};
 use crate::problem::Failure;
 use crate::proving::refused;
 use crate::serve::{Arrived, Input, Reply, SMALL_BODY, denial, framed, read};
@@ -8,12 +9,13 @@ use crate::server_id;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::routing::post;
+use procura_directory::{ActorKind, Snapshot};
 use procura_identity::{DeviceJoin, IdentityError, Join, Joined, OperatorJoin};
 use procura_policy::{Op, authorize};
 use procura_proof::{Caller, Joining, verify_join};
 use procura_record::{ChangeError, Origin, RecordedBatch};
 use procura_types::wire::{JoinAnswer, JoinRequest};
-use procura_types::{FieldTuple, Timestamp};
+use procura_types::{ActorId, FieldTuple, Timestamp};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,6 +41,13 @@ async fn join(app: &App, open: &Open, input: &Input) -> Result<Reply, Failure> {
     let peer = input.peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let (joining, caller) = verify_join(&request, &server, &snapshot, input.now, peer)
         .map_err(|refusal| refused(app, open, &snapshot, input, &refusal))?;
+    let agent = is_agent(&snapshot, joining.actor()).then(|| joining.actor().to_string());
+    let tell = |what| {
+        if let Some(agent) = &agent {
+            agent_event(app, AgentEvent::new(what, input).agent(agent));
+        }
+    };
+    tell(Happened::EnrollStarted);
     let opened = Join::resolve(open.vault.store(), &snapshot, &joining, input.now);
     let begun = &input.progress.begun;
     begun.store(opened.is_ok(), Ordering::Relaxed);
@@ -48,6 +57,7 @@ async fn join(app: &App, open: &Open, input: &Input) -> Result<Reply, Failure> {
         Err(error) => Err(error),
     };
     let joined = joined.map_err(|error| note(open, input, &joining, error))?;
+    tell(Happened::EnrollCompleted);
     let ledger_vkey = open.vault.installation().ledger_vkey;
     let message = FieldTuple::new("procura.join.answer.v1")
         .bytes(server.as_bytes())
@@ -71,6 +81,12 @@ async fn join(app: &App, open: &Open, input: &Input) -> Result<Reply, Failure> {
         ledger_vkey,
         server_signature,
     })
+}
+
+/// People are no agents, and what they do stands in the record only.
+fn is_agent(snapshot: &Snapshot, actor: &ActorId) -> bool {
+    let actor = snapshot.actor(actor);
+    actor.is_some_and(|actor| matches!(actor.kind, ActorKind::Agent { .. }))
 }
 
 async fn bind<O: Op>(

@@ -71,12 +71,13 @@ impl<T: Send + Sync + 'static> Op for LedgerCheckpoint<T> {
 
 /// Actions of entries that no permit opens: the server's own acts
 /// (`spec/ledger.md`), and callers who proved nothing.
-const OWN_ACTIONS: [&str; 6] = [
+const OWN_ACTIONS: [&str; 7] = [
     "authenticate",
     "installation.rewrap",
     "installation.spool",
     "request.prune",
     "run.prune",
+    "signing_key.make",
     "verify",
 ];
 

@@ -4,7 +4,10 @@
 mod agent;
 mod device;
 mod errors;
+mod event_stream;
+mod events;
 mod feed;
+mod foreign;
 mod grant;
 mod join;
 mod ledger;
@@ -16,14 +19,19 @@ mod run;
 mod secret;
 mod service;
 mod session;
+mod signing_key;
 pub mod status;
+mod verify_for_gate;
 
 use crate::app::App;
 use crate::openapi::Document;
 use crate::problem::{Code, Failure};
+use crate::rates::guard;
 use crate::serve::{Context, Reply, mount, mount_either};
+use crate::{agent_routes, key_server, keys_routes};
 use axum::Router;
 use axum::extract::State;
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use http::StatusCode;
 use procura_identity::IssuedCode;
@@ -45,13 +53,15 @@ macro_rules! routes {
         pub fn openapi_json() -> String {
             let document = Document::default();
             $(let document = document.call::<$endpoint>();)*
-            document
+            let document = document
                 .call::<secret::Delete>()
                 .call::<ledger::Entries>()
                 .call::<device::OfAgent>()
                 .call::<status::DeepCheck>()
                 .open_call::<JoinRequest, JoinAnswer>("POST", "/v1/join", "Binds a device to an actor by a link code")
-                .into_json()
+                .open_call::<(), ()>("GET", crate::jwks::PATH, "The keys by which tokens are verified: a JWK Set (RFC 7517)");
+            let document = keys_routes::document(key_server::document(document));
+            agent_routes::document(document).into_json()
         }
 
         fn calls(router: Router<Arc<App>>) -> Router<Arc<App>> {
@@ -73,7 +83,17 @@ routes![
     agent::Create,
     agent::Link,
     agent::Revoke,
+    agent::Sources,
+    foreign::List,
+    foreign::Read,
+    foreign::Bind,
+    foreign::Release,
+    foreign::RotateSecret,
+    foreign::RevokeSecrets,
     session::Start,
+    signing_key::List,
+    signing_key::Roll,
+    signing_key::Retire,
     secret::List,
     secret::Read,
     secret::Write,
@@ -86,6 +106,8 @@ routes![
     service::Write,
     service::Remove,
     feed::Follow,
+    events::Follow,
+    verify_for_gate::Verify,
     run::Deliver,
     run::End,
     request::List,
@@ -111,7 +133,8 @@ pub fn router(app: Arc<App>) -> Router {
     let router =
         mount_either::<ledger::Entries, ledger::NamespaceEntries>(router, "namespace", |_| true);
     let router = device::route(join::route(status::route(router)));
-    let router = crate::key_server::route(router);
+    let router = crate::jwks::route(keys_routes::route(key_server::route(router)));
+    let router = agent_routes::route(router);
     router
         .fallback(async |State(app): State<Arc<App>>| {
             unserved(&app, Failure::new(Code::NotFound, "There is no such path."))
@@ -125,6 +148,7 @@ pub fn router(app: Arc<App>) -> Router {
                 ),
             )
         })
+        .layer(from_fn_with_state(Arc::clone(&app), guard))
         .with_state(app)
 }
 
@@ -132,7 +156,9 @@ pub fn router(app: Arc<App>) -> Router {
 fn unserved(app: &App, failure: Failure) -> Response {
     let trace = TraceId::generate(app.clock.now(), app.entropy.as_ref())
         .unwrap_or(TraceId::from_bytes([0; 16]));
-    failure.into_response_for(trace)
+    let response = failure.into_response_for(trace);
+    app.metrics.unserved(response.status());
+    response
 }
 
 /// The query of lists that go by id.

@@ -9,7 +9,7 @@ use procura_policy::{Concerned, Denied, DenyReason, Op, Permit, Resource, author
 use procura_proof::Caller;
 use procura_record::Origin;
 use procura_types::wire::{self, RunPending, RunRequest, RunValue, RunValues, ValueB64};
-use procura_types::{Namespace, ProjectName, RunId};
+use procura_types::{Delivery, Malformed, Namespace, ProjectName, RunId};
 use procura_vault::{Releases, VaultError, Wanted};
 use std::collections::BTreeMap;
 
@@ -52,6 +52,10 @@ impl Endpoint for Deliver {
             delivery,
             caller: report,
         } = input.json::<Self::Body>()?;
+        if delivery != Delivery::Env {
+            // A grant for another way does not open this one, nor may one be asked for.
+            return Err(Malformed::new("delivery", "must be env").into());
+        }
         let query = RunQuery {
             namespace: input.param("ns")?,
             project: input.param("name")?,

@@ -77,6 +77,7 @@ impl Endpoint for Write {
             routes,
             exceptions,
             gates,
+            hmac_v1,
         } = input.json::<Self::Body>()?;
         Ok(ServiceWrite {
             namespace: input.param("ns")?,
@@ -86,6 +87,7 @@ impl Endpoint for Write {
             routes,
             exceptions,
             gates,
+            hmac_v1,
         })
     }
 

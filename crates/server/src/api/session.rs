@@ -1,6 +1,7 @@
 //! `/v1/sessions` (`protocol.md` §3.4).
 
 use crate::app::Open;
+use crate::events_log::{AgentEvent, Happened, agent_event};
 use crate::opening::session_keys;
 use crate::problem::{Code, Failure};
 use crate::serve::{Context, Endpoint, Input, Reply};
@@ -108,6 +109,12 @@ impl Endpoint for Start {
         .map_err(|error| {
             Failure::new(Code::Unauthorized, error.to_string()).with_reason("session_expired")
         })?;
+        context.app.metrics.session_started();
+        if caller.actor() != caller.owner() {
+            let agent = caller.actor().to_string();
+            let event = AgentEvent::new(Happened::SessionStarted, context.input);
+            agent_event(context.app, event.agent(&agent));
+        }
         let message: SecretBytes = Secret::new(
             FieldTuple::new("procura.session.answer.v1")
                 .text(caller.nonce().unwrap_or_default())

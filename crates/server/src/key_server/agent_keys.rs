@@ -2,10 +2,10 @@
 //! one line of OpenSSH each. To put a file there enrols the agent, to remove it ends
 //! that, from the next request on (`protocol.md` §3.6).
 
-use super::watched::{Reading, look};
+use super::watched::{FileId, Reading, look};
 use procura_crypto::PublicKey;
 use procura_crypto::ssh::SshPublicKey;
-use procura_proof::foreign::{ForeignKey, ForeignKeys, KeysUnavailable};
+use procura_proof::foreign::KeysUnavailable;
 use procura_types::{Clock, ForeignId, Timestamp};
 use std::collections::HashMap;
 use std::io;
@@ -33,6 +33,21 @@ pub(crate) struct AgentKey {
     pub(crate) fingerprint: String,
 }
 
+/// A file of the directory.
+pub(crate) struct KeyFile {
+    pub(crate) agent: Arc<AgentKey>,
+    /// When it was written.
+    pub(crate) written: Timestamp,
+    /// What tells it from any other file, also from itself when it was away.
+    pub(crate) identity: FileId,
+}
+
+impl KeyFile {
+    pub(crate) fn key(&self) -> &PublicKey {
+        &self.agent.key
+    }
+}
+
 /// The directory of keys.
 pub(crate) struct AgentKeys {
     folder: PathBuf,
@@ -58,23 +73,25 @@ impl AgentKeys {
         &self.folder
     }
 
-    /// The key of an agent and when its file was written; none for an agent without
-    /// a file that holds a key.
+    /// The file of an agent; none for an agent without one that holds a key.
     ///
     /// # Errors
     /// When it cannot be told whether there is one.
-    pub(crate) fn get(
-        &self,
-        agent: &ForeignId,
-    ) -> Result<Option<(Arc<AgentKey>, Timestamp)>, KeysUnavailable> {
+    pub(crate) fn get(&self, agent: &ForeignId) -> Result<Option<KeyFile>, KeysUnavailable> {
         let reading = self.look(agent).map_err(|error| self.failed(&error))?;
         if self.unavailable.swap(false, Ordering::Relaxed) {
             tracing::info!("the keys of agents can be read again");
         }
-        Ok(reading.and_then(|reading| Some((reading.value.ok()?, reading.modified))))
+        Ok(reading.and_then(|reading| {
+            Some(KeyFile {
+                identity: reading.identity(),
+                written: reading.modified,
+                agent: reading.value.ok()?,
+            })
+        }))
     }
 
-    /// The ids of all agents that have a key, sorted.
+    /// The ids of all agents that have a file with a key, in no order.
     ///
     /// # Errors
     /// When it cannot be told.
@@ -97,7 +114,6 @@ impl AgentKeys {
                 agents.push(agent);
             }
         }
-        agents.sort();
         Ok(agents)
     }
 
@@ -144,15 +160,6 @@ impl AgentKeys {
             tracing::error!(folder = %self.folder.display(), %error, "the keys of agents cannot be read: nothing is verified");
         }
         KeysUnavailable
-    }
-}
-
-impl ForeignKeys for AgentKeys {
-    fn find(&self, agent: &ForeignId) -> Result<Option<ForeignKey>, KeysUnavailable> {
-        Ok(self.get(agent)?.map(|(key, _)| ForeignKey {
-            public: Some(key.key.clone()),
-            secrets: Vec::new(),
-        }))
     }
 }
 

@@ -4,95 +4,91 @@
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use procura_types::{ForeignId, Timestamp};
+use procura_types::{ForeignId, RequestId, Timestamp};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-/// A body: `error` and, for most, a word or a sentence beside it.
-#[derive(Serialize)]
-struct Refused<'a> {
-    error: &'a str,
+/// A refusal in the shapes of others: `error` and, for most, a word or a sentence
+/// beside it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ForeignRefused<'a> {
+    pub(crate) error: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
+    pub(crate) reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'a str>,
+    pub(crate) hint: Option<&'a str>,
+    /// What waits for the answer of a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) request: Option<RequestId>,
 }
 
-impl<'a> Refused<'a> {
-    const fn new(error: &'a str) -> Self {
+impl<'a> ForeignRefused<'a> {
+    pub(crate) const fn new(error: &'a str) -> Self {
         Self {
             error,
             reason: None,
             hint: None,
+            request: None,
         }
     }
 
-    const fn because(error: &'a str, reason: &'a str) -> Self {
+    pub(crate) const fn because(error: &'a str, reason: &'a str) -> Self {
         Self {
-            error,
             reason: Some(reason),
-            hint: None,
+            ..Self::new(error)
         }
     }
 }
 
+/// A proof that is good, and whose.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ProofValid<'a> {
+    valid: bool,
+    agent_id: &'a ForeignId,
+}
+
 /// The proof is good: 200.
-pub(super) fn valid(agent: &ForeignId) -> Response {
-    #[derive(Serialize)]
-    struct Valid<'a> {
-        valid: bool,
-        agent_id: &'a str,
-    }
-    json(
-        StatusCode::OK,
-        &Valid {
-            valid: true,
-            agent_id: agent.as_str(),
-        },
-    )
+pub(super) fn valid(agent_id: &ForeignId) -> Response {
+    let valid = true;
+    json(StatusCode::OK, &ProofValid { valid, agent_id })
+}
+
+/// A proof that is not good, and why.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ProofInvalid<'a> {
+    valid: bool,
+    reason: &'a str,
 }
 
 /// The proof is not good: 401.
 pub(super) fn invalid(reason: &str) -> Response {
-    #[derive(Serialize)]
-    struct Invalid<'a> {
-        valid: bool,
-        reason: &'a str,
-    }
-    json(
-        StatusCode::UNAUTHORIZED,
-        &Invalid {
-            valid: false,
-            reason,
-        },
-    )
+    let valid = false;
+    json(StatusCode::UNAUTHORIZED, &ProofInvalid { valid, reason })
+}
+
+/// The ids of all agents with a key, sorted.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AgentIdentities<'a> {
+    agents: &'a [ForeignId],
+    count: usize,
 }
 
 /// The ids of all agents with a key: 200.
 pub(super) fn identities(agents: &[ForeignId]) -> Response {
-    #[derive(Serialize)]
-    struct Identities<'a> {
-        agents: &'a [ForeignId],
-        count: usize,
-    }
-    json(
-        StatusCode::OK,
-        &Identities {
-            agents,
-            count: agents.len(),
-        },
-    )
+    let count = agents.len();
+    json(StatusCode::OK, &AgentIdentities { agents, count })
 }
 
 /// One agent's key: 200.
-#[derive(Serialize)]
-pub(super) struct Identity<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct AgentIdentity<'a> {
     pub(super) agent_id: &'a ForeignId,
     pub(super) pub_key: &'a str,
     pub(super) fingerprint: &'a str,
     pub(super) registered_at: Timestamp,
 }
 
-impl Identity<'_> {
+impl AgentIdentity<'_> {
     pub(super) fn response(&self) -> Response {
         json(StatusCode::OK, self)
     }
@@ -105,26 +101,26 @@ pub(super) fn not_registered(agent: &ForeignId) -> Response {
     );
     json(
         StatusCode::NOT_FOUND,
-        &Refused {
+        &ForeignRefused {
             hint: Some(&hint),
-            ..Refused::new("Agent identity not registered")
+            ..ForeignRefused::new("Agent identity not registered")
         },
     )
 }
 
 /// The request cannot be read: 400.
-pub(super) fn bad_request(reason: &str) -> Response {
+pub(crate) fn bad_request(reason: &str) -> Response {
     json(
         StatusCode::BAD_REQUEST,
-        &Refused::because("bad_request", reason),
+        &ForeignRefused::because("bad_request", reason),
     )
 }
 
 /// Nobody can tell now: 503.
-pub(super) fn unavailable(reason: &str, retry_after: u64) -> Response {
+pub(crate) fn unavailable(reason: &str, retry_after: u64) -> Response {
     let mut response = json(
         StatusCode::SERVICE_UNAVAILABLE,
-        &Refused::because("service_unavailable", reason),
+        &ForeignRefused::because("service_unavailable", reason),
     );
     let headers = response.headers_mut();
     headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
@@ -132,31 +128,31 @@ pub(super) fn unavailable(reason: &str, retry_after: u64) -> Response {
 }
 
 /// The address is not on the list: 403.
-pub(super) fn forbidden() -> Response {
+pub(crate) fn forbidden() -> Response {
     json(
         StatusCode::FORBIDDEN,
-        &Refused::because("Forbidden", "IP not whitelisted"),
+        &ForeignRefused::because("Forbidden", "IP not whitelisted"),
     )
 }
 
 /// The `Host` field names another server: 421.
-pub(super) fn misdirected() -> Response {
+pub(crate) fn misdirected() -> Response {
     json(
         StatusCode::MISDIRECTED_REQUEST,
-        &Refused::because("misdirected_request", "host"),
+        &ForeignRefused::because("misdirected_request", "host"),
     )
 }
 
 /// There is no such path: 404.
-pub(super) fn not_found() -> Response {
-    json(StatusCode::NOT_FOUND, &Refused::new("not_found"))
+pub(crate) fn not_found() -> Response {
+    json(StatusCode::NOT_FOUND, &ForeignRefused::new("not_found"))
 }
 
 /// The path takes other methods: 405.
-pub(super) fn method_not_allowed(allowed: &'static str) -> Response {
+pub(crate) fn method_not_allowed(allowed: &'static str) -> Response {
     let mut response = json(
         StatusCode::METHOD_NOT_ALLOWED,
-        &Refused::new("method_not_allowed"),
+        &ForeignRefused::new("method_not_allowed"),
     );
     let headers = response.headers_mut();
     headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
@@ -164,11 +160,12 @@ pub(super) fn method_not_allowed(allowed: &'static str) -> Response {
 }
 
 /// The request took too long to arrive: 408.
-pub(super) fn timed_out() -> Response {
-    json(StatusCode::REQUEST_TIMEOUT, &Refused::new("timeout"))
+pub(crate) fn timed_out() -> Response {
+    json(StatusCode::REQUEST_TIMEOUT, &ForeignRefused::new("timeout"))
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Response {
+/// A body in JSON that nothing on the way keeps.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     // Words, numbers and ids always have a form in JSON.
     let body = serde_json::to_vec(body).unwrap_or_default();
     let mut response = Response::new(Body::from(body));

@@ -2,7 +2,7 @@
 //! about. Who is not allowed writes nothing there, so that strangers cannot make the
 //! file turn over; the record has them.
 
-use crate::jsonl::Line;
+use procura_edge::jsonl::Line;
 use procura_types::Timestamp;
 use std::net::IpAddr;
 

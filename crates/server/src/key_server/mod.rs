@@ -2,20 +2,24 @@
 //! ask it whether a proof is good (`protocol.md` §3.6). Its shapes are those of the
 //! systems that it stands in for; its clients are told by their addresses.
 
+mod admission;
 mod agent_keys;
 mod allow_list;
-mod answer;
+pub(crate) mod answer;
 mod audit;
 mod identity;
+mod known;
 mod verify;
 mod watched;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::jsonl::{JsonlLog, Limits};
+use crate::foreign_call::{ForeignCall, JSON};
 use crate::metrics::Metrics;
-use crate::proving::authority;
-use crate::serve::{BoxFuture, Peer};
+use crate::openapi::Document;
+use crate::serve::BoxFuture;
+use crate::traces;
+pub(crate) use admission::admit;
 use agent_keys::AgentKeys;
 use allow_list::AllowList;
 use axum::Router;
@@ -23,19 +27,32 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::any;
 use http::Method;
-use procura_types::{Clock, Duration, TraceId};
+pub(crate) use known::{KeysNow, Public};
+use procura_directory::Snapshot;
+use procura_edge::jsonl::{JsonlLog, Limits};
+use procura_types::{Clock, Duration, ForeignId};
 use std::fs::DirBuilder;
 use std::io;
-use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
+pub(crate) use watched::FileId;
 
 /// What refusals of the service stand under in the record.
 const ACTION: &str = "verify";
 /// Where logs are, below the home.
-const LOGS: &str = "logs";
+pub(crate) const LOGS: &str = "logs";
+
+/// When the logs of a home are begun anew.
+pub(crate) fn log_limits(config: &Config) -> Limits {
+    const DAY: u64 = 24 * 60 * 60;
+    Limits {
+        bytes: config.log_megabytes.saturating_mul(1024 * 1024),
+        age: Duration::from_secs(config.log_days.saturating_mul(DAY)),
+        older: config.log_files,
+    }
+}
 
 /// What the service works with.
 pub(crate) struct KeyServer {
@@ -47,19 +64,13 @@ pub(crate) struct KeyServer {
 impl KeyServer {
     /// The service of a home. Nothing is read or written yet.
     pub(crate) fn new(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metrics) -> Self {
-        const DAY: u64 = 24 * 60 * 60;
-        let limits = Limits {
-            bytes: config.log_megabytes.saturating_mul(1024 * 1024),
-            age: Duration::from_secs(config.log_days.saturating_mul(DAY)),
-            older: config.log_files,
-        };
         Self {
             keys: AgentKeys::new(&config.home, Arc::clone(clock)),
             clients: AllowList::new(&config.home, Arc::clone(clock)),
             audit: JsonlLog::new(
                 config.home.join(LOGS),
                 audit::FILE,
-                limits,
+                log_limits(config),
                 Arc::clone(clock),
                 metrics.lines_lost(audit::FILE),
             ),
@@ -82,6 +93,27 @@ impl KeyServer {
             .chain(audit.map(|trouble| format!("log {}: {trouble}", audit::FILE)))
     }
 
+    /// Files of the key directory that count for nothing, as their agents were enrolled
+    /// with keys of their own: whoever put one there meant it to count.
+    pub(crate) fn ignored(&self, snapshot: &Snapshot) -> Option<String> {
+        let enrolled = snapshot
+            .foreign_ids()
+            .filter(|bound| bound.device.is_some());
+        let mut ids: Vec<&ForeignId> = enrolled
+            .map(|bound| &bound.id)
+            .filter(|id| matches!(self.keys.get(id), Ok(Some(_))))
+            .collect();
+        ids.sort();
+        let (first, more) = ids.split_first()?;
+        let more = match more.len() {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
+        Some(format!(
+            "keys: the file of {first}{more} is ignored, since the agent was enrolled with a key of its own; remove the file, or release the id"
+        ))
+    }
+
     /// Writes what waits to be written.
     pub(crate) async fn stop(&self) {
         self.audit.stop().await;
@@ -92,33 +124,52 @@ fn make_private(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// What a path of the service is.
+/// What the service is asked.
 #[derive(Clone, Copy)]
-enum Route<'a> {
+enum Route {
     Verify,
     Identities,
-    Identity(&'a str),
-    Unknown,
+    Identity,
 }
 
-impl<'a> Route<'a> {
-    fn of(path: &'a str) -> Self {
-        match path {
-            "/api/verify" => Self::Verify,
-            "/api/agents/identity" => Self::Identities,
-            _ => path
-                .strip_prefix("/api/agents/identity/")
-                .map_or(Self::Unknown, Self::Identity),
-        }
+impl Route {
+    const ALL: [Self; 3] = [Self::Verify, Self::Identities, Self::Identity];
+
+    /// The call of a path, with its parameter.
+    fn of(path: &str) -> Option<(Self, &str)> {
+        Self::ALL
+            .into_iter()
+            .find_map(|route| Some((route, route.call().matches(path)?)))
     }
 
-    /// As it is counted.
-    const fn label(self) -> &'static str {
+    const fn call(self) -> ForeignCall {
+        let read = ForeignCall {
+            label: "agent_identity.read",
+            method: "GET",
+            path: "/api/agents/identity/{agent_id}",
+            query: &[],
+            summary: "The key of an agent",
+            content: JSON,
+            proven: false,
+            refuses: &[404, 405],
+        };
         match self {
-            Self::Verify => ACTION,
-            Self::Identities => "agent_identity.list",
-            Self::Identity(_) => "agent_identity.read",
-            Self::Unknown => "none",
+            Self::Verify => ForeignCall {
+                label: ACTION,
+                method: "POST",
+                path: "/api/verify",
+                summary: "Whether a key-server-v1 proof that somebody hands on is good; it is used up then",
+                refuses: &[405],
+                ..read
+            },
+            Self::Identities => ForeignCall {
+                label: "agent_identity.list",
+                path: "/api/agents/identity",
+                summary: "The ids of all agents with a key, sorted",
+                refuses: &[405],
+                ..read
+            },
+            Self::Identity => read,
         }
     }
 
@@ -138,6 +189,21 @@ impl<'a> Route<'a> {
     }
 }
 
+/// Describes the service.
+pub(crate) fn document(document: Document) -> Document {
+    Route::ALL.into_iter().fold(document, |document, route| {
+        let call = route.call();
+        match route {
+            Route::Verify => document
+                .foreign::<verify::Fields, answer::ProofValid<'static>, answer::ProofInvalid<'static>>(&call),
+            Route::Identities => {
+                document.foreign::<(), answer::AgentIdentities<'static>, ()>(&call)
+            }
+            Route::Identity => document.foreign::<(), answer::AgentIdentity<'static>, ()>(&call),
+        }
+    })
+}
+
 /// Mounts the service: all of `/api`, so that what is not there is refused in its
 /// shapes as well.
 pub(crate) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
@@ -149,14 +215,17 @@ pub(crate) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
 }
 
 /// Serves one request. On the heap, since what is above would move the whole of it.
-fn serve(app: Arc<App>, request: Request) -> BoxFuture<Response> {
+fn serve(app: Arc<App>, mut request: Request) -> BoxFuture<Response> {
     Box::pin(async move {
         let started = Instant::now();
-        let label = Route::of(request.uri().path()).label();
+        let route = Route::of(request.uri().path());
+        let label = route.map_or("none", |(route, _)| route.call().label);
+        let span = traces::begin(&app, label, None, &mut request);
         let answered = answered(&app, request);
         let response = tokio::time::timeout(app.config.request_time(), answered)
             .await
             .unwrap_or_else(|_| answer::timed_out());
+        traces::end(span, None, &response);
         app.metrics
             .request(label, response.status(), started.elapsed());
         response
@@ -164,51 +233,17 @@ fn serve(app: Arc<App>, request: Request) -> BoxFuture<Response> {
 }
 
 async fn answered(app: &Arc<App>, request: Request) -> Response {
-    let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
-    // The address is that of the connection. What a request says about its way is
-    // the word of whoever sent it.
-    let Some(peer) = peer.filter(|peer| app.key_server.clients.admits(*peer)) else {
-        refuse(app, &request, peer, "source_not_allowed");
-        return answer::forbidden();
+    let peer = match admit(app, &request, ACTION) {
+        Ok(peer) => peer,
+        Err(turned) => return turned.response(),
     };
-    if let Err(failure) = authority(app, request.version(), request.headers(), request.uri()) {
-        refuse(app, &request, Some(peer), failure.code.as_str());
-        return match failure.field {
-            Some("host") => answer::misdirected(),
-            _ => answer::bad_request("host"),
-        };
-    }
     match Route::of(request.uri().path()) {
-        Route::Unknown => answer::not_found(),
-        route if !route.takes(request.method()) => answer::method_not_allowed(route.methods()),
-        Route::Verify => verify::verify(app, request, peer).await,
-        Route::Identities => identity::list(Arc::clone(app)).await,
-        Route::Identity(agent) => identity::read(app, agent),
+        None => answer::not_found(),
+        Some((route, _)) if !route.takes(request.method()) => {
+            answer::method_not_allowed(route.methods())
+        }
+        Some((Route::Verify, _)) => verify::verify(app, request, peer).await,
+        Some((Route::Identities, _)) => identity::list(Arc::clone(app)).await,
+        Some((Route::Identity, agent)) => identity::read(app, agent),
     }
-}
-
-/// Counts and records a request that was refused before it was looked at.
-fn refuse(app: &App, request: &Request, peer: Option<IpAddr>, reason: &'static str) {
-    app.metrics.refused(reason);
-    let now = app.clock.now();
-    // While sealed there is no record of it: the spool is for acts upon the seal.
-    let (Ok(open), Ok(trace)) = (app.open(), TraceId::generate(now, app.entropy.as_ref())) else {
-        return;
-    };
-    open.recorder.refuse(procura_record::Refusal {
-        action: ACTION.to_owned(),
-        reason: reason.to_owned(),
-        time: now,
-        actor: None,
-        owner: None,
-        device: None,
-        namespace: None,
-        resource: Some(format!(
-            "http/{}",
-            crate::problem::printable(request.uri().path())
-        )),
-        profile: "none",
-        ip: peer,
-        trace,
-    });
 }

@@ -1,23 +1,28 @@
 //! `POST /api/verify`: whether the parts of a `key-server-v1` proof, which another
 //! service was shown, are good.
 
+use super::KeysNow;
 use super::answer;
 use super::audit::{Result as Audited, Verification};
 use crate::app::{App, Open};
+use crate::events_log::{AgentEvent, Happened, violation};
 use crate::input::is_object;
 use crate::problem::Failure;
+use crate::traces;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use http::header;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use procura_edge::trace::TraceContext;
 use procura_proof::foreign::{Foreign, Presented};
 use procura_proof::{Reason, Refusal};
 use procura_types::{ForeignId, Timestamp, TraceId, encoding};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::net::IpAddr;
+use utoipa::ToSchema;
 
 /// Bytes of the longest body.
 const LONGEST: usize = 16 * 1024;
@@ -28,8 +33,9 @@ const INVALID_FIELDS: &str = "missing_or_invalid_fields";
 const TOO_LARGE: &str = "body too large";
 
 /// The fields of a body. Others are let be.
-#[derive(Debug, Default, Deserialize)]
-struct Fields {
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = ProofQuestion)]
+pub(super) struct Fields {
     agent_id: Option<String>,
     timestamp: Option<String>,
     nonce: Option<String>,
@@ -52,6 +58,7 @@ enum Verdict {
 
 /// Answers a request.
 pub(super) async fn verify(app: &App, request: Request, peer: IpAddr) -> Response {
+    let part_of = traces::part_of(request.extensions(), request.headers());
     let length = request.headers().get(header::CONTENT_LENGTH).cloned();
     let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let fields = match body(request.into_body(), length).await {
@@ -63,15 +70,18 @@ pub(super) async fn verify(app: &App, request: Request, peer: IpAddr) -> Respons
         (Err(failure), fields) => (fields.unwrap_or_default(), unopened(&failure)),
         (Ok(_), Err(reason)) => (Fields::default(), Verdict::Malformed(reason)),
         (Ok(open), Ok(fields)) => {
-            let verdict = judge(app, &open, &fields, now);
+            let verdict = judge(app, &open, &fields, now).await;
             if let Verdict::Invalid(agent, refusal) = &verdict {
-                record(app, &open, agent, refusal, now, peer);
+                record(app, &open, agent, refusal, (now, peer, part_of));
             }
             (fields, verdict)
         }
     };
     let (response, result, reason) = match &verdict {
-        Verdict::Valid(agent) => (answer::valid(agent), Audited::Ok, None),
+        Verdict::Valid(agent) => {
+            app.metrics.accepted(Foreign::KeyServerV1.as_str());
+            (answer::valid(agent), Audited::Ok, None)
+        }
         Verdict::Invalid(_, refusal) => {
             let reason = word(refusal.reason());
             (answer::invalid(reason), Audited::Fail, Some(reason))
@@ -134,7 +144,7 @@ fn read(body: &[u8]) -> Result<Fields, &'static str> {
     })
 }
 
-fn judge(app: &App, open: &Open, fields: &Fields, now: Timestamp) -> Verdict {
+async fn judge(app: &App, open: &Open, fields: &Fields, now: Timestamp) -> Verdict {
     let invalid = || Verdict::Malformed(INVALID_FIELDS);
     let Fields {
         agent_id: Some(agent),
@@ -163,9 +173,16 @@ fn judge(app: &App, open: &Open, fields: &Fields, now: Timestamp) -> Verdict {
         body_sha256: &body_sha256,
         signature,
     };
-    let verified = open
-        .foreign
-        .verify_presented(&app.key_server.keys, &presented, now);
+    // The keys must not be held while the guard is asked.
+    let pending = {
+        let snapshot = open.directory.snapshot();
+        let keys = KeysNow::public(app, &snapshot, now);
+        open.foreign.prepare_presented(&keys, &presented, now)
+    };
+    let verified = match pending {
+        Ok(pending) => open.foreign.finish(pending).await,
+        Err(refusal) => Err(refusal),
+    };
     match verified {
         Ok(()) => Verdict::Valid(agent),
         Err(refusal) => match refusal.reason() {
@@ -210,12 +227,13 @@ fn record(
     open: &Open,
     agent: &ForeignId,
     refusal: &Refusal,
-    now: Timestamp,
-    peer: IpAddr,
+    (now, peer, part_of): (Timestamp, IpAddr, Option<TraceContext>),
 ) {
     let Ok(trace) = TraceId::generate(now, app.entropy.as_ref()) else {
         return;
     };
+    let event = AgentEvent::of(Happened::AuthViolation, (trace, part_of), now, Some(peer));
+    violation(app, event.agent(agent.as_str()), refusal.reason());
     open.recorder.refuse(procura_record::Refusal {
         action: super::ACTION.to_owned(),
         reason: refusal.reason().as_str().to_owned(),

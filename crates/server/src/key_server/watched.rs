@@ -52,9 +52,33 @@ impl<T> Reading<T> {
         self.stamp == other.stamp
     }
 
+    /// Device, inode and time of change: a file that was away has another, even if it
+    /// is the same one put back, since whatever moves it changes that time, which the
+    /// kernel alone sets.
+    pub(crate) const fn identity(&self) -> FileId {
+        let (seconds, nanos) = self.stamp.changed;
+        FileId([
+            self.stamp.device.to_be_bytes(),
+            self.stamp.inode.to_be_bytes(),
+            seconds.to_be_bytes(),
+            nanos.to_be_bytes(),
+        ])
+    }
+
     /// Whether the file need not be read again before its times change.
     pub(crate) const fn is_settled(&self) -> bool {
         self.settled
+    }
+}
+
+/// Which file it is, and since when it is as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId([[u8; 8]; 4]);
+
+impl FileId {
+    /// All of it.
+    pub(crate) const fn as_bytes(&self) -> &[u8] {
+        self.0.as_flattened()
     }
 }
 

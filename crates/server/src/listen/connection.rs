@@ -1,23 +1,25 @@
 //! One connection, from its first byte to its last.
 //!
-//! What bounds it, over either HTTP: the time of a head and of silence, of what is not
-//! taken of an answer (`watch`), of a request (`serve::framed`), and what is kept of
-//! unread bytes. What HTTP/2 adds has its limit in the library, and each its test in
+//! What bounds it, over either HTTP: the time of a head and of a client that takes
+//! nothing ([`Wire`]), of silence, of what is not taken of an answer (`watch`), of a
+//! request (`serve::framed`), and what is kept of unread bytes. What HTTP/2 adds has its limit in the library, and each its test in
 //! `tests/it/wire/floods.rs`.
 
 use crate::app::App;
-use crate::listen::places::Places;
 use crate::listen::sending::Sending;
 use crate::listen::watch::{Verdict, Watch};
-use crate::listen::wire::{First, Followed};
+use crate::listen::{HEAD, HEAD_BUFFER};
 use crate::problem::{Code, Failure};
 use crate::serve::Peer;
 use axum::Router;
 use axum::body::Body;
-use axum::response::Response;
-use http::{Request, Version};
+use axum::response::{IntoResponse as _, Response};
+use http::{Method, Request, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use procura_edge::framing::Flaw;
+use procura_edge::places::Places;
+use procura_edge::wire::{Signals, Wire};
 use procura_types::TraceId;
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -28,14 +30,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch::Receiver;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
-
-/// The largest head: of HTTP/1 as bytes, of HTTP/2 as RFC 9113 §6.5.2 counts. What is
-/// larger is answered with 431; four times as much of it closes the connection, and so
-/// do more CONTINUATION frames than it takes (the flood of CVE-2024-27316).
-const HEAD: u32 = 64 * 1024;
-
-/// [`HEAD`] as the size of a buffer.
-const HEAD_BUFFER: usize = 64 * 1024;
 
 /// Requests that one connection may have at once, as few as RFC 9113 §6.5.2 advises at
 /// least. All connections together have as many as there are connections.
@@ -87,26 +81,24 @@ where
 }
 
 impl Serving {
-    /// Serves a connection to its end. `first` is what was read of it, if it is known by
-    /// that; TLS may have said that it is `http2`.
+    /// Serves a connection to its end, over `http2` or HTTP/1.
     pub(crate) async fn connection<S>(
         self,
-        stream: S,
-        first: First,
+        wire: Wire<S>,
         http2: bool,
         peer: Option<IpAddr>,
         watch: Arc<Watch>,
     ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let io = TokioIo::new(Followed::new(stream, first, http2, Arc::clone(&watch)));
+        let signals = Arc::clone(wire.signals());
+        let io = TokioIo::new(wire);
         let mut stopping = self.stopping.clone();
         let tracker = self.tracker.clone();
         let on = Arc::clone(&watch);
-        let service = hyper::service::service_fn(move |request| self.answer(&on, peer, request));
+        let service =
+            hyper::service::service_fn(move |request| self.answer(&on, &signals, peer, request));
         if http2 {
-            // Its first request may come later: the connection has begun as it should.
-            watch.head(false);
             let mut builder = hyper::server::conn::http2::Builder::new(Tracked(tracker));
             builder
                 .timer(TokioTimer::new())
@@ -119,16 +111,16 @@ impl Serving {
                 .max_send_buf_size(SEND_BUFFER)
                 .keep_alive_interval(PING_INTERVAL)
                 .keep_alive_timeout(PING_TIME);
-            let connection = builder.serve_connection(io, service);
+            let connection = Box::pin(builder.serve_connection(io, service));
             let leave = |connection: Pin<&mut _>| {
                 hyper::server::conn::http2::Connection::graceful_shutdown(connection)
             };
             drive(connection, leave, &watch, &mut stopping).await;
         } else {
             let mut builder = hyper::server::conn::http1::Builder::new();
-            // The watch measures the time of a head, apart from that between requests.
+            // The wire measures the time of a head, and the watch that between requests.
             builder.header_read_timeout(None).max_buf_size(HEAD_BUFFER);
-            let connection = builder.serve_connection(io, service);
+            let connection = Box::pin(builder.serve_connection(io, service));
             let leave = |connection: Pin<&mut _>| {
                 hyper::server::conn::http1::Connection::graceful_shutdown(connection)
             };
@@ -140,9 +132,14 @@ impl Serving {
     fn answer(
         &self,
         watch: &Arc<Watch>,
+        signals: &Signals,
         peer: Option<IpAddr>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Sending>, Infallible>> + use<> {
+        // No client gets this method past the wire: it stands in for a head that was
+        // refused.
+        let stands_in = request.method() == Method::TRACE && request.version() < Version::HTTP_2;
+        let flaw = signals.flaw().filter(|_| stands_in);
         let streams = self.streams.as_ref();
         let streams = streams.filter(|_| request.version() == Version::HTTP_2);
         // A connection of HTTP/1 has one request at a time, for which its own place is.
@@ -153,7 +150,9 @@ impl Serving {
         request.extensions_mut().insert(Peer(peer));
         let (app, router) = (Arc::clone(&self.app), self.router.clone());
         async move {
-            let response = if crowded {
+            let response = if let Some(flaw) = flaw {
+                refused(&app, flaw)
+            } else if crowded {
                 too_many(&app)
             } else {
                 let Ok(response) = router.oneshot(request).await;
@@ -166,24 +165,44 @@ impl Serving {
 
 /// What a request is told that finds no place.
 fn too_many(app: &App) -> Response {
-    let trace = TraceId::generate(app.clock.now(), app.entropy.as_ref());
     let failure = Failure::new(
         Code::RateLimited,
         "There are too many requests at once, from this address or in all; send it again.",
     );
-    failure.into_response_for(trace.unwrap_or_else(|_| TraceId::from_bytes([0; 16])))
+    failure.into_response_for(trace(app))
+}
+
+/// What is said of a head that nothing was understood of.
+fn refused(app: &App, flaw: Flaw) -> Response {
+    let word = flaw.word();
+    let failure = match flaw.status() {
+        StatusCode::REQUEST_TIMEOUT => Failure::new(
+            Code::Timeout,
+            "The head of the request did not come in time.",
+        ),
+        StatusCode::BAD_REQUEST => Failure::new(
+            Code::Malformed,
+            format!("The head of the request is not of the one form that is taken: {word}."),
+        ),
+        status => return status.into_response(),
+    };
+    failure.into_response_for(trace(app))
+}
+
+fn trace(app: &App) -> TraceId {
+    TraceId::generate(app.clock.now(), app.entropy.as_ref())
+        .unwrap_or_else(|_| TraceId::from_bytes([0; 16]))
 }
 
 /// Moves a connection until it ends, the watch ends it, or the server stops.
 async fn drive<C>(
-    connection: C,
+    mut connection: Pin<Box<C>>,
     leave: impl Fn(Pin<&mut C>),
     watch: &Watch,
     stopping: &mut Receiver<bool>,
 ) where
     C: Future<Output = hyper::Result<()>>,
 {
-    let mut connection = std::pin::pin!(connection);
     let mut look = std::pin::pin!(tokio::time::sleep_until(watch.at(Duration::ZERO)));
     let mut left = false;
     loop {
@@ -197,7 +216,6 @@ async fn drive<C>(
             }
             Verdict::Cut(why) => {
                 tracing::debug!(why, "a connection is closed");
-
                 return;
             }
         }

@@ -1,7 +1,7 @@
 //! What a connection is at, and when it has taken too long about it.
 
 use crate::config::Config;
-use crate::listen::places::Place;
+use procura_edge::places::Place;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -77,10 +77,6 @@ impl Since {
 pub(crate) struct Watch {
     began: Instant,
     limits: Limits,
-    /// Since when a head is being read.
-    head: Since,
-    /// Since when the kernel takes nothing more to send.
-    blocked: Since,
     /// Since when there is no request; meant only while there is none.
     quiet: Since,
     /// Since when no more requests are taken.
@@ -95,13 +91,11 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Watches from now on; a first head is awaited.
+    /// Watches from now on.
     pub(crate) fn new(began: Instant, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             began,
             limits,
-            head: Since::beginning(),
-            blocked: Since::none(),
             quiet: Since::beginning(),
             leaving: Since::none(),
             busy: AtomicUsize::new(0),
@@ -118,24 +112,6 @@ impl Watch {
     /// When a moment comes.
     pub(crate) fn at(&self, moment: Duration) -> Instant {
         self.began + moment
-    }
-
-    /// Whether a head is being read.
-    pub(crate) fn head(&self, reading: bool) {
-        match (reading, self.head.get()) {
-            (true, None) => self.head.set(self.now()),
-            (false, Some(_)) => self.head.clear(),
-            _ => {}
-        }
-    }
-
-    /// Whether what is sent finds no room.
-    pub(crate) fn blocked(&self, blocked: bool) {
-        match (blocked, self.blocked.get()) {
-            (true, None) => self.blocked.set(self.now()),
-            (false, Some(_)) => self.blocked.clear(),
-            _ => {}
-        }
     }
 
     /// No more requests are taken.
@@ -196,15 +172,7 @@ impl Watch {
         let leaving = self.leaving.get();
         let idles = self.busy.load(Ordering::Acquire) == 0;
         let quiet = self.quiet.get().unwrap_or_default();
-        // A head behind a request that runs waits for the server, not for the client.
-        let reading = self.head.get().filter(|_| idles);
         let stuck = self.stuck();
-        if over(self.blocked.get(), stall) {
-            return Verdict::Cut("nothing was taken of what was sent");
-        }
-        if over(reading.map(|since| since.max(quiet)), head) {
-            return Verdict::Cut("a head took too long");
-        }
         // Other answers on the connection may move: they get as long again.
         if over(stuck, stall * 2) {
             return Verdict::Cut("nothing was taken of an answer");
@@ -306,27 +274,8 @@ mod tests {
     }
 
     #[test]
-    fn a_head_has_its_time() {
-        let watch = watch();
-        let cut = Verdict::Cut("a head took too long");
-        assert_eq!(watch.judge(seconds(4)), Verdict::Wait(seconds(10)));
-        assert_eq!(watch.judge(seconds(10)), cut);
-        // While the server works on another, the client is not to blame.
-        let answer = watch.request(false, None);
-        assert_eq!(watch.judge(seconds(11)), Verdict::Wait(seconds(21)));
-        answer.answered();
-        drop(answer);
-        watch.quiet.set(seconds(30));
-        assert_eq!(watch.judge(seconds(39)), Verdict::Wait(seconds(40)));
-        assert_eq!(watch.judge(seconds(40)), cut);
-        watch.head(false);
-        assert_eq!(watch.judge(seconds(40)), Verdict::Wait(seconds(50)));
-    }
-
-    #[test]
     fn who_asks_nothing_is_left_and_then_cut() {
         let watch = watch();
-        watch.head(false);
         assert_eq!(watch.judge(seconds(74)), Verdict::Wait(seconds(75)));
         assert_eq!(watch.judge(seconds(75)), Verdict::Leave);
         watch.leaving.set(seconds(75));
@@ -336,20 +285,6 @@ mod tests {
         // With a request that runs it has as long as that takes.
         let _running = watch.request(false, None);
         assert_eq!(watch.judge(seconds(85)), Verdict::Wait(seconds(95)));
-    }
-
-    #[test]
-    fn who_takes_nothing_is_cut() {
-        let watch = watch();
-        let _answer = watch.request(false, None);
-        watch.blocked.set(seconds(5));
-        // It goes on being blocked since the first time.
-        watch.blocked(true);
-        assert_eq!(watch.judge(seconds(24)), Verdict::Wait(seconds(25)));
-        let cut = Verdict::Cut("nothing was taken of what was sent");
-        assert_eq!(watch.judge(seconds(25)), cut);
-        watch.blocked(false);
-        assert_eq!(watch.judge(seconds(25)), Verdict::Wait(seconds(35)));
     }
 
     #[test]

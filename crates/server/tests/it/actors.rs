@@ -50,7 +50,10 @@ pub(crate) fn join_body_as(code: &LinkCodeText, key: &SigningKey, actor: ActorId
 
 impl Actors {
     pub(crate) async fn new() -> Self {
-        let world = World::empty();
+        Self::within(World::empty()).await
+    }
+
+    pub(crate) async fn within(world: World) -> Self {
         let root = SigningKey::generate_p256(&SystemEntropy).unwrap();
         let installation = world.init(&root).await.installation;
         let mut actors = Self {
@@ -136,6 +139,14 @@ impl Actors {
             self.ok("adam", "PUT", &target, json!({"value_b64": value_b64()}))
                 .await;
         }
+        let bind = json!({"agent": "scribe"});
+        self.ok(
+            "adam",
+            "PUT",
+            "/v1/namespaces/shop/foreign-ids/till.7",
+            bind,
+        )
+        .await;
         let project = json!({"agents": ["scribe"], "env": {"DB": "db/password", "API": "api/key", "MAIL": "mail/key"}});
         self.ok("adam", "PUT", "/v1/namespaces/shop/projects/web", project)
             .await;
@@ -209,14 +220,27 @@ impl Actors {
         self.world.ok(self.key(by), method, target, body).await
     }
 
+    /// A new device of an agent.
+    pub(crate) async fn join_as(&self, by: &str, namespace: &str, label: &str) -> SigningKey {
+        let target = format!("/v1/namespaces/{namespace}/agents/{label}/link-code");
+        let code = self.ok(by, "POST", &target, Value::Null).await;
+        let key = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
+        self.sent_join(&code, &key).await;
+        key
+    }
+
     async fn join(&mut self, name: &'static str, code: &Value, key: SigningKey) {
+        self.sent_join(code, &key).await;
+        self.keys.insert(name, key);
+    }
+
+    async fn sent_join(&self, code: &Value, key: &SigningKey) {
         let code = LinkCodeText::parse(code["code"].as_str().unwrap()).unwrap();
-        let body = serde_json::to_vec(&join_body(&code, &key)).unwrap();
+        let body = serde_json::to_vec(&join_body(&code, key)).unwrap();
         let answer = self
             .world
             .send(&crate::world::Sent::new("POST", "/v1/join", Some(&body)))
             .await;
         assert_eq!(answer.status, 200, "{}", answer.text());
-        self.keys.insert(name, key);
     }
 }

@@ -13,6 +13,18 @@ pub(crate) struct Bad {
     pub(crate) field: Option<&'static str>,
 }
 
+/// What a gate asks about a request with this body.
+fn question(body: &Value) -> Value {
+    json!({
+        "method": "GET",
+        "authority": "till.example",
+        "path": "/",
+        "fields": [],
+        "body": body,
+        "peer": "10.0.0.5",
+    })
+}
+
 pub(crate) struct Case {
     pub(crate) method: &'static str,
     pub(crate) template: &'static str,
@@ -87,14 +99,18 @@ impl Case {
 }
 
 /// Calls without a wrong actor: whoever has a device may make them.
-pub(crate) const OPEN: [&str; 4] = [
+pub(crate) const OPEN: [&str; 5] = [
+    // Whoever has a role anywhere, and every agent; what they see is in `events`.
+    "GET /v1/events",
     "GET /v1/namespaces",
     "POST /v1/sessions",
     "GET /v1/ledger/checkpoint",
     "GET /v1/ledger/consistency",
 ];
 /// Calls that read neither path parameters, nor a query, nor a body.
-pub(crate) const NO_INPUT: [&str; 5] = [
+pub(crate) const NO_INPUT: [&str; 7] = [
+    "GET /v1/signing-keys",
+    "POST /v1/signing-keys/roll",
     "GET /v1/namespaces",
     "GET /v1/operators",
     "GET /v1/ledger/checkpoint",
@@ -124,6 +140,10 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
     let entry: Value =
         serde_json::from_str(entries["entries"][0]["entry"].as_str().unwrap()).unwrap();
     let entry = entry["id"].as_str().unwrap().to_owned();
+    let keys = actors
+        .ok("alice", "GET", "/v1/signing-keys", Value::Null)
+        .await;
+    let kid = keys["keys"][0]["kid"].as_str().unwrap().to_owned();
     vec![
         c("GET", "/v1/namespaces", "/v1/namespaces", "scribe"),
         c("POST", "/v1/namespaces", "/v1/namespaces", "alice")
@@ -165,6 +185,13 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
         c("POST", "/v1/namespaces/{ns}/agents/{label}/link-code", format!("{NS}/agents/clerk/link-code"), "adam")
             .refuses("otto", "forbidden")
             .bad_target("clerk", "cl%20erk", "label"),
+        c("PUT", "/v1/namespaces/{ns}/agents/{label}/sources", format!("{NS}/agents/clerk/sources"), "adam")
+            .body(json!({"sources": ["10.0.0.0/8", "2001:db8::/48"]}))
+            .refuses("otto", "forbidden")
+            .bad_target("clerk", "cl%20erk", "label")
+            .bad_body(json!({"sources": ["10.0.0.0/33"]}), "invalid_json", Some("address"))
+            .bad_body(json!({"sources": (0..33).map(|host| format!("10.0.0.{host}")).collect::<Vec<_>>()}), "malformed", Some("sources"))
+            .bad_body(json!({}), "invalid_json", Some("sources")),
         c("DELETE", "/v1/namespaces/{ns}/agents/{label}", format!("{NS}/agents/clerk"), "adam")
             .refuses("scribe", "forbidden")
             .bad_target("clerk", "clerk-", "label"),
@@ -233,6 +260,7 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_body(json!({"expect_version": 0, "gates": ["a b"]}), "invalid_json", Some("label"))
             .bad_body(json!({"expect_version": 0, "gates": ["nobody"]}), "malformed", Some("gates"))
             .bad_body(json!({"expect_version": 0, "gates": vec!["baker"; 17]}), "malformed", Some("gates"))
+            .bad_body(json!({"expect_version": 0, "hmac_v1": {"window_seconds": 29}}), "invalid_json", Some("window_seconds"))
             .bad_body(json!({"expect_version": 1}), "version_mismatch", None),
         c("GET", "/v1/namespaces/{ns}/services", format!("{NS}/services"), "otto").refuses("scribe", "forbidden"),
         c("GET", "/v1/namespaces/{ns}/services/{name}", format!("{NS}/services/till"), "anna")
@@ -247,11 +275,42 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_target("wait=0", "wait=0&after=-1", "query")
             .bad_target("&wait=0", "&until=0", "query")
             .bad_target("&nonce=AAAAAAAAAAAAAAAAAAAAAA", "", "query"),
+        c("POST", "/v1/namespaces/{ns}/services/{name}/verify", format!("{NS}/services/till/verify"), "baker")
+            .body(question(&json!({"bytes": ""})))
+            .refuses("scribe", "not_found")
+            .bad_target("till", "TILL", "label")
+            .bad_body(question(&json!({"sha256": "AAAA"})), "malformed", Some("body"))
+            .bad_body(question(&json!({"bytes": "+"})), "malformed", Some("body"))
+            .bad_body(question(&json!({"bytes": "", "sha256": ""})), "invalid_json", None)
+            .bad_body(question(&json!({"text": ""})), "invalid_json", None)
+            .bad_body(json!({"method": "GET"}), "invalid_json", None),
         c("DELETE", "/v1/namespaces/{ns}/services/{name}", format!("{NS}/services/till?expect_version=1"), "adam")
             .refuses("otto", "forbidden")
             .bad_target("till", "-", "label")
             .bad_target("expect_version=1", "expect_version=one", "query")
             .bad_target("?expect_version=1", "", "query"),
+        c("PUT", "/v1/namespaces/{ns}/foreign-ids/{agent_id}", format!("{NS}/foreign-ids/till.7"), "adam")
+            .body(json!({"agent": "scribe"}))
+            .refuses("otto", "forbidden")
+            .bad_target("till.7", "till..7", "agent_id")
+            .bad_target("till.7", "till%2F7", "agent_id")
+            .bad_body(json!({}), "invalid_json", Some("agent"))
+            .bad_body(json!({"agent": "A"}), "invalid_json", Some("label")),
+        c("GET", "/v1/namespaces/{ns}/foreign-ids", format!("{NS}/foreign-ids"), "otto").refuses("scribe", "forbidden"),
+        c("GET", "/v1/namespaces/{ns}/foreign-ids/{agent_id}", format!("{NS}/foreign-ids/till.7"), "anna")
+            .refuses("scribe", "forbidden")
+            .bad_target("till.7", "a..b", "agent_id"),
+        c("POST", "/v1/namespaces/{ns}/foreign-ids/{agent_id}/secret", format!("{NS}/foreign-ids/till.7/secret"), "scribe")
+            .body(json!({"invalidate": true}))
+            .refuses("otto", "forbidden")
+            .bad_target("till.7", "..", "agent_id")
+            .bad_body(json!({"invalidate": 1}), "invalid_json", None),
+        c("DELETE", "/v1/namespaces/{ns}/foreign-ids/{agent_id}/secret", format!("{NS}/foreign-ids/till.7/secret"), "adam")
+            .refuses("scribe", "forbidden")
+            .bad_target("till.7", "%20", "agent_id"),
+        c("DELETE", "/v1/namespaces/{ns}/foreign-ids/{agent_id}", format!("{NS}/foreign-ids/till.7"), "adam")
+            .refuses("anna", "forbidden")
+            .bad_target("till.7", "a:b", "agent_id"),
         c("POST", "/v1/namespaces/{ns}/projects/{name}/runs", format!("{NS}/projects/web/runs"), "scribe")
             .body(json!({"names": ["DB"], "delivery": "env"}))
             .refuses("baker", "not_found")
@@ -287,6 +346,15 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
         c("POST", "/v1/namespaces/{ns}/grants/{id}/withdraw", format!("{NS}/grants/{grant}/withdraw"), "anna")
             .refuses("otto", "forbidden")
             .bad_target(grant, "7", "grant"),
+        c("GET", "/v1/signing-keys", "/v1/signing-keys", "alice").refuses("adam", "forbidden"),
+        c("POST", "/v1/signing-keys/roll", "/v1/signing-keys/roll", "alice").refuses("adam", "forbidden"),
+        c("POST", "/v1/signing-keys/{kid}/retire", format!("/v1/signing-keys/{kid}/retire"), "alice")
+            .refuses("adam", "forbidden")
+            .bad_target(&kid, "x", "kid"),
+        c("GET", "/v1/events", "/v1/events?follow=false", "otto")
+            .bad_target("follow=false", "follow=maybe", "query")
+            .bad_target("follow=false", "follow=false&after=-1", "query")
+            .bad_target("follow=false", "follow=false&namespace=shop", "query"),
         c("GET", "/v1/ledger/checkpoint", "/v1/ledger/checkpoint", "scribe"),
         c("GET", "/v1/ledger/consistency", "/v1/ledger/consistency?from=1&to=3", "scribe")
             .bad_target("to=3", "to=all", "query")

@@ -18,8 +18,18 @@ fn load(text: Option<&str>, environment: &[(&str, &str)]) -> Result<Config, Conf
 fn another(key: &str) -> &'static str {
     match key {
         "listen" | "health_listen" => "\"127.0.0.1:1\"",
-        "danger_unlocked_memory" => "true",
-        "tls_cert" | "tls_key" | "passphrase_file" | "public_url" => "\"/some/thing\"",
+        "danger_unlocked_memory" | "danger_plain_guard" => "true",
+        "rate_address" | "rate_agent" | "rate_route" => "\"5/s burst 7\"",
+        "trusted_proxies" => "[\"10.0.0.0/8\", \"::1\"]",
+        "tls_cert"
+        | "tls_key"
+        | "passphrase_file"
+        | "public_url"
+        | "guard_url"
+        | "guard_password_file" => "\"/some/thing\"",
+        "agent_service" => "\"shop/fleet\"",
+        "otlp_endpoint" => "\"http://127.0.0.1:4318\"",
+        "otlp_ratio" => "0.5",
         _ => "77",
     }
 }
@@ -50,6 +60,16 @@ fn values_of_another_type_are_refused_with_their_place() {
         "listen = \"nowhere\"",
         "request_seconds = -1",
         "max_connections = \"many\"",
+        "rate_agent = \"often\"",
+        "rate_agent = 5",
+        "trusted_proxies = \"10.0.0.0/8\"",
+        "trusted_proxies = [\"10.0.0.0/33\"]",
+        "agent_service = \"fleet\"",
+        "agent_service = \"shop/Fleet\"",
+        "otlp_endpoint = \"https://collector.example\"",
+        "otlp_endpoint = \"127.0.0.1:4318\"",
+        "otlp_ratio = 1.5",
+        "otlp_ratio = \"all\"",
         "= 1",
         "listen = ",
     ] {

@@ -9,27 +9,35 @@
 )]
 
 mod actors;
+mod agent_routes;
 mod audits;
 mod calls;
 mod ceremonies;
 mod configuration;
 mod crowded;
+mod events;
 mod expiry;
 mod feed;
 mod forbidden;
+mod gate_questions;
 mod golden;
 mod hung_up;
 mod indexed;
 mod joining;
 mod key_server;
+mod keys;
 mod listeners;
 mod negative;
 mod own_work;
 mod problems;
 mod process;
+mod rates;
 mod recorded;
 mod revoked;
 mod sessions;
+mod shared_guard;
+mod signing_keys;
+mod sources;
 mod start;
 mod wire;
 mod world;

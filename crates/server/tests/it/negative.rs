@@ -55,6 +55,8 @@ fn document() -> Vec<String> {
     let paths = document["paths"].as_object().unwrap();
     paths
         .iter()
+        // The calls in the shapes of others have tests of their own.
+        .filter(|(path, _)| path.starts_with("/v1/"))
         .flat_map(|(path, item)| {
             let methods = item
                 .as_object()

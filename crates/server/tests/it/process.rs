@@ -17,11 +17,11 @@ use std::time::Duration;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 /// Longer than any limit of the server.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A signal reaches all servers of this process, so there is one at a time.
 static ONE: Mutex<()> = Mutex::new(());
 
-struct Still;
+pub(crate) struct Still;
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {

@@ -27,23 +27,52 @@ pub(crate) const CANARY: &str = "canary-value-7e5d";
 const BEGIN: u64 = 1_795_000_000_000;
 
 /// A clock that the test turns.
-pub(crate) struct TestClock(AtomicU64);
+pub(crate) struct TestClock {
+    begin: u64,
+    turned: AtomicU64,
+    /// Since when it goes by itself, as the machine's does.
+    goes: Option<Instant>,
+}
 
 impl TestClock {
+    /// One that stands still.
+    const fn still() -> Self {
+        Self {
+            begin: BEGIN,
+            turned: AtomicU64::new(0),
+            goes: None,
+        }
+    }
+
+    /// One that shows the time of the machine, for what another program on it is asked.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the other program goes by the machine's clock"
+    )]
+    fn of_the_machine() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self {
+            begin: since.unwrap().as_millis().try_into().unwrap(),
+            turned: AtomicU64::new(0),
+            goes: Some(Instant::now()),
+        }
+    }
+
     pub(crate) fn turn(&self, by: Duration) {
         let by = u64::try_from(by.as_millis()).unwrap();
-        self.0.fetch_add(by, Ordering::SeqCst);
+        self.turned.fetch_add(by, Ordering::SeqCst);
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        let gone = self.goes.map_or(0, |since| since.elapsed().as_millis());
+        let turned = self.turned.load(Ordering::SeqCst);
+        Timestamp::from_millis(self.begin + turned + u64::try_from(gone).unwrap())
     }
 
     fn steady(&self) -> Instant {
-        let turned = self.0.load(Ordering::SeqCst) - BEGIN;
-        Instant::now() + Duration::from_millis(turned)
+        Instant::now() + Duration::from_millis(self.turned.load(Ordering::SeqCst))
     }
 }
 
@@ -155,6 +184,7 @@ impl Answer {
             "namespace",
             "roles",
             "request_id",
+            "trace_id",
         ];
         for key in value.as_object().unwrap().keys() {
             assert!(known.contains(&key.as_str()), "{what}: {key}");
@@ -210,8 +240,17 @@ impl World {
 
     /// As [`Self::empty`], with another configuration than the defaults.
     pub(crate) fn configured(change: impl FnOnce(&mut Config)) -> Self {
+        Self::by(TestClock::still(), change)
+    }
+
+    /// As [`Self::configured`], at the time of the machine.
+    pub(crate) fn on_the_machine(change: impl FnOnce(&mut Config)) -> Self {
+        Self::by(TestClock::of_the_machine(), change)
+    }
+
+    fn by(clock: TestClock, change: impl FnOnce(&mut Config)) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let clock = Arc::new(TestClock(AtomicU64::new(BEGIN)));
+        let clock = Arc::new(clock);
         let spool = Spool::open(&home.path().join("spool.jsonl")).unwrap();
         let mut config = Config::defaults(home.path().to_owned());
         change(&mut config);
@@ -255,6 +294,11 @@ impl World {
 
     pub(crate) async fn send_from(&self, sent: &Sent, peer: std::net::IpAddr) -> Answer {
         ask(self.router.clone(), sent, Some(peer)).await
+    }
+
+    /// The response to a request, whose body may have no end.
+    pub(crate) async fn response(&self, sent: &Sent) -> axum::response::Response {
+        respond(self.router.clone(), sent, Some([127, 0, 0, 1].into())).await
     }
 
     pub(crate) fn signed(
@@ -343,7 +387,11 @@ pub(crate) fn init_body(key: &SigningKey, passphrase: &str) -> Value {
     })
 }
 
-async fn ask(router: Router, sent: &Sent, peer: Option<std::net::IpAddr>) -> Answer {
+async fn respond(
+    router: Router,
+    sent: &Sent,
+    peer: Option<std::net::IpAddr>,
+) -> axum::response::Response {
     let mut request = Request::builder()
         .method(sent.method.as_str())
         .uri(&sent.target);
@@ -352,7 +400,11 @@ async fn ask(router: Router, sent: &Sent, peer: Option<std::net::IpAddr>) -> Ans
     }
     let mut request = request.body(Body::from(sent.body.clone())).unwrap();
     request.extensions_mut().insert(Peer(peer));
-    let response = router.oneshot(request).await.unwrap();
+    router.oneshot(request).await.unwrap()
+}
+
+async fn ask(router: Router, sent: &Sent, peer: Option<std::net::IpAddr>) -> Answer {
+    let response = respond(router, sent, peer).await;
     let (parts, body) = response.into_parts();
     let answer = Answer {
         status: parts.status,

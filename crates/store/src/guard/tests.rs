@@ -54,7 +54,9 @@ fn made(
         device: &DEVICE,
         created: at(created),
         now: at(now),
+        ahead: 15,
         once,
+        by: None,
     })
 }
 
@@ -68,7 +70,9 @@ fn counter(guard: &JournalGuard, counter: u64, now: u64) -> Result<Outcome, Guar
         device: &DEVICE,
         created: at(now),
         now: at(now),
+        ahead: 15,
         once,
+        by: None,
     })
 }
 
@@ -397,6 +401,7 @@ impl ForeignKeys for OneKey {
         Ok(Some(ForeignKey {
             public: Some(self.0.clone()),
             secrets: Vec::new(),
+            revoked: false,
         }))
     }
 }

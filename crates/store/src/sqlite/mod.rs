@@ -194,6 +194,10 @@ impl Engine for SqliteEngine {
         self.readers.with(|reader| reader::log_len(reader, log))
     }
 
+    fn cache_use(&self) -> (u64, u64) {
+        self.cache.hits_and_misses()
+    }
+
     fn set_sealer(&self, sealer: Option<Arc<dyn CommitSealer>>) {
         let removed = sealer.is_none();
         self.shared.set_sealer(sealer);

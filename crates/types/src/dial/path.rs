@@ -12,7 +12,8 @@ use std::borrow::Cow;
 const LONGEST: usize = 255;
 
 /// A path that is read by everybody as the same: from `/` on, no segment empty (but
-/// the last), `.` or `..`, each byte spelled in the one way that [`spelling`] says.
+/// the last), `.` or `..`, none that ends with a dot or a space, each byte spelled in
+/// the one way that [`spelling`] says.
 pub(super) struct Spelled<'a>(Cow<'a, str>);
 
 /// Whether a byte stands for itself in a path: `pchar` of RFC 3986 section 3.3,
@@ -43,13 +44,15 @@ const fn is_plain(byte: u8) -> bool {
 enum Spelling {
     Plain,
     Escaped,
-    /// Some programs give it a meaning, or read it twice.
+    /// Some programs give it a meaning, read it twice, or take it for another: outside
+    /// ASCII one character has several forms, and bytes that are none are read all the
+    /// same.
     Unclear,
 }
 
 const fn spelling(byte: u8) -> Spelling {
     match byte {
-        b'/' | b'\\' | b';' | b'%' | b'?' | b'#' | 0..=0x1f | 0x7f => Spelling::Unclear,
+        b'/' | b'\\' | b';' | b'%' | b'?' | b'#' | 0..=0x1f | 0x7f.. => Spelling::Unclear,
         _ if is_plain(byte) => Spelling::Plain,
         _ => Spelling::Escaped,
     }
@@ -85,7 +88,9 @@ impl<'a> Spelled<'a> {
         let mut segments = self.0.split('/').skip(1).peekable();
         while let Some(segment) = segments.next() {
             let last = segments.peek().is_none();
-            if matches!(segment, "." | "..") || (segment.is_empty() && !last) {
+            // File systems there are that drop dots and spaces at the end of a name.
+            let dropped = segment.ends_with('.') || segment.ends_with("%20");
+            if dropped || (segment.is_empty() && !last) {
                 return false;
             }
         }
@@ -94,22 +99,26 @@ impl<'a> Spelled<'a> {
 
     /// Whether the path is the prefix, or goes on behind it with a segment.
     pub(super) fn is_below(&self, prefix: &RoutePrefix) -> bool {
-        self.goes_on(prefix, |head, prefix| head == prefix)
-    }
-
-    /// The same for those who take capital and small letters for the same.
-    pub(super) fn is_below_in_any_case(&self, prefix: &RoutePrefix) -> bool {
-        self.goes_on(prefix, |head, prefix| head.eq_ignore_ascii_case(prefix))
-    }
-
-    fn goes_on(&self, prefix: &RoutePrefix, same: impl Fn(&str, &str) -> bool) -> bool {
         // The prefix of all paths ends with the slash that all others end before.
         let prefix = prefix.as_str().trim_end_matches('/');
         self.0
-            .split_at_checked(prefix.len())
-            .is_some_and(|(head, rest)| {
-                same(head, prefix) && (rest.is_empty() || rest.starts_with('/'))
-            })
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// The same for those who take capital and small letters for the same, and for
+    /// those to whom what follows a dot says only in which form they are to answer.
+    pub(super) fn may_be_below(&self, prefix: &RoutePrefix) -> bool {
+        let mut segments = self.0.split('/');
+        let prefix = prefix.as_str().trim_end_matches('/');
+        prefix.split('/').all(|wanted| {
+            segments
+                .next()
+                .and_then(|segment| segment.split_at_checked(wanted.len()))
+                .is_some_and(|(head, rest)| {
+                    head.eq_ignore_ascii_case(wanted) && (rest.is_empty() || rest.starts_with('.'))
+                })
+        })
     }
 }
 

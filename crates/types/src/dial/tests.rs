@@ -70,7 +70,16 @@ fn a_mode_is_one_of_three_words_and_nothing_else() {
 fn prefixes_have_one_spelling() {
     let longest = format!("/{}", "a".repeat(254));
     for good in [
-        "/", "/api", "/api/v1", "/a.b", "/...", "/a~b_c-d", "/%20", "/%C3%BC", "/a:b@c", "/(x)",
+        "/",
+        "/api",
+        "/api/v1",
+        "/a.b",
+        "/.well-known",
+        "/a~b_c-d",
+        "/%20a",
+        "/%7Ba%7D",
+        "/a:b@c",
+        "/(x)",
         &longest,
     ] {
         assert_eq!(prefix(good).as_str(), good);
@@ -105,6 +114,13 @@ fn prefixes_have_one_spelling() {
         "/%00",
         "/%3B",
         "/ü",
+        "/%C3%BC",
+        "/%80",
+        "/...",
+        "/a./b",
+        "/a.",
+        "/%20",
+        "/a%20",
         "/a b",
         "/a\nb",
         "/a\"b",
@@ -269,6 +285,22 @@ fn a_path_that_may_be_read_in_two_ways_gets_the_strictest_mode() {
         "/public%zz",
         "/public?x",
         "/public#x",
+        // What is dropped at the end of a name somewhere.
+        "/admin.",
+        "/admin./x",
+        "/admin..",
+        "/admin%20",
+        "/admin /x",
+        "/admin.%20.",
+        "/public/...",
+        // Bytes outside ASCII: the shortest form, a longer one, none.
+        "/ａdmin",
+        "/%EF%BD%81dmin",
+        "/%C1%A1dmin",
+        "/public/%C0%AE%C0%AE/admin",
+        "/public/%E2%80%A5%EF%BC%8Fadmin",
+        "/public%FF",
+        "/public/na%C3%AFve",
     ] {
         let setting = stored.at(path);
         assert_eq!(
@@ -278,8 +310,20 @@ fn a_path_that_may_be_read_in_two_ways_gets_the_strictest_mode() {
         );
         assert!(!setting.stream && !setting.danger_unsigned_body, "{path:?}");
     }
-    // Somebody behind may not look at the case of letters.
-    for path in ["/ADMIN", "/Admin/x", "/%41dmin", "/Public"] {
+    // Somebody behind may not look at the case of letters, or may take what follows a
+    // dot for the form of the answer.
+    for path in [
+        "/ADMIN",
+        "/Admin/x",
+        "/%41dmin",
+        "/Public",
+        "/admin.json",
+        "/admin.tar.gz",
+        "/Admin.JSON",
+        "/admin.json/x",
+        "/admin%2Ejson",
+        "/public.html",
+    ] {
         let setting = stored.at(path);
         assert_eq!(
             (setting.mode, setting.by),
@@ -291,6 +335,16 @@ fn a_path_that_may_be_read_in_two_ways_gets_the_strictest_mode() {
     assert_eq!(nested.at("/API/x").mode, Mode::Enforce);
     assert_eq!(nested.at("/API/y").mode, Mode::Off);
     assert_eq!(nested.at("/API/y").by, DecidedBy::Route);
+    // Another name is another name.
+    for path in ["/admin-json", "/.admin", "/x.admin", "/x/admin.json"] {
+        assert_eq!(stored.at(path).mode, Mode::Observe, "{path}");
+    }
+    let dotted = dial("off", &["/v1=enforce", "/v1.2=off", "/v1/x.y=off"]);
+    assert_eq!(dotted.at("/v1.2/a").by, DecidedBy::UnclearPath);
+    assert_eq!(dotted.at("/v1/x.y").mode, Mode::Off);
+    assert_eq!(dotted.at("/v1/x.y.z").by, DecidedBy::UnclearPath);
+    assert_eq!(dotted.at("/v1/x").mode, Mode::Enforce);
+    assert_eq!(dotted.at("/v1/x.json").by, DecidedBy::Route);
     // Where all is off there is nothing to get around.
     assert_eq!(dial("-", &["/x=off"]).at("//x").mode, Mode::Off);
     // What the environment says is for these too.
@@ -349,10 +403,10 @@ fn what_watches_a_service_is_never_gated_and_nothing_like_it_is() {
 #[test]
 fn each_thing_is_stated_by_the_longest_route_that_states_it() {
     let route = |path: &str, mode, stream, body| Route {
-        prefix: prefix(path),
         mode,
         stream,
         danger_unsigned_body: body,
+        ..Route::new(prefix(path))
     };
     let dial = Dial {
         mode: None,
@@ -379,6 +433,54 @@ fn each_thing_is_stated_by_the_longest_route_that_states_it() {
     assert_eq!(at("/a/x"), (Mode::Enforce, true, true, route("/a")));
     assert_eq!(at("/a/b"), (Mode::Enforce, true, false, route("/a/b")));
     assert_eq!(at("/a/b/c/d"), (Mode::Off, true, false, route("/a/b/c")));
+}
+
+#[test]
+fn a_rate_is_stated_like_all_else_and_no_spelling_goes_around_it() {
+    let route = |path: &str, rate: Option<&str>| Route {
+        rate: rate.map(|rate| rate.parse().unwrap()),
+        ..Route::new(prefix(path))
+    };
+    let routes = |routes: Vec<Route>| Dial {
+        mode: None,
+        routes: routes.try_into().unwrap(),
+    };
+    let dial = routes(vec![
+        route("/a", Some("100/s")),
+        route("/a/b", None),
+        route("/a/b/c", Some("off")),
+        route("/slow", Some("1/m")),
+    ]);
+    let at = |path| {
+        let setting = dial.resolve(None, &asked("GET", path));
+        let (of, rate) = setting.rate?;
+        Some(format!("{of} {rate}"))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(at("/"), None);
+    assert_eq!(at("/a/x"), some("/a 100/s"));
+    assert_eq!(at("/a/b/x"), some("/a 100/s"));
+    assert_eq!(at("/a/b/c/d"), None);
+    for unclear in ["//slow", "/SLOW", "/a/%2e%2e/slow", "/x;y"] {
+        assert_eq!(at(unclear), some("/slow 1/m"), "{unclear}");
+    }
+    assert_eq!(
+        routes(vec![route("/health", Some("1/m"))])
+            .resolve(None, &asked("GET", "/health"))
+            .rate,
+        None
+    );
+    let text = serde_json::to_string(&dial.routes).unwrap();
+    assert!(
+        text.contains(r#"{"prefix":"/a/b/c","rate":"off"}"#),
+        "{text}"
+    );
+    assert_eq!(serde_json::from_str::<Routes>(&text).unwrap(), dial.routes);
+    let wrong = r#"[{"prefix":"/a","rate":"often"}]"#;
+    let error = serde_json::from_str::<Routes>(wrong)
+        .unwrap_err()
+        .to_string();
+    assert!(error.starts_with("rate: must be like"), "{error}");
 }
 
 #[test]
@@ -452,7 +554,7 @@ fn any_mode() -> impl Strategy<Value = Option<Mode>> {
 
 /// Segments that differ in little, so that prefixes overlap and nearly do.
 fn any_path() -> impl Strategy<Value = String> {
-    let segment = prop_oneof![Just("a"), Just("b"), Just("ab"), Just("a.b"), Just("%20")];
+    let segment = prop_oneof![Just("a"), Just("b"), Just("ab"), Just("a-b"), Just("b%20a")];
     proptest::collection::vec(segment, 0..5).prop_map(|parts| format!("/{}", parts.join("/")))
 }
 
@@ -468,10 +570,10 @@ fn any_routes() -> impl Strategy<Value = Vec<Route>> {
         for (path, mode, stream, danger_unsigned_body) in routes {
             if distinct.iter().all(|route| route.prefix.as_str() != path) {
                 distinct.push(Route {
-                    prefix: prefix(&path),
                     mode,
                     stream,
                     danger_unsigned_body,
+                    ..Route::new(prefix(&path))
                 });
             }
         }

@@ -1,5 +1,5 @@
 use super::Device;
-use crate::{ActorId, Label, Namespace, Timestamp};
+use crate::{ActorId, Cidr, Label, Namespace, Timestamp};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
 
@@ -40,6 +40,20 @@ pub struct Agent {
     /// When it was revoked; never undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
+    /// The addresses that its requests may come from; any when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub sources: Vec<Cidr>,
+}
+
+/// `PUT …/agents/{label}/sources`: where an agent's requests may come from.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentSources {
+    /// At most 32 addresses or blocks of them; none at all lets it be anywhere.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub sources: Vec<Cidr>,
 }
 
 /// `GET …/agents`.

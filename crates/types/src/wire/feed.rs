@@ -1,7 +1,8 @@
 use super::{PublicJwk, ValueB64};
 use crate::dial::{Mode, Routes};
 use crate::{
-    ActorId, Alg, FieldTuple, InstallationId, InstanceId, Label, Namespace, Thumbprint, Timestamp,
+    ActorId, Alg, Cidr, FieldTuple, InstallationId, InstanceId, Label, Namespace, Thumbprint,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +93,9 @@ pub struct FeedActor {
     /// When it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
+    /// The addresses that it and those below it may be at; any when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Cidr>,
 }
 
 /// What an actor is.

@@ -3,7 +3,9 @@
 
 mod agent;
 mod device;
+mod event;
 mod feed;
+mod foreign;
 mod grant;
 mod join;
 mod ledger;
@@ -16,12 +18,19 @@ mod run;
 mod secret;
 mod service;
 mod session;
+mod signing_key;
 mod status;
+mod verify;
 
 pub use crate::link_code::{Joins, LinkCodeText};
-pub use agent::{Agent, AgentCreate, AgentList, LinkCode, RevokedActors};
+pub use agent::{Agent, AgentCreate, AgentList, AgentSources, LinkCode, RevokedActors};
 pub use device::{Device, PublicJwk};
+pub use event::{EVENT_STREAM, Event, EventKind, RESET};
 pub use feed::{Feed, FeedActor, FeedActorKind, FeedDevice, FeedKey, FeedTerms, SignedFeed};
+pub use foreign::{
+    AgentSecretAge, AgentSecretIssued, AgentSecretRotate, ForeignBind, ForeignIdList,
+    ForeignIdentity,
+};
 pub use grant::{Grant, GrantItem, GrantList, Receipt, RunningChild, Withdrawn};
 pub use join::{JoinAnswer, JoinRequest};
 pub use ledger::{CallerReport, ConsistencyAnswer, EntryList, EntryQuery, EntryRow, ProofAnswer};
@@ -39,4 +48,8 @@ pub use secret::{
 };
 pub use service::{Service, ServiceList, ServicePut};
 pub use session::{SessionAnswer, SessionRequest};
+pub use signing_key::{SigningKey, SigningKeyList, SigningKeyState};
 pub use status::{InitAnswer, InitRequest, PassphraseChange, Status, UnsealRequest};
+pub use verify::{
+    BodyRead, ProofField, ProvenAgent, RefusedProof, SentBody, VerifyAnswer, VerifyQuestion,
+};

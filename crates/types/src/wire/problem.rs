@@ -33,4 +33,8 @@ pub struct Problem {
     pub roles: Vec<Role>,
     /// By which the server's log can be searched.
     pub request_id: String,
+    /// The trace that the request is part of, as 32 hexadecimal digits (W3C Trace
+    /// Context), if it said so or is traced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
 }

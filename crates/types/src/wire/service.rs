@@ -1,4 +1,4 @@
-use crate::dial::{Dial, Exceptions, Mode, Routes};
+use crate::dial::{Dial, Exceptions, HmacV1Terms, Mode, Routes};
 use crate::{Label, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,9 @@ pub struct ServicePut {
     /// The agents of the namespace that may run a gate of it, at most 16.
     #[serde(default)]
     pub gates: Vec<Label>,
+    /// How `hmac-v1` is let in; it is not when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hmac_v1: Option<HmacV1Terms>,
 }
 
 /// A service as stored.
@@ -45,6 +48,9 @@ pub struct Service {
     pub exceptions: Exceptions,
     /// The agents that may run a gate of it and are not revoked, sorted.
     pub gates: Vec<Label>,
+    /// How `hmac-v1` is let in; it is not when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hmac_v1: Option<HmacV1Terms>,
     /// When it was made.
     pub created: Timestamp,
     /// When it last changed.

@@ -14,13 +14,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A service that answers with the head that it got, and counts.
-struct Upstream {
-    url: String,
+pub(crate) struct Upstream {
+    pub(crate) url: String,
     served: Arc<AtomicUsize>,
 }
 
 impl Upstream {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let served = Arc::new(AtomicUsize::new(0));
@@ -34,7 +34,7 @@ impl Upstream {
         Self { url, served }
     }
 
-    fn served(&self) -> usize {
+    pub(crate) fn served(&self) -> usize {
         self.served.load(Ordering::SeqCst)
     }
 }
@@ -75,29 +75,29 @@ fn serve(stream: TcpStream, count: &AtomicUsize) {
     }
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap())
 }
 
 /// A request, ready to be sent any number of times.
 #[derive(Clone)]
-struct Call {
-    method: &'static str,
-    path: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
+pub(crate) struct Call {
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
     /// That it is this refusal.
-    fn refuses(&self, status: u16, reason: &str) {
+    pub(crate) fn refuses(&self, status: u16, reason: &str) {
         let body: Value = serde_json::from_str(&self.body).unwrap_or_default();
         assert_eq!(
             (self.status, body["reason"].as_str()),
@@ -108,14 +108,14 @@ impl Answer {
         );
     }
 
-    fn passes(&self) -> &str {
+    pub(crate) fn passes(&self) -> &str {
         assert_eq!(self.status, 200, "{}{}", self.head, self.body);
         &self.body
     }
 }
 
 impl Call {
-    fn new(method: &'static str, path: &str, body: &[u8]) -> Self {
+    pub(crate) fn new(method: &'static str, path: &str, body: &[u8]) -> Self {
         let mut headers = Vec::new();
         if !body.is_empty() {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
@@ -145,8 +145,13 @@ impl Call {
         self
     }
 
-    fn send(&self, host: &str) -> Answer {
-        let mut stream = TcpStream::connect(host).unwrap();
+    pub(crate) fn send(&self, host: &str) -> Answer {
+        self.send_to(host, host)
+    }
+
+    /// Sends it to another address than that of the name that it is for.
+    pub(crate) fn send_to(&self, address: &str, host: &str) -> Answer {
+        let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut text = format!(
             "{} {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n",
@@ -171,19 +176,19 @@ impl Call {
 }
 
 /// A device of an agent, whose key the test has.
-struct Holder {
-    key: SigningKey,
+pub(crate) struct Holder {
+    pub(crate) key: SigningKey,
     actor: String,
 }
 
 /// A session of it, as the server gave it.
-struct Session {
+pub(crate) struct Session {
     id: String,
     key: MacKey,
 }
 
 impl Holder {
-    fn join(server: &Installation, code: &str) -> Self {
+    pub(crate) fn join(server: &Installation, code: &str) -> Self {
         let key = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
         let code = LinkCodeText::parse(code).unwrap();
         let Joins::Agent(actor) = code.joins else {
@@ -205,11 +210,11 @@ impl Holder {
         }
     }
 
-    fn get(&self, host: &str, path: &str) -> Call {
+    pub(crate) fn get(&self, host: &str, path: &str) -> Call {
         Call::new("GET", path, b"").signed(host, Signer::Device(&self.key))
     }
 
-    fn session(&self, server: &Installation, audience: &str) -> Session {
+    pub(crate) fn session(&self, server: &Installation, audience: &str) -> Session {
         let answer = self.ask_session(server, audience);
         let answer: Value = serde_json::from_str(answer.passes()).unwrap();
         let key = encoding::from_b64url("mac_key", answer["mac_key"].as_str().unwrap()).unwrap();
@@ -228,7 +233,7 @@ impl Holder {
 }
 
 impl Session {
-    fn post(&self, host: &str, counter: u64) -> Call {
+    pub(crate) fn post(&self, host: &str, counter: u64) -> Call {
         Call::new("POST", "/orders", b"{\"n\":1}").signed(
             host,
             Signer::Session {
@@ -240,12 +245,12 @@ impl Session {
     }
 }
 
-fn host(server: &Installation) -> &str {
+pub(crate) fn host(server: &Installation) -> &str {
     server.url().strip_prefix("http://").unwrap()
 }
 
 /// The installation with the service `web`, which enforces, and a gate of it.
-fn web(upstream: &Upstream, words: &[&str]) -> (Installation, GateHost) {
+pub(crate) fn web(upstream: &Upstream, words: &[&str]) -> (Installation, GateHost) {
     let server = shop();
     let code = agent(&server, "shop", "door");
     let add = ["-n", "shop", "service", "add", "web", "--mode", "enforce"];
@@ -325,7 +330,7 @@ fn a_gate_lets_in_who_is_known_by_itself_and_tells_the_service_who() {
     let nowhere = scribe.ask_session(&server, "gate:shop/nothing");
     assert_eq!(nowhere.status, 404, "{}", nowhere.body);
 
-    // Nobody, strangers, profiles of others.
+    // Nobody, strangers, profiles of others (more of them in `gate_foreign`).
     Call::new("GET", "/", b"")
         .send(&at)
         .refuses(401, "missing_headers");
@@ -346,7 +351,7 @@ fn a_gate_lets_in_who_is_known_by_itself_and_tells_the_service_who() {
     ] {
         foreign.headers.push((name.to_owned(), value.to_owned()));
     }
-    foreign.send(&at).refuses(503, "verifier_unavailable");
+    foreign.send(&at).refuses(401, "timestamp_out_of_window");
     assert_eq!(upstream.served(), served);
 
     // Another home is not let in beside this one.
@@ -501,4 +506,70 @@ fn a_gate_goes_by_the_dial_as_it_is_turned_and_closes_when_it_knows_too_little()
     server.cli(&["-n", "shop", "agent", "revoke", "door"]).ok();
     answers(503);
     assert_eq!(gate.stop(), Some(0));
+}
+
+#[test]
+fn a_gate_goes_by_the_rate_of_a_route_and_by_where_an_agent_may_be() {
+    let upstream = Upstream::start();
+    let (server, gate) = web(&upstream, &[]);
+    let scribe = Holder::join(&server, &agent(&server, "shop", "scribe"));
+    let at = gate.address().to_owned();
+    let asks = |path: &str| scribe.get(&at, path).send(&at);
+    let becomes = |what: &str, path: &str, status: u16| {
+        until(what, PATIENCE, || {
+            Some(asks(path)).filter(|answer| answer.status == status)
+        })
+    };
+    becomes("the agent is known", "/", 200);
+
+    let cli = |words: &[&str]| server.cli(&[&["-n", "shop"][..], words].concat());
+    let _ = cli(&["service", "route", "web", "/search", "--rate", "often"]).code(64);
+    let rated = cli(&[
+        "service",
+        "route",
+        "web",
+        "/search",
+        "--rate",
+        "1/h burst 2",
+    ])
+    .ok();
+    assert!(rated.text().contains("1/h burst 2"), "{}", rated.text());
+    let limited = becomes("the rate counts", "/search", 429);
+    limited.refuses(429, "rate_limited");
+    let head = limited.head.to_ascii_lowercase();
+    for line in [
+        "retry-after: 3600\r\n",
+        "ratelimit-policy: \"route\";q=2;w=7200\r\n",
+        "ratelimit: \"route\";r=0;t=10800\r\n",
+    ] {
+        assert!(head.contains(line), "{head}");
+    }
+    asks("//search").refuses(429, "rate_limited");
+    asks("/elsewhere").passes();
+
+    let _ = cli(&["agent", "sources", "scribe", "--allow", "10.0.0.0/33"]).code(64);
+    let allow = ["agent", "sources", "scribe", "--allow", "10.0.0.0/8"];
+    assert_eq!(cli(&allow).ok().text(), "10.0.0.0/8");
+    let refused = becomes("the gate knows where it may be", "/", 403);
+    refused.refuses(403, "source_not_allowed");
+    // What it says of its way is nothing.
+    let mut spoofed = scribe.get(&at, "/");
+    for (name, value) in [
+        ("X-Forwarded-For", "10.0.0.5"),
+        ("Forwarded", "for=10.0.0.5"),
+    ] {
+        spoofed.headers.push((name.to_owned(), value.to_owned()));
+    }
+    spoofed.send(&at).refuses(403, "source_not_allowed");
+    let api = || {
+        scribe
+            .get(host(&server), "/v1/namespaces")
+            .send(host(&server))
+    };
+    api().refuses(403, "source_not_allowed");
+    cli(&["agent", "sources", "scribe", "--any"]).ok();
+    becomes("it may be anywhere", "/", 200);
+    api().passes();
+    let shown = cli(&["--json", "agent", "sources", "scribe"]).ok().json();
+    assert!(shown.get("sources").is_none(), "{shown}");
 }

@@ -10,21 +10,28 @@
     clippy::disallowed_methods
 )]
 
+mod agents;
 mod audit;
 mod durability;
 mod gate;
+mod gate_foreign;
+mod gate_lasting;
 mod http;
 mod identity;
+mod import_keys;
 mod impostor;
 mod installed;
+mod keys;
 mod leaks;
 mod listeners;
 mod main_job;
 mod namespaces;
+mod observability;
 mod rules;
 mod scene;
 mod seal;
 mod secrets;
+mod shared_guard;
 mod terminal;
 mod verify;
 mod wait;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Runs a tool with something on stdin; what it printed.
-fn tool(words: &[&str], input: &[u8]) -> Vec<u8> {
+pub(crate) fn tool(words: &[&str], input: &[u8]) -> Vec<u8> {
     let mut child = Command::new(words[0])
         .args(&words[1..])
         .stdin(Stdio::piped())
@@ -25,7 +25,7 @@ fn tool(words: &[&str], input: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-fn text(words: &[&str], input: &[u8]) -> String {
+pub(crate) fn text(words: &[&str], input: &[u8]) -> String {
     let printed = String::from_utf8(tool(words, input)).unwrap();
     printed.trim_end().to_owned()
 }
@@ -39,19 +39,19 @@ fn sha256(bytes: &[u8]) -> String {
     printed.split(' ').next().unwrap().to_owned()
 }
 
-fn now() -> String {
+pub(crate) fn now() -> String {
     text(&["date", "-u", "+%Y-%m-%dT%H:%M:%S.%3NZ"], b"")
 }
 
 /// An agent on a host of its own.
-struct Agent {
-    folder: PathBuf,
-    id: &'static str,
+pub(crate) struct Agent {
+    pub(crate) folder: PathBuf,
+    pub(crate) id: &'static str,
 }
 
 impl Agent {
     /// As the guide for agents says it: `ssh-keygen -t ed25519`.
-    fn of_ssh_keygen(server: &Installation, id: &'static str) -> Self {
+    pub(crate) fn of_ssh_keygen(server: &Installation, id: &'static str) -> Self {
         let agent = Self::empty(server, id);
         let key = agent.folder.join("key");
         let comment = format!("{id}@host");
@@ -69,7 +69,7 @@ impl Agent {
     }
 
     /// By `openssl genpkey`; the line of OpenSSH is put together from its parts.
-    fn of_openssl(server: &Installation, id: &'static str) -> Self {
+    pub(crate) fn of_openssl(server: &Installation, id: &'static str) -> Self {
         let agent = Self::empty(server, id);
         let der = agent.folder.join("key.der");
         let words = [
@@ -105,16 +105,16 @@ impl Agent {
     }
 
     /// Its public key, as a file.
-    fn public(&self) -> PathBuf {
+    pub(crate) fn public(&self) -> PathBuf {
         self.folder.join("key.pub")
     }
 
     /// Drops the public key into the directory of the server.
-    fn enrol(&self, server: &Installation) {
+    pub(crate) fn enrol(&self, server: &Installation) {
         std::fs::copy(self.public(), file(server, self.id)).unwrap();
     }
 
-    fn sign(&self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
         let (signed, key) = (self.folder.join("message"), self.folder.join("key.der"));
         std::fs::write(&signed, message).unwrap();
         let (signed, key) = (signed.to_str().unwrap(), key.to_str().unwrap());
@@ -125,7 +125,7 @@ impl Agent {
     }
 
     /// What a service that the agent called hands on.
-    fn proof(&self, timestamp: &str, method: &str, path: &str, body: &[u8]) -> Value {
+    pub(crate) fn proof(&self, timestamp: &str, method: &str, path: &str, body: &[u8]) -> Value {
         let nonce = text(&["openssl", "rand", "-hex", "16"], b"");
         let hash = sha256(body);
         let message = format!("{method}\n{path}\n{timestamp}\n{nonce}\n{hash}");
@@ -140,12 +140,12 @@ impl Agent {
         })
     }
 
-    fn proof_now(&self) -> Value {
+    pub(crate) fn proof_now(&self) -> Value {
         self.proof(&now(), "POST", "/api/notes", br#"{"title":"x"}"#)
     }
 }
 
-fn file(server: &Installation, id: &str) -> PathBuf {
+pub(crate) fn file(server: &Installation, id: &str) -> PathBuf {
     server.home().join(format!("keys/agents/{id}.pub"))
 }
 
@@ -175,7 +175,7 @@ fn seed(file: &str) -> Vec<u8> {
 }
 
 /// Asks with `curl`: the status, the fields of the answer, and the body.
-fn curl(
+pub(crate) fn curl(
     server: &Installation,
     target: &str,
     words: &[&str],
@@ -202,7 +202,7 @@ fn curl(
 
 /// `POST /api/verify`.
 #[track_caller]
-fn asks(server: &Installation, proof: &Value, status: u16, answer: &Value) {
+pub(crate) fn asks(server: &Installation, proof: &Value, status: u16, answer: &Value) {
     let json = "content-type: application/json";
     let words = ["--data-binary", "@-", "-H", json];
     let (found, head, body) = curl(server, "/api/verify", &words, proof.to_string().as_bytes());
@@ -211,7 +211,7 @@ fn asks(server: &Installation, proof: &Value, status: u16, answer: &Value) {
     assert!(head.contains("content-type: application/json"), "{head}");
 }
 
-fn valid(agent: &str) -> Value {
+pub(crate) fn valid(agent: &str) -> Value {
     json!({"valid": true, "agent_id": agent})
 }
 

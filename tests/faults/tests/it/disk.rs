@@ -57,6 +57,8 @@ fn on_a_full_disk_revoke_delete_and_seal_still_work() {
     std::fs::create_dir(&kept).unwrap();
     copy(&inside, &kept);
     server.stop();
+    // The key agent listens in the home, and would go on without it.
+    server.cli(&["logout"]).ok();
     std::fs::remove_dir_all(server.home()).unwrap();
     std::fs::rename(&kept, server.home()).unwrap();
     // With room again all that was acknowledged is there.

@@ -128,6 +128,7 @@ fn while_secrets_change_both_are_good() {
     let record_of = |secrets| ForeignKey {
         public: None,
         secrets,
+        revoked: false,
     };
     let with_next = |profile| {
         let signer = match profile {

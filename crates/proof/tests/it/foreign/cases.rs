@@ -3,10 +3,21 @@
 use super::{CLERK, SCRIBE, World, only_public, refused, required, secret, set, signing_key};
 use crate::fixture::{NOW, Request};
 use procura_crypto::SigningKey;
-use procura_proof::foreign::{Allowed, Foreign, ForeignKey, recognise};
-use procura_proof::{Case, Limits, Refusal};
+use procura_directory::Snapshot;
+use procura_proof::foreign::{Allowed, Foreign, ForeignCaller, ForeignKey, recognise};
+use procura_proof::{Caller, Case, Limits, Refusal};
 use procura_types::Duration;
 use std::sync::Arc;
+
+/// A proven request of every profile.
+fn in_each_proven(world: &World) -> Vec<ForeignCaller> {
+    Foreign::ALL
+        .map(|profile| {
+            let request = world.sign(profile, &Request::put());
+            world.verify(&request).unwrap()
+        })
+        .into()
+}
 
 /// Provokes a case in every profile that has it.
 pub(crate) fn provoke(case: Case) -> Vec<Refusal> {
@@ -164,11 +175,21 @@ pub(crate) fn provoke(case: Case) -> Vec<Refusal> {
                 ForeignKey {
                     public: Some(p256.public().clone()),
                     secrets: vec![Arc::new(secret(SCRIBE))],
+                    revoked: false,
                 },
             );
             out.push(see(signed(Foreign::KeyServerV1)));
             out.push(see(signed(Foreign::GuideV1)));
             out
+        }
+        Case::AgentUnbound => {
+            let proven = in_each_proven(&world);
+            proven
+                .into_iter()
+                .map(|caller| {
+                    Caller::foreign(caller, &Snapshot::default()).expect_err("it was let in")
+                })
+                .collect()
         }
         Case::KeysUnavailable => {
             *world.keys.0.lock().unwrap() = None;

@@ -1,6 +1,7 @@
 //! The profiles of other systems: agents with keys, and a verifier.
 
 mod accepted;
+mod bound;
 pub(crate) mod cases;
 mod presented;
 mod refused;
@@ -72,6 +73,7 @@ pub(crate) fn record(agent: &str) -> ForeignKey {
     ForeignKey {
         public: Some(signing_key(agent).public().clone()),
         secrets: vec![Arc::new(secret(agent))],
+        revoked: false,
     }
 }
 
@@ -167,6 +169,7 @@ pub(crate) fn only_public(key: &PublicKey) -> ForeignKey {
     ForeignKey {
         public: Some(key.clone()),
         secrets: Vec::new(),
+        revoked: false,
     }
 }
 

@@ -73,6 +73,7 @@ fn two_names_of_one_key_share_its_nonces() {
         let alias = ForeignKey {
             public: Some(signing_key(SCRIBE).public().clone()),
             secrets: Vec::new(),
+            revoked: false,
         };
         world.put("alias", alias);
         let signed = world.sign(profile, &Request::put());

@@ -119,6 +119,7 @@ fn macs_that_another_library_computed() {
     let secret = ForeignKey {
         public: None,
         secrets: vec![Arc::new(AgentSecret::new(text).unwrap())],
+        revoked: false,
     };
     let request = Request {
         method: "POST".to_owned(),

@@ -54,7 +54,7 @@ impl Agent {
 }
 
 /// `ssh-ed25519`, the key, and a comment.
-pub(super) fn line(key: &[u8]) -> String {
+pub(crate) fn line(key: &[u8]) -> String {
     let mut blob = Vec::new();
     for part in [b"ssh-ed25519", key] {
         blob.extend_from_slice(&u32::try_from(part.len()).unwrap().to_be_bytes());
@@ -104,7 +104,11 @@ impl Proof {
 
 /// An unsealed installation that knows some agents.
 pub(super) async fn serving(agents: &[&Agent]) -> World {
-    let world = World::empty();
+    served_by(World::empty(), agents).await
+}
+
+/// The same of an installation that is to be made of this home.
+pub(super) async fn served_by(world: World, agents: &[&Agent]) -> World {
     world
         .init(&SigningKey::generate_p256(&SystemEntropy).unwrap())
         .await;
@@ -118,7 +122,7 @@ pub(super) fn file(home: &Path, id: &str) -> PathBuf {
     home.join("keys/agents").join(format!("{id}.pub"))
 }
 
-pub(super) fn enrol(home: &Path, id: &str, text: &str) {
+pub(crate) fn enrol(home: &Path, id: &str, text: &str) {
     let path = file(home, id);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, text).unwrap();

@@ -1,7 +1,8 @@
 //! Which proofs are good, and the reason of each that is not.
 
-use super::agent::{Agent, ask, enrol, line, question, serving};
+use super::agent::{Agent, ask, enrol, line, question, served_by, serving};
 use crate::world::World;
+use procura_store::guard::LocalRedis;
 use procura_types::Duration;
 use procura_types::encoding::{b64_standard, b64url, b64url_padded, hex};
 use serde_json::{Value, json};
@@ -29,6 +30,41 @@ async fn a_good_proof_is_good_once() {
     ask(&world, &scribe.asks(&again))
         .await
         .invalid("nonce_replayed", "signed anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_guard_knows_what_was_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut redis = LocalRedis::start(dir.path(), &[]);
+    let scribe = Agent::new("scribe");
+    let world = World::on_the_machine(|config| config.guard_url = Some(redis.url()));
+    let world = served_by(world, &[&scribe]).await;
+    let asked = scribe.asks_now(&world);
+    ask(&world, &asked).await.valid("scribe", "at first");
+    ask(&world, &asked)
+        .await
+        .invalid("nonce_replayed", "at once");
+    world.seal().await;
+    world.unseal().await;
+    ask(&world, &asked)
+        .await
+        .invalid("nonce_replayed", "after a seal");
+    redis.stop();
+    for asked in [&asked, &scribe.asks_now(&world)] {
+        ask(&world, asked)
+            .await
+            .unavailable("verifier_unavailable", "without the guard");
+    }
+    redis.start_again();
+    // It is another memory: what was used is never let in, and nothing is for a while.
+    for _ in 0..50 {
+        for asked in [&asked, &scribe.asks_now(&world)] {
+            ask(&world, asked)
+                .await
+                .unavailable("verifier_unavailable", "after its restart");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

@@ -79,6 +79,16 @@ fn http_1_requests_that_are_ambiguous_are_refused() {
         format!("{get}{own}: empty\r\n\r\n"),
         format!("{get}{own}No colon\r\n\r\n"),
         format!("GET  /v1/status HTTP/1.1\r\n{own}\r\n"),
+        // No name, two, one that is none, or another than the target's.
+        format!("{get}\r\n"),
+        format!("{get}{own}{own}\r\n"),
+        format!("{get}Host: a b\r\n\r\n"),
+        format!("GET http://other/v1/status HTTP/1.1\r\n{own}\r\n"),
+        // Targets and methods that nothing here has.
+        format!("GET /v1/status#x HTTP/1.1\r\n{own}\r\n"),
+        format!("OPTIONS * HTTP/1.1\r\n{own}\r\n"),
+        format!("TRACE /v1/status HTTP/1.1\r\n{own}\r\n"),
+        format!("CONNECT {api} HTTP/1.1\r\n{own}\r\n"),
     ] {
         // Alone, where it need not be whole, and with another behind it.
         let alone = raw(&api, text.as_bytes());
@@ -119,6 +129,33 @@ fn http_1_requests_that_are_ambiguous_are_refused() {
         );
         assert_eq!(answer.0.matches("HTTP/1.1 ").count(), 2);
     }
+    goes_on(&server);
+}
+
+#[test]
+fn a_refused_head_is_told_why_and_who_only_looks_needs_no_name() {
+    let home = Home::new();
+    let server = start(home.unsealed()).unwrap();
+    let api = server.api().to_owned();
+    for (head, word) in [
+        ("GET /v1/status HTTP/1.1\r\n\r\n", "host"),
+        ("GET /v1/status HTTP/1.1\r\nHost: a\n\r\n", "line_end"),
+        ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", "method"),
+    ] {
+        let answer = raw(&api, head.as_bytes());
+        assert_eq!(
+            (answer.status(), answer.problem().0),
+            (400, "malformed".into())
+        );
+        assert!(
+            answer.0.contains(&format!("is taken: {word}.")),
+            "{}",
+            answer.0
+        );
+        assert!(answer.0.contains("connection: close\r\n"), "{}", answer.0);
+    }
+    let health = raw(server.health(), b"GET /health HTTP/1.0\r\n\r\n");
+    assert_eq!(health.status(), 200, "{}", health.0);
     goes_on(&server);
 }
 

@@ -72,7 +72,15 @@ fn the_client_links_neither_store_nor_domain() {
 
 #[test]
 fn pure_crates_link_no_runtime_and_no_database() {
-    for pure in ["types", "crypto", "directory", "proof", "policy", "ledger"] {
+    for pure in [
+        "types",
+        "crypto",
+        "directory",
+        "proof",
+        "token",
+        "policy",
+        "ledger",
+    ] {
         assert_not_built_from(
             &format!("procura-{pure}"),
             &["tokio", "hyper", "rusqlite", "axum"],

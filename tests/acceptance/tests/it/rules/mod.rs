@@ -18,7 +18,7 @@ fn root() -> PathBuf {
 }
 
 /// The text of a file, named from the root.
-fn read(file: &str) -> String {
+pub(crate) fn read(file: &str) -> String {
     std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
@@ -44,6 +44,13 @@ fn table(text: &str, first: &str) -> Vec<Vec<String>> {
         .take_while(|line| line.starts_with('|'))
         .map(cells)
         .collect()
+}
+
+/// The rows of every Markdown table in `text` whose header begins with `first`.
+pub(crate) fn tables(text: &str, first: &str) -> Vec<Vec<Vec<String>>> {
+    let header = format!("| {first} |");
+    let begins = text.match_indices(&header).map(|(at, _)| at);
+    begins.map(|at| table(&text[at..], first)).collect()
 }
 
 /// What cargo knows of the workspace and all that it is built from on Linux.

@@ -1,0 +1,77 @@
+//! `signing-key`: the keys that sign the tokens of agents.
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::{self, Table};
+use clap::Subcommand;
+use procura_types::wire::{SigningKey, SigningKeyList};
+use procura_types::{Thumbprint, Timestamp};
+
+/// List, roll and retire the keys that sign the tokens of agents; for stewards
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the keys: next, active, and those that have signed
+    #[command(after_help = "Example:\n  procura signing-key list")]
+    List,
+    /// Have the next key sign from now on
+    ///
+    /// The one that signed stays in the key set until its tokens are over, so no
+    /// verifier fails.
+    #[command(after_help = "Example:\n  procura signing-key roll")]
+    Roll,
+    /// Take a key that may be in other hands out of the key set, at once and for good
+    ///
+    /// What it signed counts no more for whoever fetches the key set; who fetched it
+    /// before goes by it for five minutes at most.
+    #[command(
+        after_help = "Example:\n  procura signing-key retire 4pKbMyPXWbNVqwj3d4ZUrB4KTaUYO0ArTVcsBPyCVH4"
+    )]
+    Retire {
+        /// Its kid, as listed
+        // One in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
+        kid: Thumbprint,
+    },
+}
+
+impl Command {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let keys = match self {
+            Self::List => context.operator().await?.signing_keys().await?,
+            Self::Roll => context.operator().await?.roll_signing_keys().await?,
+            Self::Retire { kid } => {
+                context.confirm(&format!(
+                    "Retire the signing key {kid}? Tokens that it signed end. This cannot be undone."
+                ))?;
+                context.operator().await?.retire_signing_key(&kid).await?
+            }
+        };
+        show(context, keys)
+    }
+}
+
+fn show(context: &Context, keys: SigningKeyList) -> Result<(), Failure> {
+    if context.json {
+        return output::json(&keys);
+    }
+    let mut table = Table::new(["STATE", "KID", "MADE", "SIGNED FROM", "UNTIL"]);
+    let time = |time: Option<Timestamp>| time.map_or_else(String::new, |time| time.to_string());
+    for key in keys.keys {
+        let SigningKey {
+            kid,
+            state,
+            made,
+            since,
+            ended,
+            key: _,
+        } = key;
+        table.row([
+            state.as_str().to_owned(),
+            kid.to_string(),
+            made.to_string(),
+            time(since),
+            time(ended),
+        ]);
+    }
+    table.print("no signing keys")
+}

@@ -1,0 +1,31 @@
+//! The keys that sign tokens.
+
+use crate::{ClientError, Query, SessionClient};
+use http::Method;
+use procura_types::Thumbprint;
+use procura_types::wire::SigningKeyList;
+
+impl SessionClient {
+    /// The keys that sign tokens, and where each stands.
+    pub async fn signing_keys(&self) -> Result<SigningKeyList, ClientError> {
+        self.call(Method::GET, "/v1/signing-keys", &Query::new(), None::<&()>)
+            .await
+    }
+
+    /// Has the next key sign from now on.
+    pub async fn roll_signing_keys(&self) -> Result<SigningKeyList, ClientError> {
+        let path = "/v1/signing-keys/roll";
+        self.call(Method::POST, path, &Query::new(), None::<&()>)
+            .await
+    }
+
+    /// Takes a key out of the key set at once; never undone.
+    pub async fn retire_signing_key(
+        &self,
+        kid: &Thumbprint,
+    ) -> Result<SigningKeyList, ClientError> {
+        let path = format!("/v1/signing-keys/{kid}/retire");
+        self.call(Method::POST, &path, &Query::new(), None::<&()>)
+            .await
+    }
+}

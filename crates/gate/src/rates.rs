@@ -1,0 +1,135 @@
+//! How often requests come, and from where (`docs/adr/0019-rates.md`): addresses before
+//! anything else, agents and routes for what would go on to the service.
+
+use crate::answer::Fault;
+use crate::authenticate::Identity;
+use crate::config::Limits;
+use http::HeaderMap;
+use procura_edge::rate::{Key, Limiter, Over, Standing};
+use procura_edge::source::{Proxies, Sources, Turned};
+use procura_proof::Reason;
+use procura_types::dial::Setting;
+use procura_types::{Duration, Rate, RateLimit};
+use std::net::IpAddr;
+use std::time::Instant;
+
+/// Agents that are remembered: 400 KB.
+const AGENTS: usize = 16_384;
+
+/// Far more than a service has routes.
+const ROUTES: usize = 1024;
+
+/// Why a request has to wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limited {
+    pub(crate) retry_after: Duration,
+    /// How the bucket stands, where it is one.
+    pub(crate) standing: Option<Standing>,
+}
+
+impl From<Over> for Limited {
+    fn from(over: Over) -> Self {
+        Self {
+            retry_after: over.retry_after,
+            standing: Some(over.standing),
+        }
+    }
+}
+
+impl From<Turned> for Limited {
+    fn from(turned: Turned) -> Self {
+        Self {
+            retry_after: turned.retry_after(),
+            standing: turned.over().map(|over| over.standing),
+        }
+    }
+}
+
+/// What counts requests.
+pub(crate) struct Rates {
+    proxies: Proxies,
+    sources: Sources,
+    agents: Option<(Rate, Limiter)>,
+    routes: Limiter,
+}
+
+impl Rates {
+    pub(crate) fn new(limits: &Limits, now: Instant) -> Self {
+        let agents = limits.agent_rate.rate();
+        Self {
+            proxies: Proxies::new(limits.trusted_proxies.clone()),
+            sources: Sources::new(limits.address_rate, RateLimit::Off, now),
+            agents: agents.map(|rate| (rate, Limiter::new("agent", AGENTS, now))),
+            routes: Limiter::new("route", ROUTES, now),
+        }
+    }
+
+    /// Where a request comes from, if so many may come from there.
+    pub(crate) fn admit(
+        &self,
+        peer: IpAddr,
+        headers: &HeaderMap,
+        now: Instant,
+    ) -> Result<IpAddr, Fault> {
+        let source = self.proxies.source(peer, headers);
+        let source = source.map_err(|_| Fault::ForwardedUnclear)?;
+        // Nothing that a gate does takes power away from anybody.
+        match self.sources.admit(source, false, now) {
+            Ok(()) => Ok(source),
+            Err(turned) => Err(Fault::Limited(turned.into())),
+        }
+    }
+
+    /// Holds a refusal against the address, and never against whom the request names:
+    /// strangers could keep somebody out by it. Sessions end by themselves.
+    pub(crate) fn refused(&self, source: IpAddr, reason: Reason, now: Instant) {
+        let is_violation = match reason {
+            Reason::SessionExpired
+            | Reason::SessionUnknown
+            | Reason::RateLimited
+            | Reason::VerifierUnavailable => false,
+            Reason::MissingHeaders
+            | Reason::Malformed
+            | Reason::TimestampOutOfWindow
+            | Reason::UnknownAgent
+            | Reason::Revoked
+            | Reason::BadSignature
+            | Reason::DigestMismatch
+            | Reason::NonceReplayed
+            | Reason::SourceNotAllowed => true,
+        };
+        if is_violation && let Some(wait) = self.sources.violated(source, now) {
+            tracing::info!(%source, ?wait, "an address has to wait: its requests prove nothing");
+        }
+    }
+
+    /// What a request of this setting is counted by, once it would go on.
+    pub(crate) fn route(&self, setting: &Setting<'_>) -> Option<(Key, Rate)> {
+        setting
+            .rate
+            .map(|(prefix, rate)| (self.routes.key(prefix), rate))
+    }
+
+    /// Counts a request that would go on, and gives the standing that is worth telling.
+    pub(crate) fn count(
+        &self,
+        identity: Option<&Identity>,
+        route: Option<(Key, Rate)>,
+        now: Instant,
+    ) -> Result<Option<Standing>, Fault> {
+        let over = |over: Over| Fault::Limited(over.into());
+        let mut told = None;
+        if let (Some((rate, limiter)), Some(identity)) = (&self.agents, identity) {
+            let key = match identity.actor() {
+                Some(actor) => limiter.key(&actor.as_bytes()),
+                None => limiter.key(&identity.agent()),
+            };
+            told = Some(limiter.take(key, rate, now).map_err(over)?).filter(Standing::is_low);
+        }
+        if let Some((key, rate)) = route {
+            let standing = self.routes.take(key, &rate, now).map_err(over)?;
+            told = told.or(Some(standing).filter(Standing::is_low));
+        }
+        Ok(told)
+    }
+}

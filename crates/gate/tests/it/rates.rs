@@ -1,0 +1,258 @@
+//! How often somebody may ask, and where requests come from.
+
+use crate::client::{proven, refusal, tell};
+use crate::upstream::App;
+use crate::world::{World, dial, route};
+use procura_types::RateLimit;
+use procura_types::dial::{Mode, Route};
+
+const LIMITED: (u16, &str) = (429, "rate_limited");
+
+fn limit(text: &str) -> RateLimit {
+    text.parse().unwrap()
+}
+
+fn rated(prefix: &str, rate: &str) -> Route {
+    Route {
+        rate: Some(limit(rate)),
+        ..route(prefix, Mode::Enforce)
+    }
+}
+
+/// A request that proves nothing.
+fn bare(line: &str) -> String {
+    format!("{line} HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n")
+}
+
+/// A proven request that a proxy forwards.
+fn forwarded(line: &str, hops: &str) -> String {
+    proven(line, &format!("X-Forwarded-For: {hops}\r\n"))
+}
+
+async fn status(world: &World, request: String) -> u16 {
+    refusal(&tell(world, request).await).0
+}
+
+#[tokio::test]
+async fn a_route_over_its_rate_is_told_when() {
+    let app = App::http1().await;
+    let world = World::with(app.address, |setup| {
+        setup.routes = vec![rated("/search", "1/h burst 3"), rated("/free", "off")];
+    })
+    .await;
+    // What is refused takes nothing from those who are let in.
+    for _ in 0..5 {
+        assert_eq!(status(&world, bare("GET /search")).await, 401);
+    }
+    let first = tell(&world, proven("GET /search/a", "")).await;
+    assert!(
+        first.starts_with("HTTP/1.1 200") && !first.contains("ratelimit"),
+        "{first}"
+    );
+    let second = tell(&world, proven("GET /search?b", "")).await;
+    assert!(
+        second.contains("ratelimit-policy: \"route\";q=3;w=10800\r\n"),
+        "{second}"
+    );
+    assert!(
+        second.contains("ratelimit: \"route\";r=1;t=7200\r\n"),
+        "{second}"
+    );
+    // No spelling goes around it, and each is counted with it.
+    assert_eq!(status(&world, proven("GET //search", "")).await, 200);
+    for line in [
+        "GET /search",
+        "GET /search/%2e",
+        "GET /SEARCH",
+        "POST /search",
+    ] {
+        let answer = tell(&world, proven(line, "")).await;
+        let (status, reason) = refusal(&answer);
+        assert_eq!((status, reason.as_str()), LIMITED, "{line}");
+        assert!(
+            answer.contains("{\"error\":\"too_many_requests\","),
+            "{answer}"
+        );
+        assert!(answer.contains("\r\nretry-after: 3600\r\n"), "{answer}");
+        assert!(
+            answer.contains("\r\nratelimit: \"route\";r=0;t=14400\r\n"),
+            "{answer}"
+        );
+    }
+    assert_eq!(
+        world.heard.all().last().unwrap(),
+        "did POST /search rate_limited - -"
+    );
+    for path in ["/searches", "/free", "/"] {
+        for _ in 0..5 {
+            assert_eq!(
+                status(&world, proven(&format!("GET {path}"), "")).await,
+                200,
+                "{path}"
+            );
+        }
+    }
+    // The dial is turned, and counts from the next request on.
+    world
+        .gate
+        .set_dial(dial(Mode::Enforce, vec![rated("/search", "off")]));
+    assert_eq!(status(&world, proven("GET /search", "")).await, 200);
+}
+
+#[tokio::test]
+async fn a_rate_holds_in_every_mode() {
+    let app = App::http1().await;
+    for mode in Mode::ALL {
+        let world = World::with(app.address, |setup| {
+            setup.mode = mode;
+            setup.routes = vec![Route {
+                mode: Some(mode),
+                ..rated("/search", "1/h burst 2")
+            }];
+        })
+        .await;
+        for expected in [200, 200, 429, 429] {
+            assert_eq!(
+                status(&world, proven("GET /search", "")).await,
+                expected,
+                "{mode}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_agent_over_its_rate_is_told_when() {
+    let app = App::http1().await;
+    let world = World::with(app.address, |setup| {
+        setup.limits.agent_rate = limit("1/m burst 2");
+    })
+    .await;
+    for _ in 0..5 {
+        assert_eq!(status(&world, bare("GET /")).await, 401);
+    }
+    assert_eq!(status(&world, proven("GET /a", "")).await, 200);
+    let second = tell(&world, proven("GET /b", "")).await;
+    assert!(
+        second.contains("ratelimit: \"agent\";r=0;t=120\r\n"),
+        "{second}"
+    );
+    let answer = tell(&world, proven("GET /c", "")).await;
+    let (status, reason) = refusal(&answer);
+    assert_eq!((status, reason.as_str()), LIMITED);
+    assert!(
+        answer.contains("ratelimit-policy: \"agent\";q=2;w=120\r\n"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn an_address_over_its_rate_reaches_nobody() {
+    let app = App::http1().await;
+    let world = World::with(app.address, |setup| {
+        setup.limits.address_rate = Some(limit("1/h burst 3"));
+    })
+    .await;
+    for _ in 0..3 {
+        assert_eq!(status(&world, bare("GET /x")).await, 401);
+    }
+    let answer = tell(&world, proven("GET /x", "")).await;
+    let (status, reason) = refusal(&answer);
+    assert_eq!((status, reason.as_str()), LIMITED);
+    assert!(
+        answer.contains("ratelimit: \"address\";r=0;t=14400\r\n"),
+        "{answer}"
+    );
+    assert_eq!(world.asked().len(), 3);
+    assert!(app.whole.lock().unwrap().is_empty());
+    // Who watches the service is not to be told that it is ill.
+    let watched = tell(&world, bare("GET /health")).await;
+    assert!(watched.starts_with("HTTP/1.1 200"), "{watched}");
+}
+
+#[tokio::test]
+async fn whose_requests_keep_proving_nothing_waits() {
+    let app = App::http1().await;
+    let generous = Some(limit("1000/s burst 1000"));
+    for (mode, waits) in [(Mode::Enforce, true), (Mode::Observe, false)] {
+        let world = World::with(app.address, |setup| {
+            setup.mode = mode;
+            setup.limits.address_rate = generous;
+        })
+        .await;
+        let mut answer = String::new();
+        for _ in 0..60 {
+            answer = tell(&world, bare("GET /x")).await;
+            if answer.starts_with("HTTP/1.1 429") {
+                break;
+            }
+        }
+        assert_eq!(answer.starts_with("HTTP/1.1 429"), waits, "{answer}");
+        if waits {
+            assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+            assert!(!answer.contains("ratelimit"), "{answer}");
+            let heard = world.heard.all();
+            assert_eq!(heard.last().unwrap(), "did GET /x rate_limited - -");
+        }
+    }
+    // Unless it is said, this machine's own addresses are let be.
+    let world = World::enforcing(app.address).await;
+    for _ in 0..60 {
+        assert_eq!(status(&world, bare("GET /x")).await, 401);
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_whom_it_stands_for() {
+    let app = App::http1().await;
+    let world = World::with(app.address, |setup| {
+        setup.limits.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        setup.limits.address_rate = Some(limit("1/h burst 2"));
+    })
+    .await;
+    let answer = tell(&world, forwarded("GET /echo", "198.51.100.9, 203.0.113.1")).await;
+    assert!(
+        answer.contains("\nx-forwarded-for: 203.0.113.1\n"),
+        "{answer}"
+    );
+    assert_eq!(
+        world.asked().last().unwrap().peer.to_string(),
+        "203.0.113.1"
+    );
+    assert_eq!(status(&world, forwarded("GET /", "203.0.113.1")).await, 200);
+    assert_eq!(
+        status(&world, forwarded("GET /", "10.0.0.1, 203.0.113.1")).await,
+        429
+    );
+    assert_eq!(status(&world, forwarded("GET /", "203.0.113.2")).await, 200);
+    // Two words for it, or none that is an address.
+    for fields in [
+        "X-Forwarded-For: unknown\r\n",
+        "X-Forwarded-For: 203.0.113.3\r\nForwarded: for=203.0.113.4\r\n",
+    ] {
+        let answer = tell(&world, proven("GET /", fields)).await;
+        assert_eq!(refusal(&answer), (400, "forwarded_unclear".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn the_word_of_strangers_about_their_way_is_nothing() {
+    let app = App::http1().await;
+    let world = World::with(app.address, |setup| {
+        setup.limits.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        setup.limits.address_rate = Some(limit("1/h burst 2"));
+    })
+    .await;
+    for (hops, expected) in [
+        ("203.0.113.1", 200),
+        ("203.0.113.2", 200),
+        ("203.0.113.3", 429),
+    ] {
+        assert_eq!(
+            status(&world, forwarded("GET /", hops)).await,
+            expected,
+            "{hops}"
+        );
+    }
+    assert!(world.asked().iter().all(|asked| asked.peer.is_loopback()));
+}

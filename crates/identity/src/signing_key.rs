@@ -1,0 +1,295 @@
+//! The keys that sign tokens (ADR 17). Which key signs is the ring of `token`, in one
+//! row; the private keys are rows of their own, of bytes, and leave the store in no
+//! other form than a key that signs.
+
+use crate::error::IdentityError;
+use procura_crypto::{PublicKey, SigningKey};
+use procura_ledger::Entry;
+use procura_policy::{Action, Op, Permit, Resource};
+use procura_record::RecordedBatch;
+use procura_record::tables::LEDGER;
+use procura_store::{Batch, Blob, Damage, Expected, Kind, Row, Seq, Store, StoreError, Table};
+use procura_token::{KeyRing, Retirement};
+use procura_types::wire::{self, SigningKeyList};
+use procura_types::{BatchId, Clock, Entropy, Thumbprint, Timestamp, TraceId};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Which key signs when.
+const RING: Table<(), KeyRing> = Table::new("signing-ring", Kind::Ordinary);
+/// The private keys of the next and of the active key, by thumbprint. Those before
+/// never sign again, so theirs are gone.
+const PRIVATE: Table<Thumbprint, Blob> = Table::new("signing-key", Kind::Ordinary);
+
+/// What the ledger says when the first keys are made.
+const FOUND: &str = "signing_key.make";
+
+/// Lists the keys that sign tokens.
+pub struct SigningKeyListing;
+
+impl Op for SigningKeyListing {
+    const ACTION: Action = Action::SigningKeyList;
+    fn resource(&self) -> Resource {
+        Resource::Installation
+    }
+}
+
+impl SigningKeyListing {
+    /// All keys that are remembered.
+    pub fn run(
+        _permit: &Permit<Self>,
+        keys: &SigningKeys,
+        now: Timestamp,
+    ) -> Result<SigningKeyList, IdentityError> {
+        Ok(render(keys.current()?.ring(), now))
+    }
+}
+
+/// Has the next key sign from now on.
+pub struct SigningKeyRoll;
+
+impl Op for SigningKeyRoll {
+    const ACTION: Action = Action::SigningKeyRoll;
+    fn resource(&self) -> Resource {
+        Resource::Installation
+    }
+}
+
+impl SigningKeyRoll {
+    /// Rolls the keys and makes another next one.
+    pub fn run(
+        batch: &mut RecordedBatch<'_, Self>,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<SigningKeyList, IdentityError> {
+        let fresh = SigningKey::generate_p256(entropy)?;
+        let row = ring(batch.store())?;
+        let (before, mut ring) = (row.value.active().thumbprint(), row.value);
+        ring.roll(fresh.public().clone(), now)?;
+        // It signs no more, so nobody is to be able to.
+        PRIVATE.delete(batch.rows(), &before);
+        put(batch, row.version, &ring, Some(&fresh));
+        Ok(render(&ring, now))
+    }
+}
+
+/// Takes a key out of the key set at once, since it may be in other hands.
+pub struct SigningKeyRetire {
+    /// Which.
+    pub kid: Thumbprint,
+}
+
+impl Op for SigningKeyRetire {
+    const ACTION: Action = Action::SigningKeyRetire;
+    fn resource(&self) -> Resource {
+        Resource::SigningKey(self.kid)
+    }
+}
+
+impl SigningKeyRetire {
+    /// Retires the key of the permit; doing it again changes nothing.
+    pub fn run(
+        batch: &mut RecordedBatch<'_, Self>,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<SigningKeyList, IdentityError> {
+        // A full disk must not keep anyone from taking authority away.
+        batch.reserved();
+        let kid = batch.op().kid;
+        let fresh = SigningKey::generate_p256(entropy)?;
+        let row = ring(batch.store())?;
+        let mut ring = row.value;
+        let fresh = match ring.retire(&kid, fresh.public().clone(), now)? {
+            Retirement::Already => return Ok(render(&ring, now)),
+            Retirement::Former => None,
+            Retirement::Replaced => Some(&fresh),
+        };
+        PRIVATE.delete(batch.rows(), &kid);
+        put(batch, row.version, &ring, fresh);
+        Ok(render(&ring, now))
+    }
+}
+
+/// The ring, for a change of it.
+fn ring(store: &Store) -> Result<Row<KeyRing>, StoreError> {
+    RING.get(store, &())?.ok_or_else(lost)
+}
+
+/// There is a ring since the store was first opened, so something took it away.
+fn lost() -> StoreError {
+    Damage::Table(RING.name().into()).into()
+}
+
+/// Puts the ring and the fresh key, and says in the entry which keys sign now and next.
+fn put<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    version: Seq,
+    ring: &KeyRing,
+    fresh: Option<&SigningKey>,
+) {
+    RING.expect(batch.rows(), &(), Expected::At(version));
+    put_rows(batch.rows(), ring, fresh);
+    batch.details().with = Some(words(ring));
+}
+
+fn put_rows<'a>(
+    batch: &mut Batch,
+    ring: &KeyRing,
+    fresh: impl IntoIterator<Item = &'a SigningKey>,
+) {
+    RING.put(batch, &(), ring);
+    for key in fresh {
+        let mut private = key.to_secret_bytes();
+        let blob = Blob::new(std::mem::take(private.expose_mut()));
+        PRIVATE.put(batch, &key.public().thumbprint(), &blob);
+    }
+}
+
+fn words(ring: &KeyRing) -> String {
+    let kid = |key: &PublicKey| key.thumbprint();
+    format!("active:{} next:{}", kid(ring.active()), kid(ring.next()))
+}
+
+fn render(ring: &KeyRing, now: Timestamp) -> SigningKeyList {
+    let keys = ring
+        .keys(now)
+        .map(|key| wire::SigningKey {
+            kid: key.key.thumbprint(),
+            state: key.state,
+            key: key.key.to_jwk(),
+            made: key.made,
+            since: key.since,
+            ended: key.ended,
+        })
+        .collect();
+    SigningKeyList { keys }
+}
+
+/// The keys as they stand at one moment.
+pub struct CurrentKeys {
+    version: Seq,
+    ring: KeyRing,
+    active: SigningKey,
+}
+
+impl CurrentKeys {
+    /// Which key signs when.
+    #[must_use]
+    pub const fn ring(&self) -> &KeyRing {
+        &self.ring
+    }
+
+    /// The key that signs.
+    #[must_use]
+    pub const fn active(&self) -> &SigningKey {
+        &self.active
+    }
+}
+
+/// The keys of an open store. What is stored counts: each use looks whether it has
+/// changed, so that a key that was retired signs nothing more, whoever retired it.
+pub struct SigningKeys {
+    store: Store,
+    current: Mutex<Arc<CurrentKeys>>,
+}
+
+impl SigningKeys {
+    /// Opens the keys; where there are none yet it makes the first two, which the
+    /// ledger says.
+    ///
+    /// # Errors
+    /// The store's, or no random bytes.
+    pub async fn open(
+        store: &Store,
+        clock: &dyn Clock,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, IdentityError> {
+        // Read as a whole, which waits for no other table.
+        let snapshot = store.snapshot()?;
+        let found = RING.load(&snapshot)?;
+        let current = match found.into_iter().next() {
+            Some((_, row)) => {
+                let private = PRIVATE.load(&snapshot)?;
+                let kid = row.value.active().thumbprint();
+                let private = private.into_iter().find(|(key, _)| *key == kid);
+                current(row, private.map(|(_, row)| row.value))?
+            }
+            None => found_keys(store, clock, entropy).await?,
+        };
+        Ok(Self {
+            store: store.clone(),
+            current: Mutex::new(Arc::new(current)),
+        })
+    }
+
+    /// The keys as they stand now.
+    ///
+    /// # Errors
+    /// The store's: nothing is signed while sealed.
+    pub fn current(&self) -> Result<Arc<CurrentKeys>, IdentityError> {
+        let known = Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner));
+        if RING.is_still(&self.store, &(), known.version)? {
+            return Ok(known);
+        }
+        // As of one moment: the private key goes with the roll.
+        let snapshot = self.store.snapshot()?;
+        let row = RING.get_at(&snapshot, &())?.ok_or_else(lost)?;
+        let kid = row.value.active().thumbprint();
+        let private = PRIVATE.get_at(&snapshot, &kid)?;
+        let now = Arc::new(current(row, private.map(|row| row.value))?);
+        let mut held = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another may have read a later one meanwhile.
+        if held.version < now.version {
+            *held = Arc::clone(&now);
+        }
+        Ok(now)
+    }
+}
+
+fn current(row: Row<KeyRing>, private: Option<Blob>) -> Result<CurrentKeys, IdentityError> {
+    let damaged = || StoreError::from(Damage::Table(PRIVATE.name().into()));
+    let private = private.ok_or_else(damaged)?;
+    let active = SigningKey::from_secret_bytes(private.as_bytes())?;
+    if active.public() != row.value.active() {
+        return Err(damaged().into());
+    }
+    Ok(CurrentKeys {
+        version: row.version,
+        ring: row.value,
+        active,
+    })
+}
+
+/// Makes the first two keys. It may use the space held back, once in the life of an
+/// installation: without it an older one could not be opened on a full disk.
+async fn found_keys(
+    store: &Store,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> Result<CurrentKeys, IdentityError> {
+    let now = clock.now();
+    let active = SigningKey::generate_p256(entropy)?;
+    let next = SigningKey::generate_p256(entropy)?;
+    let ring = KeyRing::found(active.public().clone(), next.public().clone(), now);
+    let mut batch = Batch::new(BatchId::generate(now, entropy)?).reserved();
+    RING.expect(&mut batch, &(), Expected::Absent);
+    put_rows(&mut batch, &ring, [&active, &next]);
+    let entry = Entry {
+        resource: Some(format!("{} {}", Resource::Installation, words(&ring))),
+        ..Entry::new(now, entropy, FOUND, TraceId::generate(now, entropy)?)?
+    };
+    let bytes = entry
+        .to_bytes()
+        .map_err(procura_record::RecordError::from)
+        .map_err(IdentityError::NotRecorded)?;
+    batch.append(LEDGER, bytes);
+    let committed = store
+        .commit(batch)
+        .await
+        .map_err(procura_record::RecordError::from)
+        .map_err(IdentityError::NotRecorded)?;
+    Ok(CurrentKeys {
+        version: committed.seq,
+        ring,
+        active,
+    })
+}

@@ -1,0 +1,192 @@
+//! From an entry of the ledger to what is told of it, and to whom it may be told.
+
+use procura_directory::{ActorRecord, Snapshot};
+use procura_ledger::{Decision, Entry, Phase, SUMMARY};
+use procura_policy::Action;
+use procura_types::wire::{Event, EventKind};
+use procura_types::{ActorId, Label, Namespace, Timestamp};
+
+/// In which part of an entry its action and its decision stand: behind version, id, time
+/// and salt, which have a fixed length.
+const HEAD: std::ops::Range<usize> = 117..256;
+
+/// The actions that stand in the record as `authenticate` and `verify`: a proof for this
+/// server, and one that another service asked about.
+const PROOFS: [&str; 2] = ["authenticate", "verify"];
+
+/// Reasons that no honest device causes, whatever its clock and its network do.
+const HOSTILE: [&str; 5] = [
+    "bad_signature",
+    "digest_mismatch",
+    "nonce_replayed",
+    "revoked",
+    "source_not_allowed",
+];
+
+/// What is told of one entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The entry's index in the ledger.
+    pub index: u64,
+    /// What kinds of event it is; an approval is two.
+    pub kinds: &'static [EventKind],
+    /// Where the roles count that let somebody see it; none for the installation.
+    pub namespace: Option<Namespace>,
+    /// The agents that may see it because it concerns them: the one that it is about
+    /// and those above it. Of an operator's device, the operator.
+    pub concerned: Vec<ActorId>,
+    /// The event as JSON, on one line.
+    pub json: String,
+}
+
+/// Whether an entry may make a notice, at a glance: most are releases of values, which
+/// make none, and come by the ten thousand.
+pub(super) fn may_be(entry: &[u8]) -> bool {
+    kinds_at_a_glance(entry).is_some()
+}
+
+fn kinds_at_a_glance(entry: &[u8]) -> Option<&'static [EventKind]> {
+    let head = entry.get(HEAD).or_else(|| entry.get(HEAD.start..))?;
+    let (action, rest) = text_after(head, b"\"action\":\"")?;
+    let (decision, _) = text_after(rest, b"\"decision\":\"")?;
+    match decision {
+        "allow" => kinds(action),
+        // Whether it is one is seen in what stands behind.
+        "deny" => Some(&[EventKind::Alarm]),
+        _ => None,
+    }
+}
+
+/// The text behind `name`, and what is behind that.
+fn text_after<'a>(bytes: &'a [u8], name: &[u8]) -> Option<(&'a str, &'a [u8])> {
+    let at = bytes.windows(name.len()).position(|part| part == name)?;
+    let value = bytes.get(at + name.len()..)?;
+    let end = value.iter().position(|byte| *byte == b'"')?;
+    let (text, rest) = value.split_at_checked(end)?;
+    Some((std::str::from_utf8(text).ok()?, rest))
+}
+
+/// What an action is that was allowed.
+fn kinds(action: &str) -> Option<&'static [EventKind]> {
+    const KINDS: [(Action, &[EventKind]); 8] = [
+        (Action::AgentRevoke, &[EventKind::Revocation]),
+        (Action::DeviceRevoke, &[EventKind::Revocation]),
+        (Action::OperatorDeviceRevoke, &[EventKind::Revocation]),
+        (Action::OperatorRevoke, &[EventKind::Revocation]),
+        (Action::RequestCreate, &[EventKind::Request]),
+        (
+            Action::RequestApprove,
+            &[EventKind::Request, EventKind::Grant],
+        ),
+        (Action::RequestDeny, &[EventKind::Request]),
+        (Action::GrantWithdraw, &[EventKind::Grant]),
+    ];
+    let found = KINDS.iter().find(|(known, _)| known.as_str() == action);
+    found.map(|(_, kinds)| *kinds)
+}
+
+impl Notice {
+    /// What is told of an entry, if anything. `snapshot` is the directory after it.
+    pub(super) fn of(index: u64, bytes: &[u8], snapshot: &Snapshot) -> Option<Self> {
+        let kinds = kinds_at_a_glance(bytes)?;
+        let entry = Entry::parse(bytes).ok()?;
+        if entry.phase != Phase::Intent {
+            return None;
+        }
+        let alarm = entry.decision == Decision::Deny;
+        if alarm && !is_alarm(&entry) {
+            return None;
+        }
+        let subject = if alarm {
+            entry.actor
+        } else {
+            subject(&entry, snapshot)
+        };
+        let concerned = subject.map_or_else(Vec::new, |subject| concerned(snapshot, subject));
+        let namespace = entry.namespace.clone().or_else(|| {
+            let subject = snapshot.actor(&subject?)?;
+            subject.namespace().cloned()
+        });
+        let event = Event {
+            entry: entry.id,
+            time: entry.time,
+            action: entry.action.clone().into_owned(),
+            namespace: namespace.clone(),
+            resource: entry.resource.clone(),
+            subject,
+            actor: entry.actor.filter(|_| !alarm),
+            grant: entry.grant,
+            reason: entry.reason.clone().map(|reason| reason.into_owned()),
+            count: entry.summary.map(|summary| summary.count),
+        };
+        Some(Self {
+            index,
+            kinds,
+            namespace,
+            concerned,
+            json: serde_json::to_string(&event).ok()?,
+        })
+    }
+}
+
+/// Whether a refusal is told as an alarm: a proof that no honest device makes, a wrong
+/// passphrase, or refusals of any kind that were too many to be written one by one.
+fn is_alarm(entry: &Entry) -> bool {
+    let reason = entry.reason.as_deref().unwrap_or_default();
+    reason == SUMMARY
+        || entry.action == Action::InstallationUnseal.as_str()
+        || (PROOFS.contains(&entry.action.as_ref()) && HOSTILE.contains(&reason))
+}
+
+/// The actor that the event is about.
+fn subject(entry: &Entry, snapshot: &Snapshot) -> Option<ActorId> {
+    let resource = entry.resource.as_deref().unwrap_or_default();
+    let mut words = resource.split(' ');
+    let (kind, name) = words.next()?.split_once('/').unwrap_or_default();
+    match kind {
+        "device" => Some(snapshot.device(&name.parse().ok()?)?.actor),
+        "agent" => revoked_agent(snapshot, entry.namespace.as_ref()?, name, entry.time),
+        "grant" => grantee(entry, snapshot),
+        // Of a denied request the entry names the agent, as there is no grant to ask.
+        "request" => grantee(entry, snapshot)
+            .or_else(|| words.find_map(|word| word.strip_prefix("agent:")?.parse().ok())),
+        // Who asks for a project's values asks for itself.
+        "project" => entry.actor,
+        _ => None,
+    }
+}
+
+fn grantee(entry: &Entry, snapshot: &Snapshot) -> Option<ActorId> {
+    Some(snapshot.grant(&entry.grant?)?.agent)
+}
+
+/// Of the agents that had this label, the one that was revoked last at that time: a
+/// label comes back only after it was revoked.
+fn revoked_agent(
+    snapshot: &Snapshot,
+    namespace: &Namespace,
+    label: &str,
+    time: Timestamp,
+) -> Option<ActorId> {
+    let label: Label = label.parse().ok()?;
+    snapshot
+        .agents_named(namespace, &label)
+        .filter(|agent| agent.revoked.is_some_and(|revoked| revoked <= time))
+        .max_by_key(|agent| agent.revoked)
+        .map(|agent| agent.id)
+}
+
+/// An agent and the agents above it; an owner alone.
+fn concerned(snapshot: &Snapshot, subject: ActorId) -> Vec<ActorId> {
+    let is_agent = |actor: &&std::sync::Arc<ActorRecord>| actor.parent().is_some();
+    let Some(actor) = snapshot.actor(&subject) else {
+        return Vec::new();
+    };
+    let above = std::iter::successors(actor.parent(), |parent| {
+        snapshot.actor(parent).and_then(|parent| parent.parent())
+    });
+    let above = above.filter_map(|id| snapshot.actor(id)).filter(is_agent);
+    std::iter::once(subject)
+        .chain(above.map(|agent| agent.id))
+        .collect()
+}

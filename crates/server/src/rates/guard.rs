@@ -1,0 +1,199 @@
+//! What stands before all of the API.
+
+use super::whole_seconds;
+use crate::app::App;
+use crate::key_server::answer::{ForeignRefused, bad_request, json, unavailable};
+use crate::problem::{Code, Failure, Told};
+use crate::serve::Peer;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderValue, Method, StatusCode, header};
+use procura_edge::source::Turned;
+use procura_proof::Reason;
+use procura_types::TraceId;
+use std::sync::Arc;
+
+/// In whose words a path is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Surface {
+    /// The native API.
+    Native,
+    /// The verification service, whose clients ask about the proofs of others.
+    KeyServer,
+    /// What agents of other systems call.
+    Foreign,
+}
+
+impl Surface {
+    fn of(path: &str) -> Self {
+        let below = |prefix: &str| {
+            path.strip_prefix(prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if below("/api") {
+            Self::KeyServer
+        } else if ["/agent", "/functions", "/keys", "/audit"]
+            .into_iter()
+            .any(below)
+        {
+            Self::Foreign
+        } else {
+            Self::Native
+        }
+    }
+
+    /// The answer to an address that has to wait.
+    fn turned(self, app: &App, turned: &Turned) -> Response {
+        let seconds = whole_seconds(turned.retry_after());
+        let mut response = match self {
+            Self::Native => {
+                let detail = match turned {
+                    Turned::Over(_) => {
+                        "Requests come more often from this address than they may; send it again later."
+                    }
+                    Turned::Waiting(_) => {
+                        "Too many requests from this address proved nothing; it has to wait."
+                    }
+                };
+                let mut failure = Failure::new(Code::RateLimited, detail)
+                    .with_reason(Reason::RateLimited.as_str());
+                failure.retry_after = Some(seconds);
+                failure.into_response_for(trace(app))
+            }
+            // Its clients know no status for too many.
+            Self::KeyServer => unavailable(Reason::RateLimited.as_str(), seconds),
+            Self::Foreign => {
+                let refused = ForeignRefused::new(Reason::RateLimited.as_str());
+                let mut response = json(StatusCode::TOO_MANY_REQUESTS, &refused);
+                let headers = response.headers_mut();
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                response
+            }
+        };
+        if let Some(over) = turned.over() {
+            over.standing.tell(response.headers_mut());
+        }
+        response
+    }
+
+    /// The answer to a proxy that does not say whom it stands for.
+    fn unclear(self, app: &App) -> Response {
+        if self != Self::Native {
+            return bad_request("forwarded");
+        }
+        let mut failure = Failure::new(
+            Code::Malformed,
+            "The proxy's fields Forwarded and X-Forwarded-For name no address, or two.",
+        );
+        failure.field = Some("forwarded");
+        failure.into_response_for(trace(app))
+    }
+
+    /// Whether an answer says that a request proved nothing. Sessions end by
+    /// themselves, many at once when the server's roots turn, and are not held against
+    /// anybody. Neither is what a client of the verification service is refused: the
+    /// proofs that it asks about are others', and once it is on the list of those who
+    /// may ask, it may at once.
+    fn is_violation(self, response: &Response) -> bool {
+        let Some(told) = response.extensions().get::<Told>() else {
+            return self != Self::KeyServer && response.status() == StatusCode::UNAUTHORIZED;
+        };
+        let ended = [Reason::SessionExpired, Reason::SessionUnknown];
+        match told.code {
+            Code::Unauthorized => ended.iter().all(|end| told.reason != Some(end.as_str())),
+            Code::CodeRefused => true,
+            // A good proof from where its agent cannot be may be a stolen key's.
+            _ => told.reason == Some(Reason::SourceNotAllowed.as_str()),
+        }
+    }
+}
+
+fn trace(app: &App) -> TraceId {
+    TraceId::generate(app.clock.now(), app.entropy.as_ref()).unwrap_or(TraceId::from_bytes([0; 16]))
+}
+
+/// Whether a call takes power away, or begins the session in which an operator does.
+fn is_urgent(method: &Method, path: &str) -> bool {
+    match *method {
+        Method::DELETE => path.starts_with("/v1/"),
+        Method::POST => {
+            matches!(path, "/v1/seal" | "/v1/sessions")
+                || (path.starts_with("/v1/")
+                    && (path.ends_with("/withdraw") || path.ends_with("/revoke")))
+        }
+        _ => false,
+    }
+}
+
+/// Stands before all of the API: who sends too much is told so before anything is
+/// read or checked, and whose requests prove nothing waits. From here on a request's
+/// [`Peer`] is the address that it comes from, also through a trusted proxy.
+pub(crate) async fn guard(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(peer) = request.extensions().get::<Peer>().and_then(|peer| peer.0) else {
+        return next.run(request).await;
+    };
+    let rates = &app.rates;
+    let path = request.uri().path();
+    let surface = Surface::of(path);
+    let Ok(source) = rates.proxies.source(peer, request.headers()) else {
+        app.metrics.limited("forwarded");
+        return surface.unclear(&app);
+    };
+    let urgent = is_urgent(request.method(), path);
+    if let Err(turned) = rates.sources.admit(source, urgent, app.clock.steady()) {
+        app.metrics.limited(turned.kind());
+        return surface.turned(&app, &turned);
+    }
+    request.extensions_mut().insert(Peer(Some(source)));
+    let response = next.run(request).await;
+    if surface.is_violation(&response)
+        && let Some(wait) = rates.sources.violated(source, app.clock.steady())
+    {
+        tracing::info!(%source, ?wait, "an address has to wait: its requests prove nothing");
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_surface_keeps_its_words() {
+        for (path, surface) in [
+            ("/api", Surface::KeyServer),
+            ("/api/verify", Surface::KeyServer),
+            ("/apis", Surface::Native),
+            ("/keys/api/openai", Surface::Foreign),
+            ("/audit", Surface::Foreign),
+            ("/auditors", Surface::Native),
+            ("/agent/enroll/start", Surface::Foreign),
+            ("/functions/v1/agent/metrics", Surface::Foreign),
+            ("/v1/agents", Surface::Native),
+        ] {
+            assert!(Surface::of(path) == surface, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_takes_power_away_is_urgent() {
+        for (method, path, urgent) in [
+            (Method::DELETE, "/v1/namespaces/shop/agents/scribe", true),
+            (Method::DELETE, "/v1/operators/anna", true),
+            (Method::POST, "/v1/namespaces/shop/grants/1/withdraw", true),
+            (Method::POST, "/v1/devices/AAAA/revoke", true),
+            (Method::POST, "/v1/seal", true),
+            (Method::POST, "/v1/sessions", true),
+            (Method::GET, "/v1/seal", false),
+            (Method::POST, "/v1/namespaces/shop/runs", false),
+            (Method::DELETE, "/api/agents", false),
+        ] {
+            assert_eq!(is_urgent(&method, path), urgent, "{method} {path}");
+        }
+    }
+}

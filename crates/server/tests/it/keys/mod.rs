@@ -1,0 +1,7 @@
+//! Keys that agents fetch, and the end of the record, in the shapes of others.
+
+mod audit;
+mod callers;
+mod edges;
+mod scene;
+mod shapes;
