@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Table};
 use clap::Subcommand;
+use procura_client::ClientError;
 use procura_types::wire::{ForeignBind, ForeignIdentity};
 use procura_types::{ForeignId, Label};
 use serde::Serialize;
@@ -19,7 +20,8 @@ pub(crate) enum Command {
     /// Let an id stand for an agent
     ///
     /// The key of the id is its file in keys/agents of the server's home. An id that is
-    /// enrolled (POST /agent/enroll/start) has a key of its own and needs no file.
+    /// enrolled (POST /agent/enroll/start) has a key of its own and needs no file. Where
+    /// the file is there already, this takes the role steward, beside admin.
     #[command(after_help = "Example:\n  procura agent foreign bind scribe-7 scribe")]
     Bind {
         /// The id, unique in the installation
@@ -54,7 +56,8 @@ impl Command {
             Self::Bind { id, label } => {
                 let server = context.operator().await?;
                 let bind = ForeignBind { agent: label };
-                let bound = server.bind_foreign_id(namespace, &id, &bind).await?;
+                let bound = server.bind_foreign_id(namespace, &id, &bind).await;
+                let bound = bound.map_err(|error| taken(&id, error))?;
                 output::done(
                     context.json,
                     &bound,
@@ -84,11 +87,38 @@ impl Command {
                     "Release {id}? Its secrets end, and so does the key that it was enrolled with."
                 ))?;
                 let server = context.operator().await?;
-                server.release_foreign_id(namespace, &id).await?;
+                server
+                    .release_foreign_id(namespace, &id)
+                    .await
+                    .map_err(unbound)?;
                 let words = format!("{id} stands for nobody");
                 output::done(context.json, &Released { released: id }, words)
             }
         }
+    }
+}
+
+/// The id stands for nobody in the namespace.
+pub(crate) fn unbound(error: ClientError) -> Failure {
+    let is_absent = error.is_refusal("not_found");
+    let failure = Failure::from(error);
+    if is_absent {
+        failure.next("procura agent foreign list, with -n NS for another namespace")
+    } else {
+        failure
+    }
+}
+
+/// The id stands for another agent.
+fn taken(id: &ForeignId, error: ClientError) -> Failure {
+    let is_taken = error.is_refusal("already_exists");
+    let failure = Failure::from(error);
+    if is_taken {
+        failure.next(format!(
+            "procura agent foreign release {id}, with -n NS if it is bound in another namespace"
+        ))
+    } else {
+        failure
     }
 }
 

@@ -1,6 +1,7 @@
 //! `agent secret`: what agents of other systems share with the server, for the profiles
 //! with a MAC.
 
+use crate::agent_foreign::unbound;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Table};
@@ -14,7 +15,8 @@ use serde::Serialize;
 pub(crate) enum Command {
     /// Make another secret, and print it once
     ///
-    /// The ones from before are good for some days beside it (agent_secret_grace_days).
+    /// The ones from before are good for some days beside it (agent_secret_grace_days);
+    /// at most three are good at once.
     #[command(
         after_help = "Examples:\n  procura agent secret rotate scribe-7 > secret.txt\n  procura agent secret rotate scribe-7 --invalidate"
     )]
@@ -55,17 +57,15 @@ impl Command {
             Self::Rotate { id, invalidate } => {
                 let rotate = AgentSecretRotate { invalidate };
                 let server = context.operator().await?;
-                let made = server.rotate_agent_secret(namespace, &id, &rotate).await?;
+                let before = server.foreign_id(namespace, &id).await.map_err(unbound)?;
+                let made = server
+                    .rotate_agent_secret(namespace, &id, &rotate)
+                    .await
+                    .map_err(unbound)?;
                 if context.json {
                     return output::json(&made);
                 }
-                output::say(match made.secrets.get(1) {
-                    Some(before) => format!(
-                        "shown once; the secret from before is good until {}",
-                        before.ends
-                    ),
-                    None => "shown once; no other secret is good".to_owned(),
-                });
+                output::say(beside(&before.secrets, &made.secrets));
                 output::line(&made.secret)
             }
             Self::List => {
@@ -76,7 +76,8 @@ impl Command {
                 print(&list.ids, context.now())
             }
             Self::Show { id } => {
-                let found = context.operator().await?.foreign_id(namespace, &id).await?;
+                let server = context.operator().await?;
+                let found = server.foreign_id(namespace, &id).await.map_err(unbound)?;
                 if context.json {
                     return output::json(&found);
                 }
@@ -87,12 +88,32 @@ impl Command {
                     "End all secrets of {id}? It cannot prove itself with a MAC until it has another."
                 ))?;
                 let server = context.operator().await?;
-                server.revoke_agent_secrets(namespace, &id).await?;
+                server
+                    .revoke_agent_secrets(namespace, &id)
+                    .await
+                    .map_err(unbound)?;
                 let words = format!("no secret of {id} is good any more");
                 output::done(context.json, &Revoked { revoked: id }, words)
             }
         }
     }
+}
+
+/// What is good beside a new secret, and whether one had to go for it; both lists have
+/// the newest first.
+fn beside(before: &[AgentSecretAge], after: &[AgentSecretAge]) -> String {
+    let Some(last) = after.get(1) else {
+        return "shown once; no other secret is good".to_owned();
+    };
+    let good = format!(
+        "shown once; the secret from before is good until {}",
+        last.ends
+    );
+    // As many as before, though one was made.
+    if before.len() < after.len() {
+        return good;
+    }
+    format!("{good}; the oldest of three ended now")
 }
 
 fn print(ids: &[ForeignIdentity], now: Timestamp) -> Result<(), Failure> {

@@ -135,7 +135,10 @@ impl Report {
 
 fn cannot_read(name: &str, error: &std::io::Error) -> Failure {
     match error.kind() {
-        ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::PermissionDenied => {
+        ErrorKind::NotFound => Failure::usage(format!("cannot read {name}"))
+            .because(error)
+            .next("logs/observe.jsonl of the gate's --home"),
+        ErrorKind::IsADirectory | ErrorKind::PermissionDenied => {
             Failure::usage(format!("cannot read {name}")).because(error)
         }
         _ => Failure::storage(format!("cannot read {name}"), error),

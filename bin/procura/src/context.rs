@@ -148,6 +148,13 @@ impl Context {
                 return Ok(Arc::new(agent));
             }
         }
+        // A key that is not there has words of its own.
+        if !self.passphrases.can_be_had() && operator_key::public(&self.home)?.is_some() {
+            return Err(Failure::usage(
+                "the operator's key is locked, and there is no terminal to ask for its passphrase at",
+            )
+            .next("procura login at a terminal, or --passphrase-fd N"));
+        }
         Ok(Arc::new(self.unlock().await?))
     }
 

@@ -14,8 +14,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Show what happened last, or what happens from now on: revocations, requests, grants, alarms
 ///
-/// What you see of it are the namespaces that you have a role in. The id of a line is
-/// its entry's place in the record.
+/// What you see of it are all namespaces that you have a role in, whatever --namespace
+/// says. A line begins with its id, which is its entry's place in the record.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  procura events\n  procura events --follow\n  procura events --follow --after 4711 --json"
@@ -43,11 +43,19 @@ impl Events {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let server = context.operator().await?;
         let mut after = self.after;
+        let mut asked = self.after;
         loop {
             let opened = Instant::now();
             let mut stream = server.events(after, self.follow).await?;
+            let mut lines = Vec::new();
             while let Some(told) = stream.next().await? {
-                show(context, &stream, &told)?;
+                // What was typed is answered by what is told first.
+                let asked = asked.take();
+                if context.json {
+                    json(&stream, &told)?;
+                } else {
+                    show(&stream, &told, asked, &mut lines)?;
+                }
             }
             if !self.follow {
                 return Ok(());
@@ -60,27 +68,44 @@ impl Events {
     }
 }
 
-fn show(context: &Context, stream: &EventStream, told: &Told) -> Result<(), Failure> {
+fn json(stream: &EventStream, told: &Told) -> Result<(), Failure> {
     let (event, data) = match told {
         Told::Event(kind, event) => (kind.as_str(), Some(event.as_ref())),
         Told::Reset => (RESET, None),
     };
-    if context.json {
-        return output::json(&Line {
-            event,
-            id: stream.last(),
-            data,
-        });
-    }
+    output::json(&Line {
+        event,
+        id: stream.last(),
+        data,
+    })
+}
+
+/// Shows it with its id. Of the messages about one entry the last one has it, so that
+/// the `lines` of those before wait for that.
+fn show(
+    stream: &EventStream,
+    told: &Told,
+    asked: Option<u64>,
+    lines: &mut Vec<String>,
+) -> Result<(), Failure> {
     match told {
-        Told::Event(kind, event) => output::line(output::plain(&words(*kind, event))),
-        Told::Reset => {
-            output::say(
-                "what happened before is not kept any more; procura audit list has all of it",
-            );
-            Ok(())
+        Told::Event(kind, event) => {
+            lines.push(words(*kind, event));
+            let Some(id) = stream.entry() else {
+                return Ok(());
+            };
+            for line in lines.drain(..) {
+                output::line(output::plain(&format!("{id}  {line}")))?;
+            }
         }
+        Told::Reset => output::say(match asked {
+            Some(_) => {
+                "that id is not kept any more, or is none of this record; procura audit list has all of it"
+            }
+            None => "what happened before is not kept any more; procura audit list has all of it",
+        }),
     }
+    Ok(())
 }
 
 fn words(kind: EventKind, event: &Event) -> String {

@@ -119,7 +119,7 @@ impl fmt::Display for Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::Refused(problem) => {
+            ClientError::Refused(problem, _) => {
                 let word = problem.reason.as_deref().unwrap_or(&problem.code);
                 let code = match (problem.code.as_str(), problem.status) {
                     ("sealed", _) => exit::REFUSED,

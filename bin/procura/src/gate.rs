@@ -22,7 +22,7 @@ use procura_gate::{
 use procura_types::dial::{Dial, Mode};
 use procura_types::{Cidr, Clock, Duration, Entropy, Label, Namespace, RateLimit};
 use serde::Serialize;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -56,7 +56,7 @@ pub(crate) struct RunGate {
     #[arg(long, value_name = "ADDRESS")]
     health_listen: Option<SocketAddr>,
     /// A name that the service is called by, host or host:port; a proof for another is not let in [default: the address, and for loopback this machine's names]
-    #[arg(long = "host", value_name = "HOST")]
+    #[arg(long = "host", value_name = "HOST", value_parser = host)]
     hosts: Vec<String>,
     /// Let proofs in that were made for any host: whoever gets a request for another service can use it here
     #[arg(long, conflicts_with = "hosts")]
@@ -101,6 +101,33 @@ fn stale(text: &str) -> Result<u64, &'static str> {
         Ok(seconds)
     } else {
         Err("is not from 3 to 3600")
+    }
+}
+
+/// `host` or `host:port`: a gate that is called otherwise would answer to nobody.
+fn host(text: &str) -> Result<String, &'static str> {
+    let (host, port) = match text.rsplit_once(':') {
+        // What ends a bare IPv6 address is no port.
+        Some((host, port)) if !text.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let is_host = match address {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            !host.is_empty() && host.bytes().all(fits)
+        }
+    };
+    let is_port = port.is_none_or(|port| {
+        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    });
+    if is_host && is_port {
+        Ok(text.to_owned())
+    } else {
+        Err("must be host or host:port, such as web.example")
     }
 }
 

@@ -38,7 +38,8 @@ impl Command {
 /// ssh/NAME becomes the secret ssh/NAME, SERVICE/api-key.txt the secret api/SERVICE
 /// without the end of its line, and the project keys maps them and names the agents.
 /// Public keys and allowed-clients.json are copied into the home of a server here, else
-/// it says where to copy them. All of the tree must be in order, or nothing is written.
+/// it says where to copy them. To bind an id whose public key is in the server's home
+/// already takes the role steward, beside admin. All of the tree must be in order, or nothing is written.
 /// What is there already and the same is left; to compare, secrets that exist are read.
 /// Values are never shown.
 #[derive(Debug, Args)]

@@ -28,6 +28,14 @@ pub(crate) struct Init {
     flags: ServerFlags,
 }
 
+/// An installation that was just made.
+struct Founded {
+    answer: InitAnswer,
+    url: String,
+    /// Whether a server runs on it.
+    served: bool,
+}
+
 impl Init {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         if Known::find(&context.home)?.is_some() {
@@ -55,7 +63,11 @@ impl Init {
             let key = operator_key::create(&context.home, &passphrase, context.entropy())?;
             (passphrase, key)
         };
-        let (answer, url) = self.found(context, passphrase, &key).await?;
+        let Founded {
+            answer,
+            url,
+            served,
+        } = self.found(context, passphrase, &key).await?;
         let known = Known {
             url,
             server_key: answer.server_key.clone(),
@@ -77,7 +89,11 @@ impl Init {
         output::say(
             "without the passphrase nothing can be opened, by anybody; keep it, and a backup of the home",
         );
-        output::say("next: procura secret put PATH, procura agent add LABEL");
+        output::say(if served {
+            "next: procura secret put PATH, procura agent add LABEL"
+        } else {
+            "next: procura server, then procura unseal"
+        });
         Ok(())
     }
 
@@ -88,7 +104,7 @@ impl Init {
         context: &Context,
         passphrase: Secret<String>,
         key: &SigningKey,
-    ) -> Result<(InitAnswer, String), Failure> {
+    ) -> Result<Founded, Failure> {
         let message =
             FieldTuple::new("procura.init.v1").bytes(key.public().thumbprint().as_bytes());
         let signature = key
@@ -110,7 +126,11 @@ impl Init {
                         _ => context.url(None),
                     },
                 };
-                Ok((answer, url))
+                Ok(Founded {
+                    answer,
+                    url,
+                    served: true,
+                })
             }
             Err(ClientError::Unreachable { .. }) => {
                 let request = procura_types::wire::InitRequest {
@@ -119,7 +139,12 @@ impl Init {
                     root_key,
                     signature,
                 };
-                self.flags.init_home(context, request).await
+                let (answer, url) = self.flags.init_home(context, request).await?;
+                Ok(Founded {
+                    answer,
+                    url,
+                    served: false,
+                })
             }
             Err(error) => Err(error.into()),
         }

@@ -34,6 +34,11 @@ impl Passphrases {
         self.fd == Some(0)
     }
 
+    /// Whether there is anywhere to get one from.
+    pub(crate) fn can_be_had(&self) -> bool {
+        self.fd.is_some() || terminal::is_there()
+    }
+
     /// One passphrase.
     pub(crate) async fn ask(&self, question: &str) -> Result<Secret<String>, Failure> {
         let bytes = match self.fd {

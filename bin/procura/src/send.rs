@@ -6,8 +6,8 @@ use crate::outgoing::Asked;
 use crate::{output, request};
 use clap::Args;
 use procura_client::{ClientError, ServiceAnswer};
-use procura_types::{Duration, encoding};
-use serde::Serialize;
+use procura_types::{Duration, RequestId, encoding};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The longest that a service may take to answer, connecting included.
@@ -154,9 +154,40 @@ fn judge(authority: &str, answer: &ServiceAnswer) -> Result<(), Failure> {
     let what = what.trim_end();
     match answer.status {
         ..=399 => Ok(()),
-        401 => Err(Failure::refused(what)
-            .next("check --profile, --key and --agent-id; procura doctor compares the clocks")),
         429 | 500.. => Err(Failure::unreachable(what).next("the command again, in a moment")),
-        _ => Err(Failure::refused(what)),
+        status => {
+            let refused = Failure::refused(what);
+            Err(match advice(status, answer.body.expose()) {
+                Some(next) => refused.next(next),
+                None => refused,
+            })
+        }
     }
+}
+
+/// What a body says that is a refusal of Procura's, by a server or a gate. It may be
+/// anybody's: none of it is repeated that is not of a type of ours.
+#[derive(Deserialize, Default)]
+struct Said {
+    reason: Option<String>,
+    request: Option<RequestId>,
+}
+
+fn advice(status: u16, body: &[u8]) -> Option<String> {
+    let said: Said = serde_json::from_slice(body).unwrap_or_default();
+    let next = match (status, said.reason.as_deref()) {
+        (401, Some("unknown_agent")) => {
+            "check --profile, --key and --agent-id; or register its key: keys/agents/ID.pub in the server's home"
+        }
+        (401, _) => "check --profile, --key and --agent-id; procura doctor compares the clocks",
+        (421, Some("host_unknown")) => "the gate's --host, which has to name the host of the URL",
+        (403, Some("approval_required")) => {
+            return Some(match said.request {
+                Some(id) => format!("procura request approve {id}, by an approver"),
+                None => "procura request list, by an approver".to_owned(),
+            });
+        }
+        _ => return None,
+    };
+    Some(next.to_owned())
 }

@@ -114,10 +114,10 @@ pub(crate) struct SetProfiles {
     /// Let hmac-v1 in, or no more
     #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
     allow_hmac_v1: bool,
-    /// How far the clocks of such callers may differ, in seconds from 30 to 120
-    #[arg(long, value_name = "SECONDS", default_value_t = HmacV1Terms::DEFAULT_WINDOW, value_parser = clap::value_parser!(u64).range(30..=120))]
-    window: u64,
-    /// Refuse such requests without a nonce
+    /// How far the clocks of callers with hmac-v1 may differ, in seconds from 30 to 120 [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(30..=120))]
+    window: Option<u64>,
+    /// Refuse requests with hmac-v1 that have no nonce
     #[arg(long)]
     nonce_required: bool,
 }
@@ -284,9 +284,16 @@ impl SetGate {
 
 impl SetProfiles {
     async fn run(self, context: &Context) -> Result<(), Failure> {
+        if !self.allow_hmac_v1 && (self.window.is_some() || self.nonce_required) {
+            return Err(Failure::usage(
+                "--window and --nonce-required are hmac-v1's, and it is not let in",
+            )
+            .next("--allow-hmac-v1 true, or false alone"));
+        }
+        let window = self.window.unwrap_or(HmacV1Terms::DEFAULT_WINDOW);
         let hmac_v1 = self
             .allow_hmac_v1
-            .then(|| HmacV1Terms::new(self.window, self.nonce_required))
+            .then(|| HmacV1Terms::new(window, self.nonce_required))
             .transpose()?;
         let server = context.operator().await?;
         let service = read(&server, context, &self.name).await?;

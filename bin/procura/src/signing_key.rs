@@ -4,8 +4,12 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Table};
 use clap::Subcommand;
+use procura_client::ClientError;
 use procura_types::wire::{SigningKey, SigningKeyList};
 use procura_types::{Thumbprint, Timestamp};
+
+/// What shows the kids.
+const LISTED: &str = "procura signing-key list";
 
 /// List, roll and retire the keys that sign the tokens of agents; for stewards
 #[derive(Debug, Subcommand)]
@@ -30,7 +34,7 @@ pub(crate) enum Command {
         /// Its kid, as listed
         // One in 64 begins with a hyphen.
         #[arg(allow_hyphen_values = true)]
-        kid: Thumbprint,
+        kid: String,
     },
 }
 
@@ -38,15 +42,47 @@ impl Command {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let keys = match self {
             Self::List => context.operator().await?.signing_keys().await?,
-            Self::Roll => context.operator().await?.roll_signing_keys().await?,
+            Self::Roll => {
+                let server = context.operator().await?;
+                server.roll_signing_keys().await.map_err(not_ready)?
+            }
             Self::Retire { kid } => {
+                let kid: Thumbprint = kid.parse().map_err(|_| {
+                    Failure::usage("the kid of a signing key has 43 characters of base64url")
+                        .next(LISTED)
+                })?;
                 context.confirm(&format!(
                     "Retire the signing key {kid}? Tokens that it signed end. This cannot be undone."
                 ))?;
-                context.operator().await?.retire_signing_key(&kid).await?
+                let server = context.operator().await?;
+                server.retire_signing_key(&kid).await.map_err(unknown)?
             }
         };
         show(context, keys)
+    }
+}
+
+/// There is no key of this kid.
+fn unknown(error: ClientError) -> Failure {
+    let is_unknown = error.is_refusal("not_found");
+    let failure = Failure::from(error);
+    if is_unknown {
+        failure.next(LISTED)
+    } else {
+        failure
+    }
+}
+
+/// Not every verifier knows the next key yet.
+fn not_ready(error: ClientError) -> Failure {
+    let is_early = error.is_refusal("conflict");
+    let failure = Failure::from(error);
+    if is_early {
+        failure.next(
+            "the command again then; procura signing-key retire KID, if the active key may be in other hands",
+        )
+    } else {
+        failure
     }
 }
 
@@ -54,7 +90,7 @@ fn show(context: &Context, keys: SigningKeyList) -> Result<(), Failure> {
     if context.json {
         return output::json(&keys);
     }
-    let mut table = Table::new(["STATE", "KID", "MADE", "SIGNED FROM", "UNTIL"]);
+    let mut table = Table::new(["STATE", "KID", "MADE", "SIGNED FROM", "SIGNED UNTIL"]);
     let time = |time: Option<Timestamp>| time.map_or_else(String::new, |time| time.to_string());
     for key in keys.keys {
         let SigningKey {

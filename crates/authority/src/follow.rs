@@ -3,11 +3,13 @@
 
 use crate::error::AuthorityError;
 use crate::service;
-use procura_directory::{ActorKind, ActorRecord, Change, DeviceRecord, Snapshot};
+use procura_directory::{ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord, Snapshot};
 use procura_policy::{Action, Concerned, Op, Resource};
 use procura_store::Store;
 use procura_types::dial::{HmacV1Terms, Mode, Routes};
-use procura_types::wire::{BodyRead, FeedActor, FeedActorKind, FeedDevice, VerifyQuestion};
+use procura_types::wire::{
+    BodyRead, FeedActor, FeedActorKind, FeedDevice, FeedForeign, VerifyQuestion,
+};
 use procura_types::{ActorId, Duration, GuardGeneration, InstanceId, Label, Namespace};
 use std::collections::BTreeMap;
 
@@ -126,7 +128,7 @@ impl Dialled {
 }
 
 /// A part of the directory: those who can be callers of services of one namespace,
-/// those above them, and the devices of the former.
+/// those above them, and of the former the devices and the ids in other systems.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Following {
     /// Whether this is all of it, or only what changed.
@@ -136,6 +138,8 @@ pub struct Following {
     pub actors: Vec<FeedActor>,
     /// The devices of the agents and of the operators.
     pub devices: Vec<FeedDevice>,
+    /// The ids of other systems that stand for the agents.
+    pub foreign: Vec<FeedForeign>,
 }
 
 impl Following {
@@ -148,6 +152,9 @@ impl Following {
                 part.actor(actor);
                 for device in directory.devices_of(&actor.id) {
                     part.device(device);
+                }
+                for bound in directory.foreign_of(&actor.id) {
+                    part.foreign(bound);
                 }
             }
         }
@@ -173,7 +180,13 @@ impl Following {
                         part.device(device);
                     }
                 }
-                Change::Namespace(_) | Change::Grant(_) | Change::Foreign(_) => {}
+                Change::Foreign(bound) => {
+                    let actor = directory.actor(&bound.actor);
+                    if actor.is_some_and(|actor| part.calls(actor)) {
+                        part.foreign(bound);
+                    }
+                }
+                Change::Namespace(_) | Change::Grant(_) => {}
             }
         }
         part.end(false)
@@ -186,6 +199,7 @@ struct Part<'a> {
     namespace: &'a Namespace,
     actors: BTreeMap<ActorId, FeedActor>,
     devices: Vec<FeedDevice>,
+    foreign: Vec<FeedForeign>,
 }
 
 impl<'a> Part<'a> {
@@ -195,6 +209,7 @@ impl<'a> Part<'a> {
             namespace,
             actors: BTreeMap::new(),
             devices: Vec::new(),
+            foreign: Vec::new(),
         }
     }
 
@@ -239,11 +254,22 @@ impl<'a> Part<'a> {
         });
     }
 
+    fn foreign(&mut self, bound: &ForeignRecord) {
+        self.foreign.push(FeedForeign {
+            id: bound.id.clone(),
+            actor: bound.actor,
+            device: bound.device,
+            created: bound.created,
+            released: bound.released,
+        });
+    }
+
     fn end(self, full: bool) -> Following {
         Following {
             full,
             actors: self.actors.into_values().collect(),
             devices: self.devices,
+            foreign: self.foreign,
         }
     }
 }

@@ -10,7 +10,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use procura_proof::{AnswerView, RequestView};
 use procura_types::wire::Problem;
-use procura_types::{Secret, SecretBytes};
+use procura_types::{Duration, Secret, SecretBytes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -257,7 +257,11 @@ fn refuse(transport: &Transport, answer: &Answer) -> Result<(), ClientError> {
     if answer.content_type == PROBLEM {
         let problem: Problem = serde_json::from_slice(answer.body.expose())
             .map_err(|error| transport.not_understood(&error.to_string()))?;
-        return Err(ClientError::Refused(Box::new(problem)));
+        // A date instead of seconds is none that our server sends.
+        let seconds = answer.headers.get(header::RETRY_AFTER);
+        let seconds = seconds.and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = seconds.map(Duration::from_secs);
+        return Err(ClientError::Refused(Box::new(problem), retry_after));
     }
     // Redirects are among these: a proof is for one server and is not carried on.
     Err(transport.not_understood(&format!(

@@ -3,14 +3,15 @@
 use crate::SignerError;
 use procura_crypto::LockError;
 use procura_types::wire::Problem;
-use procura_types::{EntropyError, Malformed};
+use procura_types::{Duration, EntropyError, Malformed};
 
 /// A call did not bring its answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The server understood and said no, in its own words.
+    /// The server understood and said no, in its own words; and how long it says to
+    /// wait before the call is made again, if it does.
     #[error("{}", .0.detail)]
-    Refused(Box<Problem>),
+    Refused(Box<Problem>, Option<Duration>),
     /// No answer: nothing listens, the name does not resolve, TLS failed, the
     /// connection broke, or the time ran out. Whether the server acted on the
     /// request is not known.
@@ -65,7 +66,17 @@ impl ClientError {
     #[must_use]
     pub const fn problem(&self) -> Option<&Problem> {
         match self {
-            Self::Refused(problem) => Some(problem),
+            Self::Refused(problem, _) => Some(problem),
+            _ => None,
+        }
+    }
+
+    /// How long the server says to wait before the call is made again (`Retry-After`,
+    /// RFC 9110 §10.2.3), if it does.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(_, retry_after) => *retry_after,
             _ => None,
         }
     }

@@ -31,6 +31,7 @@ pub struct EventStream {
     messages: Messages,
     told: VecDeque<(Option<u64>, Option<Told>)>,
     last: Option<u64>,
+    entry: Option<u64>,
 }
 
 impl SessionClient {
@@ -56,6 +57,7 @@ impl SessionClient {
             messages: Messages::default(),
             told: VecDeque::new(),
             last: after,
+            entry: None,
         })
     }
 }
@@ -67,6 +69,12 @@ impl EventStream {
         self.last
     }
 
+    /// The entry that the event told last is of; none when more is told of that entry.
+    #[must_use]
+    pub const fn entry(&self) -> Option<u64> {
+        self.entry
+    }
+
     /// What is told next; none when the stream is over.
     ///
     /// # Errors
@@ -76,6 +84,7 @@ impl EventStream {
         loop {
             while let Some((id, told)) = self.told.pop_front() {
                 self.last = id.or(self.last);
+                self.entry = id;
                 if told.is_some() {
                     return Ok(told);
                 }

@@ -80,7 +80,9 @@ async fn report(run: &Run) {
             .await
         {
             Ok(()) => return,
-            Err(ClientError::Refused(problem)) if problem.status < 500 && problem.status != 429 => {
+            Err(ClientError::Refused(problem, _))
+                if problem.status < 500 && problem.status != 429 =>
+            {
                 tracing::warn!(run = %run.run, code = %problem.code, "the server does not take the end of a run");
                 return;
             }

@@ -225,7 +225,7 @@ impl Call<'_> {
                 .await
             {
                 Ok(state) => state,
-                Err(error @ ClientError::Refused(_))
+                Err(error @ ClientError::Refused(..))
                     if !is_passing(&error) && exits_refused(&error) =>
                 {
                     return Err(error.into());

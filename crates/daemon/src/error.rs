@@ -98,7 +98,7 @@ impl DaemonError {
             Self::Io { .. } => "io",
             Self::NoDaemon { .. } => "no_daemon",
             Self::Server(ClientError::Impostor { .. }) => "impostor",
-            Self::Server(ClientError::Refused(problem)) => {
+            Self::Server(ClientError::Refused(problem, _)) => {
                 problem.reason.as_deref().unwrap_or(&problem.code)
             }
             Self::Server(_) => "unreachable",
@@ -116,7 +116,7 @@ impl From<Malformed> for DaemonError {
 fn server_exit(error: &ClientError) -> u8 {
     match error {
         // As the command line does it.
-        ClientError::Refused(problem) => match (problem.code.as_str(), problem.status) {
+        ClientError::Refused(problem, _) => match (problem.code.as_str(), problem.status) {
             ("sealed", _) => exit::REFUSED,
             ("not_initialised", _) => exit::CONFIG,
             (_, 400 | 413) => exit::USAGE,

@@ -19,6 +19,19 @@ const OFFENDERS: usize = 16_384;
 /// What an address has for calls that cannot wait, beside all else.
 const URGENT: Rate = Rate::per_second(10, 20);
 
+/// What somebody has for calls by which gates stay informed, beside all else: a dozen
+/// gates that look at feed, status and record at once.
+pub const INFORMING: Rate = Rate::per_second(20, 40);
+
+/// A bucket that an address has for some calls alone, for when it may not ask any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reserve {
+    /// Calls that take power away from somebody.
+    Urgent,
+    /// Calls by which a gate hears of it.
+    Informing,
+}
+
 /// The network that counts as one source, whichever way an IPv4 address is written.
 fn network(address: IpAddr) -> IpAddr {
     crate::places::source(address.to_canonical())
@@ -66,6 +79,7 @@ impl Turned {
 pub struct Sources {
     rate: Option<(Rate, Limiter)>,
     urgent: Limiter,
+    informing: Limiter,
     /// None where addresses are let be.
     backoff: Option<Backoff>,
     /// Whether addresses of this machine are counted like others.
@@ -83,6 +97,7 @@ impl Sources {
         Self {
             rate: rate.map(|rate| (rate, Limiter::new("address", ADDRESSES, now))),
             urgent: Limiter::new("urgent", ADDRESSES / 8, now),
+            informing: Limiter::new("informing", ADDRESSES / 8, now),
             backoff: counted.then(|| Backoff::new(OFFENDERS, now)),
             loopback: configured.is_some(),
         }
@@ -92,26 +107,33 @@ impl Sources {
         self.loopback || !address.to_canonical().is_loopback()
     }
 
-    /// Whether a request of `address` is looked at. What is `urgent` has a bucket of
-    /// its own for when the address may not: to take power away from somebody must be
-    /// possible from the same address from which that somebody asks too much.
+    /// Whether a request of `address` is looked at. Any of the `reserves` that are for
+    /// it is enough when the address may not: to take power away from somebody, and to
+    /// hear of that, must be possible from the same address from which that somebody
+    /// asks too much.
     ///
     /// # Errors
     /// [`Turned`], with the time to wait.
-    pub fn admit(&self, address: IpAddr, urgent: bool, now: Instant) -> Result<(), Turned> {
+    pub fn admit(&self, address: IpAddr, reserves: &[Reserve], now: Instant) -> Result<(), Turned> {
         if !self.counts(address) {
             return Ok(());
         }
         let network = network(address);
-        let turned = match self.turned(network, now) {
+        let mut turned = match self.turned(network, now) {
             None => return Ok(()),
             Some(turned) => turned,
         };
-        if !urgent {
-            return Err(turned);
+        for reserve in reserves {
+            let (limiter, rate) = match reserve {
+                Reserve::Urgent => (&self.urgent, &URGENT),
+                Reserve::Informing => (&self.informing, &INFORMING),
+            };
+            match limiter.take(limiter.key(&network), rate, now) {
+                Ok(_) => return Ok(()),
+                Err(over) => turned = Turned::Over(over),
+            }
         }
-        let taken = self.urgent.take(self.urgent.key(&network), &URGENT, now);
-        taken.map(drop).map_err(Turned::Over)
+        Err(turned)
     }
 
     fn turned(&self, network: IpAddr, now: Instant) -> Option<Turned> {
@@ -157,32 +179,41 @@ mod tests {
     fn a_flood_from_one_address_does_not_slow_another() {
         let now = Instant::now();
         let sources = Sources::new(Some(limit("10/s burst 3")), RateLimit::Off, now);
-        let flood = (0..100).filter(|_| sources.admit(at("192.0.2.1"), false, now).is_ok());
+        let flood = (0..100).filter(|_| sources.admit(at("192.0.2.1"), &[], now).is_ok());
         assert_eq!(flood.count(), 3);
-        let mapped = sources.admit(at("::ffff:192.0.2.1"), false, now);
+        let mapped = sources.admit(at("::ffff:192.0.2.1"), &[], now);
         assert_eq!(mapped.unwrap_err().kind(), "address");
-        assert_eq!(sources.admit(at("192.0.2.2"), false, now), Ok(()));
+        assert_eq!(sources.admit(at("192.0.2.2"), &[], now), Ok(()));
         // Another host's number in the same network of IPv6 is no way out.
         for _ in 0..3 {
-            assert_eq!(sources.admit(at("2001:db8::1"), false, now), Ok(()));
+            assert_eq!(sources.admit(at("2001:db8::1"), &[], now), Ok(()));
         }
-        let over = sources.admit(at("2001:db8::2"), false, now).unwrap_err();
+        let over = sources.admit(at("2001:db8::2"), &[], now).unwrap_err();
         assert_eq!(over.retry_after(), Duration::from_millis(100));
     }
 
     #[test]
-    fn what_is_urgent_has_a_bucket_of_its_own() {
+    fn what_is_urgent_and_what_informs_have_buckets_of_their_own() {
         let now = Instant::now();
         let sources = Sources::new(Some(limit("1/h")), RateLimit::Off, now);
         let source = at("192.0.2.1");
         for _ in 0..100 {
             sources.violated(source, now);
         }
-        let turned = sources.admit(source, false, now).unwrap_err();
+        let turned = sources.admit(source, &[], now).unwrap_err();
         assert_eq!(turned, Turned::Waiting(Duration::from_secs(1)));
-        let urgent = (0..100).filter(|_| sources.admit(source, true, now).is_ok());
+        let urgent = (0..100).filter(|_| sources.admit(source, &[Reserve::Urgent], now).is_ok());
         assert_eq!(urgent.count(), 20);
-        assert_eq!(sources.admit(at("192.0.2.2"), false, now), Ok(()));
+        // What keeps a gate informed is apart from it, and a call that is for both has both.
+        let both = [Reserve::Urgent, Reserve::Informing];
+        for (reserves, left) in [(&both[..1], 0), (&both[1..], 40), (&both[..], 0), (&[], 0)] {
+            let passed = (0..100).filter(|_| sources.admit(source, reserves, now).is_ok());
+            assert_eq!(passed.count(), left, "{reserves:?}");
+        }
+        let later = now + Duration::from_millis(100);
+        let passed = (0..100).filter(|_| sources.admit(source, &both, later).is_ok());
+        assert_eq!(passed.count(), 1 + 2);
+        assert_eq!(sources.admit(at("192.0.2.2"), &[], now), Ok(()));
     }
 
     #[test]
@@ -201,8 +232,8 @@ mod tests {
                 ("::ffff:127.0.0.1", local),
                 ("192.0.2.1", far),
             ] {
-                let _ = sources.admit(at(address), false, now);
-                let turned = sources.admit(at(address), false, now).is_err();
+                let _ = sources.admit(at(address), &[], now);
+                let turned = sources.admit(at(address), &[], now).is_err();
                 assert_eq!(turned, counted, "{configured:?} {address}");
                 let waits = (0..100).any(|_| sources.violated(at(address), now).is_some());
                 assert_eq!(

@@ -7,13 +7,22 @@ use procura_crypto::sha256;
 use procura_proof::Reason;
 use procura_proof::foreign::{FIELDS, Foreign};
 use procura_types::wire::{ProofField, ProvenAgent, SentBody, VerifyAnswer, VerifyQuestion};
-use procura_types::{Duration, Label, Namespace};
+use procura_types::{Clock, Duration, Label, Namespace};
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::Semaphore;
 
 /// Questions at once; others wait. A session's counters may not overtake each other by
 /// 4,096, and the server has other things to do.
 const AT_ONCE: usize = 128;
+
+/// For how long nothing is asked after the server said that too much is. Not for longer,
+/// whatever it says: nobody signs a refusal.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// For how long where it does not say when to ask again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Whom to ask, and about which service.
 pub(crate) struct Asking {
@@ -21,16 +30,46 @@ pub(crate) struct Asking {
     namespace: Namespace,
     service: Label,
     places: Semaphore,
+    /// Until when nothing is asked: questions that are refused for their number would
+    /// still cost the server, and whoever asks it from here.
+    paused: Mutex<Option<Instant>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Asking {
-    pub(crate) fn new(server: SessionClient, namespace: Namespace, service: Label) -> Self {
+    pub(crate) fn new(
+        server: SessionClient,
+        namespace: Namespace,
+        service: Label,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             server,
             namespace,
             service,
             places: Semaphore::new(AT_ONCE),
+            paused: Mutex::default(),
+            clock,
         }
+    }
+
+    /// Refuses while the server is not to be asked.
+    fn look(&self) -> Result<(), Refusal> {
+        let until = *self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = until.map(|until| until.saturating_duration_since(self.clock.steady()));
+        match left.filter(|left| !left.is_zero()) {
+            Some(left) => Err(limited(left)),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks nothing for as long as the server says, within bounds.
+    fn pause(&self, retry_after: Option<Duration>) -> Refusal {
+        let pause = retry_after.unwrap_or(PAUSE).clamp(PAUSE, LONGEST_PAUSE);
+        let until = self.clock.steady().checked_add(pause);
+        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        *paused = (*paused).max(until);
+        limited(pause)
     }
 
     /// Who made the request, by the server's word, which the session's key signs. What
@@ -45,8 +84,11 @@ impl Asking {
         // What is no text is no field of any profile.
         let question =
             question(profile, head, body, peer).ok_or_else(|| Refusal::new(Reason::Malformed))?;
+        self.look()?;
         // Nobody closes the semaphore.
         let _place = self.places.acquire().await;
+        // Others may have been told while this one waited.
+        self.look()?;
         let asked = self
             .server
             .verify(&self.namespace, &self.service, &question);
@@ -59,11 +101,23 @@ impl Asking {
             Ok(VerifyAnswer::Refused(refused)) => {
                 Err(refusal(&refused.reason, refused.retry_after))
             }
+            Err(error) if error.is_refusal(Reason::RateLimited.as_str()) => {
+                tracing::debug!(%error, "the server is asked too often");
+                Err(self.pause(error.retry_after()))
+            }
             Err(error) => {
                 tracing::debug!(%error, "the server does not verify");
                 Err(Refusal::new(Reason::VerifierUnavailable))
             }
         }
+    }
+}
+
+/// A refusal because the server is asked too often, for so long.
+fn limited(left: Duration) -> Refusal {
+    Refusal {
+        retry_after: Some(left),
+        ..Refusal::new(Reason::RateLimited)
     }
 }
 

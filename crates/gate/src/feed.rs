@@ -2,8 +2,8 @@
 //! keys in locked memory.
 
 use procura_crypto::{LockError, LockedKey, PublicKey};
-use procura_directory::{ActorKind, ActorRecord, Change, DeviceRecord};
-use procura_types::wire::{Feed, FeedActor, FeedActorKind, FeedDevice, FeedKey};
+use procura_directory::{ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord};
+use procura_types::wire::{Feed, FeedActor, FeedActorKind, FeedDevice, FeedForeign, FeedKey};
 use procura_types::{Namespace, Secret};
 use std::collections::BTreeMap;
 
@@ -34,7 +34,9 @@ pub enum FeedFault {
 /// The records of a feed, about a namespace.
 pub(crate) fn changes(feed: &Feed, namespace: &Namespace) -> Result<Vec<Change>, FeedFault> {
     let actors = feed.actors.iter().map(|one| actor(namespace, one));
-    actors.chain(feed.devices.iter().map(device)).collect()
+    let devices = feed.devices.iter().map(device);
+    let foreign = feed.foreign.iter().map(|bound| Ok(foreign(bound)));
+    actors.chain(devices).chain(foreign).collect()
 }
 
 /// The keys of sessions in a feed, by epoch.
@@ -83,6 +85,16 @@ fn device(device: &FeedDevice) -> Result<Change, FeedFault> {
         created: device.created,
         revoked: device.revoked,
     }))
+}
+
+fn foreign(bound: &FeedForeign) -> Change {
+    Change::Foreign(ForeignRecord {
+        id: bound.id.clone(),
+        actor: bound.actor,
+        device: bound.device,
+        created: bound.created,
+        released: bound.released,
+    })
 }
 
 fn key(key: &FeedKey) -> Result<(u32, LockedKey), FeedFault> {

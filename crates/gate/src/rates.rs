@@ -8,6 +8,7 @@ use http::HeaderMap;
 use procura_edge::rate::{Key, Limiter, Over, Standing};
 use procura_edge::source::{Proxies, Sources, Turned};
 use procura_proof::Reason;
+use procura_proof::foreign::Foreign;
 use procura_types::dial::Setting;
 use procura_types::{Duration, Rate, RateLimit};
 use std::net::IpAddr;
@@ -74,7 +75,7 @@ impl Rates {
         let source = self.proxies.source(peer, headers);
         let source = source.map_err(|_| Fault::ForwardedUnclear)?;
         // Nothing that a gate does takes power away from anybody.
-        match self.sources.admit(source, false, now) {
+        match self.sources.admit(source, &[], now) {
             Ok(()) => Ok(source),
             Err(turned) => Err(Fault::Limited(turned.into())),
         }
@@ -120,9 +121,15 @@ impl Rates {
         let over = |over: Over| Fault::Limited(over.into());
         let mut told = None;
         if let (Some((rate, limiter)), Some(identity)) = (&self.agents, identity) {
+            // Whoever was shown one weak proof can repeat it in the agent's name: what
+            // they use up is not what the agent has for proofs that only it can make.
+            let weak = identity
+                .profile()
+                .parse::<Foreign>()
+                .is_ok_and(Foreign::is_weak);
             let key = match identity.actor() {
-                Some(actor) => limiter.key(&actor.as_bytes()),
-                None => limiter.key(&identity.agent()),
+                Some(actor) => limiter.key(&(actor.as_bytes(), weak)),
+                None => limiter.key(&(identity.agent(), weak)),
             };
             told = Some(limiter.take(key, rate, now).map_err(over)?).filter(Standing::is_low);
         }
@@ -131,5 +138,42 @@ impl Rates {
             told = told.or(Some(standing).filter(Standing::is_low));
         }
         Ok(told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use procura_types::ActorId;
+
+    #[test]
+    fn weak_proofs_take_nothing_from_the_agent_that_they_name() {
+        let now = Instant::now();
+        let limits = Limits {
+            agent_rate: "1/h burst 3".parse().unwrap(),
+            ..Limits::default()
+        };
+        let rates = Rates::new(&limits, now);
+        let (actor, owner) = (ActorId::from_bytes([1; 32]), ActorId::from_bytes([2; 32]));
+        let bound = |profile: Foreign| {
+            let identity = Identity::new("legacy", profile.as_str()).unwrap();
+            identity.in_tree(&actor, &owner).unwrap()
+        };
+        let unbound = |profile: Foreign| Identity::new("legacy", profile.as_str()).unwrap();
+        let passed = |identity: &Identity| {
+            let counts = (0..10).map(|_| rates.count(Some(identity), None, now));
+            counts.filter(Result::is_ok).count()
+        };
+        let cases = [bound(Foreign::HmacV1), unbound(Foreign::HmacV1)];
+        assert_eq!(cases.map(|weak| passed(&weak)), [3, 3]);
+        let Err(Fault::Limited(limited)) = rates.count(Some(&bound(Foreign::HmacV1)), None, now)
+        else {
+            panic!("it is over its rate");
+        };
+        assert_eq!(limited.retry_after, Duration::from_secs(3600));
+        // By all that only the agent can make it is counted together.
+        assert_eq!(passed(&bound(Foreign::HmacV2)), 3);
+        assert_eq!(passed(&bound(Foreign::KeyServerV1)), 0);
+        assert_eq!(passed(&unbound(Foreign::GuideV1)), 3);
     }
 }

@@ -4,7 +4,7 @@
 use arc_swap::ArcSwap;
 use hyper::body::Body;
 use procura_directory::Snapshot;
-use procura_types::{ActorId, Thumbprint};
+use procura_types::{ActorId, ForeignId, Thumbprint};
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
@@ -18,23 +18,49 @@ const SHORT: u64 = 64 * 1024;
 pub type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Whose request it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Subject {
-    pub(crate) actor: ActorId,
-    /// The device, where there is one that can be revoked by itself.
-    pub(crate) device: Option<Thumbprint>,
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    /// An actor's, by itself.
+    Actor {
+        actor: ActorId,
+        /// The device, where there is one that can be revoked by itself.
+        device: Option<Thumbprint>,
+    },
+    /// That of an id of another system which stands for an agent.
+    Bound {
+        id: ForeignId,
+        actor: ActorId,
+        /// The device that was enrolled under the id.
+        device: Option<Thumbprint>,
+    },
+    /// That of an id of another system which stands for nobody in the namespace.
+    Unbound(ForeignId),
 }
 
 impl Subject {
-    /// Whether both are known, belong together and are active.
+    /// Whether all of it is known, belongs together and is active; of an id that stands
+    /// for nobody, whether that is still so.
     fn is_active(&self, directory: &Snapshot) -> bool {
-        directory.is_active(&self.actor)
-            && self.device.is_none_or(|device| {
-                directory
-                    .device(&device)
-                    .is_some_and(|device| device.revoked.is_none() && device.actor == self.actor)
-            })
+        match self {
+            Self::Actor { actor, device } => is_active(directory, actor, device.as_ref()),
+            Self::Bound { id, actor, device } => {
+                let stands = directory
+                    .foreign(id)
+                    .is_some_and(|bound| bound.actor == *actor && bound.device == *device);
+                stands && is_active(directory, actor, device.as_ref())
+            }
+            Self::Unbound(id) => directory.foreign(id).is_none(),
+        }
     }
+}
+
+fn is_active(directory: &Snapshot, actor: &ActorId, device: Option<&Thumbprint>) -> bool {
+    directory.is_active(actor)
+        && device.is_none_or(|device| {
+            directory
+                .device(device)
+                .is_some_and(|device| device.revoked.is_none() && device.actor == *actor)
+        })
 }
 
 /// The standing of whoever made a request, with which its answer lasts or ends.
@@ -42,7 +68,7 @@ impl Subject {
 pub struct Standing(Option<(Subject, Arc<Standings>)>);
 
 impl Standing {
-    /// Of somebody whose end nobody tells.
+    /// Of somebody who needs none.
     #[must_use]
     pub const fn lasting() -> Self {
         Self(None)
@@ -60,7 +86,7 @@ impl Standing {
     #[must_use]
     pub fn ending(&self) -> Option<Ending> {
         let (subject, standings) = self.0.as_ref()?;
-        Some(standings.watch(*subject))
+        Some(standings.watch(subject))
     }
 }
 
@@ -117,7 +143,7 @@ impl Standings {
             .then(|| Standing(Some((subject, Arc::clone(self)))))
     }
 
-    fn watch(&self, subject: Subject) -> Ending {
+    fn watch(&self, subject: &Subject) -> Ending {
         let mut answers = {
             let mut under_way = self.under_way();
             // Looked at under the lock, after which the next state looks at it: what
@@ -126,7 +152,7 @@ impl Standings {
                 return Box::pin(std::future::ready(()));
             }
             under_way
-                .entry(subject)
+                .entry(subject.clone())
                 .or_insert_with(|| watch::Sender::new(false))
                 .subscribe()
         };
@@ -148,7 +174,7 @@ impl Standings {
 mod tests {
     use super::*;
     use procura_crypto::{SigningKey, SystemEntropy};
-    use procura_directory::{ActorKind, ActorRecord, Change, DeviceRecord};
+    use procura_directory::{ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord};
     use procura_types::{Alg, Timestamp};
     use std::time::{Duration, Instant};
 
@@ -186,6 +212,17 @@ mod tests {
         })
     }
 
+    /// The id `name`, which stands for this actor, or did.
+    fn bound(name: &str, number: u32, device: Option<&SigningKey>, is_released: bool) -> Change {
+        Change::Foreign(ForeignRecord {
+            id: name.parse().unwrap(),
+            actor: numbered(number),
+            device: device.map(|key| key.public().thumbprint()),
+            created: NOW,
+            released: is_released.then_some(NOW),
+        })
+    }
+
     fn has_ended(ending: &mut Ending) -> bool {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         ending.as_mut().poll(&mut cx).is_ready()
@@ -204,30 +241,22 @@ mod tests {
             ],
         );
         standings.take(known.clone());
-        let by_device = Subject {
-            actor: numbered(1),
-            device: Some(key.public().thumbprint()),
+        let subject = |number, device| Subject::Actor {
+            actor: numbered(number),
+            device,
         };
-        let by_actor = Subject {
-            device: None,
-            ..by_device
-        };
-        let other = Subject {
-            actor: numbered(2),
-            device: None,
-        };
+        let thumbprint = Some(key.public().thumbprint());
+        let by_device = subject(1, thumbprint);
+        let by_actor = subject(1, None);
+        let other = subject(2, None);
         let open = |subject| standings.of(subject).unwrap().ending().unwrap();
-        let [mut first, mut second, mut third] = [by_device, by_actor, other].map(open);
+        let [mut first, mut second, mut third] = [by_device.clone(), by_actor, other].map(open);
         assert!(!has_ended(&mut first) && !has_ended(&mut second) && !has_ended(&mut third));
         // Somebody else's device is not theirs.
-        let foreign = Subject {
-            actor: numbered(2),
-            ..by_device
-        };
-        assert!(standings.of(foreign).is_none());
+        assert!(standings.of(subject(2, thumbprint)).is_none());
 
         let known = known.apply(2, vec![device(&key, 1, Some(NOW))]);
-        let late = standings.of(by_device).unwrap();
+        let late = standings.of(by_device.clone()).unwrap();
         standings.take(known.clone());
         assert!(has_ended(&mut first) && !has_ended(&mut second) && !has_ended(&mut third));
         // The verdict was before, the answer came after.
@@ -243,6 +272,78 @@ mod tests {
     }
 
     #[test]
+    fn answers_to_ids_of_other_systems_end_with_the_binding_that_they_had() {
+        let key = SigningKey::generate_p256(&SystemEntropy).unwrap();
+        let standings = Arc::new(Standings::default());
+        let mut known = Snapshot::default().apply(
+            1,
+            vec![
+                owner(1, None, &key),
+                owner(2, None, &key),
+                bound("legacy", 1, None, false),
+                bound("other", 1, None, false),
+            ],
+        );
+        standings.take(known.clone());
+        let of = |name: &str, number| Subject::Bound {
+            id: name.parse().unwrap(),
+            actor: numbered(number),
+            device: None,
+        };
+        let nobodys = |name: &str| Subject::Unbound(name.parse().unwrap());
+        let open = |subject| standings.of(subject).unwrap().ending().unwrap();
+        let mut other = open(of("other", 1));
+        // Nobody else's, and nobody's only if it is so.
+        for wrong in [of("legacy", 2), of("legacies", 1), nobodys("legacy")] {
+            assert!(standings.of(wrong.clone()).is_none(), "{wrong:?}");
+        }
+        // Released, bound to another, and to the same under a key of its own.
+        let changes: [&[Change]; 3] = [
+            &[bound("legacy", 1, None, true)],
+            &[
+                bound("legacy", 1, None, true),
+                bound("legacy", 2, None, false),
+            ],
+            &[device(&key, 1, None), bound("legacy", 1, Some(&key), false)],
+        ];
+        for (seq, changes) in (2..).step_by(2).zip(changes) {
+            let mut legacy = open(of("legacy", 1));
+            let late = standings.of(of("legacy", 1)).unwrap();
+            known = known.apply(seq, changes.to_vec());
+            standings.take(known.clone());
+            assert!(has_ended(&mut legacy), "{changes:?}");
+            assert!(has_ended(&mut late.ending().unwrap()), "{changes:?}");
+            assert!(standings.of(of("legacy", 1)).is_none(), "{changes:?}");
+            known = known.apply(seq + 1, vec![bound("legacy", 1, None, false)]);
+            standings.take(known.clone());
+        }
+        // All there is may leave it out.
+        let mut legacy = open(of("legacy", 1));
+        standings.take(Snapshot::default().apply(
+            8,
+            vec![owner(1, None, &key), bound("other", 1, None, false)],
+        ));
+        assert!(has_ended(&mut legacy) && !has_ended(&mut other));
+    }
+
+    #[test]
+    fn answers_to_who_is_nobody_end_when_it_becomes_somebody_or_nothing_is_known() {
+        let key = SigningKey::generate_p256(&SystemEntropy).unwrap();
+        let standings = Arc::new(Standings::default());
+        let known = Snapshot::default().apply(1, vec![owner(1, None, &key)]);
+        standings.take(known.clone());
+        let open = |name: &str| {
+            let subject = Subject::Unbound(name.parse().unwrap());
+            standings.of(subject).unwrap().ending().unwrap()
+        };
+        let [mut first, mut second] = ["first", "second"].map(open);
+        standings.take(known.apply(2, vec![bound("first", 1, None, false)]));
+        assert!(has_ended(&mut first) && !has_ended(&mut second));
+        standings.end();
+        assert!(has_ended(&mut second));
+    }
+
+    #[test]
     fn five_thousand_answers_are_looked_at_quickly_and_forgotten_when_they_are_over() {
         let key = SigningKey::generate_p256(&SystemEntropy).unwrap();
         let all: Vec<Change> = (0..5000).map(|number| owner(number, None, &key)).collect();
@@ -251,7 +352,7 @@ mod tests {
         standings.take(known.clone());
         let mut endings: Vec<Ending> = (0..5000)
             .map(|number| {
-                let subject = Subject {
+                let subject = Subject::Actor {
                     actor: numbered(number),
                     device: None,
                 };

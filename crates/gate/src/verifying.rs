@@ -102,7 +102,12 @@ impl Verifying {
     /// one they are refused with `verifier_unavailable`.
     #[must_use]
     pub fn asking(self, server: SessionClient) -> Self {
-        let asking = Asking::new(server, self.namespace.clone(), self.service.clone());
+        let asking = Asking::new(
+            server,
+            self.namespace.clone(),
+            self.service.clone(),
+            Arc::clone(&self.clock),
+        );
         Self {
             asking: Some(asking),
             ..self
@@ -238,7 +243,7 @@ impl Verifying {
             Ok(caller) => caller,
             Err(refusal) => return refused(refusal),
         };
-        let subject = Subject {
+        let subject = Subject::Actor {
             actor: *caller.actor(),
             device: caller.device().copied(),
         };
@@ -246,7 +251,7 @@ impl Verifying {
             // In the moment since it was looked at.
             return Verdict::Refuse(Refusal {
                 profile: Some(profile),
-                agent_id: Some(subject.actor.to_string()),
+                agent_id: Some(caller.actor().to_string()),
                 ..Refusal::new(Reason::Revoked)
             });
         };
@@ -304,16 +309,23 @@ impl Verifying {
         }
     }
 
-    /// How long the answer to an agent of another system may last: as long as the agent
-    /// that its id is bound to. One that is not known yet, or not any more, has none.
+    /// How long the answer to an agent of another system may last: as long as its id is
+    /// bound to the agent that the server named, or to nobody, and this gate knows enough
+    /// to say so. Where it knows of another binding than the server, there is none. Nobody
+    /// tells it when a secret or the file with a key goes.
     fn standing_of(&self, agent: &ProvenAgent) -> Option<Standing> {
-        let Some(actor) = agent.actor else {
-            // Nobody tells when the file with its key goes.
-            return Some(Standing::lasting());
-        };
-        self.standings.of(Subject {
-            actor,
-            device: agent.device,
+        // The question may have taken a while.
+        if !self.is_fresh() {
+            return None;
+        }
+        let id = agent.agent_id.clone();
+        self.standings.of(match agent.actor {
+            Some(actor) => Subject::Bound {
+                id,
+                actor,
+                device: agent.device,
+            },
+            None => Subject::Unbound(id),
         })
     }
 
@@ -389,3 +401,6 @@ fn foreign_identity(agent: &ProvenAgent, profile: Foreign) -> Option<Identity> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

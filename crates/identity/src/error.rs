@@ -23,6 +23,14 @@ pub enum IdentityError {
         "the id {0} stands for another agent already, perhaps in another namespace; release it there, or choose another id"
     )]
     ForeignBound(ForeignId),
+    /// The id is the name of an operator.
+    #[error("{0} is the name of an operator, so no agent can have it as its id; choose another id")]
+    IdOfOperator(ForeignId),
+    /// The name is the id of an agent.
+    #[error(
+        "{0} is the id of an agent in another system, so no operator can have it as their name; choose another name, or release the id"
+    )]
+    NameOfAgent(Label),
     /// The id stands for no agent of the namespace.
     #[error("there is no agent with the id {0} in this namespace")]
     NoForeign(ForeignId),

@@ -29,12 +29,17 @@ impl Op for ForeignBind {
     }
 }
 
-/// What the id stands for, unless that is another agent than this one.
+/// What the id stands for, unless that is another agent than this one. The name of an
+/// operator is no id: whoever is told by a gate who asks, in one word, takes it for them.
 pub(crate) fn free_for(
     snapshot: &Snapshot,
     id: &ForeignId,
     agent: &procura_types::ActorId,
 ) -> Result<Option<Arc<ForeignRecord>>, IdentityError> {
+    let name = id.as_str().parse::<Label>();
+    if name.is_ok_and(|name| snapshot.owner_named(&name).is_some()) {
+        return Err(IdentityError::IdOfOperator(id.clone()));
+    }
     match snapshot.foreign(id) {
         Some(bound) if bound.actor != *agent => Err(IdentityError::ForeignBound(id.clone())),
         bound => Ok(bound.cloned()),

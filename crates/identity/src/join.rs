@@ -5,6 +5,7 @@
 use crate::code::{self, Purpose};
 use crate::error::{IdentityError, JoinRefusal};
 use crate::founding::{id_of, put_owner};
+use crate::operator;
 use procura_crypto::PublicKey;
 use procura_directory::{DeviceRecord, Snapshot};
 use procura_policy::{Action, Op, Resource};
@@ -189,9 +190,7 @@ impl OperatorJoin {
         if batch.directory().device(&device).is_some() || batch.directory().actor(&id).is_some() {
             return Err(JoinRefusal::DeviceBound.into());
         }
-        if batch.directory().owner_named(&name).is_some() {
-            return Err(IdentityError::NameTaken(name));
-        }
+        operator::is_free(batch.directory(), &name)?;
         code::consume(batch, &op.code_sha256, &row);
         put_owner(batch, &name, &op.root_key, roles, now);
         Ok(Joined {

@@ -8,7 +8,7 @@ use procura_directory::{ActorKind, ActorRecord, RolesRecord, Snapshot};
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_record::RecordedBatch;
 use procura_types::wire::{Joins, Operator, OperatorList, RevokedActors, RoleAssignment};
-use procura_types::{Entropy, Label, Role, Timestamp};
+use procura_types::{Entropy, ForeignId, Label, Role, Timestamp};
 use std::sync::Arc;
 
 /// Invites a person to become an operator.
@@ -35,9 +35,7 @@ impl OperatorInvite {
     ) -> Result<IssuedCode, IdentityError> {
         let op = batch.op();
         let roles = checked(batch.directory(), &op.roles)?;
-        if batch.directory().owner_named(&op.name).is_some() {
-            return Err(IdentityError::NameTaken(op.name.clone()));
-        }
+        is_free(batch.directory(), &op.name)?;
         batch.details().with = Some(recorded(&roles));
         let purpose = Purpose::Operator {
             name: op.name.clone(),
@@ -45,6 +43,19 @@ impl OperatorInvite {
         };
         code::issue(batch, purpose, Joins::NewOperator, now, entropy)
     }
+}
+
+/// That nobody has the name: no operator, and no agent as its id in another system,
+/// since whoever is told by a gate who asks, in one word, takes one for the other.
+pub(crate) fn is_free(snapshot: &Snapshot, name: &Label) -> Result<(), IdentityError> {
+    if snapshot.owner_named(name).is_some() {
+        return Err(IdentityError::NameTaken(name.clone()));
+    }
+    let id = name.as_str().parse::<ForeignId>();
+    if id.is_ok_and(|id| snapshot.foreign(&id).is_some()) {
+        return Err(IdentityError::NameOfAgent(name.clone()));
+    }
+    Ok(())
 }
 
 /// Lists the operators.

@@ -24,7 +24,7 @@ pub struct Directory {
     moved: watch::Sender<u64>,
 }
 
-/// The latest changes of actors, devices and roles, oldest first.
+/// The latest changes of actors, devices, roles and ids of other systems, oldest first.
 struct Recent {
     /// All changes after this sequence are here.
     after: u64,
@@ -105,7 +105,7 @@ impl Directory {
         self.current.load_full()
     }
 
-    /// What became of actors, devices and roles after the sequence `after`, up to
+    /// What became of actors, devices, roles and ids of other systems after the sequence `after`, up to
     /// that of `snapshot`, oldest first; nothing when that is too long ago.
     #[must_use]
     pub fn changes(&self, after: u64, snapshot: &Snapshot) -> Option<Vec<Change>> {
@@ -133,7 +133,7 @@ impl Directory {
         for change in changes {
             if matches!(
                 change,
-                Change::Actor(_) | Change::Device(_) | Change::Roles(_)
+                Change::Actor(_) | Change::Device(_) | Change::Roles(_) | Change::Foreign(_)
             ) {
                 recent.push(seq, change.clone());
             }

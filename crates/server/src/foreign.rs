@@ -5,7 +5,7 @@ use crate::app::{App, Open};
 use crate::key_server::KeysNow;
 use crate::problem::{Failure, printable};
 use crate::proving::{LOCAL, Lines, addressed, refused_by, view};
-use crate::rates::count_agent;
+use crate::rates::{count_agent, count_weak};
 use crate::serve::{Input, denial};
 use procura_directory::Snapshot;
 use procura_policy::{Action, Concerned, Op, Resource, authorize};
@@ -91,7 +91,12 @@ pub(crate) async fn prove(
                     let profile = caller.profile().as_str();
                     return Err(refused_by(profile, (app, open), &snapshot, input, &refusal));
                 }
-                count_agent(app, &snapshot, &bound.actor, input)?;
+                let count = if caller.foreign().is_weak() {
+                    count_weak
+                } else {
+                    count_agent
+                };
+                count(app, &snapshot, &bound.actor, input)?;
             }
             record_weak(app, open, &snapshot, input, caller).await?;
         }

@@ -10,9 +10,10 @@ use crate::app::App;
 use crate::config::Config;
 use crate::problem::{Code, Failure};
 use crate::serve::Input;
+use http::Method;
 use procura_directory::{ActorKind, Snapshot};
 use procura_edge::rate::{Limiter, Standing};
-use procura_edge::source::{Proxies, Sources};
+use procura_edge::source::{INFORMING, Proxies, Sources};
 use procura_policy::Action;
 use procura_types::{ActorId, Duration, Rate, RateLimit};
 use std::hash::Hash;
@@ -34,6 +35,8 @@ pub(crate) struct Rates {
     sources: Sources,
     agents: Option<Counted>,
     calls: Option<Counted>,
+    /// What each agent has for hearing what is so, beside the two.
+    informing: Limiter,
 }
 
 /// Tokens of one kind, and how fast they come.
@@ -69,6 +72,7 @@ impl Rates {
                 CALLS,
                 "Agents make this call more often than they may together; send it again later.",
             ),
+            informing: Limiter::new("informing", AGENTS, now),
         }
     }
 }
@@ -89,6 +93,24 @@ pub(crate) fn count_agent(
     )
 }
 
+/// Counts a request by a weak proof of an agent. Whoever was shown one such proof can
+/// repeat it in the agent's name, so it takes nothing from what the agent has for proofs
+/// that only it can make.
+pub(crate) fn count_weak(
+    app: &App,
+    snapshot: &Snapshot,
+    agent: &ActorId,
+    input: &Input,
+) -> Result<(), Failure> {
+    count(
+        app,
+        app.rates.agents.as_ref(),
+        &(agent, "weak"),
+        (snapshot, agent),
+        input,
+    )
+}
+
 /// Counts a call of an agent against all calls of its kind that agents make.
 pub(crate) fn count_call(
     app: &App,
@@ -102,7 +124,9 @@ pub(crate) fn count_call(
 }
 
 /// Takes a token, where they are counted, and notes how the bucket stands. Operators are
-/// not counted: whoever takes power away from an agent must not have to wait for it.
+/// not counted: whoever takes power away from an agent must not have to wait for it. Nor
+/// must a gate wait to hear of it, because others ask it much: what keeps it informed
+/// has a bucket of its own when there is no token.
 fn count(
     app: &App,
     counted: Option<&Counted>,
@@ -118,16 +142,52 @@ fn count(
         limiter,
         detail,
     } = counted;
-    let taken = limiter.take(limiter.key(of), rate, app.clock.steady());
-    let standing = taken.map_err(|over| {
-        app.metrics.limited(limiter.name());
-        Failure::new(Code::RateLimited, *detail).over(&over)
-    })?;
+    let now = app.clock.steady();
+    let standing = match limiter.take(limiter.key(of), rate, now) {
+        Ok(standing) => standing,
+        Err(over) => {
+            let informing = &app.rates.informing;
+            if keeps_informed(&input.parts.method, input.parts.uri.path())
+                && informing
+                    .take(informing.key(actor), &INFORMING, now)
+                    .is_ok()
+            {
+                return Ok(());
+            }
+            app.metrics.limited(limiter.name());
+            return Err(Failure::new(Code::RateLimited, *detail).over(&over));
+        }
+    };
     if standing.is_low() {
         // Of two that are low the first is told of.
         let _: Result<(), Standing> = input.progress.standing.set(standing);
     }
     Ok(())
+}
+
+/// Whether a call is one by which a gate hears what is so: of the directory, of the
+/// record, or that the server is still who it was. A path in another spelling is not.
+fn keeps_informed(method: &Method, path: &str) -> bool {
+    let is_feed = || {
+        let Some(rest) = path.strip_prefix("/v1/namespaces/") else {
+            return false;
+        };
+        let mut segments = rest.split('/').skip(1);
+        segments.next() == Some("services")
+            && segments.next().is_some()
+            && segments.next() == Some("feed")
+            && segments.next().is_none()
+    };
+    match *method {
+        Method::GET => {
+            matches!(
+                path,
+                "/v1/status" | "/v1/ledger/checkpoint" | "/v1/ledger/consistency"
+            ) || is_feed()
+        }
+        Method::POST => path == "/v1/sessions",
+        _ => false,
+    }
 }
 
 fn is_operator(snapshot: &Snapshot, actor: &ActorId) -> bool {
@@ -141,4 +201,44 @@ pub(crate) fn whole_seconds(time: Duration) -> u64 {
     seconds
         .saturating_add(u64::from(time.subsec_nanos() > 0))
         .max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_gate_follows_by_keeps_it_informed() {
+        let feed = "/v1/namespaces/shop/services/till/feed";
+        for (method, path, informed) in [
+            (Method::GET, feed, true),
+            (Method::GET, "/v1/status", true),
+            (Method::GET, "/v1/ledger/checkpoint", true),
+            (Method::GET, "/v1/ledger/consistency", true),
+            (Method::POST, "/v1/sessions", true),
+            (
+                Method::POST,
+                "/v1/namespaces/shop/services/till/verify",
+                false,
+            ),
+            (Method::POST, feed, false),
+            (Method::GET, "/v1/sessions", false),
+            (Method::GET, "/v1/ledger/entries", false),
+            (Method::GET, "/v1/namespaces/shop/services/till", false),
+            (Method::GET, "/v1/namespaces/shop/agents/till/feed", false),
+            (
+                Method::GET,
+                "/v1/namespaces/shop/services/till/feed/x",
+                false,
+            ),
+            (Method::GET, "/v1/namespaces/shop/services/a/b/feed", false),
+            (
+                Method::GET,
+                "x/v1/namespaces/shop/services/till/feed",
+                false,
+            ),
+        ] {
+            assert_eq!(keeps_informed(&method, path), informed, "{method} {path}");
+        }
+    }
 }

@@ -48,7 +48,11 @@ pub(super) fn allow_list(checks: &mut Checks, home: &Path) {
             "name the networks of your services in it, such as 10.0.0.0/8",
         );
     } else {
-        checks.ok("allow-list", format!("{} blocks", blocks.len()));
+        let blocks = match blocks.len() {
+            1 => "1 block".to_owned(),
+            many => format!("{many} blocks"),
+        };
+        checks.ok("allow-list", blocks);
     }
 }
 

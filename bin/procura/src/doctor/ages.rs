@@ -8,18 +8,13 @@ use procura_types::{Duration, Timestamp};
 /// After this a key has been within reach of enough people and backups.
 const DUE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// Looks at those that the operator may see; of others nothing is said.
+/// Looks at those that the operator may see. All is well only where all was seen.
 pub(super) async fn look(checks: &mut Checks, server: &SessionClient, now: Timestamp) {
-    let mut ids = Vec::new();
-    if let Ok(list) = server.namespaces().await {
-        for namespace in list.namespaces {
-            if let Ok(list) = server.foreign_ids(&namespace.name).await {
-                ids.extend(list.ids);
-            }
-        }
-    }
+    let (ids, all_seen) = read(server).await;
     match due(&ids, now).as_slice() {
-        [] => checks.ok("agent secrets", "none is due"),
+        [] if all_seen => checks.ok("agent secrets", "none is due"),
+        [] if ids.is_empty() => checks.note("agent secrets", "not looked at"),
+        [] => checks.note("agent secrets", "none that was looked at is due"),
         names => checks.notice(
             "agent secrets",
             format!("due: {}", names.join(", ")),
@@ -27,7 +22,7 @@ pub(super) async fn look(checks: &mut Checks, server: &SessionClient, now: Times
         ),
     }
     let Ok(list) = server.signing_keys().await else {
-        return;
+        return checks.note("signing key", "not looked at");
     };
     if is_old(&list.keys, now) {
         checks.notice(
@@ -38,6 +33,21 @@ pub(super) async fn look(checks: &mut Checks, server: &SessionClient, now: Times
     } else {
         checks.ok("signing key", "it has signed for 90 days at most");
     }
+}
+
+/// The ids of all namespaces that can be listed, and whether that is all.
+async fn read(server: &SessionClient) -> (Vec<ForeignIdentity>, bool) {
+    let Ok(list) = server.namespaces().await else {
+        return (Vec::new(), false);
+    };
+    let (mut ids, mut all_seen) = (Vec::new(), true);
+    for namespace in list.namespaces {
+        match server.foreign_ids(&namespace.name).await {
+            Ok(list) => ids.extend(list.ids),
+            Err(_) => all_seen = false,
+        }
+    }
+    (ids, all_seen)
 }
 
 /// The ids whose newest secret should be another.

@@ -34,7 +34,7 @@ pub(super) async fn services(checks: &mut Checks, server: &SessionClient, now: T
                 look(checks, &namespace, &service, now);
             }
         }
-        Err(error) => checks.note("dials", error.to_string()),
+        Err(_) => checks.note("dials", "not looked at"),
     }
 }
 

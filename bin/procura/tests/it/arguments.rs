@@ -66,6 +66,18 @@ fn mistakes_end_with_64_and_name_the_rule() {
             "a gate speaks plain HTTP, and 0.0.0.0:0 is not an address of this machine alone",
         ),
         (
+            &[
+                "gate",
+                "--service",
+                "web",
+                "--upstream",
+                "http://127.0.0.1:1",
+                "--host",
+                "http://web.example",
+            ],
+            "must be host or host:port, such as web.example",
+        ),
+        (
             &["auth", "mode", "web", "enfroce"],
             "mode: must be off, observe or enforce",
         ),
@@ -84,6 +96,33 @@ fn mistakes_end_with_64_and_name_the_rule() {
         (
             &["service", "route", "web", "/upload"],
             "--stream <true|false>",
+        ),
+        (
+            &[
+                "service",
+                "set",
+                "web",
+                "--allow-hmac-v1",
+                "false",
+                "--window",
+                "30",
+            ],
+            "--window and --nonce-required are hmac-v1's, and it is not let in",
+        ),
+        (
+            &[
+                "service",
+                "set",
+                "web",
+                "--allow-hmac-v1",
+                "false",
+                "--nonce-required",
+            ],
+            "--window and --nonce-required are hmac-v1's, and it is not let in",
+        ),
+        (
+            &["signing-key", "retire", "nope"],
+            "the kid of a signing key has 43 characters of base64url\n  next: procura signing-key list\n",
         ),
         (&["auth", "except", "web", "--because", "x"], "--agent <ID>"),
         (
@@ -138,6 +177,53 @@ fn mistakes_end_with_64_and_name_the_rule() {
         assert_eq!(ran.code, 64, "{args:?}: {}", ran.err);
         assert!(ran.err.contains(message), "{args:?}: {}", ran.err);
         assert!(ran.out.is_empty(), "{args:?}: {}", ran.out);
+    }
+}
+
+#[test]
+fn a_gate_is_called_by_what_a_request_can_name() {
+    let home = tempfile::tempdir().unwrap();
+    let said = |host: &str| {
+        let upstream = ["--upstream", "http://127.0.0.1:1"];
+        let args = ["gate", "--service", "web", "--host", host];
+        // Whatever can be is refused for something else: nothing says where it joins.
+        let ran = run(
+            home.path(),
+            &[&args[..], &upstream, &["--listen", "0.0.0.0:0"]].concat(),
+        );
+        assert_eq!((ran.code, ran.out.as_str()), (64, ""), "{host}");
+        ran.err
+    };
+    let wrong = "must be host or host:port, such as web.example";
+    for host in [
+        "",
+        "a b",
+        "http://web.example",
+        "web.example/",
+        "a@web.example",
+        "web.example:",
+        "web.example:+80",
+        "web.example:65536",
+        ":80",
+        "::1",
+        "[::1",
+        "[web]",
+        "*.example",
+    ] {
+        assert!(said(host).contains(wrong), "{host}: {}", said(host));
+    }
+    for host in [
+        "web.example",
+        "Web.example:8443",
+        "10.0.0.1",
+        "[::1]",
+        "[::1]:80",
+    ] {
+        assert!(
+            said(host).contains("a gate speaks plain HTTP"),
+            "{host}: {}",
+            said(host)
+        );
     }
 }
 

@@ -288,6 +288,8 @@ fn files_that_are_no_logs_are_said_to_be_none() {
         let ran = cli.run(&["auth", "report", "web", "--log", log], b"");
         assert_eq!((ran.code, ran.out.as_str()), (64, ""), "{}", ran.err);
         assert!(ran.err.starts_with(&words), "{}", ran.err);
+        let next = "\n  next: logs/observe.jsonl of the gate's --home\n";
+        assert_eq!(ran.err.ends_with(next), log == missing, "{}", ran.err);
     }
     let lines = counted(NINE, 5, 0) + &counted(TEN, 5, 0);
     let args = ["auth", "report", "web", "--log", "-"];

@@ -163,6 +163,7 @@ fn the_doctor_looks_at_who_may_ask_and_with_which_keys() {
             "ok",
             "2 blocks",
         ),
+        (r#"{"allowed_ips": ["10.0.0.0/8"]}"#, 0, "ok", "1 block"),
         (
             r#"{"allowed_ips": ["0.0.0.0/0"]}"#,
             78,
@@ -190,6 +191,7 @@ fn the_doctor_looks_at_who_may_ask_and_with_which_keys() {
         };
         assert_eq!(said, verdict, "{text}: {words}");
         assert!(words.contains(found), "{text}: {words}");
+        assert!(!words.contains("1 blocks"), "{words}");
     }
     std::fs::remove_file(&list).unwrap();
 
@@ -277,4 +279,28 @@ fn the_doctor_tells_which_services_let_anybody_in() {
     );
     cli.ok(&["service", "gate", "web", "door", "--remove"], b"");
     assert!(dials(0).contains(&said("note", "default/web has no gate")));
+}
+
+#[test]
+fn the_doctor_does_not_call_well_what_it_could_not_look_at() {
+    let mut installed = Installed::new();
+    let not_looked_at = |installed: &Installed, code, what: &str| {
+        let found = findings(installed, code, what);
+        let [(verdict, found, ..)] = found.as_slice() else {
+            panic!("{what}: {found:?}");
+        };
+        assert_eq!(
+            (verdict.as_str(), found.as_str()),
+            ("note", "not looked at"),
+            "{what}"
+        );
+    };
+    installed.cli.ok(&["--yes", "seal"], b"");
+    for what in ["dials", "agent secrets", "signing key"] {
+        not_looked_at(&installed, 0, what);
+    }
+    installed.server.take().unwrap().stop();
+    for what in ["dials", "agent secrets", "signing key"] {
+        not_looked_at(&installed, 78, what);
+    }
 }

@@ -33,7 +33,18 @@ fn what_happened_is_shown_and_what_happens_then() {
     assert_eq!(first["data"]["resource"], "agent/scribe");
     let id = first["id"].as_u64().unwrap();
     let after = id.to_string();
+    assert!(said.starts_with(&format!("{after}  20")), "{said}");
     assert_eq!(cli.ok(&["events", "--after", &after], b""), "");
+    // Nothing has this id.
+    let beyond = cli.run(&["events", "--after", "4711000"], b"");
+    assert_eq!(
+        (beyond.code, beyond.out.as_str(), beyond.err.as_str()),
+        (
+            0,
+            "",
+            "that id is not kept any more, or is none of this record; procura audit list has all of it\n"
+        )
+    );
 
     let mut following = cli
         .command(&["--json", "events", "--follow", "--after", &after])
@@ -75,6 +86,23 @@ fn signing_keys_are_listed_rolled_and_retired() {
         "{}",
         soon.err
     );
+    assert!(
+        soon.err.contains(
+            "\n  next: the command again then; procura signing-key retire KID, if the active key"
+        ),
+        "{}",
+        soon.err
+    );
+    let unknown = cli.run(&["--yes", "signing-key", "retire", &"A".repeat(43)], b"");
+    assert_eq!(unknown.code, 77, "{}", unknown.err);
+    assert!(
+        unknown.err.contains("(not_found, ")
+            && unknown
+                .err
+                .ends_with("\n  next: procura signing-key list\n"),
+        "{}",
+        unknown.err
+    );
     let kid = rolled["keys"][1]["kid"].as_str().unwrap();
     // Nobody is there to say yes.
     assert_ne!(cli.run(&["signing-key", "retire", kid], b"").code, 0);
@@ -82,4 +110,5 @@ fn signing_keys_are_listed_rolled_and_retired() {
     assert_eq!(states(&retired), ["next", "active", "retired", "retiring"]);
     let table = cli.ok(&["signing-key", "list"], b"");
     assert!(table.contains("retired") && table.contains(kid), "{table}");
+    assert!(table.contains("  SIGNED UNTIL\n"), "{table}");
 }

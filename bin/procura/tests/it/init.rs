@@ -51,3 +51,33 @@ fn init_over_the_socket_of_a_running_server() {
     );
     assert_eq!(std::fs::read(home.join("operator/key.json")).unwrap(), key);
 }
+
+#[test]
+fn init_without_a_server_says_what_comes_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let cli = Cli {
+        home: dir.path().join("home"),
+        url: None,
+    };
+    let made = cli.run(
+        &["init", "--owner", "alice", "--passphrase-fd", "0"],
+        PASSPHRASE,
+    );
+    assert_eq!(made.code, 0, "{}", made.err);
+    assert!(
+        made.err
+            .ends_with("\nnext: procura server, then procura unseal\n"),
+        "{}",
+        made.err
+    );
+    // Nobody is there to type a passphrase, and the key is locked.
+    let locked = cli.run(&["secret", "list"], b"");
+    assert_eq!(
+        (locked.code, locked.out.as_str(), locked.err.as_str()),
+        (
+            64,
+            "",
+            "procura: the operator's key is locked, and there is no terminal to ask for its passphrase at\n  next: procura login at a terminal, or --passphrase-fd N\n"
+        )
+    );
+}

@@ -15,6 +15,7 @@ mod auth;
 mod confirmation;
 mod doctor;
 mod events;
+mod foreign;
 mod gate_tls;
 mod import;
 mod init;

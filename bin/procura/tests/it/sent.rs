@@ -200,6 +200,55 @@ fn each_status_has_its_exit_code_and_its_body_is_printed_all_the_same() {
     }
 }
 
+#[test]
+fn a_refusal_of_a_gate_or_a_server_says_what_helps() {
+    let home = tempfile::tempdir().unwrap();
+    let key = ssh_key(home.path(), "key", "");
+    let key = key.to_str().unwrap();
+    let id = "01997a3e-5a6c-7d21-9d0e-3f6f2f6f0a11";
+    let waits =
+        |request: &str| format!(r#"{{"reason":"approval_required","request":"{request}"}}"#);
+    let who =
+        "\n  next: check --profile, --key and --agent-id; procura doctor compares the clocks\n";
+    for (status, body, next) in [
+        (
+            "421 Misdirected Request",
+            r#"{"reason":"host_unknown"}"#.to_owned(),
+            "\n  next: the gate's --host, which has to name the host of the URL\n".to_owned(),
+        ),
+        (
+            "401 Unauthorized",
+            r#"{"reason":"unknown_agent"}"#.to_owned(),
+            "\n  next: check --profile, --key and --agent-id; or register its key: keys/agents/ID.pub in the server's home\n".to_owned(),
+        ),
+        (
+            "401 Unauthorized",
+            r#"{"reason":"bad_signature"}"#.to_owned(),
+            who.to_owned(),
+        ),
+        ("401 Unauthorized", "[".to_owned(), who.to_owned()),
+        (
+            "403 Forbidden",
+            waits(id),
+            format!("\n  next: procura request approve {id}, by an approver\n"),
+        ),
+        // What is no id of a request is not shown as one, nor is what is no refusal.
+        ("403 Forbidden", waits("x; canary"), " Forbidden\n".to_owned()),
+        ("404 Not Found", waits(id), " Not Found\n".to_owned()),
+    ] {
+        let length = body.len();
+        let service = Service::answering(format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
+        let ran = run(
+            home.path(),
+            &["request", "GET", &service.url("/"), "--key", key],
+        );
+        assert_eq!((ran.code, ran.out.as_str()), (77, body.as_str()), "{status}");
+        assert!(ran.err.ends_with(&next), "{status} {body}: {}", ran.err);
+    }
+}
+
 /// A redirect is an answer: the proof is for one URL.
 #[test]
 fn redirects_are_not_followed() {

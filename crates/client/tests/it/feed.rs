@@ -19,6 +19,7 @@ fn text() -> Vec<u8> {
         mark: "1.1".to_owned(),
         actors: Vec::new(),
         devices: Vec::new(),
+        foreign: Vec::new(),
         mode: None,
         routes: Routes::default(),
         keys: Vec::new(),

@@ -92,7 +92,7 @@ impl Fake {
 }
 
 pub(crate) fn refused(status: u16, code: &str) -> ClientError {
-    ClientError::Refused(Box::new(Problem {
+    let problem = Problem {
         kind: format!("urn:procura:error:{code}"),
         title: code.to_owned(),
         status,
@@ -105,7 +105,8 @@ pub(crate) fn refused(status: u16, code: &str) -> ClientError {
         roles: Vec::new(),
         request_id: "r".to_owned(),
         trace_id: None,
-    }))
+    };
+    ClientError::Refused(Box::new(problem), None)
 }
 
 pub(crate) fn unreachable() -> ClientError {

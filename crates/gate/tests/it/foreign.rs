@@ -15,6 +15,8 @@ use procura_types::dial::{Mode, Route};
 use procura_types::{Clock, Duration};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -72,7 +74,7 @@ async fn door(
 
 /// What has to be there as long as a gate is.
 struct Held(
-    #[expect(dead_code, reason = "it is only held")] crate::verifying::World,
+    crate::verifying::World,
     #[expect(dead_code, reason = "it is only held")] watch::Sender<bool>,
 );
 
@@ -158,6 +160,60 @@ async fn nobody_is_let_in_by_a_server_that_is_gone_or_slow() {
         assert_eq!(words, [true; 4], "{all:?}");
         app.whole.lock().unwrap().clear();
     }
+}
+
+/// A server that says that it is asked too often, and how often it was asked.
+async fn over_its_rate(retry_after: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    tokio::spawn(async move {
+        let body = r#"{"type":"urn:procura:error:rate_limited","title":"t","status":429,"detail":"d","code":"rate_limited","reason":"rate_limited","request_id":"r"}"#;
+        let answer = format!(
+            "HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/problem+json\r\nConnection: close\r\n{retry_after}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            if stream.read(&mut head).await.is_ok_and(|read| read > 0) {
+                count.fetch_add(1, Ordering::SeqCst);
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+        }
+    });
+    (address, asked)
+}
+
+#[tokio::test]
+async fn a_server_that_is_asked_too_often_is_not_asked_again_before_it_says() {
+    let app = App::http1().await;
+    for (said, seconds) in [
+        ("Retry-After: 3\r\n", 3),
+        // Nobody signs a refusal, so it closes a gate for no longer than this.
+        ("Retry-After: 3600\r\n", 5),
+        ("Retry-After: 0\r\n", 1),
+        ("", 1),
+    ] {
+        let (server, asked) = over_its_rate(said).await;
+        let (address, _, held) = door(app.address, server, Mode::Enforce).await;
+        for expected in 1..=2 {
+            for (profile, request) in requests("{}") {
+                let answer = say(address, &request).await;
+                assert_eq!(
+                    refusal(&answer),
+                    (429, "rate_limited".to_owned()),
+                    "{profile}"
+                );
+                let told = format!("retry-after: {seconds}\r\n");
+                assert!(answer.contains(&told), "{said:?}: {answer}");
+                assert_eq!(asked.load(Ordering::SeqCst), expected, "{said:?} {profile}");
+            }
+            held.0.pass_time(seconds);
+        }
+    }
+    assert!(app.whole.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

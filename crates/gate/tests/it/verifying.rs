@@ -152,6 +152,7 @@ impl World {
             mark: "1.3".to_owned(),
             actors: Vec::new(),
             devices: Vec::new(),
+            foreign: Vec::new(),
             mode: None,
             routes: Routes::default(),
             keys: vec![FeedKey {

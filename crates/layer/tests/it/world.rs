@@ -220,6 +220,7 @@ impl World {
                 created: NOW,
                 revoked: None,
             }],
+            foreign: Vec::new(),
             mode: None,
             routes: Routes::default(),
             keys: vec![FeedKey {

@@ -64,7 +64,7 @@ async fn who_is_too_far_behind_is_told_so() {
 }
 
 #[tokio::test]
-async fn ids_of_other_systems_are_in_the_directory_and_not_told_to_who_follows() {
+async fn ids_of_other_systems_are_in_the_directory_and_told_to_who_follows() {
     let world = World::new().await;
     let directory = world.recorder.directory();
     let begin = directory.snapshot();
@@ -80,7 +80,8 @@ async fn ids_of_other_systems_are_in_the_directory_and_not_told_to_who_follows()
     world.socket(move |batch| batch.put_foreign(&bound)).await;
     let next = directory.snapshot();
     assert_eq!(next.foreign(&id).unwrap().as_ref(), &record);
-    assert!(directory.changes(begin.seq(), &next).unwrap().is_empty());
+    let changes = directory.changes(begin.seq(), &next).unwrap();
+    assert!(matches!(changes.as_slice(), [Change::Foreign(told)] if *told == record));
     let again = world.reopen();
     let snapshot = again.recorder.directory().snapshot();
     assert_eq!(snapshot.foreign(&id).unwrap().as_ref(), &record);

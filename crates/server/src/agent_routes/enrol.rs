@@ -2,8 +2,10 @@
 
 use super::token::SCOPES;
 use super::{allowed, body, permit};
+use crate::app::App;
 use crate::events_log::{AgentEvent, Happened, agent_event};
 use crate::foreign::{Proven, prove};
+use crate::key_server::has_key_file;
 use crate::problem::{Code, Failure};
 use crate::proving::{LOCAL, addressed, refused, refused_by};
 use crate::serve::{Context, Reply};
@@ -77,6 +79,7 @@ pub(super) async fn start(context: &Context<'_>) -> Result<Response, Failure> {
         check_owner(&snapshot, permit.caller(), permit.op(), &owner)?;
     }
     let id = permit.op().id.clone();
+    refuse_filed(app, &id)?;
     let (now, entropy) = (input.now, app.entropy.as_ref());
     let made = open
         .recorder
@@ -95,6 +98,18 @@ pub(super) async fn start(context: &Context<'_>) -> Result<Response, Failure> {
     };
     let length = code.expose().len() + made.challenge.len() + id.as_str().len();
     Ok(Reply::secret(&answer, length)?.into_response(input.trace, None))
+}
+
+/// Refuses an id that has a key file, whoever asks: a key that is enrolled takes the
+/// place of the file everywhere, so an admin of any namespace would become that agent.
+fn refuse_filed(app: &App, id: &ForeignId) -> Result<(), Failure> {
+    if !has_key_file(app, id)? {
+        return Ok(());
+    }
+    let detail = format!(
+        "The id {id} has a key file in keys/agents of the server's home; who enrols it under another key has that file removed first."
+    );
+    Err(Failure::new(Code::Conflict, detail).with_reason("id_has_key_file"))
 }
 
 /// What is asked for, with what was left out.
@@ -236,7 +251,9 @@ pub(super) async fn complete(context: &Context<'_>) -> Result<Response, Failure>
             refuse(refusal)
         })?;
     let (id, actor, owner) = (enrolment.id().clone(), *caller.actor(), *caller.owner());
-    // Before the code is used up: what cannot be given is not begun.
+    // Before the code is used up: what cannot be given is not begun. A file may have
+    // come since the start.
+    refuse_filed(app, &id)?;
     let jwt = open
         .tokens
         .agent_jwt(id.as_str(), &actor, &owner, &SCOPES, input.now)?;

@@ -138,7 +138,11 @@ impl From<IdentityError> for Failure {
             | IdentityError::NoNamespace(_) => Self::new(Code::NotFound, text),
             IdentityError::NameTaken(_)
             | IdentityError::LabelTaken(_)
-            | IdentityError::ForeignBound(_) => Self::new(Code::AlreadyExists, text),
+            | IdentityError::ForeignBound(_)
+            | IdentityError::NameOfAgent(_) => Self::new(Code::AlreadyExists, text),
+            IdentityError::IdOfOperator(_) => {
+                Self::new(Code::Conflict, text).with_reason("id_of_operator")
+            }
             IdentityError::TooDeep | IdentityError::LastSteward => Self::new(Code::Conflict, text),
             IdentityError::TooManySources => {
                 let mut failure = Self::new(Code::Malformed, text);

@@ -208,6 +208,7 @@ fn render(
         full,
         actors,
         devices,
+        foreign,
     } = changes.map_or_else(
         || Following::whole(snapshot, &op.namespace),
         |changes| Following::changed(snapshot, &op.namespace, &changes),
@@ -227,6 +228,7 @@ fn render(
         mark,
         actors,
         devices,
+        foreign,
         mode: dialled.mode,
         routes: dialled.routes,
         keys,

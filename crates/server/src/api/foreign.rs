@@ -2,15 +2,16 @@
 //! for, and their secrets.
 
 use crate::app::Open;
-use crate::problem::{Code, Failure};
-use crate::serve::{Context, Endpoint, Input, Reply};
+use crate::key_server::has_key_file;
+use crate::problem::{Code, Failure, Needs};
+use crate::serve::{Context, Endpoint, Input, Reply, refuse};
 use http::StatusCode;
 use procura_identity::{
     AgentSecretRevoke, AgentSecretRotate, ForeignBind, ForeignListing, ForeignRelease,
 };
-use procura_policy::Permit;
+use procura_policy::{Denied, DenyReason, Op as _, Permit};
 use procura_proof::Caller;
-use procura_types::{ForeignId, Namespace, wire};
+use procura_types::{ForeignId, Namespace, Role, wire};
 
 /// The ids that a listing finds.
 fn found(
@@ -96,6 +97,9 @@ impl Endpoint for Bind {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        if has_key_file(context.app, &permit.op().id)? {
+            takes_steward(&context, &permit)?;
+        }
         let (now, terms) = (context.input.now, context.app.config.agent_secret_terms());
         let bound = context
             .open
@@ -106,6 +110,35 @@ impl Endpoint for Bind {
             .await?;
         Reply::json::<Self::Answer>(&bound)
     }
+}
+
+/// Refuses whoever is no steward. An id with a key file is an agent's already, perhaps
+/// one of another namespace: with the binding come secrets, which prove the id too.
+fn takes_steward(context: &Context<'_>, permit: &Permit<ForeignBind>) -> Result<(), Failure> {
+    let (caller, op) = (permit.caller(), permit.op());
+    let snapshot = context.open.directory.snapshot();
+    let roles = snapshot.roles(caller.actor());
+    if roles.is_some_and(|held| held.has(Role::Steward, None)) {
+        return Ok(());
+    }
+    let denied = Denied {
+        reason: DenyReason::NoRole,
+        visible: true,
+    };
+    refuse(context, caller, op, denied);
+    let detail = format!(
+        "The id {} has a key file in keys/agents of the server's home; to bind such an id takes the role steward, beside admin of the namespace.",
+        op.id
+    );
+    let needs = Needs {
+        action: ForeignBind::ACTION,
+        namespace: Some(op.namespace.clone()),
+        roles: &[Role::Steward],
+    };
+    Err(Failure {
+        needs: Some(Box::new(needs)),
+        ..Failure::new(Code::Forbidden, detail).because(denied)
+    })
 }
 
 pub(super) struct Release;

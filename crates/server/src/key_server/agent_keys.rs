@@ -91,6 +91,16 @@ impl AgentKeys {
         }))
     }
 
+    /// Whether anything has the place of an agent's file, also what is no key now: it
+    /// may become one at any time.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub(crate) fn has_file(&self, agent: &ForeignId) -> Result<bool, KeysUnavailable> {
+        let reading = self.look(agent).map_err(|error| self.failed(&error))?;
+        Ok(reading.is_some())
+    }
+
     /// The ids of all agents that have a file with a key, in no order.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 use super::agent_keys::{AgentKeys, KeyFile};
 use crate::app::{App, Open};
+use crate::problem::{Code, Failure};
 use procura_crypto::PublicKey;
 use procura_directory::{ForeignRecord, Snapshot};
 use procura_identity::{SecretTerms, agent_secrets};
@@ -103,6 +104,17 @@ impl<'a> KeysNow<'a> {
         })?;
         Ok(black_box(secrets).into_iter().filter(|_| known).collect())
     }
+}
+
+/// Whether an id has a key file, so that it is somebody's already towards services that
+/// ask here, bound or not. Who cannot tell says no to whoever wants it.
+pub(crate) fn has_key_file(app: &App, id: &ForeignId) -> Result<bool, Failure> {
+    app.key_server.keys.has_file(id).map_err(|_| {
+        Failure::new(
+            Code::VerifierUnavailable,
+            "The key files of agents cannot be read now, so nobody gets an id.",
+        )
+    })
 }
 
 /// The public key of an agent.

@@ -27,7 +27,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::any;
 use http::Method;
-pub(crate) use known::{KeysNow, Public};
+pub(crate) use known::{KeysNow, Public, has_key_file};
 use procura_directory::Snapshot;
 use procura_edge::jsonl::{JsonlLog, Limits};
 use procura_types::{Clock, Duration, ForeignId};

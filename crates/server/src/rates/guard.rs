@@ -1,6 +1,6 @@
 //! What stands before all of the API.
 
-use super::whole_seconds;
+use super::{keeps_informed, whole_seconds};
 use crate::app::App;
 use crate::key_server::answer::{ForeignRefused, bad_request, json, unavailable};
 use crate::problem::{Code, Failure, Told};
@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode, header};
-use procura_edge::source::Turned;
+use procura_edge::source::{Reserve, Turned};
 use procura_proof::Reason;
 use procura_types::TraceId;
 use std::sync::Arc;
@@ -126,6 +126,17 @@ fn is_urgent(method: &Method, path: &str) -> bool {
     }
 }
 
+/// The buckets that a call has beside that of all calls of its address. The session in
+/// which an operator takes power away is also the one in which a gate hears of it.
+fn reserves(method: &Method, path: &str) -> &'static [Reserve] {
+    match (is_urgent(method, path), keeps_informed(method, path)) {
+        (true, true) => &[Reserve::Urgent, Reserve::Informing],
+        (true, false) => &[Reserve::Urgent],
+        (false, true) => &[Reserve::Informing],
+        (false, false) => &[],
+    }
+}
+
 /// Stands before all of the API: who sends too much is told so before anything is
 /// read or checked, and whose requests prove nothing waits. From here on a request's
 /// [`Peer`] is the address that it comes from, also through a trusted proxy.
@@ -144,8 +155,9 @@ pub(crate) async fn guard(
         app.metrics.limited("forwarded");
         return surface.unclear(&app);
     };
-    let urgent = is_urgent(request.method(), path);
-    if let Err(turned) = rates.sources.admit(source, urgent, app.clock.steady()) {
+    let reserves = reserves(request.method(), path);
+    let admitted = rates.sources.admit(source, reserves, app.clock.steady());
+    if let Err(turned) = admitted {
         app.metrics.limited(turned.kind());
         return surface.turned(&app, &turned);
     }

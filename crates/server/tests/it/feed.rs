@@ -348,6 +348,60 @@ async fn changes_come_alone() {
 }
 
 #[tokio::test]
+async fn ids_of_other_systems_are_told_with_the_agents_of_the_namespace() {
+    let actors = till().await;
+    let bound = |feed: &Feed| -> Vec<(String, bool)> {
+        let foreign = feed.foreign.iter();
+        let mut bound: Vec<_> = foreign
+            .map(|bound| (bound.id.to_string(), bound.released.is_some()))
+            .collect();
+        bound.sort();
+        bound
+    };
+    let told = |id: &str, released| (id.to_owned(), released);
+    let path = |namespace: &str, id: &str| format!("/v1/namespaces/{namespace}/foreign-ids/{id}");
+    let whole = feed(&actors, None, 0).await;
+    assert_eq!(bound(&whole), [told("till.7", false)]);
+    let scribe = whole
+        .actors
+        .iter()
+        .find(|one| one.label.as_str() == "scribe");
+    assert_eq!(whole.foreign[0].actor, scribe.unwrap().id);
+    let nothing = feed(&actors, Some((whole.seq, &whole.mark)), 0).await;
+    assert!(!nothing.full && nothing.foreign.is_empty());
+
+    // Of other namespaces nothing, also when an id moves there.
+    let bind = |agent: &str| json!({"agent": agent});
+    let elsewhere = path("bank", "till.8");
+    actors.ok("bert", "PUT", &elsewhere, bind("robber")).await;
+    let other = feed(&actors, Some((whole.seq, &whole.mark)), 0).await;
+    assert!(other.seq > whole.seq && !other.full && other.foreign.is_empty());
+    let (here, there) = (path("shop", "till.7"), path("bank", "till.7"));
+    actors.ok("adam", "DELETE", &here, Value::Null).await;
+    let released = feed(&actors, Some((other.seq, &other.mark)), 0).await;
+    assert!(!released.full);
+    assert_eq!(bound(&released), [told("till.7", true)]);
+    actors.ok("bert", "PUT", &there, bind("robber")).await;
+    let moved = feed(&actors, Some((other.seq, &other.mark)), 0).await;
+    assert_eq!(bound(&moved), [told("till.7", true)]);
+    let whole = feed(&actors, None, 0).await;
+    assert!(whole.full && whole.foreign.is_empty());
+
+    // Back at another agent: both steps, the last one last.
+    actors.ok("bert", "DELETE", &there, Value::Null).await;
+    actors.ok("adam", "PUT", &here, bind("scribe")).await;
+    actors.ok("adam", "DELETE", &here, Value::Null).await;
+    actors.ok("adam", "PUT", &here, bind("baker")).await;
+    let back = feed(&actors, Some((moved.seq, &moved.mark)), 0).await;
+    let last = back.foreign.last().unwrap();
+    let baker = whole
+        .actors
+        .iter()
+        .find(|one| one.label.as_str() == "baker");
+    assert_eq!((last.actor, last.released), (baker.unwrap().id, None));
+}
+
+#[tokio::test]
 async fn who_waits_hears_at_once() {
     let actors = till().await;
     let known = feed(&actors, None, 0).await;

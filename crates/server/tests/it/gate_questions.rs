@@ -3,7 +3,7 @@
 
 use crate::actors::Actors;
 use crate::key_server::{line_of, put_file};
-use crate::world::Answer;
+use crate::world::{Answer, World};
 use procura_crypto::{SigningKey, SystemEntropy, sha256};
 use procura_proof::RequestView;
 use procura_proof::foreign::{AgentSecret, Foreign, ForeignSigner, sign};
@@ -24,8 +24,12 @@ struct Scene {
 
 impl Scene {
     async fn set() -> Self {
+        Self::within(World::empty()).await
+    }
+
+    async fn within(world: World) -> Self {
         let scene = Self {
-            actors: Actors::new().await,
+            actors: Actors::within(world).await,
             key: SigningKey::generate_ed25519(&SystemEntropy).unwrap(),
             secret: None,
         };
@@ -171,7 +175,7 @@ type Change = (&'static str, fn(&mut VerifyQuestion), &'static str);
 async fn what_was_signed_is_what_is_verified() {
     let mut scene = Scene::set().await;
     scene.enrol();
-    scene.bind("adam", "shop", "scribe").await;
+    scene.bind("alice", "shop", "scribe").await;
     let version = 1;
     scene.put(version, json!({})).await;
     let body = |question: &mut VerifyQuestion| {
@@ -270,7 +274,7 @@ async fn what_was_signed_is_what_is_verified() {
 async fn an_id_that_is_bound_is_its_agent_here_and_nobody_elsewhere() {
     let mut scene = Scene::set().await;
     scene.enrol();
-    scene.bind("adam", "shop", "scribe").await;
+    scene.bind("alice", "shop", "scribe").await;
     let agent = scene.proven(&scene.question(Foreign::HmacV2)).await;
     assert!(agent.actor.is_some() && agent.owner.is_some());
     let by_file = scene.proven(&scene.question(Foreign::KeyServerV1)).await;
@@ -301,7 +305,7 @@ async fn an_id_that_is_bound_is_its_agent_here_and_nobody_elsewhere() {
 
     let mut elsewhere = Scene::set().await;
     elsewhere.enrol();
-    elsewhere.bind("bert", "bank", "robber").await;
+    elsewhere.bind("alice", "bank", "robber").await;
     let question = elsewhere.question(Foreign::KeyServerV1);
     assert_eq!(elsewhere.refused(&question).await, "unknown_agent");
 }
@@ -364,4 +368,66 @@ async fn refusals_stand_in_the_record_with_the_address_of_the_caller() {
         ],
         ["foreign/legacy-7", "unknown_agent", "guide-v1", "10.0.0.5"]
     );
+}
+
+/// Whoever makes a gate ask much must not keep it from hearing whom it may let in.
+#[tokio::test]
+async fn a_flood_of_questions_does_not_keep_the_gate_from_hearing_what_is_so() {
+    for agent in [true, false] {
+        let world = World::configured(|config| {
+            let rate = "1/h burst 6".parse().unwrap();
+            if agent {
+                config.rate_agent = rate;
+            } else {
+                config.rate_route = rate;
+            }
+        });
+        let scene = Scene::within(world).await;
+        scene.enrol();
+        let question = scene.question(Foreign::KeyServerV1);
+        let mut limited = 0;
+        for _ in 0..20 {
+            let answer = scene.asked("baker", &question).await;
+            if answer.status != 200 {
+                answer.expect("rate_limited", Some("rate_limited"), None, "a question");
+                assert_eq!(answer.status, 429);
+                assert_eq!(answer.headers["retry-after"], "3600");
+                limited += 1;
+            }
+        }
+        assert_eq!(limited, 14);
+        let feed = format!(
+            "{TILL}/feed?instance={}&nonce={}&wait=0",
+            procura_types::InstanceId::from_bytes([1; 16]),
+            procura_types::encoding::b64url(&[7; 16]),
+        );
+        let (world, key) = (&scene.actors.world, scene.actors.key("baker"));
+        let session = json!({"audience": "procura"});
+        for _ in 0..10 {
+            for (method, target, body) in [
+                ("GET", feed.as_str(), None),
+                ("GET", "/v1/ledger/checkpoint", None),
+                ("POST", "/v1/sessions", Some(&session)),
+            ] {
+                let answer = world.call(key, method, target, body).await;
+                assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+            }
+        }
+        // A revocation is heard of while questions are still refused.
+        let revoke = "/v1/namespaces/shop/agents/scribe";
+        scene.actors.ok("adam", "DELETE", revoke, Value::Null).await;
+        assert_eq!(world.call(key, "GET", &feed, None).await.status, 200);
+        assert_eq!(scene.asked("baker", &question).await.status, 429);
+        // What informs is counted as well.
+        let mut passed = 0;
+        for _ in 0..60 {
+            let answer = world.call(key, "GET", &feed, None).await;
+            if answer.status != 200 {
+                answer.expect("rate_limited", Some("rate_limited"), None, "a feed");
+                break;
+            }
+            passed += 1;
+        }
+        assert!((5..=30).contains(&passed), "{passed}");
+    }
 }

@@ -307,6 +307,38 @@ async fn who_takes_power_away_does_not_wait() {
 }
 
 #[tokio::test]
+async fn what_keeps_a_gate_informed_does_not_wait_for_its_address() {
+    let alone = Alone::with(|config| config.rate_address = Some(limit("1/h burst 5"))).await;
+    assert_eq!(alone.passed(FAR, &[]).await, 5);
+    let feed = "/v1/namespaces/shop/services/till/feed";
+    for (method, target, status) in [
+        ("GET", "/v1/status", 200),
+        ("GET", "/v1/ledger/checkpoint", 401),
+        ("GET", "/v1/ledger/consistency", 401),
+        ("GET", feed, 401),
+        ("POST", "/v1/sessions", 401),
+        ("GET", "/v1/ledger/entries", 429),
+        ("POST", feed, 429),
+    ] {
+        let bare = Sent::new(method, target, None);
+        let answer = alone.world.send_from(&bare, at(FAR)).await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {target}");
+    }
+    // It is counted too, apart from what takes power away.
+    let bare = Sent::new("GET", "/v1/status", None);
+    let mut passed = 0;
+    for _ in 0..60 {
+        let answer = alone.world.send_from(&bare, at(FAR)).await;
+        passed += usize::from(answer.status == StatusCode::OK);
+    }
+    assert_eq!(passed, 36);
+    limited(&alone.world.send_from(&bare, at(FAR)).await, "status");
+    let bare = Sent::new("DELETE", "/v1/operators/anna", None);
+    let answer = alone.world.send_from(&bare, at(FAR)).await;
+    answer.expect("unauthorized", Some("missing_headers"), None, "urgent");
+}
+
+#[tokio::test]
 async fn codes_cannot_be_tried_for_ever() {
     let actors = Actors::new().await;
     let key = SigningKey::generate_ed25519(&SystemEntropy).unwrap();

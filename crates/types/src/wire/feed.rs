@@ -1,8 +1,8 @@
 use super::{PublicJwk, ValueB64};
 use crate::dial::{Mode, Routes};
 use crate::{
-    ActorId, Alg, Cidr, FieldTuple, InstallationId, InstanceId, Label, Namespace, Thumbprint,
-    Timestamp,
+    ActorId, Alg, Cidr, FieldTuple, ForeignId, InstallationId, InstanceId, Label, Namespace,
+    Thumbprint, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,9 @@ pub struct Feed {
     pub actors: Vec<FeedActor>,
     /// Devices of those who can be callers of the service.
     pub devices: Vec<FeedDevice>,
+    /// Ids of other systems that stand for agents of the namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign: Vec<FeedForeign>,
     /// The dial's mode for paths that no route speaks of.
     pub mode: Option<Mode>,
     /// The dial's routes.
@@ -135,6 +138,24 @@ pub struct FeedDevice {
     pub revoked: Option<Timestamp>,
 }
 
+/// An id of another system that stands for an agent, or stood for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedForeign {
+    /// The id.
+    pub id: ForeignId,
+    /// The agent.
+    pub actor: ActorId,
+    /// The device of that agent that was enrolled under the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Thumbprint>,
+    /// When it was bound, or enrolled with this key.
+    pub created: Timestamp,
+    /// When it was released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<Timestamp>,
+}
+
 /// The key of an audience's sessions in one epoch.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -143,4 +164,18 @@ pub struct FeedKey {
     pub epoch: u32,
     /// 32 bytes.
     pub key: ValueB64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_ids_of_other_systems_a_feed_is_what_it_was_before_there_were_any() {
+        let text = r#"{"time":"2027-01-15T08:00:00Z","seq":7,"full":true,"mark":"1.1","actors":[],"devices":[],"mode":null,"routes":[],"keys":[]}"#;
+        let feed: Feed = serde_json::from_str(text).unwrap();
+        assert!(feed.foreign.is_empty());
+        let written = serde_json::to_value(&feed).unwrap();
+        assert_eq!(written.get("foreign"), None);
+    }
 }

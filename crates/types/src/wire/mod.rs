@@ -26,7 +26,9 @@ pub use crate::link_code::{Joins, LinkCodeText};
 pub use agent::{Agent, AgentCreate, AgentList, AgentSources, LinkCode, RevokedActors};
 pub use device::{Device, PublicJwk};
 pub use event::{EVENT_STREAM, Event, EventKind, RESET};
-pub use feed::{Feed, FeedActor, FeedActorKind, FeedDevice, FeedKey, FeedTerms, SignedFeed};
+pub use feed::{
+    Feed, FeedActor, FeedActorKind, FeedDevice, FeedForeign, FeedKey, FeedTerms, SignedFeed,
+};
 pub use foreign::{
     AgentSecretAge, AgentSecretIssued, AgentSecretRotate, ForeignBind, ForeignIdList,
     ForeignIdentity,

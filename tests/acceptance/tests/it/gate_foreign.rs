@@ -27,7 +27,7 @@ impl Legacy {
     }
 
     /// Its key as a file in the server's home.
-    fn enrol(&self, server: &Installation) {
+    pub(crate) fn enrol(&self, server: &Installation) {
         let point = self.key.public().to_jwk().x;
         let point: [u8; 32] = encoding::from_b64url_fixed("x", &point).unwrap();
         let mut blob = Vec::new();

@@ -125,6 +125,9 @@ fn streams_and_tunnels_end_within_a_second_of_a_revocation() {
     let mut staying = begun(&other.get(&at, "/ws"), &at);
     // By an id of another system that stands for the agent: it has no device to lose.
     let legacy = Legacy::new("legacy-7").bind(&server, "scribe");
+    until("the gate knows the id", PATIENCE, || {
+        probes(&legacy.get("hmac-v2", &at, "/probe"), &at).then_some(())
+    });
     let legacy = ["/events", "/ws"].map(|path| begun(&legacy.get("hmac-v2", &at, path), &at));
 
     let thumbprint = scribe.key.public().thumbprint().to_string();
@@ -150,6 +153,72 @@ fn streams_and_tunnels_end_within_a_second_of_a_revocation() {
         }
         assert!(revoked.elapsed() < Duration::from_secs(1), "{label}");
     }
+}
+
+#[test]
+fn what_an_id_of_another_system_opened_ends_with_its_release_and_with_a_binding() {
+    let (server, gate) = door(&lasting());
+    let at = gate.address().to_owned();
+    let _ = agent(&server, "shop", "scribe");
+    let foreign = |words: &[&str]| {
+        server
+            .cli(&[&["-n", "shop", "agent", "foreign"][..], words].concat())
+            .ok();
+    };
+    let known = |legacy: &Legacy, profile| {
+        until("the gate knows the agent", PATIENCE, || {
+            probes(&legacy.get(profile, &at, "/probe"), &at).then_some(())
+        });
+    };
+    // Before it is bound, by its file alone, and while it is bound.
+    let legacy = Legacy::new("legacy-7");
+    legacy.enrol(&server);
+    known(&legacy, "key-server-v1");
+    let open = |legacy: &Legacy| {
+        ["/events", "/ws"].map(|path| begun(&legacy.get("key-server-v1", &at, path), &at))
+    };
+    let end = |streams: [TcpStream; 2], what: &str| {
+        let done = Instant::now();
+        for stream in streams {
+            ends(stream);
+        }
+        assert!(done.elapsed() < Duration::from_secs(1), "{what}");
+    };
+    let unbound = open(&legacy);
+    foreign(&["bind", "legacy-7", "scribe"]);
+    end(unbound, "bound");
+    known(&legacy, "key-server-v1");
+    let bound = open(&legacy);
+    let other = Legacy::new("legacy-8").bind(&server, "scribe");
+    known(&other, "hmac-v2");
+    let mut staying = begun(&other.get("hmac-v2", &at, "/ws"), &at);
+    foreign(&["release", "legacy-7", "--yes"]);
+    end(bound, "released");
+    // Another id of the same agent is where it was.
+    staying
+        .set_read_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
+    let error = staying.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn what_nobodys_id_opened_ends_with_the_gate() {
+    let (server, gate) = door(&lasting());
+    let at = gate.address().to_owned();
+    let legacy = Legacy::new("legacy-7");
+    legacy.enrol(&server);
+    until("the gate knows the agent", PATIENCE, || {
+        probes(&legacy.get("key-server-v1", &at, "/probe"), &at).then_some(())
+    });
+    let streams =
+        ["/events", "/ws"].map(|path| begun(&legacy.get("key-server-v1", &at, path), &at));
+    server.cli(&["-n", "shop", "agent", "revoke", "door"]).ok();
+    let revoked = Instant::now();
+    for stream in streams {
+        ends(stream);
+    }
+    assert!(revoked.elapsed() < Duration::from_secs(1));
 }
 
 #[test]

@@ -142,3 +142,42 @@ async fn hmac_v1_is_off_unless_the_service_switches_it_on_and_then_weak() {
     assert_eq!(entry["resource"], format!("foreign/x POST {ECHO}"));
     assert_eq!(entry["decision"], "allow");
 }
+
+/// `hmac-v1` signs nothing but the body: who was shown one request has as many as they
+/// like.
+#[tokio::test]
+async fn a_weak_proof_that_is_repeated_takes_nothing_from_its_agent() {
+    let actors = fleet(|config| config.rate_agent = "1/h burst 6".parse().unwrap()).await;
+    let agent = enrol(&actors, "x").await;
+    let maker = agent.maker();
+    turn(
+        &actors,
+        0,
+        json!({"mode": "enforce", "hmac_v1": {"window_seconds": 60}}),
+    )
+    .await;
+    let now = actors.world.now();
+    let captured = maker.sent(Foreign::HmacV1, ECHO, b"{}", now);
+    let mut passed = 0;
+    for number in 0..20 {
+        let mut sent = captured.clone();
+        sent.set("x-timestamp", |_| (now.as_millis() + number).to_string());
+        sent.set("x-nonce", |_| format!("n{number}"));
+        let answer = actors.world.send(&sent).await;
+        if answer.status == 200 {
+            passed += 1;
+        } else {
+            answer.error(429, "rate_limited", "repeated");
+            assert_eq!(answer.headers["retry-after"], "3600");
+        }
+    }
+    assert_eq!(passed, 6);
+    for profile in [Foreign::KeyServerV1, Foreign::HmacV2] {
+        let answer = ask(&actors, &maker, profile, ECHO, &json!({})).await;
+        answer.good(profile.as_str());
+    }
+    // What was refused is not in the record.
+    let target = "/v1/ledger/entries?action=foreign.weak&limit=100";
+    let page = actors.ok("alice", "GET", target, Value::Null).await;
+    assert_eq!(page["entries"].as_array().unwrap().len(), 6);
+}

@@ -151,7 +151,7 @@ async fn an_id_that_is_bound_to_nobody_proves_itself_and_gets_no_token() {
     // Bound it may ask, but a token is for a MAC or a native proof.
     let bind = json!({"agent": "scribe"});
     actors
-        .ok("adam", "PUT", "/v1/namespaces/shop/foreign-ids/free", bind)
+        .ok("alice", "PUT", "/v1/namespaces/shop/foreign-ids/free", bind)
         .await;
     for profile in KEYED {
         let answer = ask(&actors, &free, profile, "/agent/token/refresh", &json!({})).await;

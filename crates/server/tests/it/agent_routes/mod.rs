@@ -3,7 +3,9 @@
 mod agent;
 mod dial;
 mod enrolment;
+mod filed;
 mod hmac;
 mod ids;
+mod names;
 mod refusals;
 mod sessions;

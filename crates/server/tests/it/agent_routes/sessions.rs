@@ -167,7 +167,7 @@ async fn removing_the_key_file_ends_its_sessions_also_when_it_is_put_back() {
     put_file(home, "filed", &line);
     let bind = json!({"agent": "scribe"});
     let target = "/v1/namespaces/shop/foreign-ids/filed";
-    actors.ok("adam", "PUT", target, bind).await;
+    actors.ok("alice", "PUT", target, bind).await;
     let secret = actors
         .ok("adam", "POST", &format!("{target}/secret"), json!({}))
         .await;

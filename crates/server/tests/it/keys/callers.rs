@@ -200,7 +200,7 @@ async fn who_is_gone_gets_nothing_from_the_next_request_on() {
     answer.unproven("unknown_agent", "released");
     scene
         .actors
-        .ok("adam", "PUT", target, json!({"agent": "scribe"}))
+        .ok("alice", "PUT", target, json!({"agent": "scribe"}))
         .await;
     scene.get("Scribe.1", SSH).await.is_key("bound again");
     let revoke = "/v1/namespaces/shop/agents/scribe";
