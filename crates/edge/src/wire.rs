@@ -12,6 +12,7 @@ use crate::framing::{Flaw, Heads, Reader, Step};
 use procura_types::Duration;
 use std::future::Future as _;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -156,12 +157,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.input.drain(..self.from);
             self.from = 0;
         }
-        let before = self.input.len();
-        self.input.resize(before.saturating_add(READ), 0);
-        let mut space = ReadBuf::new(self.input.get_mut(before..).unwrap_or_default());
+        let mut room = [MaybeUninit::uninit(); READ];
+        let mut space = ReadBuf::uninit(&mut room);
         let polled = Pin::new(&mut self.stream).poll_read(cx, &mut space);
         let read = space.filled().len();
-        self.input.truncate(before.saturating_add(read));
+        self.input.extend_from_slice(space.filled());
         if self.input.is_empty() {
             // A connection may rest for hours now; it holds no room.
             self.input = Vec::new();
