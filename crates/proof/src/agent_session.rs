@@ -5,21 +5,15 @@
 //! the id says that this agent started a session with a key that it still has.
 
 use crate::reason::{Case, Refusal};
-use crate::session::{IssueError, RENEWAL_LIFE, SESSION_LIFE, SessionKeys};
-use procura_crypto::{hkdf_sha256, open_once, seal_once, sha256};
-use procura_types::{Entropy, FieldTuple, ForeignId, Secret, Thumbprint, Timestamp, encoding};
+use crate::session::{IssueError, SessionKeys};
+use crate::session_id::{self, Head};
+use procura_crypto::{hkdf_sha256, sha256};
+use procura_types::{Entropy, FieldTuple, ForeignId, Secret, Thumbprint, Timestamp};
 
 /// Their audience; no gate has its keys.
 const AUDIENCE: &str = "procura:agent";
-const VERSION: u8 = 1;
-/// `u8 version ‖ u32be epoch ‖ 16 bytes of salt`.
-const HEADER_BYTES: usize = 21;
-const SALT_BYTES: usize = 16;
 /// Kind of the key, mark, first issue, end.
 const CONTENT_BYTES: usize = 1 + 32 + 8 + 8;
-const TAG_BYTES: usize = 16;
-/// Header, content and tag as base64url.
-const ID_CHARS: usize = (HEADER_BYTES + CONTENT_BYTES + TAG_BYTES).div_ceil(3) * 4;
 
 /// The key that a session was started with, as it can be found again: a session ends
 /// with it.
@@ -113,18 +107,8 @@ pub fn issue(
     let root = keys
         .audience_key(epoch, AUDIENCE)
         .ok_or(IssueError::Sealed)?;
-    let last = first_issue.plus(RENEWAL_LIFE);
-    if now >= last {
-        return Err(IssueError::RenewalOver);
-    }
-    let expires = now.plus(SESSION_LIFE).min(last);
-    let mut salt = [0; SALT_BYTES];
-    entropy.fill(&mut salt)?;
-
-    let mut id = Vec::with_capacity(HEADER_BYTES + CONTENT_BYTES + TAG_BYTES);
-    id.push(VERSION);
-    id.extend_from_slice(&epoch.to_be_bytes());
-    id.extend_from_slice(&salt);
+    let expires = session_id::end(now, first_issue)?;
+    let head = Head::fresh(epoch, entropy)?;
 
     let mut content = Vec::with_capacity(CONTENT_BYTES);
     content.push(key.kind().byte());
@@ -132,11 +116,9 @@ pub fn issue(
     content.extend_from_slice(&first_issue.as_millis().to_be_bytes());
     content.extend_from_slice(&expires.as_millis().to_be_bytes());
 
-    let (encryption, nonce) = derived(&root, &salt);
-    let sealed = seal_once(&encryption, nonce, &id, &content)?;
-    id.extend_from_slice(&sealed);
+    let (encryption, nonce) = derived(&root, &head.salt);
     Ok(IssuedAgentSession {
-        session_id: encoding::b64url(&id),
+        session_id: head.seal(&encryption, nonce, &content)?,
         expires,
     })
 }
@@ -196,18 +178,10 @@ impl AgentSession {
 }
 
 fn read(keys: &dyn SessionKeys, id: &str) -> Option<AgentSession> {
-    if id.len() > ID_CHARS {
-        return None;
-    }
-    let raw = encoding::from_b64url("session_id", id).ok()?;
-    let (header, sealed) = raw.split_at_checked(HEADER_BYTES)?;
-    let (epoch, salt) = match header {
-        [VERSION, a, b, c, d, salt @ ..] => (u32::from_be_bytes([*a, *b, *c, *d]), salt),
-        _ => return None,
-    };
-    let root = keys.audience_key(epoch, AUDIENCE)?;
-    let (encryption, nonce) = derived(&root, salt);
-    let content = open_once(&encryption, nonce, header, sealed).ok()?;
+    let (head, sealed) = Head::read("session_id", id, CONTENT_BYTES)?;
+    let root = keys.audience_key(head.epoch, AUDIENCE)?;
+    let (encryption, nonce) = derived(&root, &head.salt);
+    let content = head.open(&encryption, nonce, &sealed)?;
     let (kind, rest) = content.expose().split_first()?;
     let (digest, rest) = rest.split_first_chunk()?;
     let (first_issue, rest) = rest.split_first_chunk()?;

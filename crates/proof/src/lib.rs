@@ -39,6 +39,7 @@ mod query;
 mod reason;
 pub mod session;
 mod session_cache;
+mod session_id;
 pub mod sign;
 #[cfg(test)]
 mod vectors;

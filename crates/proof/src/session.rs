@@ -1,8 +1,9 @@
 //! Sessions: keys that no server keeps (`protocol.md` §3.4).
 
-use procura_crypto::{LockedKey, MacKey, OpenError, hkdf_sha256, open_once, seal_once, sha256};
+use crate::session_id::{self, Head};
+use procura_crypto::{LockedKey, MacKey, hkdf_sha256, sha256};
 use procura_types::{
-    ActorId, Duration, Entropy, EntropyError, FieldTuple, Secret, Thumbprint, Timestamp, encoding,
+    ActorId, Duration, Entropy, EntropyError, FieldTuple, Secret, Thumbprint, Timestamp,
 };
 
 /// How long a session lasts.
@@ -10,15 +11,8 @@ pub const SESSION_LIFE: Duration = Duration::from_secs(600);
 /// How long it can be renewed, from its first issue.
 pub const RENEWAL_LIFE: Duration = Duration::from_secs(12 * 3600);
 
-const VERSION: u8 = 1;
-/// `u8 version ‖ u32be epoch ‖ 16 bytes of salt`.
-const HEADER_BYTES: usize = 21;
-const SALT_BYTES: usize = 16;
 /// Actor, device, first issue, end, directory sequence.
 const CONTENT_BYTES: usize = 32 + 32 + 8 + 8 + 8;
-const TAG_BYTES: usize = 16;
-/// Header, content and tag as base64url.
-const ID_CHARS: usize = (HEADER_BYTES + CONTENT_BYTES + TAG_BYTES).div_ceil(3) * 4;
 
 /// Where the keys of sessions are; implemented by whoever holds them. The server
 /// has the root of each epoch, any other verifier the keys of its own audience.
@@ -87,18 +81,8 @@ pub fn issue(
     let key = keys
         .audience_key(epoch, audience)
         .ok_or(IssueError::Sealed)?;
-    let last = first_issue.plus(RENEWAL_LIFE);
-    if now >= last {
-        return Err(IssueError::RenewalOver);
-    }
-    let expires = now.plus(SESSION_LIFE).min(last);
-    let mut salt = [0; SALT_BYTES];
-    entropy.fill(&mut salt)?;
-
-    let mut id = Vec::with_capacity(HEADER_BYTES + CONTENT_BYTES + TAG_BYTES);
-    id.push(VERSION);
-    id.extend_from_slice(&epoch.to_be_bytes());
-    id.extend_from_slice(&salt);
+    let expires = session_id::end(now, first_issue)?;
+    let head = Head::fresh(epoch, entropy)?;
 
     let mut content = Vec::with_capacity(CONTENT_BYTES);
     content.extend_from_slice(subject.actor.as_bytes());
@@ -107,11 +91,9 @@ pub fn issue(
     content.extend_from_slice(&expires.as_millis().to_be_bytes());
     content.extend_from_slice(&directory_seq.to_be_bytes());
 
-    let derived = Derived::new(&key, audience, &salt);
-    let sealed = seal_once(&derived.encryption, derived.nonce, &id, &content)?;
-    id.extend_from_slice(&sealed);
+    let derived = Derived::new(&key, audience, &head.salt);
     Ok(Issued {
-        session_id: encoding::b64url(&id),
+        session_id: head.seal(&derived.encryption, derived.nonce, &content)?,
         mac_key: derived.mac,
         expires,
     })
@@ -142,27 +124,14 @@ pub struct Session {
 
 /// Opens a session id for a verifier of `audience`.
 pub fn open(keys: &dyn SessionKeys, id: &str, audience: &str) -> Result<Session, SessionFault> {
-    if id.len() > ID_CHARS {
-        return Err(SessionFault::Unknown);
-    }
-    let raw = encoding::from_b64url("keyid", id).map_err(|_| SessionFault::Unknown)?;
-    let (header, sealed) = raw
-        .split_at_checked(HEADER_BYTES)
-        .ok_or(SessionFault::Unknown)?;
-    let (epoch, salt) = match header {
-        [VERSION, a, b, c, d, salt @ ..] => (u32::from_be_bytes([*a, *b, *c, *d]), salt),
-        _ => return Err(SessionFault::Unknown),
-    };
+    let (head, sealed) = Head::read("keyid", id, CONTENT_BYTES).ok_or(SessionFault::Unknown)?;
     let key = keys
-        .audience_key(epoch, audience)
+        .audience_key(head.epoch, audience)
         .ok_or(SessionFault::Unknown)?;
-    let derived = Derived::new(&key, audience, salt);
-    let content = match open_once(&derived.encryption, derived.nonce, header, sealed) {
-        Ok(content) => content,
-        Err(OpenError::Malformed | OpenError::UnknownEpoch(_) | OpenError::Refused) => {
-            return Err(SessionFault::Unknown);
-        }
-    };
+    let derived = Derived::new(&key, audience, &head.salt);
+    let content = head
+        .open(&derived.encryption, derived.nonce, &sealed)
+        .ok_or(SessionFault::Unknown)?;
     let mut content = Content(content.expose());
     let (actor, device) = (content.take()?, content.take()?);
     let (first_issue, expires) = (content.number()?, content.number()?);
@@ -173,7 +142,7 @@ pub fn open(keys: &dyn SessionKeys, id: &str, audience: &str) -> Result<Session,
     let mac_key = LockedKey::new(derived.mac).map_err(|_| SessionFault::Memory)?;
     Ok(Session {
         mac_key: MacKey::from_locked(mac_key),
-        epoch,
+        epoch: head.epoch,
         subject: Subject {
             actor: ActorId::from_bytes(actor),
             device: Thumbprint::from_bytes(device),
