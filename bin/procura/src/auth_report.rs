@@ -147,19 +147,21 @@ fn cannot_read(name: &str, error: &std::io::Error) -> Failure {
 
 /// What helps against a refusal, by its word.
 fn todo(word: &str) -> &'static str {
-    let mut reasons = Reason::ALL.into_iter();
-    match (reasons.find(|reason| reason.as_str() == word), word) {
-        (Some(reason), _) => todo_of(reason),
-        (None, "host_unknown") => {
+    match (word.parse(), word) {
+        (Ok(reason), _) => todo_of(reason),
+        (Err(_), "host_unknown") => {
             "it calls the service by a name that the gate does not know: start the gate with --host and that name, or find out who it is"
         }
-        (None, "body_too_large") => {
+        (Err(_), "body_too_large") => {
             "its body is larger than a gate holds: let the route stream, with procura service route"
         }
-        (None, "body_too_slow" | "too_many_bodies") => {
+        (Err(_), "body_too_slow" | "too_many_bodies") => {
             "its body did not arrive in time, or too many did at once: let the route stream, with procura service route"
         }
-        (None, _) => "see the log of the gate",
+        (Err(_), "forwarded_unclear") => {
+            "a trusted proxy names no address that it stands for, or two: let it write X-Forwarded-For or Forwarded, and one of them only"
+        }
+        (Err(_), _) => "see the log of the gate",
     }
 }
 
@@ -431,5 +433,25 @@ fn span(time: Duration) -> String {
         (0, 0, _) => format!("{minutes}m {}s", secs % 60),
         (0, _, _) => format!("{hours}h {minutes}m"),
         _ => format!("{days}d {hours}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_of_a_gate_has_what_helps() {
+        for word in [
+            "host_unknown",
+            "body_too_large",
+            "body_too_slow",
+            "too_many_bodies",
+            "forwarded_unclear",
+        ] {
+            assert_ne!(todo(word), todo("a_word_of_tomorrow"), "{word}");
+        }
+        assert_eq!(todo("a_word_of_tomorrow"), "see the log of the gate");
+        assert_eq!(todo("revoked"), todo_of(Reason::Revoked));
     }
 }

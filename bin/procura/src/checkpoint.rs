@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::home::Known;
 use crate::{files, output};
 use procura_client::SessionClient;
-use procura_ledger::{Checkpoint, Hash, Vkey, verify_consistency};
+use procura_ledger::{Break, Checkpoint, Seen, Vkey};
 
 /// The key that signs the record of the server that was joined.
 pub(crate) fn vkey(known: &Known) -> Result<Vkey, Failure> {
@@ -76,7 +76,7 @@ pub(crate) async fn accept(
         let seen = std::str::from_utf8(&bytes)
             .map_err(|error| unusable(&error))
             .and_then(|text| Checkpoint::open(text, &vkey).map_err(|error| unusable(&error)))
-            .map(Some);
+            .map(|seen| Some(Seen::from(&seen)));
         let seen = if context.danger_accept_rollback {
             seen.unwrap_or(None)
         } else {
@@ -106,37 +106,27 @@ pub(crate) async fn accept(
 /// Whether the log of `newest` begins with the log of `seen`.
 async fn continues(
     client: &SessionClient,
-    seen: &Checkpoint,
+    seen: &Seen,
     newest: &Checkpoint,
 ) -> Result<(), Failure> {
-    let rolled_back = |why: String| {
-        Failure::refused("the server is older than it was, or its record was rewritten")
-            .because(why)
-            .next("find out who restored it; if it was meant, the command again with --danger-accept-rollback")
-    };
-    if newest.size < seen.size {
-        return Err(rolled_back(format!(
-            "its record has {} entries, {} were seen",
-            newest.size, seen.size
-        )));
+    if let Some(growth) = newest.after(seen).map_err(rolled_back)? {
+        let (from, to) = growth.sizes();
+        let proof = client.consistency(from, to).await?;
+        growth.prove(&proof).map_err(rolled_back)?;
     }
-    if newest.size == seen.size || seen.size == 0 {
-        return if seen.size == 0 || newest.root == seen.root {
-            Ok(())
-        } else {
-            Err(rolled_back(format!(
-                "its {} entries are other ones",
-                seen.size
-            )))
-        };
+    Ok(())
+}
+
+fn rolled_back(why: Break) -> Failure {
+    let failure = Failure::refused("the server is older than it was, or its record was rewritten");
+    match why {
+        Break::Shorter { newest, seen } => failure.because(format_args!(
+            "its record has {newest} entries, {seen} were seen"
+        )),
+        Break::Other { size } => {
+            failure.because(format_args!("its {size} entries are other ones"))
+        }
+        Break::Unreadable | Break::Unproven => failure.because(why),
     }
-    let proof = client.consistency(seen.size, newest.size).await?;
-    let path = proof
-        .path
-        .iter()
-        .map(|hash| hash.parse::<Hash>())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| rolled_back(error.to_string()))?;
-    verify_consistency(seen.size, &seen.root, newest.size, &newest.root, &path)
-        .map_err(|error| rolled_back(error.to_string()))
+    .next("find out who restored it; if it was meant, the command again with --danger-accept-rollback")
 }

@@ -104,6 +104,7 @@ impl Doctor {
             Ok(config) => {
                 home::secrets(&mut checks, &config);
                 reach::exposure(&mut checks, &config);
+                dials::configuration(&mut checks, &config);
             }
             Err(error) => checks.problem(
                 "configuration",

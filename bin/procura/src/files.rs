@@ -2,9 +2,10 @@
 //! on the disk before anything builds on them.
 
 use crate::failure::Failure;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use procura_edge::private_file;
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> Failure {
@@ -40,52 +41,19 @@ pub(crate) fn private_dir(path: &Path) -> Result<(), Failure> {
 
 /// Writes a file that must not exist yet, 0600.
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    // Written aside and linked into place: whoever finds the name finds all of
-    // it, and an existing file is never touched.
-    let aside = write_aside(path, bytes)?;
-    let linked = std::fs::hard_link(&aside, path);
-    std::fs::remove_file(&aside).map_err(|error| failed("remove", &aside, &error))?;
-    match linked {
-        Ok(()) => sync_dir(path),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(Failure::config(format!(
+    private_file::create(path, bytes).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Failure::config(format!(
             "{} exists already and is left as it is",
             path.display()
         ))
-        .next("use another --home, or move the file away if you are sure")),
-        Err(error) => Err(failed("write", path, &error)),
-    }
+        .next("use another --home, or move the file away if you are sure"),
+        _ => failed("write", path, &error),
+    })
 }
 
 /// Writes a file, replacing what was there, 0600.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let aside = write_aside(path, bytes)?;
-    std::fs::rename(&aside, path).map_err(|error| failed("write", path, &error))?;
-    sync_dir(path)
-}
-
-fn write_aside(path: &Path, bytes: &[u8]) -> Result<std::path::PathBuf, Failure> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let aside = path.with_file_name(name);
-    let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&aside)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|error| failed("write", &aside, &error))?;
-    Ok(aside)
-}
-
-fn sync_dir(path: &Path) -> Result<(), Failure> {
-    let dir = path.parent().unwrap_or(Path::new("/"));
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|error| failed("sync", dir, &error))
+    private_file::replace(path, bytes).map_err(|error| failed("write", path, &error))
 }
 
 #[cfg(test)]

@@ -3,21 +3,20 @@
 use crate::cli::{Global, whole};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::gate_failure::{is_away, not_followed};
 use crate::gate_guard::GateGuard;
-use crate::gate_join::{GateJoin, instance};
+use crate::gate_join::{GateJoin, Joined, instance};
 use crate::gate_tls::GateTls;
 use crate::logging::Logging;
 use crate::observing::ObserveLog;
 use crate::output;
 use clap::Args;
-use procura_client::{ClientError, SystemClock};
-use procura_crypto::SystemEntropy;
-use procura_daemon::{DeviceStore, HttpConnect, protect_daemon};
+use procura_daemon::{Membership, protect_daemon};
 use procura_edge::tls::{Certificate, look_after};
 use procura_edge::trace::{Endpoint, Ratio, Tracer, Tracing};
 use procura_gate::{
     Authorities, FollowError, Follower, Following, Gate, GateConfig, GateMetrics, Limits, Observer,
-    RecordFault, UpstreamTls, UpstreamUrl, Verifying, highest_seen, serve_health,
+    UpstreamTls, UpstreamUrl, Verifying, highest_seen, serve_health,
 };
 use procura_types::dial::{Dial, Mode};
 use procura_types::{Cidr, Clock, Duration, Entropy, Label, Namespace, RateLimit};
@@ -143,6 +142,36 @@ struct Ready<'a> {
     agent: &'a str,
 }
 
+impl<'a> Ready<'a> {
+    /// A gate of this service at this address, which speaks TLS or does not; and where
+    /// it says how it is.
+    fn of(
+        service: &'a Label,
+        member: &'a Membership,
+        (is_tls, address): (bool, SocketAddr),
+        health: Option<SocketAddr>,
+    ) -> Self {
+        let scheme = if is_tls { "https" } else { "http" };
+        Self {
+            event: "ready",
+            listen: format!("{scheme}://{address}"),
+            health: health.map(|address| format!("http://{address}")),
+            service,
+            namespace: member.namespace.as_str(),
+            agent: &member.lineage,
+        }
+    }
+
+    /// Says so to whoever started the gate.
+    fn say(&self) -> Result<(), Failure> {
+        let line = serde_json::to_string(self)
+            .map_err(|error| Failure::storage("cannot say that it is ready", &error))?;
+        // They may not be there to read it any more.
+        let _ = output::line(line);
+        Ok(())
+    }
+}
+
 impl RunGate {
     pub(crate) fn run(self, global: Global) -> Result<ExitCode, Failure> {
         self.logging.begin()?;
@@ -172,79 +201,14 @@ impl RunGate {
         environment: Option<Mode>,
         (certificate, upstream_tls): (Option<Arc<Certificate>>, Option<UpstreamTls>),
     ) -> Result<(), Failure> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let home = context.home.dir().join("gate");
-        // Held until the end: a home is one gate's.
-        let store = DeviceStore::open(&home)?;
-        let connect = HttpConnect::new(Arc::clone(&clock), Arc::clone(&entropy));
-        let device = self.join.device(context, &store, &connect).await?;
-        let member = device
-            .membership()
-            .ok_or_else(|| Failure::config("this home has not joined"))?;
-        if let Some(typed) = context.typed_namespace()
-            && *typed != member.namespace
-        {
-            return Err(Failure::usage(format!(
-                "this gate runs as {}, which is an agent of {}, not of {typed}",
-                output::plain(&member.lineage),
-                member.namespace
-            ))
-            .next("leave --namespace out, or use another --home for another agent"));
-        }
-        let (instance, start) = instance(&home, &clock, entropy.as_ref())?;
-        let guard = self
-            .guard
-            .open(&home, device.installation, start, &clock, &entropy)
-            .await?;
-        // Whoever was asked to accept an older directory accepts this one.
-        let highest = if context.danger_accept_rollback {
-            0
-        } else {
-            highest_seen(&home).map_err(|error| {
-                Failure::storage(
-                    format!("cannot read {}", home.join("directory-seen").display()),
-                    &error,
-                )
-            })?
-        };
-        let verifying = Verifying::new(
-            &member.namespace,
-            &self.service,
-            guard,
-            highest,
-            Duration::from_secs(self.max_stale),
-            Arc::clone(&clock),
-        )
-        .map_err(|error| Failure::config("cannot verify").because(error))?;
-        let server = connect.session(&device)?;
-        let verifying = Arc::new(verifying.asking(server.clone()));
-        let mut follower = Follower::new(
-            Following {
-                server,
-                installation: device.installation,
-                namespace: member.namespace.clone(),
-                service: self.service.clone(),
-                instance,
-                home,
-                ledger_vkey: member.ledger_vkey.clone(),
-                accept_rollback: context.danger_accept_rollback,
-            },
-            Arc::clone(&verifying),
-            Arc::clone(&clock),
-        )
-        .map_err(|error| not_followed(error, &self.service))?;
-        let dial = match follower.ask().await {
-            Ok(dial) => dial,
-            // Nobody is let in by a mode of the environment who is not known, and by
-            // `off` it can be gone on without the server.
-            Err(FollowError::Client(error)) if environment.is_some() && is_away(&error) => {
-                tracing::warn!(%error, "AUTH_MODE holds; the server cannot be followed yet");
-                Dial::default()
-            }
-            Err(error) => return Err(not_followed(error, &self.service)),
-        };
-
+        let joined = self.join.joined(context).await?;
+        let Joined {
+            member,
+            clock,
+            entropy,
+            ..
+        } = &joined;
+        let (follower, verifying, dial) = self.follow(context, &joined, environment).await?;
         let (listener, address) = bind(self.listen, "--listen").await?;
         let health = match self.health_listen {
             Some(address) => Some(bind(address, "--health-listen").await?),
@@ -265,10 +229,10 @@ impl RunGate {
         let observed = Arc::new(ObserveLog::new(
             context.home.dir(),
             self.service.clone(),
-            Arc::clone(&clock),
+            Arc::clone(clock),
         ));
         let observer: Arc<dyn Observer> = Arc::<ObserveLog>::clone(&observed);
-        let seen = self.seen(&member.namespace, &clock, &entropy);
+        let seen = self.seen(&member.namespace, clock, entropy);
         let gate = Gate::seen(
             config,
             dial,
@@ -288,23 +252,9 @@ impl RunGate {
             move |dial| gate.set_dial(dial)
         };
         let following = tokio::spawn(follower.run(turn, stopping.clone()));
-        let ready = Ready {
-            event: "ready",
-            listen: match certificate {
-                Some(_) => format!("https://{address}"),
-                None => format!("http://{address}"),
-            },
-            health: health
-                .as_ref()
-                .map(|(_, address)| format!("http://{address}")),
-            service: &self.service,
-            namespace: member.namespace.as_str(),
-            agent: &member.lineage,
-        };
-        let line = serde_json::to_string(&ready)
-            .map_err(|error| Failure::storage("cannot say that it is ready", &error))?;
-        // Whoever started us may not be there to read it any more.
-        let _ = output::line(line);
+        let is_tls = certificate.is_some();
+        let health_address = health.as_ref().map(|(_, address)| *address);
+        Ready::of(&self.service, member, (is_tls, address), health_address).say()?;
         let stopped = stopping.clone();
         if let Some((listener, _)) = health {
             // It ends with the runtime at the latest, and nobody waits for it.
@@ -331,6 +281,74 @@ impl RunGate {
         // A follower that panicked has stopped as well.
         let _ = following.await;
         Ok(())
+    }
+
+    /// What follows the server, what verifies by what it says, and how the dial stands
+    /// first.
+    async fn follow(
+        &self,
+        context: &Context,
+        joined: &Joined,
+        environment: Option<Mode>,
+    ) -> Result<(Follower, Arc<Verifying>, Dial), Failure> {
+        let Joined {
+            home,
+            device,
+            member,
+            clock,
+            entropy,
+            ..
+        } = joined;
+        let (instance, start) = instance(home, clock, entropy.as_ref())?;
+        let guard = self
+            .guard
+            .open(home, device.installation, start, clock, entropy)
+            .await?;
+        // Whoever was asked to accept an older directory accepts this one.
+        let highest = if context.danger_accept_rollback {
+            0
+        } else {
+            highest_seen(home).map_err(|error| {
+                Failure::storage("cannot tell what was seen of the directory", &error)
+            })?
+        };
+        let verifying = Verifying::new(
+            &member.namespace,
+            &self.service,
+            guard,
+            highest,
+            Duration::from_secs(self.max_stale),
+            Arc::clone(clock),
+        )
+        .map_err(|error| Failure::config("cannot verify").because(error))?;
+        let server = joined.connect.session(device)?;
+        let verifying = Arc::new(verifying.asking(server.clone()));
+        let mut follower = Follower::new(
+            Following {
+                server,
+                installation: device.installation,
+                namespace: member.namespace.clone(),
+                service: self.service.clone(),
+                instance,
+                home: home.clone(),
+                ledger_vkey: member.ledger_vkey.clone(),
+                accept_rollback: context.danger_accept_rollback,
+            },
+            Arc::clone(&verifying),
+            Arc::clone(clock),
+        )
+        .map_err(|error| not_followed(error, &self.service))?;
+        let dial = match follower.ask().await {
+            Ok(dial) => dial,
+            // Nobody is let in by a mode of the environment who is not known, and by
+            // `off` it can be gone on without the server.
+            Err(FollowError::Client(error)) if environment.is_some() && is_away(&error) => {
+                tracing::warn!(%error, "AUTH_MODE holds; the server cannot be followed yet");
+                Dial::default()
+            }
+            Err(error) => return Err(not_followed(error, &self.service)),
+        };
+        Ok((follower, verifying, dial))
     }
 
     /// What the gate counts in, and what traces its requests if that is asked for.
@@ -400,42 +418,6 @@ pub(crate) fn environment() -> Result<Option<Mode>, Failure> {
             Failure::config("AUTH_MODE must be off, observe or enforce")
                 .next("set it to one of the three words, or unset it to go by the dial")
         })
-}
-
-/// Whether the server is not there, or is sealed.
-fn is_away(error: &ClientError) -> bool {
-    matches!(error, ClientError::Unreachable { .. })
-        || error.problem().is_some_and(|problem| problem.status == 503)
-}
-
-/// The server does not let the gate begin.
-fn not_followed(error: FollowError, service: &Label) -> Failure {
-    match error {
-        FollowError::Client(error) if error.is_refusal("already_followed") => Failure::from(error)
-            .instead(format!(
-                "another gate of {service} runs: of two, each would let in what the other has let in already"
-            ))
-            .next("stop the other one, and a minute after the server last heard of it this one can begin; or give each the same --guard-url"),
-        FollowError::Client(error) if error.is_refusal("not_found") => Failure::from(error)
-            .instead(format!(
-                "there is no service {service} that this gate's agent may run a gate of"
-            ))
-            .next(format!(
-                "procura service show {service}; an admin says who may with procura service gate {service} AGENT"
-            )),
-        FollowError::Client(error) => error.into(),
-        FollowError::Feed(fault) => rolled_back(&fault),
-        FollowError::Record(RecordFault::Home(why)) => Failure::config(why)
-            .next("the command again with --danger-accept-rollback, if you know why"),
-        FollowError::Record(fault) => rolled_back(&fault),
-    }
-}
-
-/// What the server says leads back.
-fn rolled_back(fault: &dyn std::fmt::Display) -> Failure {
-    Failure::refused("what the server says is not used")
-        .because(fault)
-        .next("find out whether the server was put back from a backup; --danger-accept-rollback accepts that")
 }
 
 /// A listener, and where it listens.

@@ -4,11 +4,14 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::files;
 use crate::operator::read_code;
+use crate::output;
 use clap::Args;
-use procura_daemon::{Device, DeviceStore, HttpConnect};
+use procura_client::SystemClock;
+use procura_crypto::SystemEntropy;
+use procura_daemon::{Device, DeviceStore, HttpConnect, Membership};
 use procura_store::guard::Start;
 use procura_types::{Clock, Entropy, InstanceId, Joins};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How a gate becomes a device of its agent.
@@ -19,9 +22,54 @@ pub(crate) struct GateJoin {
     join: Option<String>,
 }
 
+/// Whom a gate runs as, and what it asks the server with.
+pub(crate) struct Joined {
+    /// Held until the end: a home is one gate's.
+    _store: DeviceStore,
+    pub(crate) home: PathBuf,
+    pub(crate) connect: HttpConnect,
+    pub(crate) device: Device,
+    pub(crate) member: Membership,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+}
+
 impl GateJoin {
+    /// Takes the gate's home, and joins if it has not.
+    pub(crate) async fn joined(&self, context: &Context) -> Result<Joined, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let home = context.home.dir().join("gate");
+        let store = DeviceStore::open(&home)?;
+        let connect = HttpConnect::new(Arc::clone(&clock), Arc::clone(&entropy));
+        let device = self.device(context, &store, &connect).await?;
+        let member = device
+            .membership()
+            .cloned()
+            .ok_or_else(|| Failure::config("this home has not joined"))?;
+        if let Some(typed) = context.typed_namespace()
+            && *typed != member.namespace
+        {
+            return Err(Failure::usage(format!(
+                "this gate runs as {}, which is an agent of {}, not of {typed}",
+                output::plain(&member.lineage),
+                member.namespace
+            ))
+            .next("leave --namespace out, or use another --home for another agent"));
+        }
+        Ok(Joined {
+            _store: store,
+            home,
+            connect,
+            device,
+            member,
+            clock,
+            entropy,
+        })
+    }
+
     /// The gate's device: the one of this home, or one that joins now.
-    pub(crate) async fn device(
+    async fn device(
         &self,
         context: &Context,
         store: &DeviceStore,

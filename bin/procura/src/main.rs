@@ -21,6 +21,7 @@ mod exported;
 mod failure;
 mod files;
 mod gate;
+mod gate_failure;
 mod gate_guard;
 mod gate_join;
 mod gate_tls;

@@ -10,7 +10,7 @@ use crate::output;
 use clap::Args;
 use procura_client::SystemClock;
 use procura_crypto::SystemEntropy;
-use procura_server::{Config, InitError};
+use procura_server::{Config, ConfigError, InitError};
 use procura_types::wire::{InitAnswer, InitRequest};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,7 +21,8 @@ use std::sync::Arc;
 ///
 /// Prints one line of JSON when it listens: {"event":"ready","api":URL,"health":URL,"sealed":BOOL}.
 /// Its log goes to stderr. It starts sealed; procura unseal opens it. AUTH_MODE in the
-/// environment (off, observe or enforce) is over the dial of agent_service.
+/// environment (off, observe or enforce) is over auth_mode of procura.toml, and that over
+/// the dial of agent_service. At SIGHUP auth_mode is read again.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  procura server\n  procura server --home /var/lib/procura --listen 127.0.0.1:0"
@@ -49,16 +50,19 @@ pub(crate) struct ServerFlags {
 
 impl ServerFlags {
     fn load(&self, home: &Home) -> Result<Config, Failure> {
+        self.read(home).map_err(|error| {
+            Failure::config("the server's configuration")
+                .because(error)
+                .next("correct procura.toml, the variable, or --config FILE")
+        })
+    }
+
+    fn read(&self, home: &Home) -> Result<Config, ConfigError> {
         let mut config = Config::load(
             home.dir().to_owned(),
             self.config.as_deref(),
             std::env::vars(),
-        )
-        .map_err(|error| {
-            Failure::config("the server's configuration")
-                .because(error)
-                .next("correct procura.toml, the variable, or --config FILE")
-        })?;
+        )?;
         if let Some(listen) = self.listen {
             config.listen = listen;
         }
@@ -107,8 +111,17 @@ fn url_of(config: &Config) -> String {
 impl Server {
     pub(crate) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
         self.logging.begin()?;
-        let mut config = self.flags.load(&Home::new(global.home.clone())?)?;
-        config.auth_mode = environment()?;
+        let home = Home::new(global.home.clone())?;
+        let flags = self.flags;
+        let mut config = flags.load(&home)?;
+        // The environment of a process does not change, its file may.
+        let environment = environment()?;
+        config.auth_mode = environment.or(config.auth_mode);
+        let reread = move || {
+            let mut config = flags.read(&home)?;
+            config.auth_mode = environment.or(config.auth_mode);
+            Ok(config)
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -117,6 +130,7 @@ impl Server {
             config,
             Arc::new(SystemClock),
             Arc::new(SystemEntropy),
+            reread,
             |ready| {
                 // Whoever started us may not be there to read it any more.
                 let _ = output::line(ready);

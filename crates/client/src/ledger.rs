@@ -12,6 +12,16 @@ impl SessionClient {
         self.fetch("/v1/ledger/checkpoint", &Query::new()).await
     }
 
+    /// The same, without a proof of ours where the server tells it to anybody: it is
+    /// signed, so that a proof adds nothing.
+    pub async fn newest_checkpoint(&self) -> Result<Vec<u8>, ClientError> {
+        match self.client().status().await?.checkpoint {
+            Some(note) => Ok(note.into_bytes()),
+            // Sealed, most likely; this call says so.
+            None => self.checkpoint().await,
+        }
+    }
+
     /// A tile or entry bundle by its C2SP tlog-tiles path, such as
     /// `tile/0/x001/234` or `tile/entries/000.p/17`.
     pub async fn tile(&self, path: &str) -> Result<Vec<u8>, ClientError> {

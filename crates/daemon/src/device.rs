@@ -6,7 +6,7 @@
 
 use crate::DaemonError;
 use procura_crypto::SigningKey;
-use procura_ledger::Hash;
+use procura_ledger::Seen;
 use procura_types::wire::{PublicJwk, ValueB64};
 use procura_types::{
     ActorId, InstallationId, Label, Namespace, SecretBytes, Thumbprint, Timestamp,
@@ -77,23 +77,13 @@ pub struct Membership {
     pub server_key: PublicJwk,
     /// The verification key of the ledger (C2SP vkey).
     pub ledger_vkey: String,
-    /// The highest checkpoint seen.
+    /// The highest checkpoint of the ledger that this host has seen signed.
     pub seen: Option<Seen>,
     /// When the server was heard to call the device revoked. A preference among
     /// devices and no verdict: refusals are not signed, so that the server is
     /// asked again when there is no other device to use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
-}
-
-/// A head of the ledger that this host has seen signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Seen {
-    /// How many entries it had.
-    pub size: u64,
-    /// The root over them.
-    pub root: Hash,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -347,6 +337,7 @@ fn check_private(path: &Path, mode: u32) -> Result<(), DaemonError> {
 mod tests {
     use super::*;
     use procura_crypto::SystemEntropy;
+    use procura_ledger::Hash;
     use std::os::unix::fs::PermissionsExt;
 
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);

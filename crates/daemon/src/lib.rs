@@ -17,6 +17,7 @@
 mod accounts;
 mod admission;
 mod caller;
+mod checkpoint;
 mod children;
 mod connection;
 mod daemon;
@@ -32,7 +33,6 @@ mod member;
 mod peer;
 mod protect;
 mod remote;
-mod rollback;
 mod server;
 mod service;
 pub mod socket;
@@ -42,7 +42,7 @@ mod values;
 
 pub use accounts::{group_id, user_id};
 pub use daemon::{DaemonOptions, run};
-pub use device::{Device, DeviceStore, Membership, Seen};
+pub use device::{Device, DeviceStore, Membership};
 pub use error::DaemonError;
 pub use home::Places;
 pub use inherited::close_all_on_exec;

@@ -2,7 +2,8 @@
 //! record.
 
 use crate::device::DeviceState;
-use crate::{Connect, DaemonError, Device, DeviceStore, Membership, Seen, Server, rollback};
+use crate::{Connect, DaemonError, Device, DeviceStore, Membership, Server, checkpoint};
+use procura_ledger::Seen;
 use procura_types::{InstallationId, Label, Namespace, Timestamp};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -150,7 +151,7 @@ impl Member {
             return Ok(());
         }
         let vkey = &self.membership.ledger_vkey;
-        let seen = rollback::check(self.server.as_ref(), vkey, record.seen).await?;
+        let seen = checkpoint::check(self.server.as_ref(), vkey, record.seen).await?;
         if record.seen != Some(seen) && !record.forgotten {
             store.save(&self.with_seen(Some(seen)))?;
             record.seen = Some(seen);

@@ -1,11 +1,13 @@
-//! Files with a secret in them that may lie outside the home: the passphrase and
-//! the key of TLS. They are used only if nobody else can read them.
+//! Files for one user alone. Those with a secret in them may lie outside the home (the
+//! passphrase and the key of TLS), and are used only if nobody else can read them. Small
+//! ones that must survive are written whole or not at all, and are on the disk before
+//! anything builds on them.
 
 use procura_types::SecretBytes;
 use rustix::io::Errno;
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Where the kernel keeps the access control list of a file (acl(5)).
@@ -169,6 +171,65 @@ fn lets_others_in(list: &[u8], own: u32) -> Option<bool> {
     Some(others)
 }
 
+/// Writes a file that must not exist yet, 0600: whoever finds the name finds all of it.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] when there is one, which is left as it is; and what
+/// the kernel says.
+pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Written aside and linked into place: a link never replaces what is there.
+    let aside = write_aside(path, bytes)?;
+    let linked = std::fs::hard_link(&aside, path);
+    std::fs::remove_file(&aside)?;
+    linked?;
+    sync_dir(path)
+}
+
+/// Writes a file, replacing what was there, 0600. After a power cut there is all of the
+/// one or all of the other, and once this has returned the new one.
+///
+/// # Errors
+/// What the kernel says; the former file is then still whole, unless it was only not
+/// certain that the new one is on the disk.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let aside = write_aside(path, bytes)?;
+    std::fs::rename(&aside, path).inspect_err(|_| forget(&aside))?;
+    sync_dir(path)
+}
+
+/// Writes the bytes to the disk beside `path`, under a name of this process.
+fn write_aside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let aside = path.with_file_name(name);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&aside)?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .inspect_err(|_| forget(&aside))?;
+    Ok(aside)
+}
+
+/// A piece of a file is of no use, and takes room on a disk that may be full.
+fn forget(aside: &Path) {
+    let _ = std::fs::remove_file(aside);
+}
+
+/// A name is on the disk when its directory is.
+fn sync_dir(path: &Path) -> io::Result<()> {
+    let dir = match path.parent() {
+        // A name alone lies where this process is.
+        Some(dir) if dir.as_os_str().is_empty() => Path::new("."),
+        Some(dir) => dir,
+        None => Path::new("/"),
+    };
+    File::open(dir)?.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,5 +359,47 @@ mod tests {
             assert_eq!(check_private_file(&path, own).is_ok(), private);
             assert_eq!(read_private_file(&path, own).is_ok(), private);
         }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    fn count(dir: &Path) -> usize {
+        std::fs::read_dir(dir).unwrap().count()
+    }
+
+    #[test]
+    fn a_file_is_created_once_and_replaced_often() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("seen");
+        create(&path, b"one").unwrap();
+        assert_eq!(mode(&path), 0o600);
+        let refused = create(&path, b"two").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        for text in ["two", "", "a longer one"] {
+            replace(&path, text.as_bytes()).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+        // What was open to others is not any more.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        replace(&path, b"three").unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(count(home.path()), 1);
+    }
+
+    #[test]
+    fn what_cannot_take_its_place_is_not_left_behind() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("seen");
+        // A file does not take the place of a directory.
+        std::fs::create_dir(&path).unwrap();
+        let refused = replace(&path, b"one").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::IsADirectory);
+        assert!(path.is_dir());
+        assert_eq!(count(home.path()), 1);
+        let nowhere = replace(&home.path().join("missing/seen"), b"one").unwrap_err();
+        assert_eq!(nowhere.kind(), io::ErrorKind::NotFound);
     }
 }

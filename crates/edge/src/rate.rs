@@ -7,11 +7,11 @@
 
 mod backoff;
 mod bucket;
-mod standing;
+mod left;
 mod table;
 
 pub use backoff::Backoff;
-pub use standing::{Over, POLICY_FIELD, STANDING_FIELD, Standing};
+pub use left::{LIMIT_FIELD, Left, Over, POLICY_FIELD};
 pub use table::Key;
 
 use bucket::Bucket;
@@ -56,7 +56,7 @@ impl Limiter {
     ///
     /// # Errors
     /// [`Over`], with the time after which there is a token again.
-    pub fn take(&self, key: Key, rate: &Rate, now: Instant) -> Result<Standing, Over> {
+    pub fn take(&self, key: Key, rate: &Rate, now: Instant) -> Result<Left, Over> {
         let now = nanoseconds(self.epoch, now);
         let taken = self.table.at(key, now, |found| match found {
             Found::Own(bucket) | Found::Crowd(bucket) => bucket.take(rate, now),
@@ -68,16 +68,16 @@ impl Limiter {
                 entry.take(rate, now)
             }
         });
-        let standing = |tokens, full_in| Standing {
+        let left = |tokens, full_in| Left {
             name: self.name,
             rate: *rate,
-            left: tokens,
+            tokens,
             full_in: Duration::from_nanos(full_in),
         };
         taken
-            .map(|left| standing(left.tokens, left.full_in))
+            .map(|taken| left(taken.tokens, taken.full_in))
             .map_err(|wait| Over {
-                standing: standing(0, bucket::sizes(rate).1.saturating_add(wait)),
+                left: left(0, bucket::sizes(rate).1.saturating_add(wait)),
                 retry_after: Duration::from_nanos(wait),
             })
     }

@@ -10,7 +10,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use procura_edge::framing::Flaw;
 use procura_proof::Reason;
-use procura_types::Duration;
+use procura_types::{Duration, whole_seconds_up};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -153,16 +153,14 @@ impl Fault {
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(wait) = self.retry_after() {
-            // Whole seconds, rounded up (RFC 9110 §10.2.3).
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            let seconds = whole_seconds_up(wait).max(1);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Self::Limited(Limited {
-            standing: Some(standing),
-            ..
+            left: Some(left), ..
         }) = self
         {
-            standing.tell(headers);
+            left.tell(headers);
         }
         if closes {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -314,11 +312,13 @@ mod tests {
 
     #[test]
     fn waits_are_whole_seconds() {
-        let refusal = Refusal {
-            retry_after: Some(Duration::from_millis(1500)),
-            ..Refusal::new(Reason::RateLimited)
-        };
-        let answer = Fault::Refused(refusal).answer(false);
-        assert_eq!(answer.headers()["retry-after"], "2");
+        for (millis, told) in [(0, "1"), (1000, "1"), (1900, "2")] {
+            let refusal = Refusal {
+                retry_after: Some(Duration::from_millis(millis)),
+                ..Refusal::new(Reason::RateLimited)
+            };
+            let answer = Fault::Refused(refusal).answer(false);
+            assert_eq!(answer.headers()["retry-after"], told);
+        }
     }
 }

@@ -123,11 +123,7 @@ fn limited(left: Duration) -> Refusal {
 
 /// A refusal in the server's words. One that is not known refuses as well.
 fn refusal(word: &str, retry_after: Option<u64>) -> Refusal {
-    let reason = Reason::ALL
-        .into_iter()
-        .find(|reason| reason.as_str() == word)
-        .unwrap_or(Reason::VerifierUnavailable);
-    let refusal = Refusal::new(reason);
+    let refusal = Refusal::new(word.parse().unwrap_or(Reason::VerifierUnavailable));
     Refusal {
         retry_after: retry_after.map(Duration::from_secs).or(refusal.retry_after),
         ..refusal

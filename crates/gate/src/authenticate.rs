@@ -1,5 +1,6 @@
 //! The seam between a gate and whoever knows the keys.
 
+use crate::answer::Fault;
 use crate::standing::Standing;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
@@ -142,6 +143,13 @@ impl Identity {
     pub fn owner(&self) -> Option<&ActorId> {
         self.place.as_ref().map(|(_, owner)| owner)
     }
+
+    /// What a refusal names it by: the id of the actor, or else the one in another
+    /// system.
+    pub(crate) fn named(&self) -> String {
+        self.actor()
+            .map_or_else(|| self.agent().to_owned(), ToString::to_string)
+    }
 }
 
 /// Why a request is not let through.
@@ -171,6 +179,15 @@ impl Refusal {
             retry_after,
             agent_id: None,
             profile: None,
+        }
+    }
+
+    /// The same of a request that has the shape of this profile.
+    #[must_use]
+    pub fn by(self, profile: &'static str) -> Self {
+        Self {
+            profile: Some(profile),
+            ..self
         }
     }
 }
@@ -217,14 +234,15 @@ pub type Judging<'a> = Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
 pub trait Authenticate: Send + Sync {
     /// Judges one request, once. A verdict uses the proof up: a nonce is claimed
     /// before this says yes, also for a body that is still to come. What cannot
-    /// be decided is refused with [`Reason::VerifierUnavailable`].
-    fn check<'a>(&'a self, head: &'a Head<'a>, body: BodyView<'a>, peer: IpAddr) -> Judging<'a>;
+    /// be decided is refused with [`Reason::VerifierUnavailable`]. `source` is the
+    /// address that the request comes from, also through a trusted proxy.
+    fn check<'a>(&'a self, head: &'a Head<'a>, body: BodyView<'a>, source: IpAddr) -> Judging<'a>;
 
     /// Why a request is refused whatever its body turns out to be, as far as its head
     /// says so: asked before a body is waited for and held. `follows` says that there
     /// will be one for certain. Uses nothing up; who is not refused is still to be
     /// checked.
-    fn foresee(&self, head: &Head<'_>, follows: bool, peer: IpAddr) -> Option<Refusal>;
+    fn foresee(&self, head: &Head<'_>, follows: bool, source: IpAddr) -> Option<Refusal>;
 }
 
 /// A request that was refused, or would be where a route enforces.
@@ -235,14 +253,34 @@ pub struct Report<'a> {
     /// As sent, without the query.
     pub path: &'a str,
     /// A word of `spec/reasons.md`, or one of the gate's own: `host_unknown`,
-    /// `body_too_large`, `body_too_slow`, `too_many_bodies`.
+    /// `body_too_large`, `body_too_slow`, `too_many_bodies`, `forwarded_unclear`.
     pub reason: &'static str,
     /// Whom the request names, proven or not.
     pub agent_id: Option<&'a str>,
     /// The profile that it has the shape of.
-    pub profile: Option<&'static str>,
-    /// The peer's address.
-    pub ip: IpAddr,
+    pub profile: Option<&'a str>,
+    /// The address that it comes from: the peer's, or what a trusted proxy says. The
+    /// peer's too where that cannot be told.
+    pub source: IpAddr,
+}
+
+impl<'a> Report<'a> {
+    /// A request of this method and path from this address that has such a fault. Whom
+    /// it names is known of those that were refused.
+    pub(crate) fn of(method: &'a Method, path: &'a str, fault: &'a Fault, source: IpAddr) -> Self {
+        let refusal = match fault {
+            Fault::Refused(refusal) => Some(refusal),
+            _ => None,
+        };
+        Self {
+            method: method.as_str(),
+            path,
+            reason: fault.reason(),
+            agent_id: refusal.and_then(|refusal| refusal.agent_id.as_deref()),
+            profile: refusal.and_then(|refusal| refusal.profile),
+            source,
+        }
+    }
 }
 
 /// Hears of refusals. Called on the path of the request: it must not wait.

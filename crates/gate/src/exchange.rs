@@ -1,10 +1,10 @@
 //! One request, from its head to the head of its answer.
 
+use crate::admission::Passed;
 use crate::answer::{Fault, Outgoing};
 use crate::authenticate::{Head, Identity, Refusal};
 use crate::body::Upload;
 use crate::fields;
-use crate::judge::Passed;
 use crate::link::{Busy, Link};
 use crate::metrics::Outcome;
 use crate::serve::Core;

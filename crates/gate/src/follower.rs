@@ -1,14 +1,16 @@
 //! Following the server: what it says of directory, dial and keys is taken in as soon
 //! as it changes.
 
+use crate::checkpoint::{Record, RecordError, RecordFault};
 use crate::feed::FeedFault;
-use crate::record::{Record, RecordError, RecordFault};
+use crate::remembered::remember;
 use crate::verifying::Verifying;
 use procura_client::{ClientError, FeedQuestion, SessionClient};
 use procura_types::dial::{Dial, Mode};
 use procura_types::wire::Feed;
 use procura_types::{Clock, Duration, InstallationId, InstanceId, Label, Namespace};
 use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -88,15 +90,19 @@ pub struct Follower {
 ///
 /// # Errors
 /// When it cannot be read, or is not a number: a state that was put back could not be
-/// told then.
+/// told then. Its text names the file.
 pub fn highest_seen(home: &Path) -> std::io::Result<u64> {
-    match std::fs::read_to_string(home.join(HIGHEST)) {
+    let path = home.join(HIGHEST);
+    let unusable = |kind, why: &dyn std::fmt::Display| {
+        std::io::Error::new(kind, format!("{}: {why}", path.display()))
+    };
+    match std::fs::read_to_string(&path) {
         Ok(text) => text
             .trim()
             .parse()
-            .map_err(|_| std::io::Error::other("it is not a number")),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(error),
+            .map_err(|_| unusable(ErrorKind::InvalidData, &"it is not a number")),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(unusable(error.kind(), &error)),
     }
 }
 
@@ -166,7 +172,8 @@ impl Follower {
             ..
         } = feed;
         if self.known.as_ref().is_none_or(|(known, _)| *known != seq) {
-            remember(home, seq);
+            let (path, text) = (home.join(HIGHEST), seq.to_string());
+            remember(&path, text.into_bytes(), "what was seen of the directory").await;
             // What is now in the record will not be missing from it unseen.
             self.looked_at = None;
         }
@@ -244,13 +251,4 @@ fn is_final(error: &FollowError) -> bool {
     ["already_followed", "not_found", "revoked", "unknown_agent"]
         .iter()
         .any(|word| error.is_refusal(word))
-}
-
-/// Remembers the highest state seen, for the next process.
-fn remember(home: &Path, seq: u64) {
-    let (new, path) = (home.join("directory-seen.new"), home.join(HIGHEST));
-    let written = std::fs::write(&new, seq.to_string()).and_then(|()| std::fs::rename(&new, &path));
-    if let Err(error) = written {
-        tracing::warn!(path = %path.display(), %error, "what was seen of the directory could not be remembered");
-    }
 }

@@ -33,10 +33,12 @@
 //! all others (`asking`). [`Admission`] is the same without a proxy around it, for
 //! services that authenticate in their own process (`procura-layer`).
 
+mod admission;
 mod answer;
 mod asking;
 mod authenticate;
 mod body;
+mod checkpoint;
 mod config;
 mod exchange;
 mod feed;
@@ -47,7 +49,7 @@ mod judge;
 mod link;
 mod metrics;
 mod rates;
-mod record;
+mod remembered;
 mod serve;
 mod standing;
 mod target;
@@ -55,18 +57,18 @@ mod upgrade;
 mod upstream;
 mod verifying;
 
+pub use admission::{Admission, Passed, Terms};
 pub use authenticate::{
     Authenticate, BodyView, Head, Identity, Judging, Observer, Refusal, Report, Verdict,
 };
 pub use body::{BrokenOff, Upload};
+pub use checkpoint::RecordFault;
 pub use config::{Authorities, GateConfig, GateError, Limits, UpstreamTls, UpstreamUrl};
 pub use feed::FeedFault;
 pub use fields::identify;
 pub use follower::{FollowError, Follower, Following, highest_seen};
 pub use health::serve_health;
-pub use judge::{Admission, Passed, Terms};
 pub use metrics::GateMetrics;
-pub use record::RecordFault;
 pub use serve::Gate;
 pub use standing::{Ending, Standing};
 pub use verifying::Verifying;

@@ -5,7 +5,7 @@ use crate::answer::Fault;
 use crate::authenticate::Identity;
 use crate::config::Limits;
 use http::HeaderMap;
-use procura_edge::rate::{Key, Limiter, Over, Standing};
+use procura_edge::rate::{Key, Left, Limiter, Over};
 use procura_edge::source::{Proxies, Sources, Turned};
 use procura_proof::Reason;
 use procura_proof::foreign::Foreign;
@@ -24,15 +24,15 @@ const ROUTES: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Limited {
     pub(crate) retry_after: Duration,
-    /// How the bucket stands, where it is one.
-    pub(crate) standing: Option<Standing>,
+    /// What is left in the bucket, where it is one.
+    pub(crate) left: Option<Left>,
 }
 
 impl From<Over> for Limited {
     fn from(over: Over) -> Self {
         Self {
             retry_after: over.retry_after,
-            standing: Some(over.standing),
+            left: Some(over.left),
         }
     }
 }
@@ -41,7 +41,7 @@ impl From<Turned> for Limited {
     fn from(turned: Turned) -> Self {
         Self {
             retry_after: turned.retry_after(),
-            standing: turned.over().map(|over| over.standing),
+            left: turned.over().map(|over| over.left),
         }
     }
 }
@@ -65,41 +65,25 @@ impl Rates {
         }
     }
 
-    /// Where a request comes from, if so many may come from there.
-    pub(crate) fn admit(
-        &self,
-        peer: IpAddr,
-        headers: &HeaderMap,
-        now: Instant,
-    ) -> Result<IpAddr, Fault> {
+    /// Where a request comes from: its peer, or what a trusted proxy says.
+    pub(crate) fn source(&self, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, Fault> {
         let source = self.proxies.source(peer, headers);
-        let source = source.map_err(|_| Fault::ForwardedUnclear)?;
+        source.map_err(|_| Fault::ForwardedUnclear)
+    }
+
+    /// Lets a request in if so many may come from there.
+    pub(crate) fn admit(&self, source: IpAddr, now: Instant) -> Result<(), Fault> {
         // Nothing that a gate does takes power away from anybody.
-        match self.sources.admit(source, &[], now) {
-            Ok(()) => Ok(source),
-            Err(turned) => Err(Fault::Limited(turned.into())),
-        }
+        let admitted = self.sources.admit(source, &[], now);
+        admitted.map_err(|turned| Fault::Limited(turned.into()))
     }
 
     /// Holds a refusal against the address, and never against whom the request names:
-    /// strangers could keep somebody out by it. Sessions end by themselves.
+    /// strangers could keep somebody out by it.
     pub(crate) fn refused(&self, source: IpAddr, reason: Reason, now: Instant) {
-        let is_violation = match reason {
-            Reason::SessionExpired
-            | Reason::SessionUnknown
-            | Reason::RateLimited
-            | Reason::VerifierUnavailable => false,
-            Reason::MissingHeaders
-            | Reason::Malformed
-            | Reason::TimestampOutOfWindow
-            | Reason::UnknownAgent
-            | Reason::Revoked
-            | Reason::BadSignature
-            | Reason::DigestMismatch
-            | Reason::NonceReplayed
-            | Reason::SourceNotAllowed => true,
-        };
-        if is_violation && let Some(wait) = self.sources.violated(source, now) {
+        if reason.counts_against_source()
+            && let Some(wait) = self.sources.violated(source, now)
+        {
             tracing::info!(%source, ?wait, "an address has to wait: its requests prove nothing");
         }
     }
@@ -111,13 +95,14 @@ impl Rates {
             .map(|(prefix, rate)| (self.routes.key(prefix), rate))
     }
 
-    /// Counts a request that would go on, and gives the standing that is worth telling.
+    /// Counts a request that would go on, and gives what is left where that is worth
+    /// telling.
     pub(crate) fn count(
         &self,
         identity: Option<&Identity>,
         route: Option<(Key, Rate)>,
         now: Instant,
-    ) -> Result<Option<Standing>, Fault> {
+    ) -> Result<Option<Left>, Fault> {
         let over = |over: Over| Fault::Limited(over.into());
         let mut told = None;
         if let (Some((rate, limiter)), Some(identity)) = (&self.agents, identity) {
@@ -131,11 +116,11 @@ impl Rates {
                 Some(actor) => limiter.key(&(actor.as_bytes(), weak)),
                 None => limiter.key(&(identity.agent(), weak)),
             };
-            told = Some(limiter.take(key, rate, now).map_err(over)?).filter(Standing::is_low);
+            told = Some(limiter.take(key, rate, now).map_err(over)?).filter(Left::is_low);
         }
         if let Some((key, rate)) = route {
-            let standing = self.routes.take(key, &rate, now).map_err(over)?;
-            told = told.or(Some(standing).filter(Standing::is_low));
+            let left = self.routes.take(key, &rate, now).map_err(over)?;
+            told = told.or(Some(left).filter(Left::is_low));
         }
         Ok(told)
     }

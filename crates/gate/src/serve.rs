@@ -1,9 +1,9 @@
 //! Listening, and the life of a connection.
 
+use crate::admission::{Admission, Terms};
 use crate::authenticate::{Authenticate, Observer};
 use crate::config::{GateConfig, GateError};
 use crate::exchange::exchange;
-use crate::judge::{Admission, Terms};
 use crate::link::Link;
 use crate::metrics::{Counting, GateMetrics};
 use crate::upstream::Upstream;

@@ -199,7 +199,7 @@ impl Verifying {
     }
 
     /// A native proof, or one under a session of this gate.
-    async fn judge(&self, head: &Head<'_>, body: BodyView<'_>, peer: IpAddr) -> Verdict {
+    async fn native(&self, head: &Head<'_>, body: BodyView<'_>, source: IpAddr) -> Verdict {
         // A session is told from a device's own key by the verifier.
         let profile = Profile::Native.as_str();
         if !self.is_fresh() {
@@ -210,27 +210,26 @@ impl Verifying {
         let pending = match body {
             BodyView::Whole(body) => {
                 let view = head.view(body);
-                self.verifier.prepare(&directory, &view, now, peer)
+                self.verifier.prepare(&directory, &view, now, source)
             }
-            BodyView::Streamed => {
-                self.verifier
-                    .prepare_head(&directory, &head.view(&[]), Awaited::Signed, now, peer)
-            }
+            BodyView::Streamed => self.verifier.prepare_head(
+                &directory,
+                &head.view(&[]),
+                Awaited::Signed,
+                now,
+                source,
+            ),
             BodyView::Unsigned => self.verifier.prepare_head(
                 &directory,
                 &head.view(&[]),
                 Awaited::Unsigned,
                 now,
-                peer,
+                source,
             ),
         };
         drop(directory);
-        let refused = |refusal: procura_proof::Refusal| {
-            Verdict::Refuse(Refusal {
-                profile: Some(profile),
-                ..refusal.into()
-            })
-        };
+        let refused =
+            |refusal: procura_proof::Refusal| Verdict::Refuse(Refusal::from(refusal).by(profile));
         let pending = match pending {
             Ok(pending) => pending,
             Err(refusal) => return refused(refusal),
@@ -250,9 +249,8 @@ impl Verifying {
         let Some(standing) = self.standings.of(subject) else {
             // In the moment since it was looked at.
             return Verdict::Refuse(Refusal {
-                profile: Some(profile),
                 agent_id: Some(caller.actor().to_string()),
-                ..Refusal::new(Reason::Revoked)
+                ..Refusal::new(Reason::Revoked).by(profile)
             });
         };
         self.identity(&caller).map_or_else(
@@ -266,20 +264,19 @@ impl Verifying {
     }
 
     /// A proof by the profile of another system, by the server's word.
-    async fn judge_foreign(
+    async fn foreign(
         &self,
         profile: Foreign,
         head: &Head<'_>,
         body: BodyView<'_>,
-        peer: IpAddr,
+        source: IpAddr,
     ) -> Verdict {
         let word = profile.as_str();
         let agent_id = || named(head).map(|agent| agent.to_string());
         let refuse = |refusal: Refusal| {
             Verdict::Refuse(Refusal {
-                profile: Some(word),
                 agent_id: agent_id(),
-                ..refusal
+                ..refusal.by(word)
             })
         };
         let body = match body {
@@ -293,7 +290,7 @@ impl Verifying {
         let Some(asking) = asking else {
             return refuse(Refusal::new(Reason::VerifierUnavailable));
         };
-        match asking.ask(profile, head, body, peer).await {
+        match asking.ask(profile, head, body, source).await {
             Ok(agent) => self
                 .standing_of(&agent)
                 .and_then(|standing| Some((foreign_identity(&agent, profile)?, standing)))
@@ -340,28 +337,25 @@ impl Verifying {
 }
 
 impl Authenticate for Verifying {
-    fn check<'a>(&'a self, head: &'a Head<'a>, body: BodyView<'a>, peer: IpAddr) -> Judging<'a> {
+    fn check<'a>(&'a self, head: &'a Head<'a>, body: BodyView<'a>, source: IpAddr) -> Judging<'a> {
         match recognise(head) {
-            Ok(Shown::Native) => Box::pin(self.judge(head, body, peer)),
-            Ok(Shown::Foreign(profile)) => Box::pin(self.judge_foreign(profile, head, body, peer)),
+            Ok(Shown::Native) => Box::pin(self.native(head, body, source)),
+            Ok(Shown::Foreign(profile)) => Box::pin(self.foreign(profile, head, body, source)),
             Err(case) => Box::pin(std::future::ready(unshown(case))),
         }
     }
 
     /// All of a native proof but the body and whether it was used before. Others sign
     /// the body and say its digest nowhere.
-    fn foresee(&self, head: &Head<'_>, follows: bool, peer: IpAddr) -> Option<Refusal> {
+    fn foresee(&self, head: &Head<'_>, follows: bool, source: IpAddr) -> Option<Refusal> {
         match recognise(head) {
             Ok(Shown::Foreign(_)) => return None,
             Ok(Shown::Native) => {}
             Err(case) => return Some(procura_proof::Refusal::from(case).into()),
         }
-        let profile = Some(Profile::Native.as_str());
+        let profile = Profile::Native.as_str();
         if !self.is_fresh() {
-            return Some(Refusal {
-                profile,
-                ..Refusal::new(Reason::VerifierUnavailable)
-            });
+            return Some(Refusal::new(Reason::VerifierUnavailable).by(profile));
         }
         let awaited = if follows {
             Awaited::Signed
@@ -371,11 +365,9 @@ impl Authenticate for Verifying {
         let (now, directory) = (self.clock.now(), self.standings.directory());
         let pending = self
             .verifier
-            .prepare_head(&directory, &head.view(&[]), awaited, now, peer);
-        pending.err().map(|refusal| Refusal {
-            profile,
-            ..refusal.into()
-        })
+            .prepare_head(&directory, &head.view(&[]), awaited, now, source);
+        let refusal = pending.err()?;
+        Some(Refusal::from(refusal).by(profile))
     }
 }
 
@@ -385,10 +377,7 @@ fn unshown(case: Case) -> Verdict {
 }
 
 fn unavailable(profile: &'static str) -> Verdict {
-    Verdict::Refuse(Refusal {
-        profile: Some(profile),
-        ..Refusal::new(Reason::VerifierUnavailable)
-    })
+    Verdict::Refuse(Refusal::new(Reason::VerifierUnavailable).by(profile))
 }
 
 /// An agent of another system, as the upstream is told: by its id there, and where that

@@ -15,7 +15,7 @@ impl Observer for Traced {
             reason = report.reason,
             agent_id = report.agent_id,
             profile = report.profile,
-            ip = %report.ip,
+            ip = %report.source,
             "would_reject"
         );
     }
@@ -29,7 +29,7 @@ impl Observer for Traced {
             reason = report.reason,
             agent_id = report.agent_id,
             profile = report.profile,
-            ip = %report.ip,
+            ip = %report.source,
             "rejected"
         );
     }

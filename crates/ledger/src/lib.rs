@@ -9,7 +9,8 @@
 //! - [`Frontier`] is the tree's right edge: append and know the root.
 //! - [`TileWriter`] turns entries into the files of C2SP tlog-tiles, and
 //!   [`inclusion_proof`] and [`consistency_proof`] read those back.
-//! - [`Checkpoint`] is the signed head (C2SP tlog-checkpoint).
+//! - [`Checkpoint`] is the signed head (C2SP tlog-checkpoint); [`Checkpoint::after`] says
+//!   whether it goes on from what was [`Seen`] before.
 //! - [`verify_export`] holds a directory against its checkpoint, and every
 //!   approval in it against the approver's own signature.
 
@@ -17,6 +18,7 @@ mod audit;
 mod bundle;
 mod chain;
 mod checkpoint;
+mod continuity;
 mod entry;
 mod error;
 mod finding;
@@ -33,6 +35,7 @@ mod writer;
 pub use bundle::{BundleEntry, BundleReader, push_entry};
 pub use chain::Chain;
 pub use checkpoint::{Checkpoint, origin};
+pub use continuity::{Break, Growth, Seen};
 pub use entry::{Decision, Entry, MAX_ENTRY, OUTSIDE, Phase, SUMMARY, SessionMark, Summary};
 pub use error::LedgerError;
 pub use finding::{Finding, FindingKind, Interrupted, Report};

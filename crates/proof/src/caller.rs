@@ -1,6 +1,7 @@
 //! Who made a request, proven.
 
 use procura_crypto::sha256;
+use procura_directory::Snapshot;
 use procura_types::{ActorId, FieldTuple, ForeignId, Thumbprint, Timestamp};
 use std::net::IpAddr;
 
@@ -148,6 +149,30 @@ impl Caller {
             created: now,
             foreign: None,
         })
+    }
+
+    /// The caller who is about to join, with a device that signed for it.
+    pub(crate) fn joining(
+        actor: ActorId,
+        device: Thumbprint,
+        directory: &Snapshot,
+        now: Timestamp,
+        peer: IpAddr,
+    ) -> Self {
+        Self {
+            actor,
+            // An operator who joins for the first time is its own owner.
+            owner: directory.actor(&actor).map_or(actor, |known| known.owner),
+            device: Some(device),
+            session: None,
+            answering: None,
+            profile: Profile::Join,
+            peer: Some(peer),
+            directory_seq: directory.seq(),
+            nonce: None,
+            created: now,
+            foreign: None,
+        }
     }
 
     /// The same by a foreign profile, under this id.

@@ -1,7 +1,7 @@
 //! The proof of an agent of another system that is about to be enrolled
 //! (`protocol.md` §3.6): it signs the challenge that its code came with.
 
-use crate::caller::{Caller, Profile};
+use crate::caller::Caller;
 use crate::reason::{Case, Refusal};
 use procura_crypto::PublicKey;
 use procura_directory::Snapshot;
@@ -48,18 +48,6 @@ pub fn verify_enrolment(
             ..Case::JoinRefused.into()
         });
     }
-    let caller = Caller {
-        actor,
-        owner: directory.actor(&actor).map_or(actor, |known| known.owner),
-        device: Some(device),
-        session: None,
-        answering: None,
-        profile: Profile::Join,
-        peer: Some(peer),
-        directory_seq: directory.seq(),
-        nonce: None,
-        created: now,
-        foreign: None,
-    };
+    let caller = Caller::joining(actor, device, directory, now, peer);
     Ok((key, caller))
 }

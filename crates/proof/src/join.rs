@@ -1,7 +1,7 @@
 //! The proof of a device that is about to join (`protocol.md` §2). It is checked
 //! before the code is used up, so that a stranger cannot burn a code.
 
-use crate::caller::{Caller, Profile};
+use crate::caller::Caller;
 use crate::reason::{Case, Refusal};
 use procura_crypto::PublicKey;
 use procura_directory::Snapshot;
@@ -46,20 +46,7 @@ pub fn verify_join(
             ..Case::JoinRefused.into()
         });
     }
-    let caller = Caller {
-        actor,
-        // An operator who joins for the first time is its own owner.
-        owner: directory.actor(&actor).map_or(actor, |known| known.owner),
-        device: Some(device),
-        session: None,
-        answering: None,
-        profile: Profile::Join,
-        peer: Some(peer),
-        directory_seq: directory.seq(),
-        nonce: None,
-        created: now,
-        foreign: None,
-    };
+    let caller = Caller::joining(actor, device, directory, now, peer);
     Ok((
         Joining {
             key,

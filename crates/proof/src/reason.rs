@@ -1,7 +1,8 @@
 //! Why a request is refused: one case per row of `spec/reasons.md`.
 
-use procura_types::{ActorId, Duration, ForeignId, Thumbprint};
+use procura_types::{ActorId, Duration, ForeignId, Malformed, Thumbprint};
 use std::fmt;
+use std::str::FromStr;
 
 /// The words for a refusal, the same everywhere (`protocol.md` §3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,6 +82,42 @@ impl Reason {
             Self::VerifierUnavailable => 503,
             _ => 401,
         }
+    }
+
+    /// Whether a refusal for it is held against the address that the request came from:
+    /// such a request proved nothing, or too little. Sessions end by themselves, many at
+    /// once when the roots of a server turn; and where nobody looked at the proof,
+    /// nothing is known of it.
+    #[must_use]
+    pub const fn counts_against_source(self) -> bool {
+        match self {
+            Self::SessionExpired
+            | Self::SessionUnknown
+            | Self::RateLimited
+            | Self::VerifierUnavailable => false,
+            // Of the last: a good proof from where its agent cannot be may be a stolen
+            // key's.
+            Self::MissingHeaders
+            | Self::Malformed
+            | Self::TimestampOutOfWindow
+            | Self::UnknownAgent
+            | Self::Revoked
+            | Self::BadSignature
+            | Self::DigestMismatch
+            | Self::NonceReplayed
+            | Self::SourceNotAllowed => true,
+        }
+    }
+}
+
+impl FromStr for Reason {
+    type Err = Malformed;
+
+    fn from_str(word: &str) -> Result<Self, Malformed> {
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.as_str() == word)
+            .ok_or(Malformed::new("reason", "is no word of spec/reasons.md"))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::tables::LEDGER;
 use procura_ledger::{Decision, Entry, SUMMARY, Summary};
+use procura_proof::foreign::Foreign;
 use procura_store::{Batch, Store};
 use procura_types::{
     ActorId, BatchId, Clock, Duration, Entropy, Namespace, Thumbprint, Timestamp, TraceId,
@@ -52,26 +53,65 @@ pub struct Refusal {
     pub trace: TraceId,
 }
 
+impl Refusal {
+    /// One of which nothing else is known; what is known is said over it.
+    #[must_use]
+    pub fn of_nobody(
+        action: impl Into<String>,
+        reason: impl Into<String>,
+        time: Timestamp,
+        profile: &'static str,
+        trace: TraceId,
+    ) -> Self {
+        Self {
+            action: action.into(),
+            reason: reason.into(),
+            time,
+            actor: None,
+            owner: None,
+            device: None,
+            namespace: None,
+            resource: None,
+            profile,
+            ip: None,
+            trace,
+        }
+    }
+}
+
 enum Message {
     Refusal(Box<Refusal>),
     Drain(oneshot::Sender<()>),
 }
 
-/// By action and reason: how many, and when the first and the last of them were.
-type Counts = BTreeMap<(String, String), (u64, Timestamp, Timestamp)>;
+/// What is alike of refusals: action, reason, and the profile where it is a weak one,
+/// which whoever saw one proof can flood with in its agent's name. Such a flood takes
+/// no place of others, and its summary says what it is of.
+type Kind = (String, String, &'static str);
+
+fn kind(refusal: &Refusal) -> Kind {
+    let profile = match refusal.profile {
+        weak if weak == Foreign::HmacV1.as_str() => weak,
+        _ => "none",
+    };
+    (refusal.action.clone(), refusal.reason.clone(), profile)
+}
+
+/// How many of each kind, and when the first and the last of them were.
+type Counts = BTreeMap<Kind, (u64, Timestamp, Timestamp)>;
 
 /// How many were not written one by one.
 #[derive(Default)]
 struct Overflow {
     counts: Counts,
     /// How many may be written one by one, and the second that this was true in.
-    allowed: BTreeMap<(String, String), (u64, u64)>,
+    allowed: BTreeMap<Kind, (u64, u64)>,
 }
 
 impl Overflow {
     /// Whether this one may be written by itself.
     fn passes(&mut self, refusal: &Refusal) -> bool {
-        let key = (refusal.action.clone(), refusal.reason.clone());
+        let key = kind(refusal);
         let second = refusal.time.as_secs();
         let (left, since) = self.allowed.entry(key).or_insert((BURST, second));
         let more = second.saturating_sub(*since).saturating_mul(EACH_SECOND);
@@ -83,11 +123,11 @@ impl Overflow {
     }
 
     fn count(&mut self, refusal: &Refusal) {
-        let key = (refusal.action.clone(), refusal.reason.clone());
+        let key = kind(refusal);
         self.add(key, (1, refusal.time, refusal.time));
     }
 
-    fn add(&mut self, key: (String, String), more: (u64, Timestamp, Timestamp)) {
+    fn add(&mut self, key: Kind, more: (u64, Timestamp, Timestamp)) {
         let slot = self.counts.entry(key).or_insert((0, more.1, more.2));
         *slot = (slot.0 + more.0, slot.1.min(more.1), slot.2.max(more.2));
     }
@@ -229,18 +269,19 @@ impl Writer {
         })
     }
 
-    /// A flood, by action and reason; the reason stands in `resource`, as the
+    /// A flood, by its kind; the reason stands in `resource`, as the
     /// entry's own says that it is a summary.
     fn summaries(&self, counts: &Counts) -> Vec<Entry> {
         counts
             .iter()
-            .filter_map(|((action, reason), (count, from, until))| {
+            .filter_map(|((action, reason, profile), (count, from, until))| {
                 let now = self.clock.now();
                 let trace = TraceId::generate(now, self.entropy.as_ref()).ok()?;
                 Some(Entry {
                     decision: Decision::Deny,
                     reason: Some(Cow::Borrowed(SUMMARY)),
                     resource: Some(format!("reason/{reason}")),
+                    profile: Cow::Borrowed(profile),
                     summary: Some(Summary {
                         count: *count,
                         from: *from,

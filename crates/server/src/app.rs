@@ -8,6 +8,7 @@ use crate::key_server::KeyServer;
 use crate::metrics::Metrics;
 use crate::problem::{Code, Failure};
 use crate::rates::Rates;
+use crate::reloading::InForce;
 use crate::shared_guard::Tombstones;
 use crate::tokens::Tokens;
 use crate::upkeep::Upkeep;
@@ -69,8 +70,10 @@ pub enum Stage {
 
 /// All that requests share.
 pub struct App {
-    /// The configuration.
+    /// The configuration, as it was read at the start.
     pub config: Config,
+    /// What of it can change while the server runs.
+    pub(crate) in_force: InForce,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -127,6 +130,7 @@ impl App {
     ) -> Self {
         let metrics = Metrics::default();
         Self {
+            in_force: InForce::new(&config),
             rates: Rates::new(&config, clock.steady()),
             key_server: KeyServer::new(&config, &clock, &metrics),
             agents: AgentRoutes::new(&config, &clock, &metrics),

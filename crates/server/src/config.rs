@@ -2,6 +2,7 @@
 //! `PROCURA_<KEY>` in the environment, which wins over the file; flags win over
 //! both. Unknown keys are errors.
 
+use procura_edge::jsonl::Limits;
 use procura_edge::trace::{Endpoint, Ratio};
 use procura_identity::SecretTerms;
 use procura_store::guard::GuardUrl;
@@ -11,6 +12,9 @@ use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Where logs are, below the home.
+pub(crate) const LOGS: &str = "logs";
 
 /// A service, as NAMESPACE/NAME.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -83,8 +87,6 @@ macro_rules! config {
         pub struct Config {
             /// Where everything lives: `--home`, `PROCURA_HOME` or `~/.procura`.
             pub home: PathBuf,
-            /// `AUTH_MODE` of the environment: over the dial of the agents' service.
-            pub auth_mode: Option<Mode>,
             $($(#[doc = $doc])* pub $name: $kind,)*
         }
 
@@ -100,7 +102,7 @@ macro_rules! config {
             /// The defaults for a home.
             #[must_use]
             pub fn defaults(home: PathBuf) -> Self {
-                Self { home, auth_mode: None, $($name: $default,)* }
+                Self { home, $($name: $default,)* }
             }
 
             fn take_file(&mut self, file: File) {
@@ -168,8 +170,10 @@ config! {
     agent_secret_days: u64 = 90, "90";
     /// Days for which a secret that is due is still good, and one that was exchanged for another, beside the new one.
     agent_secret_grace_days: u64 = 7, "7";
-    /// The service, as NAMESPACE/NAME, whose dial says whether callers of `/agent/protected/` have to prove who they are, and whether `hmac-v1` is let in on `/agent/`. Without it the former is off, unless AUTH_MODE says otherwise, and the latter is not.
+    /// The service, as NAMESPACE/NAME, whose dial says whether callers of `/agent/protected/` have to prove who they are, and whether `hmac-v1` is let in on `/agent/`. Without it the former is off, unless `auth_mode` or AUTH_MODE says otherwise, and the latter is not.
     agent_service: Option<AgentService> = None, "none";
+    /// `off`, `observe` or `enforce`: whether callers of `/agent/protected/` have to prove who they are, over what the dial of `agent_service` says. AUTH_MODE in the environment is over it. The one key that is read again when the server gets SIGHUP; what it cannot be started with then changes nothing, and `/health` says `degraded` and why.
+    auth_mode: Option<Mode> = None, "none";
     /// Replay guard that is shared with gates: a Valkey or Redis server, as redis://host:port or unix:/path. Without it the server has one of its own, and a service one gate at a time.
     guard_url: Option<String> = None, "none";
     /// File whose first line is the password of the shared guard; for the server's user or root alone (mode 0600).
@@ -322,6 +326,16 @@ impl Config {
         SecretTerms {
             due: Duration::from_secs(self.agent_secret_days.saturating_mul(DAY)),
             grace: Duration::from_secs(self.agent_secret_grace_days.saturating_mul(DAY)),
+        }
+    }
+
+    /// When the logs of the home are begun anew.
+    pub(crate) fn log_limits(&self) -> Limits {
+        const DAY: u64 = 24 * 60 * 60;
+        Limits {
+            bytes: self.log_megabytes.saturating_mul(1024 * 1024),
+            age: Duration::from_secs(self.log_days.saturating_mul(DAY)),
+            older: self.log_files,
         }
     }
 

@@ -3,8 +3,7 @@
 //! is apart from it.
 
 use crate::app::App;
-use crate::config::Config;
-use crate::key_server::log_limits;
+use crate::config::{Config, LOGS};
 use crate::metrics::Metrics;
 use crate::serve::Input;
 use crate::traces;
@@ -198,9 +197,9 @@ impl EventsLog {
     pub(crate) fn new(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metrics) -> Self {
         Self(Arc::new(Shared {
             log: JsonlLog::new(
-                config.home.join(crate::key_server::LOGS),
+                config.home.join(LOGS),
                 FILE,
-                log_limits(config),
+                config.log_limits(),
                 Arc::clone(clock),
                 metrics.lines_lost(FILE),
             ),

@@ -17,6 +17,7 @@ pub(crate) fn degraded(app: &App) -> Vec<String> {
     why.extend(app.events.degraded());
     why.extend(app.agents.degraded());
     why.extend(app.shared_guard_problem());
+    why.extend(app.in_force.problem());
     if let Some(problem) = app
         .certificate()
         .and_then(|certificate| certificate.problem())

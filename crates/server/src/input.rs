@@ -8,7 +8,7 @@ use axum::extract::{RawPathParams, Request};
 use bytes::Bytes;
 use http::{HeaderMap, header, request};
 use http_body_util::{BodyExt as _, Limited};
-use procura_edge::rate::Standing;
+use procura_edge::rate::Left;
 use procura_proof::Answering;
 use procura_types::{Timestamp, TraceId};
 use serde::de::DeserializeOwned;
@@ -56,7 +56,7 @@ pub struct Progress {
     /// Set once it was proven by a session: what signs its answer.
     pub answering: OnceLock<Answering>,
     /// Set if whoever asks nears the end of a rate.
-    pub(crate) standing: OnceLock<Standing>,
+    pub(crate) standing: OnceLock<Left>,
 }
 
 /// A request, read and not yet proven.

@@ -1,7 +1,7 @@
 //! OpenAPI 3.1 from the endpoints themselves: `schema/openapi.json`.
 
+use crate::foreign_answer::ForeignRefused;
 use crate::foreign_call::{ALWAYS, ForeignCall, JSON};
-use crate::key_server::answer::ForeignRefused;
 use crate::serve::Endpoint;
 use http::StatusCode;
 use procura_policy::Op;

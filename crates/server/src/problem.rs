@@ -1,9 +1,9 @@
 //! The one table from what went wrong to what HTTP says (`protocol.md` §8).
 
-use crate::rates::whole_seconds;
+use crate::rates::retry_after;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use procura_edge::rate::{Over, Standing};
+use procura_edge::rate::{Left, Over};
 use procura_edge::trace::TraceContext;
 use procura_policy::{Action, Rule};
 use procura_proof::Reason;
@@ -98,6 +98,19 @@ codes! {
     Internal = "internal", INTERNAL_SERVER_ERROR, Us, "The server failed", "See the server's log under the request_id.";
 }
 
+impl Code {
+    /// What a refused proof is answered with.
+    #[must_use]
+    pub(crate) const fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::SourceNotAllowed => Self::Forbidden,
+            Reason::RateLimited => Self::RateLimited,
+            Reason::VerifierUnavailable => Self::VerifierUnavailable,
+            _ => Self::Unauthorized,
+        }
+    }
+}
+
 /// A refusal on its way to the caller. The cause for the log is apart from what
 /// the caller is told.
 #[derive(Debug)]
@@ -117,7 +130,7 @@ pub struct Failure {
     /// What was not allowed, and to whom it would be.
     pub needs: Option<Box<Needs>>,
     /// How the bucket stands that was empty.
-    pub(crate) standing: Option<Box<Standing>>,
+    pub(crate) standing: Option<Box<Left>>,
 }
 
 /// What an answer says went wrong, for those whom it passes on its way out.
@@ -211,8 +224,8 @@ impl Failure {
     #[must_use]
     pub(crate) fn over(mut self, over: &Over) -> Self {
         self.reason = Some(Reason::RateLimited.as_str());
-        self.retry_after = Some(whole_seconds(over.retry_after));
-        self.standing = Some(Box::new(over.standing));
+        self.retry_after = Some(retry_after(over.retry_after));
+        self.standing = Some(Box::new(over.left));
         self
     }
 

@@ -1,13 +1,17 @@
 //! From a request to a [`Caller`], or to the refusal that the record keeps.
 
+pub(crate) mod either;
+mod weak;
+
 use crate::app::{App, Open};
 use crate::events_log::{AgentEvent, Happened, violation};
-use crate::problem::{Code, Failure};
-use crate::rates::count_agent;
+use crate::problem::{Code, Failure, printable};
+use crate::rates::{count_agent, retry_after};
 use crate::serve::Input;
 use http::{HeaderMap, Uri, Version, header};
 use procura_directory::Snapshot;
-use procura_proof::{Caller, Headers, Reason, Refusal, RequestView};
+use procura_proof::{Caller, Headers, Refusal, RequestView};
+use procura_record::Refusal as Recorded;
 use std::net::IpAddr;
 
 /// The headers of a request as `proof` reads them.
@@ -130,24 +134,17 @@ fn named(version: Version, headers: &HeaderMap, uri: &Uri) -> Result<String, Fai
 /// server to another is seen, as is whoever is led here by a name of their own.
 fn misdirected(app: &App, open: &Open, input: &Input, failure: &Failure) {
     app.metrics.refused(failure.code.as_str());
-    open.recorder.refuse(procura_record::Refusal {
-        action: "authenticate".to_owned(),
-        reason: failure.code.as_str().to_owned(),
-        time: input.now,
-        actor: None,
-        owner: None,
-        device: None,
-        namespace: None,
-        resource: Some(http_resource(input)),
-        profile: "none",
+    let reason = failure.code.as_str();
+    open.recorder.refuse(Recorded {
+        resource: Some(http_resource(&input.parts.uri)),
         ip: input.peer,
-        trace: input.trace,
+        ..Recorded::of_nobody("authenticate", reason, input.now, "none", input.trace)
     });
 }
 
 /// What a request asked for that named no operation yet.
-fn http_resource(input: &Input) -> String {
-    format!("http/{}", crate::problem::printable(input.parts.uri.path()))
+pub(crate) fn http_resource(uri: &Uri) -> String {
+    format!("http/{}", printable(uri.path()))
 }
 
 /// Records a refused proof and words it for the caller.
@@ -171,20 +168,21 @@ pub(crate) fn refused_by(
 ) -> Failure {
     let reason = refusal.reason();
     app.metrics.refused(reason.as_str());
-    open.recorder.refuse(procura_record::Refusal {
-        action: "authenticate".to_owned(),
-        reason: reason.as_str().to_owned(),
-        time: input.now,
+    open.recorder.refuse(Recorded {
         actor: refusal.actor,
         owner: refusal
             .actor
             .and_then(|actor| snapshot.actor(&actor).map(|record| record.owner)),
         device: refusal.device,
-        namespace: None,
-        resource: Some(http_resource(input)),
-        profile,
+        resource: Some(http_resource(&input.parts.uri)),
         ip: input.peer,
-        trace: input.trace,
+        ..Recorded::of_nobody(
+            "authenticate",
+            reason.as_str(),
+            input.now,
+            profile,
+            input.trace,
+        )
     });
     let event = AgentEvent::new(Happened::AuthViolation, input);
     // Whom the proof names, in its own words where it has some.
@@ -193,14 +191,9 @@ pub(crate) fn refused_by(
         Some(agent) => violation(app, event.agent(&agent), reason),
         None => violation(app, event, reason),
     }
-    let code = match reason {
-        Reason::SourceNotAllowed => Code::Forbidden,
-        Reason::RateLimited => Code::RateLimited,
-        Reason::VerifierUnavailable => Code::VerifierUnavailable,
-        _ => Code::Unauthorized,
-    };
-    let mut failure = Failure::new(code, refusal.case.detail()).with_reason(reason.as_str());
-    failure.retry_after = refusal.retry_after.map(|after| after.as_secs().max(1));
+    let mut failure =
+        Failure::new(Code::of(reason), refusal.case.detail()).with_reason(reason.as_str());
+    failure.retry_after = refusal.retry_after.map(retry_after);
     failure
 }
 

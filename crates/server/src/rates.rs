@@ -12,10 +12,10 @@ use crate::problem::{Code, Failure};
 use crate::serve::Input;
 use http::Method;
 use procura_directory::{ActorKind, Snapshot};
-use procura_edge::rate::{Limiter, Standing};
+use procura_edge::rate::{Left, Limiter};
 use procura_edge::source::{INFORMING, Proxies, Sources};
 use procura_policy::Action;
-use procura_types::{ActorId, Duration, Rate, RateLimit};
+use procura_types::{ActorId, Duration, Rate, RateLimit, whole_seconds_up};
 use std::hash::Hash;
 use std::time::Instant;
 
@@ -143,8 +143,8 @@ fn count(
         detail,
     } = counted;
     let now = app.clock.steady();
-    let standing = match limiter.take(limiter.key(of), rate, now) {
-        Ok(standing) => standing,
+    let left = match limiter.take(limiter.key(of), rate, now) {
+        Ok(left) => left,
         Err(over) => {
             let informing = &app.rates.informing;
             if keeps_informed(&input.parts.method, input.parts.uri.path())
@@ -158,9 +158,9 @@ fn count(
             return Err(Failure::new(Code::RateLimited, *detail).over(&over));
         }
     };
-    if standing.is_low() {
+    if left.is_low() {
         // Of two that are low the first is told of.
-        let _: Result<(), Standing> = input.progress.standing.set(standing);
+        let _: Result<(), Left> = input.progress.standing.set(left);
     }
     Ok(())
 }
@@ -195,17 +195,21 @@ fn is_operator(snapshot: &Snapshot, actor: &ActorId) -> bool {
     actor.is_some_and(|actor| matches!(actor.kind, ActorKind::Owner { .. }))
 }
 
-/// Whole seconds, rounded up, at least one (RFC 9110 §10.2.3).
-pub(crate) fn whole_seconds(time: Duration) -> u64 {
-    let seconds = time.as_secs();
-    seconds
-        .saturating_add(u64::from(time.subsec_nanos() > 0))
-        .max(1)
+/// When it is worth to try again, as answers say it: at least a second.
+pub(crate) fn retry_after(time: Duration) -> u64 {
+    whole_seconds_up(time).max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_is_told_to_try_again_too_early() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1900, 2)] {
+            assert_eq!(retry_after(Duration::from_millis(millis)), seconds);
+        }
+    }
 
     #[test]
     fn what_a_gate_follows_by_keeps_it_informed() {

@@ -5,21 +5,20 @@
 //! else.
 
 use crate::app::{App, Open};
+use crate::framed::{Frame, framed};
 pub use crate::input::{Arrived, Input, LARGE_BODIES, MAX_BODY, Peer, Progress, SMALL_BODY, read};
 use crate::problem::{Code, Failure};
 use crate::proving;
 use crate::rates::count_call;
 pub use crate::reply::Reply;
-use crate::traces;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use procura_policy::{Denied, Op, Permit, authorize};
 use procura_proof::Caller;
-use procura_record::{Origin, Refusal};
-use procura_types::TraceId;
-use std::pin::{Pin, pin};
+use procura_record::{ChangeError, Origin, RecordedBatch, Refusal};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use utoipa::ToSchema;
@@ -44,6 +43,19 @@ impl Context<'_> {
     pub fn origin(&self) -> Origin {
         self.input.progress.begun.store(true, Ordering::Relaxed);
         Origin::new(self.input.trace)
+    }
+
+    /// Makes the change that is permitted, together with its entry in the record.
+    ///
+    /// # Errors
+    /// What `build` says, or that it could not be recorded; nothing was changed then.
+    pub async fn change<O: Op, T, E>(
+        &self,
+        permit: Permit<O>,
+        build: impl Fn(&mut RecordedBatch<'_, O>) -> Result<T, E>,
+    ) -> Result<T, ChangeError<E>> {
+        let recorder = &self.open.recorder;
+        recorder.change(permit, &self.origin(), build).await
     }
 }
 
@@ -144,10 +156,7 @@ pub(crate) fn refuse_unfound(open: &Open, input: &Input, caller: &Caller, action
         owner: Some(*caller.owner()),
         device: caller.device().copied(),
         namespace: input.param("ns").ok(),
-        resource: Some(format!(
-            "http/{}",
-            crate::problem::printable(input.parts.uri.path())
-        )),
+        resource: Some(proving::http_resource(&input.parts.uri)),
         profile: caller.profile().as_str(),
         ip: input.peer,
         trace: input.trace,
@@ -194,75 +203,18 @@ pub fn mount_either<Plain: Endpoint, Special: Endpoint>(
     router.route(Plain::PATH, on(filter::<Plain>(), handler))
 }
 
-/// What surrounds every call: its id, the limit of time, the count, the form of
-/// errors. Boxed here, as everything above would move the whole of it.
-pub fn framed<F>(
-    app: Arc<App>,
-    action: &'static str,
-    mut request: Request,
-    work: fn(Arc<App>, Arrived) -> F,
-) -> BoxFuture<Response>
-where
-    F: Future<Output = Result<Reply, Failure>> + Send + 'static,
-{
-    Box::pin(async move {
-        let started = std::time::Instant::now();
-        let now = app.clock.now();
-        let Ok(trace) = TraceId::generate(now, app.entropy.as_ref()) else {
-            return Failure::internal("no random bytes")
-                .into_response_for(TraceId::from_bytes([0; 16]));
-        };
-        let span = traces::begin(&app, action, Some(trace), &mut request);
-        let part_of = traces::part_of(request.extensions(), request.headers());
-        let progress = Arc::new(Progress::default());
-        let arrived = Arrived {
-            peer: request.extensions().get::<Peer>().and_then(|peer| peer.0),
-            request,
-            trace,
-            now,
-            progress: Arc::clone(&progress),
-        };
-        let work = pin!(work(Arc::clone(&app), arrived));
-        let response = match tokio::time::timeout(app.config.request_time(), work).await {
-            Ok(Ok(reply)) => {
-                let mut response = reply.into_response(trace, progress.answering.get());
-                if let Some(standing) = progress.standing.get() {
-                    standing.tell(response.headers_mut());
-                }
-                response
-            }
-            // A refusal is not signed: whoever holds the port can refuse as well.
-            Ok(Err(failure)) => failure.into_response_in(part_of, trace),
-            Err(_) => {
-                timed_out(progress.begun.load(Ordering::Relaxed)).into_response_in(part_of, trace)
-            }
-        };
-        traces::end(span, Some(trace), &response);
-        app.metrics
-            .request(action, response.status(), started.elapsed());
-        response
-    })
-}
-
 /// Serves one request by its endpoint.
 pub fn serve<E: Endpoint>(app: Arc<App>, request: Request) -> BoxFuture<Response> {
-    framed(app, E::Op::ACTION.as_str(), request, handle::<E>)
+    let action = E::Op::ACTION.as_str();
+    framed(app, action, request, handle::<E>, natively)
 }
 
-/// What a request is told that took too long. A commit that is queued is not taken
-/// back when nobody waits for it any more, so one that had `begun` may have had its
-/// effect.
-fn timed_out(begun: bool) -> Failure {
-    if begun {
-        Failure::new(
-            Code::Unknown,
-            "The request took longer than the server waits, and had begun: it may have had its effect.",
-        )
-    } else {
-        Failure::new(
-            Code::Timeout,
-            "The request took longer than the server waits; nothing was changed.",
-        )
+/// What came of a call, in the words of the native API. A refusal is not signed:
+/// whoever holds the port can refuse as well.
+pub(crate) fn natively(result: Result<Reply, Failure>, frame: &Frame<'_>) -> Response {
+    match result {
+        Ok(reply) => reply.into_response(frame.trace, frame.progress.answering.get()),
+        Err(failure) => failure.into_response_in(frame.part_of, frame.trace),
     }
 }
 

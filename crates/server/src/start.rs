@@ -9,6 +9,7 @@ use crate::listen::{HEALTH_CONNECTIONS, Listening, Service};
 use crate::open_files;
 use crate::opening::{guard, is_initialised};
 use crate::problem::Failure;
+use crate::reloading::follow;
 use crate::shared_guard;
 use procura_edge::places::{Each, Places};
 use procura_edge::private_file::read_private_file;
@@ -310,11 +311,13 @@ fn read_passphrase(path: &Path) -> Result<Secret<String>, StartError> {
 }
 
 /// Runs the server until SIGTERM or SIGINT. `ready` gets the one line of JSON
-/// that says where it listens.
+/// that says where it listens. At SIGHUP `auth_mode` is taken over of what `reread`
+/// gives; it stays as it was when that is refused.
 pub async fn run(
     mut config: Config,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    reread: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
     ready: impl FnOnce(&str),
 ) -> Result<(), StartError> {
     let wanted = config.max_connections;
@@ -391,9 +394,11 @@ pub async fn run(
         connections: Places::new(HEALTH_CONNECTIONS, Each::quarter_of(HEALTH_CONNECTIONS)),
         streams: None,
     };
-    let hangup = signal(SignalKind::hangup());
+    let hangup = || signal(SignalKind::hangup());
+    let stopping = || listening.stopping.clone();
     let running = [
-        tokio::spawn(look_after(certificate, hangup, listening.stopping.clone())),
+        tokio::spawn(look_after(certificate, hangup(), stopping())),
+        tokio::spawn(follow(Arc::clone(&app), hangup(), reread, stopping())),
         tokio::spawn(listening.clone().tcp(api_listener, api)),
         tokio::spawn(listening.clone().tcp(health_listener, health)),
         tokio::spawn(listening.unix(admin_listener, admin::router(Arc::clone(&app)))),

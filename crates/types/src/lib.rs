@@ -38,12 +38,14 @@ pub use name::{
     DataClass, Delivery, EnvName, ForeignId, Label, LoaderVariable, Namespace, ProjectName,
     RoutePrefix, SecretPath, is_loader_variable,
 };
-pub use observed::{Counted, LinesLost, MAX_OBSERVED_LINE, ObservedLine, WouldReject};
+pub use observed::{
+    Counted, LinesLost, MAX_OBSERVED_LINE, OBSERVE_LOG, OBSERVED_EVERY, ObservedLine, WouldReject,
+};
 pub use rate::{Rate, RateLimit};
 pub use role::{Role, Scope};
 pub use seam::{Clock, Entropy, EntropyError};
 pub use secret::{Secret, SecretBytes};
-pub use time::{Duration, Timestamp};
+pub use time::{Duration, Timestamp, whole_seconds_up};
 pub use tuple::FieldTuple;
 
 /// A value from outside did not have the form that its field requires.

@@ -1,13 +1,24 @@
 //! The lines of an observe log (`protocol.md` §3.5): JSON, one object a line.
 //! Whoever stands in front of a service writes them, `procura auth report` reads them.
 
-use crate::{ForeignId, Label, Malformed, Timestamp};
+use crate::{Duration, ForeignId, Label, Malformed, Timestamp};
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Serialize, Serializer};
 use std::net::IpAddr;
 
+/// The file, in the folder of logs of whoever writes it.
+pub const OBSERVE_LOG: &str = "observe.jsonl";
+
+/// How often requests are counted, while some come.
+pub const OBSERVED_EVERY: Duration = Duration::from_secs(5);
+
 /// The longest line that is read, in bytes, without its end.
 pub const MAX_OBSERVED_LINE: usize = 64 * 1024;
+
+/// So many characters of a method and of a path are kept: they are a stranger's, and a
+/// line with both is shorter than the longest that is read.
+const LONGEST_METHOD: usize = 32;
+const LONGEST_PATH: usize = 1024;
 
 /// One line. What the caller sent is in it as it was claimed, proven or not.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -41,6 +52,31 @@ pub struct WouldReject {
     pub profile: Option<String>,
     /// Who connected.
     pub ip: IpAddr,
+}
+
+impl WouldReject {
+    /// A request of this method and path, both cut to what is kept of them. `reason` is
+    /// why, and the last but one whom the request names and by which profile.
+    #[must_use]
+    pub fn cut(
+        ts: Timestamp,
+        service: Label,
+        (method, path): (&str, &str),
+        reason: &str,
+        (agent_id, profile): (Option<ForeignId>, Option<&str>),
+        ip: IpAddr,
+    ) -> Self {
+        Self {
+            ts,
+            service,
+            method: method.chars().take(LONGEST_METHOD).collect(),
+            path: path.chars().take(LONGEST_PATH).collect(),
+            reason: reason.to_owned(),
+            agent_id,
+            profile: profile.map(str::to_owned),
+            ip,
+        }
+    }
 }
 
 /// How many requests there were.
@@ -180,6 +216,24 @@ mod tests {
     const COUNTED: &str = r#"{"ts":"2026-11-21T09:13:00.000Z","event":"observed","service":"web","passed":41,"would_reject":1}"#;
 
     const LOST: &str = r#"{"ts":"2026-11-21T09:13:00.000Z","event":"lines_lost","count":7}"#;
+
+    #[test]
+    fn no_caller_makes_a_line_that_is_not_read() {
+        // The longest in JSON: six bytes of text for one of theirs.
+        let long = "\u{1}".repeat(100_000);
+        let line = WouldReject::cut(
+            Timestamp::from_millis(0),
+            "x".repeat(32).parse().unwrap(),
+            (&long, &long),
+            "timestamp_out_of_window",
+            ("x".repeat(64).parse().ok(), Some("key-server-v1")),
+            IpAddr::from([0xffff; 8]),
+        );
+        assert_eq!((line.method.len(), line.path.len()), (32, 1024));
+        assert!(line.agent_id.is_some());
+        let text = serde_json::to_vec(&ObservedLine::WouldReject(line)).unwrap();
+        assert!(text.len() < MAX_OBSERVED_LINE, "{}", text.len());
+    }
 
     #[test]
     fn lines_are_written_as_they_are_read() {

@@ -12,6 +12,18 @@ pub use std::time::Duration;
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(u64);
 
+/// Whole seconds of a span of time, rounded up: whoever waits so long has waited long
+/// enough. HTTP counts waits in them (RFC 9110 §10.2.3).
+#[must_use]
+pub const fn whole_seconds_up(time: Duration) -> u64 {
+    let seconds = time.as_secs();
+    if time.subsec_nanos() > 0 {
+        seconds.saturating_add(1)
+    } else {
+        seconds
+    }
+}
+
 /// 9999-12-31T23:59:59.999Z, the last moment that RFC 3339 can write.
 const LAST_MILLIS: u64 = 253_402_300_799_999;
 
@@ -142,6 +154,14 @@ impl From<Timestamp> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_seconds_are_never_less_than_the_time() {
+        for (millis, seconds) in [(0, 0), (1, 1), (1000, 1), (1001, 2), (1900, 2)] {
+            assert_eq!(whole_seconds_up(Duration::from_millis(millis)), seconds);
+        }
+        assert_eq!(whole_seconds_up(Duration::MAX), u64::MAX);
+    }
 
     #[test]
     fn rfc_3339_both_ways() {

@@ -2,6 +2,7 @@
 
 use super::Checks;
 use procura_client::{ClientError, SessionClient};
+use procura_server::Config;
 use procura_types::dial::Mode;
 use procura_types::wire::Service;
 use procura_types::{Namespace, Timestamp};
@@ -21,6 +22,17 @@ pub(super) fn environment(checks: &mut Checks) {
             "AUTH_MODE",
             format!("{} in this environment", mode.to_string_lossy()),
             "a gate or a server that is started here goes by it, whatever the dials say",
+        );
+    }
+}
+
+/// `auth_mode` is over the dial of the agents' own routes.
+pub(super) fn configuration(checks: &mut Checks, config: &Config) {
+    if let Some(mode) = config.auth_mode {
+        checks.notice(
+            "auth_mode",
+            format!("{mode} in the server's configuration"),
+            "the server goes by it at /agent/protected/, whatever the dial of agent_service says",
         );
     }
 }

@@ -21,6 +21,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 const OPEN_TO_OTHERS: &str = "whoever reaches it can read along and change what is sent";
 
+const STANDS: &str = "what is done now may not stand in the record";
+const LOOK: &str = "procura status, and the server's log";
+
 /// What the configuration opens to other machines.
 pub(super) fn exposure(checks: &mut Checks, config: &Config) {
     let (api, health) = (config.listen, config.health_listen);
@@ -135,7 +138,11 @@ fn listening(checks: &mut Checks, url: &str) {
     let Some(port) = listeners::loopback_port(url) else {
         return;
     };
-    match listeners::on_port(port).as_slice() {
+    heard(checks, port, &listeners::on_port(port));
+}
+
+fn heard(checks: &mut Checks, port: u16, seen: &[Listening]) {
+    match seen {
         [] => checks.note("listener", format!("nothing seen on port {port}")),
         all => {
             for Listening { address, uid } in all {
@@ -160,10 +167,8 @@ pub(super) async fn record(checks: &mut Checks, (client, status): &(Client, Stat
     let Some(before) = status.checkpoint.as_deref().and_then(size) else {
         return checks.note("record", "nothing to see while the vault is not open");
     };
-    let stands = "what is done now may not stand in the record";
-    let next = "procura status, and the server's log";
     if let Err(error) = client.knock().await {
-        return checks.problem("record", error.to_string(), stands, next);
+        return checks.problem("record", error.to_string(), STANDS, LOOK);
     }
     let mut last = before;
     for _ in 0..LOOKS {
@@ -172,21 +177,172 @@ pub(super) async fn record(checks: &mut Checks, (client, status): &(Client, Stat
         let now = now.and_then(|status| size(status.checkpoint.as_deref()?));
         last = now.unwrap_or(last);
         if last > before {
-            return checks.ok(
-                "record",
-                format!("it moves: a refused request stands in it, {last} entries"),
-            );
+            break;
         }
+    }
+    moved(checks, before, last);
+}
+
+fn moved(checks: &mut Checks, before: u64, last: u64) {
+    if last > before {
+        return checks.ok(
+            "record",
+            format!("it moves: a refused request stands in it, {last} entries"),
+        );
     }
     checks.problem(
         "record",
         format!("it stands still at {last} entries, though a request was refused just now"),
-        stands,
-        next,
+        STANDS,
+        LOOK,
     );
 }
 
 /// The number of entries that a checkpoint is of.
 fn size(checkpoint: &str) -> Option<u64> {
     checkpoint.lines().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Verdict;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::path::PathBuf;
+
+    /// Verdict, what was found, what it means, what to do.
+    type Finding = (Verdict, String, Option<&'static str>, Option<String>);
+
+    /// What is said of one thing.
+    fn said(what: &str, look: impl FnOnce(&mut Checks)) -> Vec<Finding> {
+        let mut checks = Checks(Vec::new());
+        look(&mut checks);
+        let checks = checks.0.into_iter();
+        checks
+            .map(|check| {
+                assert_eq!(check.what, what);
+                (check.verdict, check.found, check.why, check.next)
+            })
+            .collect()
+    }
+
+    fn ok(found: &str) -> Finding {
+        (Verdict::Ok, found.to_owned(), None, None)
+    }
+
+    fn note(found: &str, why: Option<&'static str>) -> Finding {
+        (Verdict::Note, found.to_owned(), why, None)
+    }
+
+    fn problem(found: &str, why: &'static str, next: &str) -> Finding {
+        let next = Some(next.to_owned());
+        (Verdict::Problem, found.to_owned(), Some(why), next)
+    }
+
+    #[test]
+    fn what_is_open_to_other_machines_is_told() {
+        let exposed = |listen: &str, tls: bool, health: &str| {
+            let mut config = Config::defaults(PathBuf::from("/nowhere"));
+            config.listen = listen.parse().unwrap();
+            config.health_listen = health.parse().unwrap();
+            config.tls_cert = tls.then(|| "cert.pem".into());
+            said("exposure", |checks| exposure(checks, &config))
+        };
+        let (local, health) = ("127.0.0.1:7310", "127.0.0.1:7311");
+        let for_here = ok("the API is for this machine, 127.0.0.1:7310");
+        for tls in [false, true] {
+            let found = exposed(local, tls, health);
+            assert_eq!(found, std::slice::from_ref(&for_here));
+        }
+        for open in ["0.0.0.0:7310", "192.0.2.7:7310", "[::]:7310"] {
+            assert_eq!(
+                exposed(open, true, health),
+                [ok(&format!("the API speaks TLS at {open}"))]
+            );
+            let without = problem(
+                &format!("the API at {open} would be open to other machines without TLS"),
+                "the server does not start with it",
+                "tls_cert and tls_key in procura.toml, or listen on 127.0.0.1",
+            );
+            assert_eq!(exposed(open, false, health), [without]);
+        }
+        for open in ["0.0.0.0:7311", "[::]:7311"] {
+            let named = note(
+                &format!("health and metrics at {open} are open to other machines"),
+                Some(
+                    "they name nobody, but tell strangers how many requests of which kind there are",
+                ),
+            );
+            assert_eq!(exposed(local, false, open), [for_here.clone(), named]);
+        }
+    }
+
+    #[test]
+    fn clocks_that_proofs_fail_by_are_told() {
+        let theirs = Timestamp::from_secs(1_795_000_000);
+        let off = |ours| said("clock", |checks| clock(checks, ours, theirs));
+        let secs = Duration::from_secs;
+        for ours in [theirs, theirs.plus(secs(10)), theirs.minus(secs(45))] {
+            assert_eq!(off(ours), [ok("agrees with the server's")], "{ours}");
+        }
+        for (ours, found) in [
+            (theirs.plus(secs(11)), "11 s ahead of the server's"),
+            (theirs.plus(secs(3600)), "3600 s ahead of the server's"),
+            (theirs.minus(secs(46)), "46 s behind the server's"),
+        ] {
+            let refused = problem(
+                found,
+                "proofs made here are refused as timestamp_out_of_window",
+                "set this machine's clock, by NTP for instance",
+            );
+            assert_eq!(off(ours), [refused]);
+        }
+    }
+
+    #[test]
+    fn who_listens_for_other_machines_is_told() {
+        let at = |address: IpAddr| Listening { address, uid: 7 };
+        let seen = |all: &[Listening]| said("listener", |checks| heard(checks, 7310, all));
+        assert_eq!(seen(&[]), [note("nothing seen on port 7310", None)]);
+        let open = |address: IpAddr| {
+            problem(
+                &format!("{address} port 7310, of uid 7, is open to other machines"),
+                OPEN_TO_OTHERS,
+                "listen on 127.0.0.1, or use TLS and https://",
+            )
+        };
+        let all = [
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+        ];
+        assert_eq!(
+            seen(&all.map(at)),
+            [
+                ok("127.0.0.1 port 7310, of uid 7"),
+                open(all[1]),
+                open(all[2]),
+                open(all[3]),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_record_that_stands_still_is_told() {
+        let record = |before, last| said("record", |checks| moved(checks, before, last));
+        let moves = ok("it moves: a refused request stands in it, 8 entries");
+        assert_eq!(record(7, 8), [moves]);
+        // One that went back has not moved on either.
+        for last in [7, 6] {
+            let still = problem(
+                &format!(
+                    "it stands still at {last} entries, though a request was refused just now"
+                ),
+                STANDS,
+                LOOK,
+            );
+            assert_eq!(record(7, last), [still]);
+        }
+    }
 }

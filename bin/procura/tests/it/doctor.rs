@@ -123,6 +123,51 @@ fn the_doctor_finds_files_with_secrets_that_others_can_read() {
     assert_eq!(checks().1, ("problem".to_owned(), correct));
 }
 
+/// What a configuration opens is told from its words alone: nothing has to listen.
+#[test]
+fn the_doctor_finds_what_the_configuration_opens() {
+    let outside = tempfile::tempdir().unwrap();
+    let home = outside.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let told = |what: &str, text: &str| -> Vec<(String, String)> {
+        std::fs::write(home.join("procura.toml"), text).unwrap();
+        let ran = crate::run(&home, &["doctor", "--json"]);
+        let checks: Vec<serde_json::Value> = serde_json::from_str(&ran.out).unwrap();
+        let text = |check: &serde_json::Value, key: &str| check[key].as_str().unwrap().to_owned();
+        checks
+            .iter()
+            .filter(|check| check["what"] == what)
+            .map(|check| (text(check, "verdict"), text(check, "found")))
+            .collect()
+    };
+    let exposure = |text: &str| told("exposure", text);
+    let said = |verdict: &str, found: &str| (verdict.to_owned(), found.to_owned());
+    let local = said("ok", "the API is for this machine, 127.0.0.1:7310");
+    assert_eq!(exposure(""), std::slice::from_ref(&local));
+    assert_eq!(
+        exposure("health_listen = \"0.0.0.0:7311\"\n"),
+        [
+            local,
+            said(
+                "note",
+                "health and metrics at 0.0.0.0:7311 are open to other machines"
+            ),
+        ]
+    );
+    assert_eq!(
+        exposure("listen = \"0.0.0.0:7310\"\n"),
+        [said(
+            "problem",
+            "the API at 0.0.0.0:7310 would be open to other machines without TLS"
+        )]
+    );
+    assert_eq!(told("auth_mode", ""), []);
+    assert_eq!(
+        told("auth_mode", "auth_mode = \"off\"\n"),
+        [said("note", "off in the server's configuration")]
+    );
+}
+
 /// What the doctor says of one thing: verdict, what was found, what it means, what to
 /// do.
 type Finding = (String, String, Option<String>, Option<String>);

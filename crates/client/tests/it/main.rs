@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod checkpoint;
 mod events;
 mod feed;
 mod impostor;

@@ -8,6 +8,7 @@
     clippy::as_conversions
 )]
 
+mod checkpoint;
 mod client;
 mod delivery;
 mod fake;
@@ -15,5 +16,4 @@ mod host;
 mod join;
 mod listen;
 mod protocol;
-mod record;
 mod several;

@@ -26,21 +26,21 @@ fn answers_say_how_a_bucket_stands() {
     let limiter = Limiter::new("agent", 8, now);
     let rate = rate("100/s burst 200");
     let key = limiter.key(&"scribe");
-    let mut standing = limiter.take(key, &rate, now).unwrap();
-    assert_eq!(standing.policy(), "\"agent\";q=200;w=2");
-    assert_eq!(standing.left(), "\"agent\";r=199;t=1");
-    assert!(!standing.is_low());
+    let mut left = limiter.take(key, &rate, now).unwrap();
+    assert_eq!(left.policy(), "\"agent\";q=200;w=2");
+    assert_eq!(left.limit(), "\"agent\";r=199;t=1");
+    assert!(!left.is_low());
     for _ in 0..199 {
-        standing = limiter.take(key, &rate, now).unwrap();
+        left = limiter.take(key, &rate, now).unwrap();
     }
-    assert_eq!(standing.left(), "\"agent\";r=0;t=2");
-    assert!(standing.is_low());
+    assert_eq!(left.limit(), "\"agent\";r=0;t=2");
+    assert!(left.is_low());
     let over = limiter.take(key, &rate, now).unwrap_err();
     assert_eq!(over.retry_after, Duration::from_millis(10));
-    assert_eq!(over.standing.left(), "\"agent\";r=0;t=3");
+    assert_eq!(over.left.limit(), "\"agent\";r=0;t=3");
     let mut headers = http::HeaderMap::new();
     headers.insert("ratelimit", http::HeaderValue::from_static("\"other\";r=1"));
-    over.standing.tell(&mut headers);
+    over.left.tell(&mut headers);
     let told: Vec<_> = headers.get_all("ratelimit").iter().collect();
     assert_eq!(told, ["\"other\";r=1", "\"agent\";r=0;t=3"]);
     assert_eq!(headers["ratelimit-policy"], "\"agent\";q=200;w=2");

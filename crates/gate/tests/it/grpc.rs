@@ -3,9 +3,10 @@
 
 use crate::client::{http2, read, request2};
 use crate::upstream::{App, Parts, part, parts};
-use crate::world::{PROOF, World, route, within};
+use crate::world::{PROOF, World, proof_of, route, within};
 use http::Request;
 use http_body_util::BodyExt as _;
+use procura_types::Duration;
 use procura_types::dial::{Mode, Route};
 use std::sync::atomic::Ordering;
 
@@ -100,14 +101,7 @@ async fn a_client_may_stream_where_the_route_says_so() {
     .await;
     let mut client = http2::<Parts>(world.address).await;
     let (giver, body) = parts();
-    let request = Request::builder()
-        .method("POST")
-        .uri("http://app.example/chat")
-        .header(PROOF, "anything")
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(body)
-        .unwrap();
+    let request = streaming("/chat", "anything", body);
     let mut answer = within(client.send_request(request)).await.unwrap();
     // Each is answered before the next is made.
     for text in ["one", "two", "three"] {
@@ -118,6 +112,63 @@ async fn a_client_may_stream_where_the_route_says_so() {
     drop(giver);
     let last = within(answer.body_mut().frame()).await.unwrap().unwrap();
     assert_eq!(last.into_trailers().unwrap()["grpc-status"], "0");
+}
+
+/// A call whose messages are given one by one, with the proof of all of them.
+fn streaming(path: &str, proof: &str, body: Parts) -> Request<Parts> {
+    Request::builder()
+        .method("POST")
+        .uri(format!("http://app.example{path}"))
+        .header(PROOF, proof)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(body)
+        .unwrap()
+}
+
+#[tokio::test]
+async fn elsewhere_the_upstream_hears_nothing_before_the_stream_ends() {
+    let app = App::http2().await;
+    let world = World::over_http2(app.address).await;
+    let mut client = http2::<Parts>(world.address).await;
+    let (giver, body) = parts();
+    let request = streaming("/unary", &proof_of(b"onetwo"), body);
+    let answer = client.send_request(request);
+    for text in ["one", "two"] {
+        giver.send(part(text)).await.unwrap();
+        // Another request on the connection comes and goes meanwhile.
+        let (_, none) = parts();
+        let other = streaming("/other", "bad_signature", none);
+        let other = within(client.send_request(other)).await.unwrap();
+        assert_eq!(other.status(), 401);
+        assert_eq!(app.connections.load(Ordering::SeqCst), 0);
+    }
+    drop(giver);
+    let answer = read(within(answer).await.unwrap()).await.unwrap();
+    assert!(answer.text.ends_with(" body=onetwo"), "{}", answer.text);
+    assert_eq!(app.connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_end_is_not_waited_for() {
+    let app = App::http2().await;
+    let world = World::with(app.address, |setup| {
+        setup.upstream = format!("h2c://{}", app.address);
+        setup.limits.body_time = Duration::from_millis(60);
+    })
+    .await;
+    let mut client = http2::<Parts>(world.address).await;
+    let (giver, body) = parts();
+    giver.send(part("one")).await.unwrap();
+    let request = streaming("/unary", &proof_of(b"one"), body);
+    let answer = within(client.send_request(request)).await.unwrap();
+    let answer = read(answer).await.unwrap();
+    assert_eq!(answer.status, 408);
+    let said = "{\"error\":\"request_timeout\",\"reason\":\"body_too_slow\"}\n";
+    assert_eq!(answer.text, said);
+    assert!(world.asked().is_empty());
+    assert_eq!(app.connections.load(Ordering::SeqCst), 0);
+    drop(giver);
 }
 
 #[tokio::test]

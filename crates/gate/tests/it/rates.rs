@@ -8,6 +8,9 @@ use procura_types::dial::{Mode, Route};
 
 const LIMITED: (u16, &str) = (429, "rate_limited");
 
+/// The id of the actor that a proof is of here.
+const SCRIBE: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI";
+
 fn limit(text: &str) -> RateLimit {
     text.parse().unwrap()
 }
@@ -81,7 +84,7 @@ async fn a_route_over_its_rate_is_told_when() {
     }
     assert_eq!(
         world.heard.all().last().unwrap(),
-        "did POST /search rate_limited - -"
+        &format!("did POST /search rate_limited {SCRIBE} native")
     );
     for path in ["/searches", "/free", "/"] {
         for _ in 0..5 {
@@ -144,6 +147,11 @@ async fn an_agent_over_its_rate_is_told_when() {
         answer.contains("ratelimit-policy: \"agent\";q=2;w=120\r\n"),
         "{answer}"
     );
+    // Who it is has been proven by then.
+    assert_eq!(
+        world.heard.all().last().unwrap(),
+        &format!("did GET /c rate_limited {SCRIBE} native")
+    );
 }
 
 #[tokio::test]
@@ -162,6 +170,11 @@ async fn an_address_over_its_rate_reaches_nobody() {
     assert!(
         answer.contains("ratelimit: \"address\";r=0;t=14400\r\n"),
         "{answer}"
+    );
+    // Nobody was asked who it is.
+    assert_eq!(
+        world.heard.all().last().unwrap(),
+        "did GET /x rate_limited - -"
     );
     assert_eq!(world.asked().len(), 3);
     assert!(app.whole.lock().unwrap().is_empty());
@@ -224,6 +237,8 @@ async fn a_trusted_proxy_says_whom_it_stands_for() {
         status(&world, forwarded("GET /", "10.0.0.1, 203.0.113.1")).await,
         429
     );
+    let reported = || world.heard.2.lock().unwrap().unwrap().to_string();
+    assert_eq!(reported(), "203.0.113.1");
     assert_eq!(status(&world, forwarded("GET /", "203.0.113.2")).await, 200);
     // Two words for it, or none that is an address.
     for fields in [
@@ -232,6 +247,7 @@ async fn a_trusted_proxy_says_whom_it_stands_for() {
     ] {
         let answer = tell(&world, proven("GET /", fields)).await;
         assert_eq!(refusal(&answer), (400, "forwarded_unclear".to_owned()));
+        assert_eq!(reported(), "127.0.0.1");
     }
 }
 

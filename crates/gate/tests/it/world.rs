@@ -107,16 +107,21 @@ impl Authenticate for StandIn {
     }
 }
 
-/// Keeps what it hears: `would` or `did`, method, path, reason, agent; and counts who
-/// would pass.
+/// Keeps what it hears: `would` or `did`, method, path, reason, agent; counts who would
+/// pass; and knows from where the last came that it heard of.
 #[derive(Default)]
-pub(crate) struct Heard(Mutex<Vec<String>>, pub(crate) AtomicUsize);
+pub(crate) struct Heard(
+    Mutex<Vec<String>>,
+    pub(crate) AtomicUsize,
+    pub(crate) Mutex<Option<IpAddr>>,
+);
 
 impl Heard {
     fn note(&self, word: &str, report: &Report<'_>) {
         // Or a client that a proxy here speaks for.
-        let ip = report.ip.to_string();
-        assert!(report.ip.is_loopback() || ip.starts_with("203.0.113."));
+        let source = report.source.to_string();
+        assert!(report.source.is_loopback() || source.starts_with("203.0.113."));
+        *self.2.lock().unwrap() = Some(report.source);
         let agent = report.agent_id.unwrap_or("-");
         let profile = report.profile.unwrap_or("-");
         self.0.lock().unwrap().push(format!(

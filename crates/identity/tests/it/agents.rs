@@ -5,21 +5,6 @@ use procura_identity::{
 use procura_policy::DenyReason;
 use procura_types::Role;
 
-async fn revoke(
-    world: &World,
-    name: &str,
-) -> Result<procura_types::wire::RevokedActors, crate::world::Failure> {
-    let op = AgentRevoke {
-        namespace: namespace("shop"),
-        label: label(name),
-    };
-    world
-        .act(&world.alice, op, |batch| {
-            AgentRevoke::run(batch, world.now())
-        })
-        .await
-}
-
 #[tokio::test]
 async fn agents_stand_below_their_maker_or_below_an_agent() {
     let world = World::new().await;
@@ -106,9 +91,9 @@ async fn a_revoked_label_comes_back_as_another_actor() {
     let world = World::new().await;
     let first = world.agent_with_device("scribe", None).await;
     let task = world.agent("task", Some("scribe")).await.unwrap();
-    let revoked = revoke(&world, "scribe").await.unwrap();
+    let revoked = world.revoke("scribe").await.unwrap();
     assert_eq!(revoked.revoked, [first.id, task.actor_id]);
-    let again = revoke(&world, "scribe").await.unwrap_err().domain();
+    let again = world.revoke("scribe").await.unwrap_err().domain();
     assert!(matches!(again, IdentityError::NoAgent(name) if name == label("scribe")));
     assert!(matches!(
         world

@@ -3,9 +3,9 @@
 use crate::world::{Actor, Failure, World, ed25519, label, namespace, p256, role};
 use procura_directory::ForeignRecord;
 use procura_identity::{
-    AgentRevoke, AgentSecretRevoke, AgentSecretRotate, CODE_LIFE, EnrolComplete, EnrolStart,
-    Enrolment, EnrolmentCode, ForeignBind, ForeignListing, ForeignRelease, IdentityError,
-    JoinRefusal, NewSecret, SecretTerms, agent_secrets, count_agent_secrets,
+    AgentSecretRevoke, AgentSecretRotate, CODE_LIFE, EnrolComplete, EnrolStart, Enrolment,
+    EnrolmentCode, ForeignBind, ForeignListing, ForeignRelease, IdentityError, JoinRefusal,
+    NewSecret, SecretTerms, agent_secrets, count_agent_secrets,
 };
 use procura_policy::DenyReason;
 use procura_proof::{Enrolling, verify_enrolment};
@@ -177,16 +177,7 @@ async fn an_id_of_a_revoked_agent_has_to_be_released() {
     bind(&world, &world.alice, "shop", "x", "scribe")
         .await
         .unwrap();
-    let op = AgentRevoke {
-        namespace: namespace("shop"),
-        label: label("scribe"),
-    };
-    world
-        .act(&world.alice, op, |batch| {
-            AgentRevoke::run(batch, world.now())
-        })
-        .await
-        .unwrap();
+    world.revoke("scribe").await.unwrap();
     assert!(listed(&world, "shop")[0].revoked);
     let error = domain(rotate(&world, &world.alice, "x", false).await);
     assert!(matches!(error, IdentityError::NoForeign(_)));
@@ -429,16 +420,7 @@ async fn a_code_dies_with_its_time_its_maker_and_its_agent() {
     );
 
     let code = start(&world, "scribe", false, "x").await.unwrap();
-    let op = AgentRevoke {
-        namespace: namespace("shop"),
-        label: label("scribe"),
-    };
-    world
-        .act(&world.alice, op, |batch| {
-            AgentRevoke::run(batch, world.now())
-        })
-        .await
-        .unwrap();
+    world.revoke("scribe").await.unwrap();
     assert_eq!(
         refusal(complete(&world, &code).await),
         JoinRefusal::ActorRevoked

@@ -1,6 +1,6 @@
 use crate::world::{World, ed25519, label, namespace, owner_id, p256, perform, role};
 use procura_identity::{
-    AgentLink, AgentRevoke, CODE_LIFE, DeviceJoin, IdentityError, Join, JoinRefusal, OperatorLink,
+    AgentLink, CODE_LIFE, DeviceJoin, IdentityError, Join, JoinRefusal, OperatorLink,
     OperatorRevoke, OperatorRoles,
 };
 use procura_types::{Duration, Role};
@@ -144,16 +144,7 @@ async fn nobody_joins_a_revoked_actor() {
     let world = World::new().await;
     world.agent("scribe", None).await.unwrap();
     let code = world.agent_code("scribe").await.unwrap();
-    let op = AgentRevoke {
-        namespace: namespace("shop"),
-        label: label("scribe"),
-    };
-    world
-        .act(&world.alice, op, |batch| {
-            AgentRevoke::run(batch, world.now())
-        })
-        .await
-        .unwrap();
+    world.revoke("scribe").await.unwrap();
     let error = world.join(&code, &ed25519()).await.unwrap_err().domain();
     assert_eq!(refusal(error), JoinRefusal::ActorRevoked);
     // The next incarnation is another actor: the code is not for it.

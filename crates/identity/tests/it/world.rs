@@ -3,14 +3,14 @@
 use procura_crypto::{PublicKey, SigningKey, SystemEntropy};
 use procura_directory::{NamespaceRecord, Snapshot};
 use procura_identity::{
-    AgentCreate, AgentLink, DeviceRevocation, IdentityError, InstallationInit, IssuedCode, Join,
-    Joined, OperatorInvite,
+    AgentCreate, AgentLink, AgentRevoke, DeviceRevocation, IdentityError, InstallationInit,
+    IssuedCode, Join, Joined, OperatorInvite,
 };
 use procura_policy::{Action, DenyReason, Op, Permit, Resource, RoleDecider, authorize};
 use procura_proof::{Caller, Joining, Profile, join_message, verify_join};
 use procura_record::{ChangeError, Directory, Origin, RecordError, RecordedBatch, Recorder};
 use procura_store::{Barrier, BarrierKeys, SqliteOptions, Store};
-use procura_types::wire::{Agent, JoinRequest, Joins, RoleAssignment};
+use procura_types::wire::{Agent, JoinRequest, Joins, RevokedActors, RoleAssignment};
 use procura_types::{
     ActorId, Clock, Duration, InstallationId, Label, Namespace, Role, Secret, Thumbprint,
     Timestamp, TraceId,
@@ -389,6 +389,16 @@ impl World {
             id: joined.actor,
             key,
         }
+    }
+
+    /// Alice revokes an agent of `shop`, with all below it.
+    pub(crate) async fn revoke(&self, name: &str) -> Result<RevokedActors, Failure> {
+        let op = AgentRevoke {
+            namespace: namespace("shop"),
+            label: label(name),
+        };
+        self.act(&self.alice, op, |batch| AgentRevoke::run(batch, self.now()))
+            .await
     }
 
     pub(crate) async fn revoke_device(

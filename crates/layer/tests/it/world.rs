@@ -59,7 +59,7 @@ impl Observer for Heard {
 
 impl Heard {
     fn note(&self, word: &str, report: &Report<'_>) {
-        assert!(report.ip.is_loopback());
+        assert!(report.source.is_loopback());
         let line = format!("{word} {} {} {}", report.method, report.path, report.reason);
         self.0.lock().unwrap().push(line);
     }

@@ -9,6 +9,7 @@
 
 mod approval;
 mod chain;
+mod continuity;
 mod entry;
 mod export;
 mod fixture;

@@ -59,6 +59,34 @@ fn the_table_and_the_code_agree() {
     assert!(Case::ALL.iter().all(|case| case.detail().ends_with('.')));
 }
 
+#[test]
+fn words_are_read_as_they_are_written() {
+    for reason in Reason::ALL {
+        assert_eq!(reason.as_str().parse(), Ok(reason));
+    }
+    for word in ["", "Malformed", "bad_signature "] {
+        let refused = word.parse::<Reason>().unwrap_err();
+        assert_eq!(refused.to_string(), "reason: is no word of spec/reasons.md");
+    }
+}
+
+#[test]
+fn what_ends_by_itself_or_was_not_looked_at_is_held_against_nobody() {
+    let against: Vec<_> = Reason::ALL
+        .into_iter()
+        .filter(|reason| !reason.counts_against_source())
+        .collect();
+    assert_eq!(
+        against,
+        [
+            Reason::SessionUnknown,
+            Reason::SessionExpired,
+            Reason::RateLimited,
+            Reason::VerifierUnavailable,
+        ]
+    );
+}
+
 /// With the signature of another request.
 fn forged(world: &World, request: Request) -> Request {
     let other = world.sign(&Request {
@@ -436,6 +464,9 @@ fn provoke(case: Case) -> Vec<Refusal> {
         }
         Case::SignatureRefused => all(vec![
             forged(&world, get()),
+            // Another list of what is covered, each part of which may be there.
+            cover("\"accept\""),
+            get().input("\"@method\" \"@authority\"", "\"@authority\" \"@method\""),
             get().without("signature").with("signature", "procura=::"),
             get()
                 .input(

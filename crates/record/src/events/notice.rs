@@ -3,6 +3,7 @@
 use procura_directory::{ActorRecord, Snapshot};
 use procura_ledger::{Decision, Entry, Phase, SUMMARY};
 use procura_policy::Action;
+use procura_proof::foreign::Foreign;
 use procura_types::wire::{Event, EventKind};
 use procura_types::{ActorId, Label, Namespace, Timestamp};
 
@@ -10,9 +11,9 @@ use procura_types::{ActorId, Label, Namespace, Timestamp};
 /// and salt, which have a fixed length.
 const HEAD: std::ops::Range<usize> = 117..256;
 
-/// The actions that stand in the record as `authenticate` and `verify`: a proof for this
-/// server, and one that another service asked about.
-const PROOFS: [&str; 2] = ["authenticate", "verify"];
+/// What a refused proof stands under in the record: one for this server, one that
+/// another service asked about, and one that the gate of a service did.
+const PROOFS: [&str; 3] = ["authenticate", "verify", Action::ServiceVerify.as_str()];
 
 /// Reasons that no honest device causes, whatever its clock and its network do.
 const HOSTILE: [&str; 5] = [
@@ -131,7 +132,12 @@ impl Notice {
 
 /// Whether a refusal is told as an alarm: a proof that no honest device makes, a wrong
 /// passphrase, or refusals of any kind that were too many to be written one by one.
+/// What was shown by `hmac-v1` is evidence of nothing: whoever saw one such request
+/// makes any other of it (`protocol.md` §3.2), refused ones in its agent's name too.
 fn is_alarm(entry: &Entry) -> bool {
+    if entry.profile == Foreign::HmacV1.as_str() {
+        return false;
+    }
     let reason = entry.reason.as_deref().unwrap_or_default();
     reason == SUMMARY
         || entry.action == Action::InstallationUnseal.as_str()

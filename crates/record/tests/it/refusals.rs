@@ -103,6 +103,32 @@ async fn a_flood_becomes_summaries_that_keep_the_counts() {
     assert!(summaries.iter().any(|summary| summary.until == last));
 }
 
+/// Who saw one request by `hmac-v1` makes as many as they like: they hide no other
+/// refusal behind theirs.
+#[tokio::test]
+async fn a_flood_of_weak_proofs_is_one_of_its_own() {
+    let world = World::new().await;
+    for _ in 0..300 {
+        world.recorder.refuse(Refusal {
+            profile: "hmac-v1",
+            ..refusal("bad_signature", NOW)
+        });
+    }
+    world.recorder.refuse(refusal("bad_signature", NOW));
+    world.recorder.drain_refusals().await;
+    let entries = world.entries();
+    let counted = |profile: &str| -> (usize, u64) {
+        let of = entries.iter().filter(|entry| entry.profile == profile);
+        let refused = of.filter(|entry| entry.decision == Decision::Deny);
+        refused.fold((0, 0), |(one, all), entry| match entry.summary {
+            None => (one + 1, all),
+            Some(summary) => (one, all + summary.count),
+        })
+    };
+    assert_eq!(counted("hmac-v1"), (100, 200));
+    assert_eq!(counted("none"), (1, 0));
+}
+
 #[tokio::test]
 async fn what_could_not_be_written_stays_counted() {
     let world = World::new().await;

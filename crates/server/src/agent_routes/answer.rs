@@ -1,6 +1,6 @@
 //! What these routes say: JSON, and of a refusal one word, `{"error": "<reason>"}`.
 
-use crate::key_server::answer::{ForeignRefused, json};
+use crate::foreign_answer::{ForeignRefused, json};
 use crate::problem::{Code, Failure, Told};
 use axum::body::Body;
 use axum::response::Response;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use utoipa::ToSchema;
 
-pub(super) use crate::key_server::answer::{method_not_allowed, not_found};
+pub(super) use crate::foreign_answer::{method_not_allowed, not_found};
 
 /// The server answers.
 #[derive(Serialize, ToSchema)]

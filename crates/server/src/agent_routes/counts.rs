@@ -1,7 +1,7 @@
 //! `GET /agent/metrics`: numbers, and nothing of anyone.
 
 use crate::app::{App, Open};
-use crate::key_server::answer::json;
+use crate::foreign_answer::json;
 use crate::problem::Failure;
 use axum::response::Response;
 use http::StatusCode;

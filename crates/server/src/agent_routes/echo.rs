@@ -1,21 +1,22 @@
 //! `POST /agent/protected/echo`: what a service of an agent's would do. Whether callers
 //! have to prove who they are, the dial says (`protocol.md` §3.5): `AUTH_MODE` of the
-//! environment over the stored dial of `agent_service` over `off`.
+//! environment over `auth_mode` of the configuration over the stored dial of
+//! `agent_service` over `off`.
 
 use super::holder::{check_session, sent_session};
 use super::{allowed, answer, dialled};
 use crate::app::{App, Open};
-use crate::foreign::{Proven, examine, prove};
 use crate::problem::Failure;
 use crate::proving::addressed;
+use crate::proving::either::{Proven, charge, examine, prove};
 use crate::serve::{Context, Input};
 use axum::response::Response;
-use procura_proof::{Reason, Refusal};
+use procura_proof::Reason;
 use procura_types::dial::{Asked, Dial, Mode};
 
-/// The mode of a path as the configuration alone says it.
+/// The mode of a path as environment and configuration alone say it.
 fn configured(app: &App) -> Option<Mode> {
-    match (app.config.auth_mode, &app.config.agent_service) {
+    match (app.in_force.auth_mode(), &app.config.agent_service) {
         (Some(mode), _) => Some(mode),
         (None, None) => Some(Mode::default()),
         (None, Some(_)) => None,
@@ -82,36 +83,39 @@ pub(super) async fn echo(context: &Context<'_>, path: &str) -> Result<Response, 
     Ok(answer::echo(&context.input.body))
 }
 
-/// Writes down what enforcing would do. It refuses nobody, so nothing of it is in the
-/// record; a proof is used up all the same.
+/// Writes down what enforcing would do, the agent's rate included. It refuses nobody, so
+/// nothing of a refusal is in the record. What comes of a good proof comes of it all the
+/// same: it is used up, it counts, and a weak one is recorded.
 async fn observe(context: &Context<'_>) {
     let Context { app, open, input } = context;
     let log = &app.agents.observed;
     let snapshot = open.directory.snapshot();
+    let word = |failure: &Failure| failure.reason.unwrap_or(failure.code.as_str());
     let (authority, allowed) = match (addressed(app, open, input), allowed(context)) {
         (Ok(authority), Ok(allowed)) => (authority, allowed),
         (Err(failure), _) | (_, Err(failure)) => {
-            let reason = failure.reason.unwrap_or(failure.code.as_str());
-            return log.would_refuse(input, (reason, None), None);
+            return log.would_refuse(input, (word(&failure), None), None);
         }
     };
     let examined = examine(app, open, &snapshot, (&authority, input), &allowed).await;
-    let (refusal, profile) = match examined {
-        Ok(proven) => match sent_session(context, &proven) {
-            Ok(()) => return log.would_pass(),
-            Err(refusal) => match &proven {
-                Proven::Native(caller) => (refusal, Some(caller.profile().as_str())),
-                Proven::Foreign(caller) => (
-                    Refusal {
-                        agent: Some(caller.agent().clone()),
-                        ..refusal
-                    },
-                    Some(caller.profile().as_str()),
-                ),
-            },
-        },
-        Err(unproven) => (unproven.refusal().clone(), unproven.profile()),
+    let proven = match examined {
+        Ok(proven) => proven,
+        Err(unproven) => {
+            let refusal = unproven.refusal();
+            let found = (refusal.reason().as_str(), unproven.profile());
+            return log.would_refuse(input, found, refusal.agent.clone());
+        }
     };
-    let reason = refusal.reason().as_str();
-    log.would_refuse(input, (reason, profile), refusal.agent);
+    let charged = charge(app, open, &snapshot, input, &proven).await;
+    let judged = charged
+        .map_err(|failure| word(&failure))
+        .and_then(|()| sent_session(context, &proven).map_err(|refusal| refusal.reason().as_str()));
+    let (profile, agent) = match &proven {
+        Proven::Native(caller) => (caller.profile(), None),
+        Proven::Foreign(caller) => (caller.profile(), Some(caller.agent().clone())),
+    };
+    match judged {
+        Ok(()) => log.would_pass(),
+        Err(reason) => log.would_refuse(input, (reason, Some(profile.as_str())), agent),
+    }
 }

@@ -4,9 +4,9 @@ use super::token::SCOPES;
 use super::{allowed, body, permit};
 use crate::app::App;
 use crate::events_log::{AgentEvent, Happened, agent_event};
-use crate::foreign::{Proven, prove};
 use crate::key_server::has_key_file;
 use crate::problem::{Code, Failure};
+use crate::proving::either::{Proven, prove};
 use crate::proving::{LOCAL, addressed, refused, refused_by};
 use crate::serve::{Context, Reply};
 use axum::response::Response;
@@ -15,7 +15,7 @@ use procura_directory::Snapshot;
 use procura_identity::{CODE_LIFE, EnrolComplete, EnrolStart, Enrolment, IdentityError};
 use procura_policy::Op as _;
 use procura_proof::{Caller, Case, Enrolling, Profile, verify_enrolment};
-use procura_record::ChangeError;
+use procura_record::{ChangeError, Refusal as Recorded};
 use procura_types::{
     ActorId, Entropy, ForeignId, Label, Malformed, Namespace, Role, Secret, Timestamp, encoding,
 };
@@ -81,11 +81,8 @@ pub(super) async fn start(context: &Context<'_>) -> Result<Response, Failure> {
     let id = permit.op().id.clone();
     refuse_filed(app, &id)?;
     let (now, entropy) = (input.now, app.entropy.as_ref());
-    let made = open
-        .recorder
-        .change(permit, &context.origin(), |batch| {
-            EnrolStart::run(batch, now, entropy)
-        })
+    let made = context
+        .change(permit, |batch| EnrolStart::run(batch, now, entropy))
         .await?;
     let event = AgentEvent::new(Happened::EnrollStarted, input);
     agent_event(app, event.agent(id.as_str()));
@@ -259,9 +256,8 @@ pub(super) async fn complete(context: &Context<'_>) -> Result<Response, Failure>
         .agent_jwt(id.as_str(), &actor, &owner, &SCOPES, input.now)?;
     let permit = permit(context, caller, enrolment.by(key))?;
     let (terms, entropy) = (app.config.agent_secret_terms(), app.entropy.as_ref());
-    let made = open
-        .recorder
-        .change(permit, &context.origin(), |batch| {
+    let made = context
+        .change(permit, |batch| {
             EnrolComplete::run(batch, &terms, input.now, entropy)
         })
         .await;
@@ -286,18 +282,16 @@ pub(super) async fn complete(context: &Context<'_>) -> Result<Response, Failure>
 fn note(context: &Context<'_>, id: Option<&ForeignId>, error: IdentityError) -> Failure {
     if let IdentityError::Join(refusal) = &error {
         let input = context.input;
-        context.open.recorder.refuse(procura_record::Refusal {
-            action: EnrolComplete::ACTION.as_str().to_owned(),
-            reason: refusal.as_str().to_owned(),
-            time: input.now,
-            actor: None,
-            owner: None,
-            device: None,
-            namespace: None,
+        context.open.recorder.refuse(Recorded {
             resource: id.map(|id| format!("foreign/{id}")),
-            profile: Profile::Join.as_str(),
             ip: input.peer,
-            trace: input.trace,
+            ..Recorded::of_nobody(
+                EnrolComplete::ACTION.as_str(),
+                refusal.as_str(),
+                input.now,
+                Profile::Join.as_str(),
+                input.trace,
+            )
         });
     }
     error.into()

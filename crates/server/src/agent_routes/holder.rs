@@ -1,8 +1,8 @@
 //! Which agent makes a request, with which key, and the session that it says it is in.
 
-use crate::foreign::Proven;
 use crate::key_server::{FileId, KeysNow, Public};
 use crate::problem::{Code, Failure};
+use crate::proving::either::Proven;
 use crate::proving::refused_by;
 use crate::serve::Context;
 use procura_directory::Snapshot;

@@ -1,22 +1,16 @@
 //! What observing sees of `/agent/protected/`: the observe log (`protocol.md` §3.5), in
 //! the home's folder of logs, as a gate writes its own.
 
-use crate::config::Config;
-use crate::key_server::{LOGS, log_limits};
+use crate::config::{Config, LOGS};
 use crate::metrics::Metrics;
 use crate::serve::Input;
 use procura_edge::jsonl::JsonlLog;
-use procura_types::{Clock, Counted, Duration, ForeignId, Label, ObservedLine, WouldReject};
+use procura_types::{
+    Clock, Counted, ForeignId, Label, OBSERVE_LOG, OBSERVED_EVERY, ObservedLine, WouldReject,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// The file, in the folder of logs.
-const FILE: &str = "observe.jsonl";
-/// How often requests are counted, while some come.
-const EVERY: Duration = Duration::from_secs(5);
-/// So many characters of a method and of a path are kept: they are a stranger's.
-const LONGEST_METHOD: usize = 32;
-const LONGEST_PATH: usize = 1024;
 /// What the routes are called where no service is configured.
 const UNNAMED: &str = "agent";
 
@@ -45,10 +39,10 @@ impl ObserveLog {
                 .or_else(|| UNNAMED.parse().ok()),
             log: JsonlLog::new(
                 config.home.join(LOGS),
-                FILE,
-                log_limits(config),
+                OBSERVE_LOG,
+                config.log_limits(),
                 Arc::clone(clock),
-                metrics.lines_lost(FILE),
+                metrics.lines_lost(OBSERVE_LOG),
             ),
             clock: Arc::clone(clock),
             counted: Mutex::default(),
@@ -71,16 +65,14 @@ impl ObserveLog {
             return;
         };
         let (method, path) = (input.parts.method.as_str(), input.parts.uri.path());
-        self.push(&ObservedLine::WouldReject(WouldReject {
-            ts: self.clock.now(),
+        self.push(&ObservedLine::WouldReject(WouldReject::cut(
+            self.clock.now(),
             service,
-            method: method.chars().take(LONGEST_METHOD).collect(),
-            path: path.chars().take(LONGEST_PATH).collect(),
-            reason: reason.to_owned(),
-            agent_id,
-            profile: profile.map(str::to_owned),
+            (method, path),
+            reason,
+            (agent_id, profile),
             ip,
-        }));
+        )));
         self.count(|since| since.refused = since.refused.saturating_add(1));
     }
 
@@ -92,7 +84,7 @@ impl ObserveLog {
         let mut since = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         add(&mut since);
         let last = *since.last.get_or_insert(now);
-        if now.saturating_duration_since(last) >= EVERY {
+        if now.saturating_duration_since(last) >= OBSERVED_EVERY {
             self.tell(&mut since);
             since.last = Some(now);
         }
@@ -124,7 +116,7 @@ impl ObserveLog {
     /// Why lines are lost, if they are.
     pub(super) fn trouble(&self) -> Option<String> {
         let trouble = self.log.trouble()?;
-        Some(format!("log {FILE}: {trouble}"))
+        Some(format!("log {OBSERVE_LOG}: {trouble}"))
     }
 
     /// Counts the last requests, and writes all that waits.

@@ -2,8 +2,8 @@
 
 use super::holder::{check_session, id_of};
 use super::{allowed, body, permit};
-use crate::foreign::{Proven, prove};
 use crate::problem::{Code, Failure};
+use crate::proving::either::{Proven, prove};
 use crate::proving::refused_by;
 use crate::serve::{Context, Reply, refuse_unfound};
 use axum::response::Response;
@@ -64,9 +64,8 @@ pub(super) async fn rotate(context: &Context<'_>) -> Result<Response, Failure> {
     };
     let permit = permit(context, caller, op)?;
     let (terms, entropy) = (app.config.agent_secret_terms(), app.entropy.as_ref());
-    let made = open
-        .recorder
-        .change(permit, &context.origin(), |batch| {
+    let made = context
+        .change(permit, |batch| {
             AgentSecretRotate::run(batch, &terms, input.now, entropy)
         })
         .await?;

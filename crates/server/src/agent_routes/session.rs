@@ -3,10 +3,10 @@
 use super::holder::{Named, find_session, id_of, key_of, refused, session_text};
 use super::{allowed, body};
 use crate::events_log::{AgentEvent, Happened, agent_event};
-use crate::foreign::{Proven, prove};
-use crate::key_server::answer::json;
+use crate::foreign_answer::json;
 use crate::opening::session_keys;
 use crate::problem::{Code, Failure};
+use crate::proving::either::{Proven, prove};
 use crate::serve::Context;
 use axum::response::Response;
 use http::StatusCode;
@@ -89,18 +89,11 @@ async fn strong(context: &Context<'_>, action: &'static str) -> Result<Proven, F
             "A session starts with a signature by the device's own key.",
         )),
         Proven::Foreign(caller) if caller.is_weak() => {
+            let profile = caller.profile().as_str();
             open.recorder.refuse(Recorded {
-                action: action.to_owned(),
-                reason: "wrong_profile".to_owned(),
-                time: input.now,
-                actor: None,
-                owner: None,
-                device: None,
-                namespace: None,
                 resource: Some(format!("foreign/{}", caller.agent())),
-                profile: caller.profile().as_str(),
                 ip: input.peer,
-                trace: input.trace,
+                ..Recorded::of_nobody(action, "wrong_profile", input.now, profile, input.trace)
             });
             Err(Failure::new(
                 Code::Forbidden,

@@ -2,8 +2,8 @@
 
 use super::holder::{Named, check_session, id_of};
 use super::{allowed, body, permit};
-use crate::foreign::{Proven, prove};
 use crate::problem::{Code, Failure};
+use crate::proving::either::{Proven, prove};
 use crate::serve::{Context, Reply};
 use axum::response::Response;
 use procura_policy::{Action, Concerned, Op, Resource};

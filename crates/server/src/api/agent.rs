@@ -57,11 +57,7 @@ impl Endpoint for Create {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
         let made = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                AgentCreate::run(batch, now)
-            })
+            .change(permit, |batch| AgentCreate::run(batch, now))
             .await?;
         Reply::with_status::<Self::Answer>(StatusCode::CREATED, &made)
     }
@@ -88,11 +84,7 @@ impl Endpoint for Link {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let (now, entropy) = (context.input.now, context.app.entropy.as_ref());
         let issued = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                AgentLink::run(batch, now, entropy)
-            })
+            .change(permit, |batch| AgentLink::run(batch, now, entropy))
             .await?;
         link_code(&context, issued)
     }
@@ -118,11 +110,7 @@ impl Endpoint for Revoke {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
         let ended = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                AgentRevoke::run(batch, now)
-            })
+            .change(permit, |batch| AgentRevoke::run(batch, now))
             .await?;
         Reply::json::<Self::Answer>(&ended)
     }
@@ -148,11 +136,7 @@ impl Endpoint for Sources {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        let agent = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), AgentSources::run)
-            .await?;
+        let agent = context.change(permit, AgentSources::run).await?;
         Reply::json::<Self::Answer>(&agent)
     }
 }

@@ -78,11 +78,7 @@ impl Endpoint for OfAgent {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
         context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                DeviceRevoke::run(batch, now)
-            })
+            .change(permit, |batch| DeviceRevoke::run(batch, now))
             .await?;
         Ok(Reply::nothing())
     }
@@ -109,11 +105,7 @@ impl Endpoint for OfOperator {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
         context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                OperatorDeviceRevoke::run(batch, now)
-            })
+            .change(permit, |batch| OperatorDeviceRevoke::run(batch, now))
             .await?;
         Ok(Reply::nothing())
     }

@@ -102,11 +102,7 @@ impl Endpoint for Bind {
         }
         let (now, terms) = (context.input.now, context.app.config.agent_secret_terms());
         let bound = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                ForeignBind::run(batch, &terms, now)
-            })
+            .change(permit, |batch| ForeignBind::run(batch, &terms, now))
             .await?;
         Reply::json::<Self::Answer>(&bound)
     }
@@ -162,11 +158,7 @@ impl Endpoint for Release {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
         context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                ForeignRelease::run(batch, now)
-            })
+            .change(permit, |batch| ForeignRelease::run(batch, now))
             .await?;
         Ok(Reply::nothing())
     }
@@ -197,9 +189,7 @@ impl Endpoint for RotateSecret {
         let terms = context.app.config.agent_secret_terms();
         let agent_id = permit.op().id().clone();
         let made = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
+            .change(permit, |batch| {
                 AgentSecretRotate::run(batch, &terms, now, entropy)
             })
             .await?;
@@ -231,11 +221,7 @@ impl Endpoint for RevokeSecrets {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        context
-            .open
-            .recorder
-            .change(permit, &context.origin(), AgentSecretRevoke::run)
-            .await?;
+        context.change(permit, AgentSecretRevoke::run).await?;
         Ok(Reply::nothing())
     }
 }

@@ -83,11 +83,7 @@ impl Endpoint for Withdraw {
         let now = context.input.now;
         let namespace = permit.op().namespace.clone();
         let grant = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                GrantWithdraw::run(batch, now)
-            })
+            .change(permit, |batch| GrantWithdraw::run(batch, now))
             .await?;
         // Listed after the commit: a run that was delivered just before is in it.
         let running = running_children(context.open.vault.store(), &namespace, &grant.id)?;

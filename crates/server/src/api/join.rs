@@ -2,9 +2,10 @@
 
 use crate::app::{App, Open};
 use crate::events_log::{AgentEvent, Happened, agent_event};
+use crate::framed::framed;
 use crate::problem::Failure;
 use crate::proving::refused;
-use crate::serve::{Arrived, Input, Reply, SMALL_BODY, denial, framed, read};
+use crate::serve::{Arrived, Input, Reply, SMALL_BODY, denial, natively, read};
 use crate::server_id;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -12,8 +13,8 @@ use axum::routing::post;
 use procura_directory::{ActorKind, Snapshot};
 use procura_identity::{DeviceJoin, IdentityError, Join, Joined, OperatorJoin};
 use procura_policy::{Op, authorize};
-use procura_proof::{Caller, Joining, verify_join};
-use procura_record::{ChangeError, Origin, RecordedBatch};
+use procura_proof::{Caller, Joining, Profile, verify_join};
+use procura_record::{ChangeError, Origin, RecordedBatch, Refusal};
 use procura_types::wire::{JoinAnswer, JoinRequest};
 use procura_types::{ActorId, FieldTuple, Timestamp};
 use std::net::{IpAddr, Ipv4Addr};
@@ -23,8 +24,9 @@ use std::sync::atomic::Ordering;
 /// Joining has no device yet to prove itself, so it does not go through the
 /// adapter; order and record are the same: prove, decide, record, run.
 pub(super) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
-    let handler =
-        |State(app): State<Arc<App>>, request: Request| framed(app, "device.join", request, handle);
+    let handler = |State(app): State<Arc<App>>, request: Request| {
+        framed(app, "device.join", request, handle, natively)
+    };
     router.route("/v1/join", post(handler))
 }
 
@@ -114,18 +116,18 @@ async fn bind<O: Op>(
 /// A code that does not let a device in stands in the record.
 fn note(open: &Open, input: &Input, joining: &Joining, error: IdentityError) -> Failure {
     if let IdentityError::Join(refusal) = &error {
-        open.recorder.refuse(procura_record::Refusal {
-            action: "device.join".to_owned(),
-            reason: refusal.as_str().to_owned(),
-            time: input.now,
+        open.recorder.refuse(Refusal {
             actor: Some(*joining.actor()),
-            owner: None,
             device: Some(joining.device()),
-            namespace: None,
             resource: Some(format!("device/{}", joining.device())),
-            profile: procura_proof::Profile::Join.as_str(),
             ip: input.peer,
-            trace: input.trace,
+            ..Refusal::of_nobody(
+                "device.join",
+                refusal.as_str(),
+                input.now,
+                Profile::Join.as_str(),
+                input.trace,
+            )
         });
     }
     error.into()

@@ -71,8 +71,9 @@ impl<T: Send + Sync + 'static> Op for LedgerCheckpoint<T> {
 
 /// Actions of entries that no permit opens: the server's own acts
 /// (`spec/ledger.md`), and callers who proved nothing.
-const OWN_ACTIONS: [&str; 7] = [
+const OWN_ACTIONS: [&str; 8] = [
     "authenticate",
+    crate::reloading::ACTION,
     "installation.rewrap",
     "installation.spool",
     "request.prune",

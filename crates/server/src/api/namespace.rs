@@ -50,11 +50,7 @@ impl Endpoint for Create {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let (vault, now) = (&context.open.vault, context.input.now);
         let made = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                NamespaceCreate::run(vault, batch, now)
-            })
+            .change(permit, |batch| NamespaceCreate::run(vault, batch, now))
             .await?;
         Reply::with_status::<Self::Answer>(StatusCode::CREATED, &made)
     }

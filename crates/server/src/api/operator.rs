@@ -52,11 +52,7 @@ impl Endpoint for Invite {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let (now, entropy) = (context.input.now, context.app.entropy.as_ref());
         let issued = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                OperatorInvite::run(batch, now, entropy)
-            })
+            .change(permit, |batch| OperatorInvite::run(batch, now, entropy))
             .await?;
         link_code(&context, issued)
     }
@@ -81,11 +77,7 @@ impl Endpoint for SetRoles {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        let operator = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), OperatorRoles::run)
-            .await?;
+        let operator = context.change(permit, OperatorRoles::run).await?;
         Reply::json::<Self::Answer>(&operator)
     }
 }
@@ -109,11 +101,7 @@ impl Endpoint for Revoke {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
         let ended = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                OperatorRevoke::run(batch, now)
-            })
+            .change(permit, |batch| OperatorRevoke::run(batch, now))
             .await?;
         Reply::json::<Self::Answer>(&ended)
     }
@@ -137,11 +125,7 @@ impl Endpoint for Link {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let (now, entropy) = (context.input.now, context.app.entropy.as_ref());
         let issued = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                OperatorLink::run(batch, now, entropy)
-            })
+            .change(permit, |batch| OperatorLink::run(batch, now, entropy))
             .await?;
         link_code(&context, issued)
     }

@@ -82,11 +82,7 @@ impl Endpoint for Write {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
         let project = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                ProjectWrite::run(batch, now)
-            })
+            .change(permit, |batch| ProjectWrite::run(batch, now))
             .await?;
         Reply::json::<Self::Answer>(&project)
     }

@@ -100,9 +100,7 @@ impl Endpoint for Approve {
         let installation = context.open.vault.installation().id;
         let now = context.input.now;
         let grant = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
+            .change(permit, |batch| {
                 RequestApprove::run(batch, &installation, now)
             })
             .await?;
@@ -131,11 +129,7 @@ impl Endpoint for Deny {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
         context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                RequestDeny::run(batch, now)
-            })
+            .change(permit, |batch| RequestDeny::run(batch, now))
             .await?;
         Ok(Reply::nothing())
     }

@@ -212,9 +212,7 @@ impl Endpoint for End {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
         context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| RunEnd::run(batch, now))
+            .change(permit, |batch| RunEnd::run(batch, now))
             .await?;
         Ok(Reply::nothing())
     }

@@ -137,11 +137,7 @@ impl Endpoint for Write {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let (vault, now) = (&context.open.vault, context.input.now);
         let written: wire::SecretWritten = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                SecretWrite::run(vault, batch, now)
-            })
+            .change(permit, |batch| SecretWrite::run(vault, batch, now))
             .await?;
         Reply::json::<Self::Answer>(&written)
     }
@@ -191,11 +187,7 @@ impl Endpoint for Delete {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        context
-            .open
-            .recorder
-            .change(permit, &context.origin(), SecretDelete::run)
-            .await?;
+        context.change(permit, SecretDelete::run).await?;
         Ok(Reply::nothing())
     }
 }
@@ -222,11 +214,7 @@ impl Endpoint for Destroy {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        context
-            .open
-            .recorder
-            .change(permit, &context.origin(), SecretDestroy::run)
-            .await?;
+        context.change(permit, SecretDestroy::run).await?;
         Ok(Reply::nothing())
     }
 }

@@ -94,11 +94,7 @@ impl Endpoint for Write {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let now = context.input.now;
         let service = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                ServiceWrite::run(batch, now)
-            })
+            .change(permit, |batch| ServiceWrite::run(batch, now))
             .await?;
         Reply::json::<Self::Answer>(&service)
     }
@@ -132,11 +128,7 @@ impl Endpoint for Remove {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        context
-            .open
-            .recorder
-            .change(permit, &context.origin(), ServiceRemove::run)
-            .await?;
+        context.change(permit, ServiceRemove::run).await?;
         Ok(Reply::nothing())
     }
 }

@@ -46,11 +46,7 @@ impl Endpoint for Roll {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let (now, entropy) = (context.input.now, context.app.entropy.as_ref());
         let list = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                SigningKeyRoll::run(batch, now, entropy)
-            })
+            .change(permit, |batch| SigningKeyRoll::run(batch, now, entropy))
             .await?;
         Reply::json::<Self::Answer>(&list)
     }
@@ -78,11 +74,7 @@ impl Endpoint for Retire {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let (now, entropy) = (context.input.now, context.app.entropy.as_ref());
         let list = context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| {
-                SigningKeyRetire::run(batch, now, entropy)
-            })
+            .change(permit, |batch| SigningKeyRetire::run(batch, now, entropy))
             .await?;
         Reply::json::<Self::Answer>(&list)
     }

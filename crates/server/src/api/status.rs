@@ -92,9 +92,7 @@ impl Endpoint for Seal {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         context
-            .open
-            .recorder
-            .change(permit, &context.origin(), |batch| -> Result<(), Failure> {
+            .change(permit, |batch| -> Result<(), Failure> {
                 batch.reserved();
                 Ok(())
             })

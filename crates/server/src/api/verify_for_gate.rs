@@ -6,6 +6,7 @@ use crate::app::Open;
 use crate::events_log::{AgentEvent, Happened, violation};
 use crate::key_server::KeysNow;
 use crate::problem::Failure;
+use crate::rates::retry_after;
 use crate::serve::{Context, Endpoint, Input, MAX_BODY, Reply};
 use procura_authority::{Dialled, ServiceVerify};
 use procura_directory::Snapshot;
@@ -77,7 +78,7 @@ impl Endpoint for Verify {
                 refused(&context, permit.op(), &refusal);
                 VerifyAnswer::Refused(RefusedProof {
                     reason: refusal.reason().as_str().to_owned(),
-                    retry_after: refusal.retry_after.map(|after| after.as_secs().max(1)),
+                    retry_after: refusal.retry_after.map(retry_after),
                 })
             }
         };

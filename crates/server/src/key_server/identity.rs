@@ -4,6 +4,7 @@ use super::answer;
 use super::answer::AgentIdentity;
 use super::{KeysNow, Public};
 use crate::app::{App, Open};
+use crate::foreign_answer::{bad_request, unavailable};
 use axum::response::Response;
 use procura_crypto::ssh::SshPublicKey;
 use procura_proof::foreign::KeysUnavailable;
@@ -18,12 +19,12 @@ const KEYS_UNAVAILABLE: &str = "verifier_unavailable";
 pub(super) async fn list(app: Arc<App>) -> Response {
     let open = match app.open() {
         Ok(open) => open,
-        Err(failure) => return answer::unavailable(failure.code.as_str(), 1),
+        Err(failure) => return unavailable(failure.code.as_str(), 1),
     };
     // Thousands of files may have to be looked at; the async threads go on.
     match tokio::task::spawn_blocking(move || ids(&app, &open)).await {
         Ok(Ok(agents)) => answer::identities(&agents),
-        Ok(Err(_)) | Err(_) => answer::unavailable(KEYS_UNAVAILABLE, 1),
+        Ok(Err(_)) | Err(_) => unavailable(KEYS_UNAVAILABLE, 1),
     }
 }
 
@@ -50,16 +51,16 @@ fn ids(app: &App, open: &Open) -> Result<Vec<ForeignId>, KeysUnavailable> {
 pub(super) fn read(app: &App, agent: &str) -> Response {
     let open = match app.open() {
         Ok(open) => open,
-        Err(failure) => return answer::unavailable(failure.code.as_str(), 1),
+        Err(failure) => return unavailable(failure.code.as_str(), 1),
     };
     let Ok(agent) = agent.parse::<ForeignId>() else {
-        return answer::bad_request("missing_or_invalid_fields");
+        return bad_request("missing_or_invalid_fields");
     };
     let snapshot = open.directory.snapshot();
     let keys = KeysNow::public(app, &snapshot, app.clock.now());
     let public = match keys.public_key(&agent) {
         Ok(public) => public.filter(|_| !keys.is_revoked(&agent)),
-        Err(_) => return answer::unavailable(KEYS_UNAVAILABLE, 1),
+        Err(_) => return unavailable(KEYS_UNAVAILABLE, 1),
     };
     match public {
         Some(Public::File(file)) => AgentIdentity {

@@ -5,7 +5,7 @@
 mod admission;
 mod agent_keys;
 mod allow_list;
-pub(crate) mod answer;
+mod answer;
 mod audit;
 mod identity;
 mod known;
@@ -13,12 +13,13 @@ mod verify;
 mod watched;
 
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, LOGS};
+use crate::foreign_answer::{method_not_allowed, not_found, timed_out};
 use crate::foreign_call::{ForeignCall, JSON};
+use crate::framed::Watched;
 use crate::metrics::Metrics;
 use crate::openapi::Document;
 use crate::serve::BoxFuture;
-use crate::traces;
 pub(crate) use admission::admit;
 use agent_keys::AgentKeys;
 use allow_list::AllowList;
@@ -29,30 +30,17 @@ use axum::routing::any;
 use http::Method;
 pub(crate) use known::{KeysNow, Public, has_key_file};
 use procura_directory::Snapshot;
-use procura_edge::jsonl::{JsonlLog, Limits};
-use procura_types::{Clock, Duration, ForeignId};
+use procura_edge::jsonl::JsonlLog;
+use procura_types::{Clock, ForeignId};
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 pub(crate) use watched::FileId;
 
 /// What refusals of the service stand under in the record.
 const ACTION: &str = "verify";
-/// Where logs are, below the home.
-pub(crate) const LOGS: &str = "logs";
-
-/// When the logs of a home are begun anew.
-pub(crate) fn log_limits(config: &Config) -> Limits {
-    const DAY: u64 = 24 * 60 * 60;
-    Limits {
-        bytes: config.log_megabytes.saturating_mul(1024 * 1024),
-        age: Duration::from_secs(config.log_days.saturating_mul(DAY)),
-        older: config.log_files,
-    }
-}
 
 /// What the service works with.
 pub(crate) struct KeyServer {
@@ -70,7 +58,7 @@ impl KeyServer {
             audit: JsonlLog::new(
                 config.home.join(LOGS),
                 audit::FILE,
-                log_limits(config),
+                config.log_limits(),
                 Arc::clone(clock),
                 metrics.lines_lost(audit::FILE),
             ),
@@ -217,17 +205,14 @@ pub(crate) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
 /// Serves one request. On the heap, since what is above would move the whole of it.
 fn serve(app: Arc<App>, mut request: Request) -> BoxFuture<Response> {
     Box::pin(async move {
-        let started = Instant::now();
         let route = Route::of(request.uri().path());
         let label = route.map_or("none", |(route, _)| route.call().label);
-        let span = traces::begin(&app, label, None, &mut request);
+        let watched = Watched::begin(&app, label, None, &mut request);
         let answered = answered(&app, request);
         let response = tokio::time::timeout(app.config.request_time(), answered)
             .await
-            .unwrap_or_else(|_| answer::timed_out());
-        traces::end(span, None, &response);
-        app.metrics
-            .request(label, response.status(), started.elapsed());
+            .unwrap_or_else(|_| timed_out());
+        watched.end(&app, &response);
         response
     })
 }
@@ -238,10 +223,8 @@ async fn answered(app: &Arc<App>, request: Request) -> Response {
         Err(turned) => return turned.response(),
     };
     match Route::of(request.uri().path()) {
-        None => answer::not_found(),
-        Some((route, _)) if !route.takes(request.method()) => {
-            answer::method_not_allowed(route.methods())
-        }
+        None => not_found(),
+        Some((route, _)) if !route.takes(request.method()) => method_not_allowed(route.methods()),
         Some((Route::Verify, _)) => verify::verify(app, request, peer).await,
         Some((Route::Identities, _)) => identity::list(Arc::clone(app)).await,
         Some((Route::Identity, agent)) => identity::read(app, agent),

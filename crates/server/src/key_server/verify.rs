@@ -6,8 +6,10 @@ use super::answer;
 use super::audit::{Result as Audited, Verification};
 use crate::app::{App, Open};
 use crate::events_log::{AgentEvent, Happened, violation};
+use crate::foreign_answer::{bad_request, unavailable};
 use crate::input::is_object;
 use crate::problem::Failure;
+use crate::rates::retry_after;
 use crate::traces;
 use axum::body::Body;
 use axum::extract::Request;
@@ -86,12 +88,12 @@ pub(super) async fn verify(app: &App, request: Request, peer: IpAddr) -> Respons
             let reason = word(refusal.reason());
             (answer::invalid(reason), Audited::Fail, Some(reason))
         }
-        Verdict::Malformed(reason) => (answer::bad_request(reason), Audited::Error, Some(*reason)),
+        Verdict::Malformed(reason) => (bad_request(reason), Audited::Error, Some(*reason)),
         Verdict::Unavailable {
             reason,
             retry_after,
         } => (
-            answer::unavailable(reason, *retry_after),
+            unavailable(reason, *retry_after),
             Audited::Error,
             Some(*reason),
         ),
@@ -196,9 +198,7 @@ async fn judge(app: &App, open: &Open, fields: &Fields, now: Timestamp) -> Verdi
             // both have in common.
             reason => Verdict::Unavailable {
                 reason: reason.as_str(),
-                retry_after: refusal
-                    .retry_after
-                    .map_or(1, |after| after.as_secs().max(1)),
+                retry_after: refusal.retry_after.map_or(1, retry_after),
             },
         },
     }
@@ -234,17 +234,11 @@ fn record(
     };
     let event = AgentEvent::of(Happened::AuthViolation, (trace, part_of), now, Some(peer));
     violation(app, event.agent(agent.as_str()), refusal.reason());
+    let reason = refusal.reason().as_str();
+    let profile = Foreign::KeyServerV1.as_str();
     open.recorder.refuse(procura_record::Refusal {
-        action: super::ACTION.to_owned(),
-        reason: refusal.reason().as_str().to_owned(),
-        time: now,
-        actor: None,
-        owner: None,
-        device: None,
-        namespace: None,
         resource: Some(format!("foreign/{agent}")),
-        profile: Foreign::KeyServerV1.as_str(),
         ip: Some(peer),
-        trace,
+        ..procura_record::Refusal::of_nobody(super::ACTION, reason, now, profile, trace)
     });
 }

@@ -1,6 +1,6 @@
 //! What a refusal of these routes says.
 
-use crate::key_server::answer::{ForeignRefused, bad_request, json, not_found, unavailable};
+use crate::foreign_answer::{ForeignRefused, bad_request, json, not_found, timed_out, unavailable};
 use crate::problem::{Blame, Code, Failure, Told};
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
@@ -69,6 +69,7 @@ fn failed(failure: &Failure) -> Response {
     let reason = failure.reason.or(failure.field).unwrap_or(code.as_str());
     let response = match (code, code.blame()) {
         (Code::NotFound, _) => return not_found(),
+        (Code::Timeout, _) => return timed_out(),
         (Code::Unauthorized, _) => json(
             code.status(),
             &ForeignRefused::because("unauthorized", reason),

@@ -11,31 +11,29 @@ mod list;
 mod read;
 
 use crate::app::{App, Open};
-use crate::foreign::{self, Proven};
+use crate::foreign_answer::{ForeignRefused, method_not_allowed, not_found};
 use crate::foreign_call::{ForeignCall, JSON};
-use crate::input::{Arrived, Input, Progress, SMALL_BODY};
+use crate::framed::{Frame, framed};
+use crate::input::{Arrived, Input, SMALL_BODY};
 use crate::key_server::admit;
-use crate::key_server::answer::{ForeignRefused, method_not_allowed, not_found, timed_out};
 use crate::openapi::Document;
 use crate::problem::Failure;
+use crate::proving::either::{self, Proven};
 use crate::proving::refused_by;
 use crate::rates::count_call;
 use crate::reply::Reply;
-use crate::serve::{BoxFuture, Context, Peer};
-use crate::traces;
+use crate::serve::{BoxFuture, Context};
 use answer::Refused;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::any;
-use http::{HeaderValue, Method};
+use http::Method;
 use procura_authority::KeyKind;
 use procura_policy::Action;
 use procura_proof::Caller;
 use procura_proof::foreign::Allowed;
-use procura_types::TraceId;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// What refusals stand under in the record before it is known who asks for what.
 const ACTION: &str = "authenticate";
@@ -141,62 +139,33 @@ pub(crate) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route("/audit", any(handler))
 }
 
-/// Serves one request. On the heap, since what is above would move the whole of it.
-fn serve(app: Arc<App>, mut request: Request) -> BoxFuture<Response> {
-    Box::pin(async move {
-        let started = Instant::now();
-        let now = app.clock.now();
-        let Ok(trace) = TraceId::generate(now, app.entropy.as_ref()) else {
-            let failure = Failure::internal("no random bytes");
-            return Refused::from(failure).response(TraceId::from_bytes([0; 16]));
-        };
-        let route = Route::of(request.uri().path());
-        let label = route.map_or("none", |(route, _)| route.call().label);
-        let span = traces::begin(&app, label, Some(trace), &mut request);
-        let progress = Arc::new(Progress::default());
-        let arrived = Arrived {
-            peer: request.extensions().get::<Peer>().and_then(|peer| peer.0),
-            request,
-            trace,
-            now,
-            progress: Arc::clone(&progress),
-        };
-        let answered = answered(&app, arrived);
-        let mut response = tokio::time::timeout(app.config.request_time(), answered)
-            .await
-            .unwrap_or_else(|_| timed_out());
-        let headers = response.headers_mut();
-        if let Some(standing) = progress.standing.get() {
-            standing.tell(headers);
-        }
-        // An id is the value of a field.
-        if let Ok(id) = HeaderValue::from_str(&trace.to_string()) {
-            headers.insert("x-request-id", id);
-        }
-        traces::end(span, Some(trace), &response);
-        app.metrics
-            .request(label, response.status(), started.elapsed());
-        response
-    })
+/// Serves one request.
+fn serve(app: Arc<App>, request: Request) -> BoxFuture<Response> {
+    let route = Route::of(request.uri().path());
+    let label = route.map_or("none", |(route, _)| route.call().label);
+    framed(app, label, request, answered, worded)
 }
 
-async fn answered(app: &App, arrived: Arrived) -> Response {
+/// The answer in the words of these routes.
+fn worded(result: Result<Response, Refused>, frame: &Frame<'_>) -> Response {
+    result.unwrap_or_else(|refused| refused.response(frame.trace))
+}
+
+async fn answered(app: Arc<App>, arrived: Arrived) -> Result<Response, Refused> {
     let request = &arrived.request;
-    if let Err(turned) = admit(app, request, ACTION) {
-        return turned.response();
+    if let Err(turned) = admit(&app, request, ACTION) {
+        return Ok(turned.response());
     }
     let Some((route, name)) = Route::of(request.uri().path()) else {
-        return not_found();
+        return Ok(not_found());
     };
     if request.method() != Method::GET {
-        return method_not_allowed("GET");
+        return Ok(method_not_allowed("GET"));
     }
     let name = name.to_owned();
     let (trace, progress) = (arrived.trace, Arc::clone(&arrived.progress));
-    match run(app, route, name, arrived).await {
-        Ok(reply) => reply.into_response(trace, progress.answering.get()),
-        Err(refused) => refused.response(trace),
-    }
+    let reply = run(&app, route, name, arrived).await?;
+    Ok(reply.into_response(trace, progress.answering.get()))
 }
 
 /// Who asks for what.
@@ -235,7 +204,7 @@ async fn run(app: &App, route: Route, name: String, arrived: Arrived) -> Result<
 
 /// Who asks, by a native proof or by that of another system.
 async fn caller(app: &App, open: &Open, input: &Input) -> Result<Caller, Failure> {
-    let proven = match foreign::prove(app, open, input, &ALLOWED).await? {
+    let proven = match either::prove(app, open, input, &ALLOWED).await? {
         Proven::Native(caller) => return Ok(caller),
         Proven::Foreign(proven) => proven,
     };
@@ -243,4 +212,19 @@ async fn caller(app: &App, open: &Open, input: &Input) -> Result<Caller, Failure
     let profile = proven.profile().as_str();
     Caller::foreign(proven, &snapshot)
         .map_err(|refusal| refused_by(profile, (app, open), &snapshot, input, &refusal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::worded;
+    use crate::framed::tests::late;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn one_that_took_too_long_may_have_had_its_effect_once_it_had_begun() {
+        let (status, body) = late(worded, "GET").await;
+        assert_eq!((status, body), (408, json!({"error": "timeout"})));
+        let (status, body) = late(worded, "POST").await;
+        assert_eq!((status, body), (500, json!({"error": "outcome_unknown"})));
+    }
 }

@@ -129,9 +129,8 @@ async fn ask(
     if let Some(waiting) = RequestCreate::waiting(&permit, open.vault.store(), now)? {
         return Ok(waiting);
     }
-    let made = open
-        .recorder
-        .change(permit, &context.origin(), |batch| {
+    let made = context
+        .change(permit, |batch| {
             RequestCreate::run(batch, now, context.app.entropy.as_ref())
         })
         .await?;

@@ -1,8 +1,8 @@
 //! What stands before all of the API.
 
-use super::{keeps_informed, whole_seconds};
+use super::{keeps_informed, retry_after};
 use crate::app::App;
-use crate::key_server::answer::{ForeignRefused, bad_request, json, unavailable};
+use crate::foreign_answer::{ForeignRefused, bad_request, json, unavailable};
 use crate::problem::{Code, Failure, Told};
 use crate::serve::Peer;
 use axum::extract::{Request, State};
@@ -45,7 +45,7 @@ impl Surface {
 
     /// The answer to an address that has to wait.
     fn turned(self, app: &App, turned: &Turned) -> Response {
-        let seconds = whole_seconds(turned.retry_after());
+        let seconds = retry_after(turned.retry_after());
         let mut response = match self {
             Self::Native => {
                 let detail = match turned {
@@ -72,7 +72,7 @@ impl Surface {
             }
         };
         if let Some(over) = turned.over() {
-            over.standing.tell(response.headers_mut());
+            over.left.tell(response.headers_mut());
         }
         response
     }
@@ -90,21 +90,24 @@ impl Surface {
         failure.into_response_for(trace(app))
     }
 
-    /// Whether an answer says that a request proved nothing. Sessions end by
-    /// themselves, many at once when the server's roots turn, and are not held against
-    /// anybody. Neither is what a client of the verification service is refused: the
-    /// proofs that it asks about are others', and once it is on the list of those who
-    /// may ask, it may at once.
+    /// Whether an answer says that a request proved nothing, or that somebody tries
+    /// codes. What a client of the verification service is refused is not held against
+    /// it: the proofs that it asks about are others', and once it is on the list of those
+    /// who may ask, it may at once.
     fn is_violation(self, response: &Response) -> bool {
         let Some(told) = response.extensions().get::<Told>() else {
             return self != Self::KeyServer && response.status() == StatusCode::UNAUTHORIZED;
         };
-        let ended = [Reason::SessionExpired, Reason::SessionUnknown];
         match told.code {
-            Code::Unauthorized => ended.iter().all(|end| told.reason != Some(end.as_str())),
             Code::CodeRefused => true,
-            // A good proof from where its agent cannot be may be a stolen key's.
-            _ => told.reason == Some(Reason::SourceNotAllowed.as_str()),
+            // The signature of an approval, which has a word of proofs, but comes with a
+            // proof that is good.
+            Code::SignatureRefused => false,
+            code => match told.reason.and_then(|word| word.parse::<Reason>().ok()) {
+                Some(reason) => reason.counts_against_source(),
+                // A proof of another kind than the call takes.
+                None => code == Code::Unauthorized,
+            },
         }
     }
 }
@@ -190,6 +193,53 @@ mod tests {
         ] {
             assert!(Surface::of(path) == surface, "{path}");
         }
+    }
+
+    fn told(code: Code, reason: Option<&'static str>) -> Response {
+        let mut response = Response::default();
+        *response.status_mut() = code.status();
+        response.extensions_mut().insert(Told { code, reason });
+        response
+    }
+
+    #[test]
+    fn what_proves_nothing_is_a_violation_and_tried_codes_are() {
+        for reason in Reason::ALL {
+            let code = match reason {
+                Reason::SourceNotAllowed => Code::Forbidden,
+                Reason::RateLimited => Code::RateLimited,
+                Reason::VerifierUnavailable => Code::VerifierUnavailable,
+                _ => Code::Unauthorized,
+            };
+            let response = told(code, Some(reason.as_str()));
+            for surface in [Surface::Native, Surface::Foreign] {
+                let counts = reason.counts_against_source();
+                assert_eq!(surface.is_violation(&response), counts, "{reason}");
+            }
+        }
+        for (code, reason, violation) in [
+            (Code::CodeRefused, Some("unknown_code"), true),
+            (Code::Unauthorized, None, true),
+            (Code::Unauthorized, Some("a_new_word"), true),
+            (Code::SignatureRefused, Some("bad_signature"), false),
+            (Code::Forbidden, None, false),
+            (Code::Malformed, None, false),
+        ] {
+            let response = told(code, reason);
+            assert_eq!(
+                Surface::Native.is_violation(&response),
+                violation,
+                "{code:?} {reason:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn refusals_of_others_proofs_are_nobodys_violation() {
+        let mut refused = Response::default();
+        *refused.status_mut() = StatusCode::UNAUTHORIZED;
+        assert!(!Surface::KeyServer.is_violation(&refused));
+        assert!(Surface::Foreign.is_violation(&refused));
     }
 
     #[test]

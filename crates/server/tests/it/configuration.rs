@@ -28,6 +28,7 @@ fn another(key: &str) -> &'static str {
         | "guard_url"
         | "guard_password_file" => "\"/some/thing\"",
         "agent_service" => "\"shop/fleet\"",
+        "auth_mode" => "\"observe\"",
         "otlp_endpoint" => "\"http://127.0.0.1:4318\"",
         "otlp_ratio" => "0.5",
         _ => "77",
@@ -66,6 +67,10 @@ fn values_of_another_type_are_refused_with_their_place() {
         "trusted_proxies = [\"10.0.0.0/33\"]",
         "agent_service = \"fleet\"",
         "agent_service = \"shop/Fleet\"",
+        "auth_mode = \"enfroce\"",
+        "auth_mode = \"Enforce\"",
+        "auth_mode = \"\"",
+        "auth_mode = true",
         "otlp_endpoint = \"https://collector.example\"",
         "otlp_endpoint = \"127.0.0.1:4318\"",
         "otlp_ratio = 1.5",

@@ -3,9 +3,10 @@
 use crate::actors::Actors;
 use crate::calls::{Case, NO_INPUT, OPEN, cases};
 use crate::world::{Sent, World};
-use procura_crypto::{SigningKey, SystemEntropy};
+use procura_crypto::{SigningKey, SystemEntropy, sha256};
 use procura_proof::sign::Signer;
 use procura_types::Duration;
+use procura_types::encoding::b64_standard;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -33,6 +34,95 @@ impl Case {
         )
     }
 }
+
+/// A good request that is changed, and the reason for which it is refused then.
+type Change = (&'static str, fn(&mut Sent), &'static str);
+
+/// Changes what the proof says of itself.
+fn input(sent: &mut Sent, from: &str, to: &str) {
+    sent.set("signature-input", |input| {
+        assert!(input.contains(from), "{input} has no {from}");
+        input.replacen(from, to, 1)
+    });
+}
+
+const QUERY: &str = "another query";
+
+const CHANGES: [Change; 10] = [
+    (
+        "a component is missing",
+        |sent| input(sent, "\"@authority\" ", ""),
+        "malformed",
+    ),
+    (
+        "a component is there twice",
+        |sent| input(sent, "\"@path\"", "\"@path\" \"@path\""),
+        "malformed",
+    ),
+    (
+        "a component of a field that is not there",
+        |sent| input(sent, "(", "(\"accept\" "),
+        "malformed",
+    ),
+    (
+        "a component more, of a field that is there",
+        |sent| input(sent, "(", "(\"host\" "),
+        "bad_signature",
+    ),
+    (
+        "components in another order",
+        |sent| {
+            input(
+                sent,
+                "\"@method\" \"@authority\"",
+                "\"@authority\" \"@method\"",
+            )
+        },
+        "bad_signature",
+    ),
+    (
+        "an algorithm that is not the key's",
+        |sent| {
+            sent.set("signature-input", |input| {
+                match input.contains("alg=\"ed25519\"") {
+                    true => input.replace("alg=\"ed25519\"", "alg=\"ecdsa-p256-sha256\""),
+                    false => input.replace("alg=\"ecdsa-p256-sha256\"", "alg=\"ed25519\""),
+                }
+            });
+        },
+        "bad_signature",
+    ),
+    (
+        "made at no time",
+        |sent| input(sent, ";created=", ";crafted="),
+        "malformed",
+    ),
+    (
+        "made at another time",
+        |sent| {
+            sent.set("signature-input", |input| {
+                let (before, rest) = input.split_once(";created=").unwrap();
+                let (seconds, rest) = rest.split_once(';').unwrap();
+                let seconds: u64 = seconds.parse().unwrap();
+                format!("{before};created={};{rest}", seconds - 1)
+            });
+        },
+        "bad_signature",
+    ),
+    (
+        "over already",
+        |sent| input(sent, ";tag=", ";expires=1;tag="),
+        "timestamp_out_of_window",
+    ),
+    (
+        QUERY,
+        |sent| {
+            let joint = if sent.target.contains('?') { '&' } else { '?' };
+            sent.target = format!("{}{joint}x=1", sent.target);
+        },
+        "bad_signature",
+    ),
+];
 
 async fn unauthorized(world: &World, sent: &Sent, reason: &str, what: &str) {
     world
@@ -150,6 +240,23 @@ async fn unproven_requests_are_refused() {
         } else {
             changed.body = b"{}".to_vec();
             unauthorized(world, &changed, "malformed", &what).await;
+        }
+        for (change, apply, reason) in CHANGES {
+            // Of the state of the server, what needs no proof is another call.
+            if case.template == "/v1/status" && change == QUERY {
+                continue;
+            }
+            let mut changed = case.sent(&actors, case.by);
+            apply(&mut changed);
+            unauthorized(world, &changed, reason, &format!("{what}: {change}")).await;
+        }
+        if case.body.is_some() {
+            // With the digest of the body that arrives, which is not what was signed.
+            let mut changed = case.sent(&actors, case.by);
+            changed.body.push(b' ');
+            let digest = b64_standard(&sha256(&changed.body));
+            changed.set("content-digest", |_| format!("sha-256=:{digest}:"));
+            unauthorized(world, &changed, "bad_signature", &what).await;
         }
         let mut mixed = case.sent(&actors, case.by);
         mixed

@@ -114,9 +114,14 @@ pub(crate) fn start(config: Config) -> Result<Server, StartError> {
             // From here on the signal does not end the process of the tests.
             let _stop =
                 tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
-            run(config, Arc::new(Still), Arc::new(SystemEntropy), |line| {
-                ready.send(line.to_owned()).unwrap()
-            })
+            let same = config.clone();
+            run(
+                config,
+                Arc::new(Still),
+                Arc::new(SystemEntropy),
+                move || Ok(same.clone()),
+                |line| ready.send(line.to_owned()).unwrap(),
+            )
             .await
         })
     });

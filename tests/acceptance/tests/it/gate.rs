@@ -1,5 +1,6 @@
 //! A gate in front of a service, with the server that it follows.
 
+use crate::http::read_request;
 use crate::scene::{PATIENCE, agent, shop};
 use procura_acceptance::{GateHost, Installation, until};
 use procura_crypto::{MacKey, SigningKey, SystemEntropy, sha256};
@@ -7,7 +8,7 @@ use procura_proof::sign::{Signer, sign_request};
 use procura_proof::{RequestView, join_message};
 use procura_types::{Joins, LinkCodeText, Timestamp, encoding};
 use serde_json::{Value, json};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,26 +43,7 @@ impl Upstream {
 fn serve(stream: TcpStream, count: &AtomicUsize) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut writer = stream;
-    loop {
-        let (mut head, mut length) = (String::new(), 0);
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            let lower = line.to_ascii_lowercase();
-            if let Some(value) = lower.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            if line == "\r\n" {
-                break;
-            }
-            head.push_str(&line);
-        }
-        let mut body = vec![0; length];
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
+    while let Some((head, _)) = read_request(&mut reader) {
         count.fetch_add(1, Ordering::SeqCst);
         let size = head.len();
         if write!(
@@ -128,7 +110,7 @@ impl Call {
         }
     }
 
-    fn signed(mut self, host: &str, signer: Signer<'_>) -> Self {
+    pub(crate) fn signed(mut self, host: &str, signer: Signer<'_>) -> Self {
         let view = RequestView {
             method: self.method,
             authority: host,
@@ -252,12 +234,24 @@ pub(crate) fn host(server: &Installation) -> &str {
 /// The installation with the service `web`, which enforces, and a gate of it.
 pub(crate) fn web(upstream: &Upstream, words: &[&str]) -> (Installation, GateHost) {
     let server = shop();
-    let code = agent(&server, "shop", "door");
+    let code = service(&server);
+    let gate = gate(&server, &code, &upstream.url, words);
+    (server, gate)
+}
+
+/// The service `web` in the namespace `shop`, which enforces; the code of its gate.
+pub(crate) fn service(server: &Installation) -> String {
+    let code = agent(server, "shop", "door");
     let add = ["-n", "shop", "service", "add", "web", "--mode", "enforce"];
     server.cli(&[&add[..], &["--gate", "door"]].concat()).ok();
-    let base = ["--service", "web", "--upstream", &upstream.url];
-    let gate = GateHost::start(&server, "gate", &code, &[&base[..], words].concat());
-    (server, gate)
+    code
+}
+
+/// The gate of that service, in front of this URL. Who is known to the server when it
+/// starts is known to it.
+pub(crate) fn gate(server: &Installation, code: &str, url: &str, words: &[&str]) -> GateHost {
+    let base = ["--service", "web", "--upstream", url];
+    GateHost::start(server, "gate", code, &[&base[..], words].concat())
 }
 
 #[test]

@@ -208,10 +208,29 @@ fn each_profile_is_let_in_once_and_refused_for_what_is_wrong_with_it() {
                 .send(&at)
                 .refuses(401, "timestamp_out_of_window");
         }
-        for field in ["x-signature", "x-timestamp"] {
+        let id = if profile == "guide-v1" {
+            "x-agent"
+        } else {
+            "x-agent-id"
+        };
+        // With hmac-* the nonce may be left out; hmac-v2 signs that.
+        let without_nonce = match profile {
+            "hmac-v1" => None,
+            "hmac-v2" => Some("bad_signature"),
+            _ => Some("missing_headers"),
+        };
+        for (field, reason) in [
+            ("x-signature", Some("missing_headers")),
+            ("x-timestamp", Some("missing_headers")),
+            (id, Some("missing_headers")),
+            ("x-nonce", without_nonce),
+        ] {
+            let Some(reason) = reason else { continue };
             let mut lacking = legacy.call(profile, &at);
+            let there = lacking.headers.len();
             lacking.headers.retain(|(name, _)| name != field);
-            lacking.send(&at).refuses(401, "missing_headers");
+            assert_eq!(lacking.headers.len(), there - 1, "{profile} {field}");
+            lacking.send(&at).refuses(401, reason);
         }
         let mut garbled = legacy.call(profile, &at);
         for (name, value) in &mut garbled.headers {

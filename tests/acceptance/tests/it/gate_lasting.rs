@@ -7,6 +7,7 @@ use crate::scene::{PATIENCE, agent, shop};
 use procura_acceptance::{GateHost, Installation, until};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -259,6 +260,10 @@ fn a_gate_refuses_a_server_whose_record_does_not_go_on() {
     until("the gate has seen that it grew", PATIENCE, || {
         (size() > before + 4).then_some(())
     });
+    for kept in ["checkpoint-seen", "directory-seen"] {
+        let found = std::fs::metadata(gate.home().join("gate").join(kept)).unwrap();
+        assert_eq!(found.permissions().mode() & 0o777, 0o600, "{kept}");
+    }
     assert_eq!(gate.stop(), Some(0));
     gate.start_again();
     answers(200);

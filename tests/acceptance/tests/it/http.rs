@@ -1,7 +1,7 @@
 //! Bad input on the wire: a clear refusal, and a server that goes on.
 
 use procura_acceptance::Installation;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -43,6 +43,28 @@ fn assert_problem(answer: &str, status: u16, code: &str) {
         "{answer}"
     );
     assert!(answer.contains("\"request_id\""), "{answer}");
+}
+
+/// The next request of a connection: its line and fields as they came, and its body.
+/// None when the connection ends before there is all of one.
+pub(crate) fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return None;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some((head, body))
 }
 
 #[test]

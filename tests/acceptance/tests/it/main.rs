@@ -12,6 +12,7 @@
 
 mod agents;
 mod audit;
+mod door;
 mod durability;
 mod gate;
 mod gate_foreign;
@@ -27,6 +28,8 @@ mod listeners;
 mod main_job;
 mod namespaces;
 mod observability;
+mod outside;
+mod reload;
 mod rules;
 mod scene;
 mod seal;

@@ -218,6 +218,12 @@ impl Answer {
     }
 }
 
+/// An agent asks within a session, by the profile that signs which one it is.
+pub(super) async fn within(actors: &Actors, agent: &Enrolled, at: &str, target: &str) -> Answer {
+    let maker = agent.within(at);
+    ask(actors, &maker, Foreign::HmacV2, target, &json!({})).await
+}
+
 /// The id of a session that is started now.
 pub(super) async fn session(actors: &Actors, agent: &Enrolled, profile: Foreign) -> String {
     let answer = ask(actors, &agent.maker(), profile, START, &json!({})).await;

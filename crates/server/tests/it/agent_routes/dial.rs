@@ -1,13 +1,13 @@
 //! `/agent/protected/echo` and its dial.
 
-use super::agent::{ask, enrol, fleet, open, turn};
+use super::agent::{ask, enrol, fleet, open, turn, within};
 use crate::actors::Actors;
 use crate::key_server::lines;
 use crate::world::Sent;
 use procura_proof::foreign::Foreign;
 use procura_types::dial::Mode;
 use procura_types::{Duration, ObservedLine, WouldReject};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const ECHO: &str = "/agent/protected/echo";
 const OTHER: &str = "/functions/v1/agent/protected/echo";
@@ -130,21 +130,13 @@ async fn observing_writes_down_what_enforcing_would_refuse() {
     let actors = fleet(|_| {}).await;
     turn(&actors, 0, json!({"mode": "observe"})).await;
     let agent = enrol(&actors, "x").await;
-    let log = actors.world.home.path().join("logs/observe.jsonl");
     open(&actors, ECHO, &json!({})).await.good("nobody");
     let mut bad = agent
         .maker()
         .sent(Foreign::KeyServerV1, OTHER, b"{}", actors.world.now());
     bad.set("x-signature", |_| "A".repeat(88));
     actors.world.send(&bad).await.good("a bad signature");
-    let answer = ask(
-        &actors,
-        &agent.within("none"),
-        Foreign::HmacV2,
-        ECHO,
-        &json!({}),
-    )
-    .await;
+    let answer = within(&actors, &agent, "none", ECHO).await;
     answer.good("no session");
     for _ in 0..2 {
         ask(&actors, &agent.maker(), Foreign::GuideV1, ECHO, &json!({}))
@@ -153,9 +145,22 @@ async fn observing_writes_down_what_enforcing_would_refuse() {
         // From time to time they are counted.
         actors.world.clock.turn(Duration::from_secs(5));
     }
-    let lines: Vec<String> = lines(&log, 4)
-        .await
-        .into_iter()
+    assert_eq!(
+        observed(&actors, 4).await,
+        [
+            format!("fleet {ECHO} missing_headers - "),
+            format!("fleet {OTHER} bad_signature x key-server-v1"),
+            format!("fleet {ECHO} session_unknown x hmac-v2"),
+            "fleet 2 3".to_owned(),
+        ]
+    );
+}
+
+/// What the observe log says in so many lines.
+async fn observed(actors: &Actors, count: usize) -> Vec<String> {
+    let log = actors.world.home.path().join("logs/observe.jsonl");
+    let lines = lines(&log, count).await.into_iter();
+    lines
         .map(|line| match serde_json::from_value(line).unwrap() {
             ObservedLine::WouldReject(WouldReject {
                 service,
@@ -174,14 +179,83 @@ async fn observing_writes_down_what_enforcing_would_refuse() {
             }
             ObservedLine::LinesLost(_) => "lost".to_owned(),
         })
+        .collect()
+}
+
+async fn recorded(actors: &Actors, action: &str) -> usize {
+    let target = format!("/v1/ledger/entries?action={action}&limit=100");
+    let page = actors.ok("alice", "GET", &target, Value::Null).await;
+    page["entries"].as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn observing_holds_an_agent_to_its_addresses_as_enforcing_does() {
+    let actors = fleet(|_| {}).await;
+    turn(&actors, 0, json!({"mode": "observe"})).await;
+    let agent = enrol(&actors, "x").await;
+    let sources = json!({"sources": ["10.0.0.0/8"]});
+    let target = "/v1/namespaces/shop/agents/scribe/sources";
+    actors.ok("adam", "PUT", target, sources).await;
+    let profiles = [Foreign::KeyServerV1, Foreign::GuideV1, Foreign::HmacV2];
+    for profile in profiles {
+        let answer = ask(&actors, &agent.maker(), profile, ECHO, &json!({})).await;
+        answer.good(profile.as_str());
+    }
+    let own = &agent.key;
+    let answer = actors.world.call(own, "POST", ECHO, Some(&json!({}))).await;
+    answer.good("native");
+    actors.world.clock.turn(Duration::from_secs(5));
+    let now = actors.world.now();
+    let sent = agent.maker().sent(Foreign::GuideV1, ECHO, b"{}", now);
+    let there = [10, 1, 2, 3].into();
+    let answer = actors.world.send_from(&sent, there).await;
+    answer.good("from where it may be");
+    let refused =
+        |agent: &str, profile: &str| format!("fleet {ECHO} source_not_allowed {agent} {profile}");
+    let mut expected: Vec<String> = profiles
+        .iter()
+        .map(|profile| refused("x", profile.as_str()))
         .collect();
+    expected.push(refused("-", "native"));
+    expected.push("fleet 1 4".to_owned());
+    assert_eq!(observed(&actors, 5).await, expected);
+    // Nobody was refused, so nobody is in the record as such.
+    assert_eq!(recorded(&actors, "authenticate").await, 0);
+
+    turn(&actors, 1, json!({"mode": "enforce"})).await;
+    let answer = ask(&actors, &agent.maker(), Foreign::GuideV1, ECHO, &json!({})).await;
+    answer.error(403, "source_not_allowed", "enforced");
+}
+
+#[tokio::test]
+async fn observing_records_weak_proofs_and_counts_as_enforcing_does() {
+    let actors = fleet(|config| config.rate_agent = "1/h burst 6".parse().unwrap()).await;
+    turn(
+        &actors,
+        0,
+        json!({"mode": "observe", "hmac_v1": {"window_seconds": 60}}),
+    )
+    .await;
+    let agent = enrol(&actors, "x").await;
+    let makers = (0..7).map(|number| match number {
+        1 => agent.within("none"),
+        _ => agent.maker(),
+    });
+    for maker in makers {
+        let answer = ask(&actors, &maker, Foreign::HmacV1, ECHO, &json!({})).await;
+        answer.good("whatever it is worth");
+    }
+    actors.world.clock.turn(Duration::from_secs(5));
+    open(&actors, ECHO, &json!({})).await.good("nobody");
     assert_eq!(
-        lines,
+        observed(&actors, 4).await,
         [
+            format!("fleet {ECHO} session_unknown x hmac-v1"),
+            format!("fleet {ECHO} rate_limited x hmac-v1"),
             format!("fleet {ECHO} missing_headers - "),
-            format!("fleet {OTHER} bad_signature x key-server-v1"),
-            format!("fleet {ECHO} session_unknown x hmac-v2"),
-            "fleet 2 3".to_owned(),
+            "fleet 5 3".to_owned(),
         ]
     );
+    // Each that enforcing would take, also where it was refused after that.
+    assert_eq!(recorded(&actors, "foreign.weak").await, 6);
 }

@@ -410,3 +410,47 @@ async fn what_is_not_there_and_who_is_not_here_are_refused_in_the_same_shape() {
         .await
         .error(400, "malformed", "another server");
 }
+
+#[tokio::test]
+async fn an_agent_is_let_in_from_its_addresses_alone() {
+    let actors = Actors::new().await;
+    let agent = enrol(&actors, "x").await;
+    let hold = async |sources: serde_json::Value| {
+        let target = "/v1/namespaces/shop/agents/scribe/sources";
+        actors
+            .ok("adam", "PUT", target, json!({"sources": sources}))
+            .await;
+    };
+    hold(json!(["10.0.0.0/8"])).await;
+    for profile in STRONG {
+        for target in [
+            START,
+            "/functions/v1/agent/session/start",
+            "/agent/session/extend",
+            "/agent/token/refresh",
+            "/agent/secret/rotate",
+        ] {
+            let answer = ask(&actors, &agent.maker(), profile, target, &json!({})).await;
+            answer.error(403, "source_not_allowed", &format!("{profile} {target}"));
+        }
+        let now = actors.world.now();
+        let sent = agent.maker().sent(profile, START, b"{}", now);
+        let answer = actors.world.send_from(&sent, [10, 1, 2, 3].into()).await;
+        answer.good(profile.as_str());
+        // What a proof is worth is said before where it comes from.
+        let mut forged = agent.maker().sent(profile, START, b"{}", now);
+        forged.set("x-signature", |_| "A".repeat(88));
+        let answer = actors.world.send(&forged).await;
+        answer.error(401, "bad_signature", profile.as_str());
+    }
+    let answer = actors
+        .world
+        .call(&agent.key, "POST", START, Some(&json!({})))
+        .await;
+    answer.error(403, "source_not_allowed", "native");
+    hold(json!([])).await;
+    for profile in STRONG {
+        let answer = ask(&actors, &agent.maker(), profile, START, &json!({})).await;
+        answer.good(profile.as_str());
+    }
+}

@@ -1,6 +1,6 @@
 //! Sessions of agents: who starts one, how long it lives, and what it ends with.
 
-use super::agent::{START, ask, ed25519, enrol, fleet, session, turn};
+use super::agent::{START, ask, ed25519, enrol, fleet, session, turn, within};
 use crate::actors::Actors;
 use crate::key_server::{line_of, put_file};
 use crate::world::Answer;
@@ -27,13 +27,10 @@ async fn a_session_lives_ten_minutes_and_is_gone_on_with_for_twelve_hours() {
     let began = actors.world.now();
     let mut at = session(&actors, &agent, Foreign::KeyServerV1).await;
     clock.turn(Duration::from_millis(599_999));
-    let maker = agent.within(&at);
-    ask(&actors, &maker, Foreign::HmacV2, TOKEN, &json!({}))
-        .await
-        .good("alive");
+    within(&actors, &agent, &at, TOKEN).await.good("alive");
     clock.turn(Duration::from_millis(1));
     for target in [TOKEN, EXTEND, "/agent/secret/rotate"] {
-        let answer = ask(&actors, &maker, Foreign::HmacV2, target, &json!({})).await;
+        let answer = within(&actors, &agent, &at, target).await;
         answer.error(401, "session_expired", target);
     }
     let body = json!({"session_id": at});
@@ -79,8 +76,7 @@ async fn a_session_is_of_its_agent_alone() {
     garbled.replace_range(40..41, if &at[40..41] == "A" { "B" } else { "A" });
     for (agent, session) in [(&two, at.as_str()), (&one, garbled.as_str()), (&one, "x")] {
         for target in [TOKEN, EXTEND] {
-            let maker = agent.within(session);
-            let answer = ask(&actors, &maker, Foreign::HmacV2, target, &json!({})).await;
+            let answer = within(&actors, agent, session, target).await;
             answer.error(401, "session_unknown", target);
         }
     }
@@ -93,14 +89,7 @@ async fn a_session_is_of_its_agent_alone() {
     let body = json!({"agent_id": "y"});
     let answer = ask(&actors, &one.maker(), Foreign::HmacV2, START, &body).await;
     answer.error(403, "forbidden", "for another");
-    let answer = ask(
-        &actors,
-        &one.within(&at),
-        Foreign::HmacV2,
-        EXTEND,
-        &json!({}),
-    )
-    .await;
+    let answer = within(&actors, &one, &at, EXTEND).await;
     answer.good("its own");
     // A native proof of the same agent may be in it as well.
     let mut sent = actors
@@ -134,7 +123,7 @@ async fn sessions_are_not_those_of_the_native_api() {
     // than the key that it came from.
     let mac_key = started["mac_key"].as_str().unwrap();
     let mac_key = procura_types::encoding::from_b64url("mac_key", mac_key).unwrap();
-    let within = crate::world::TestSession {
+    let session = crate::world::TestSession {
         id: native.clone(),
         key: procura_crypto::MacKey::from_bytes(&mac_key).unwrap(),
     };
@@ -142,18 +131,11 @@ async fn sessions_are_not_those_of_the_native_api() {
     for (counter, target) in (1u64..).zip([START, EXTEND, TOKEN]) {
         let answer = actors
             .world
-            .in_session(&within, counter, "POST", target, Some(&named))
+            .in_session(&session, counter, "POST", target, Some(&named))
             .await;
         answer.error(401, "unauthorized", target);
     }
-    let answer = ask(
-        &actors,
-        &agent.within(&native),
-        Foreign::HmacV2,
-        TOKEN,
-        &json!({}),
-    )
-    .await;
+    let answer = within(&actors, &agent, &native, TOKEN).await;
     answer.error(401, "session_unknown", "a native session");
 }
 
@@ -179,10 +161,7 @@ async fn removing_the_key_file_ends_its_sessions_also_when_it_is_put_back() {
     };
     let file = home.join("keys/agents/filed.pub");
     let aside = home.join("aside");
-    let alive = async |at: &str| {
-        let maker = agent.within(at);
-        ask(&actors, &maker, Foreign::HmacV2, ECHO, &json!({})).await
-    };
+    let alive = async |at: &str| within(&actors, &agent, at, ECHO).await;
     let at = session(&actors, &agent, Foreign::KeyServerV1).await;
     alive(&at).await.good("started");
     // Moved away and back: the same inode, and another file all the same.
@@ -216,39 +195,18 @@ async fn a_session_ends_with_the_secret_or_the_enrolment_that_it_came_from() {
     // Exchanged in peace it goes on.
     let made = actors.ok("adam", "POST", target, json!({})).await;
     agent.secret = made["secret"].as_str().unwrap().to_owned();
-    let answer = ask(
-        &actors,
-        &agent.within(&at),
-        Foreign::HmacV2,
-        TOKEN,
-        &json!({}),
-    )
-    .await;
+    let answer = within(&actors, &agent, &at, TOKEN).await;
     answer.good("a new secret");
     let made = actors
         .ok("adam", "POST", target, json!({"invalidate": true}))
         .await;
     agent.secret = made["secret"].as_str().unwrap().to_owned();
-    let answer = ask(
-        &actors,
-        &agent.within(&at),
-        Foreign::HmacV2,
-        TOKEN,
-        &json!({}),
-    )
-    .await;
+    let answer = within(&actors, &agent, &at, TOKEN).await;
     answer.error(401, "session_unknown", "invalidated");
 
     let at = session(&actors, &agent, Foreign::KeyServerV1).await;
     let agent = enrol(&actors, "x").await;
-    let answer = ask(
-        &actors,
-        &agent.within(&at),
-        Foreign::HmacV2,
-        TOKEN,
-        &json!({}),
-    )
-    .await;
+    let answer = within(&actors, &agent, &at, TOKEN).await;
     answer.error(401, "session_unknown", "enrolled anew");
     let at = session(&actors, &agent, Foreign::KeyServerV1).await;
     actors
@@ -259,14 +217,7 @@ async fn a_session_ends_with_the_secret_or_the_enrolment_that_it_came_from() {
             Value::Null,
         )
         .await;
-    let answer = ask(
-        &actors,
-        &agent.within(&at),
-        Foreign::HmacV2,
-        EXTEND,
-        &json!({}),
-    )
-    .await;
+    let answer = within(&actors, &agent, &at, EXTEND).await;
     answer.error(401, "revoked", "revoked");
 }
 
@@ -275,15 +226,7 @@ async fn the_numbers_say_how_many_there_are() {
     let actors = Actors::new().await;
     let agent = enrol(&actors, "x").await;
     let at = session(&actors, &agent, Foreign::HmacV2).await;
-    ask(
-        &actors,
-        &agent.within(&at),
-        Foreign::HmacV2,
-        EXTEND,
-        &json!({}),
-    )
-    .await
-    .good("on");
+    within(&actors, &agent, &at, EXTEND).await.good("on");
     let sent = crate::world::Sent::new("GET", "/functions/v1/agent/metrics", None);
     let counts = actors.world.send(&sent).await.good("numbers");
     assert_eq!(

@@ -1,6 +1,6 @@
 //! From where the service may be asked.
 
-use super::agent::{Agent, ask, question, serving};
+use super::agent::{Agent, ask, question, served_by, serving};
 use crate::world::{Sent, World};
 use serde_json::json;
 use std::fs;
@@ -168,7 +168,7 @@ async fn a_change_counts_at_the_next_request() {
 }
 
 #[tokio::test]
-async fn only_the_connection_says_where_a_request_is_from() {
+async fn what_a_stranger_says_of_its_way_changes_nothing() {
     let scribe = Agent::new("scribe");
     let world = serving(&[&scribe]).await;
     let peer = "203.0.113.9".parse().unwrap();
@@ -191,6 +191,60 @@ async fn only_the_connection_says_where_a_request_is_from() {
             .push((name.to_owned(), "203.0.113.9".to_owned()));
         world.send(&sent).await.valid("scribe", name);
     }
+}
+
+#[tokio::test]
+async fn through_a_trusted_proxy_its_client_is_on_the_list_or_not() {
+    let scribe = Agent::new("scribe");
+    let world = World::configured(|config| {
+        config.trusted_proxies = vec!["10.0.0.1".parse().unwrap()];
+    });
+    let world = served_by(world, &[&scribe]).await;
+    let text = json!({"allowed_ips": ["203.0.113.0/24", "10.0.0.1", "10.0.0.2"]});
+    fs::write(list(&world), text.to_string()).unwrap();
+    let refused = json!({"error": "Forbidden", "reason": "IP not whitelisted"});
+    let unproven = json!({"error": "unauthorized", "reason": "missing_headers"});
+    for (peer, field, value, may) in [
+        // A trusted proxy: what it says counts, and its own address only where it says
+        // nothing.
+        ("10.0.0.1", "x-forwarded-for", "203.0.113.7", true),
+        ("10.0.0.1", "x-forwarded-for", "198.51.100.1", false),
+        ("10.0.0.1", "forwarded", "for=198.51.100.1", false),
+        (
+            "10.0.0.1",
+            "x-forwarded-for",
+            "203.0.113.7, 198.51.100.1",
+            false,
+        ),
+        ("10.0.0.1", "x-real-ip", "198.51.100.1", true),
+        // One that is not: its own address counts, whatever it says.
+        ("10.0.0.2", "x-forwarded-for", "198.51.100.1", true),
+        ("10.0.0.3", "x-forwarded-for", "203.0.113.7", false),
+        ("10.0.0.3", "forwarded", "for=10.0.0.1", false),
+    ] {
+        let what = format!("{peer} {field}: {value}");
+        let peer = peer.parse().unwrap();
+        let field = (field.to_owned(), value.to_owned());
+        let mut sent = question(scribe.asks_now(&world).to_string().as_bytes());
+        sent.headers.push(field.clone());
+        let answer = world.send_from(&sent, peer).await;
+        let mut sent = Sent::new("GET", "/keys/list", None);
+        sent.headers.push(field);
+        let keys = world.send_from(&sent, peer).await;
+        if may {
+            answer.valid("scribe", &what);
+            keys.says(401, &unproven, &what);
+        } else {
+            answer.says(403, &refused, &what);
+            keys.says(403, &refused, &what);
+        }
+    }
+    let mut sent = question(scribe.asks_now(&world).to_string().as_bytes());
+    let field = ("x-forwarded-for".to_owned(), "unknown".to_owned());
+    sent.headers.push(field);
+    let proxy = "10.0.0.1".parse().unwrap();
+    let answer = world.send_from(&sent, proxy).await;
+    answer.bad_request("forwarded", "of nobody");
 }
 
 #[tokio::test]

@@ -133,6 +133,12 @@ async fn every_part_is_signed() {
         ("path", "/api/notes/"),
         ("path", "/API/notes"),
         ("path", "/api/%6eotes"),
+        ("path", "/api/%2e/notes"),
+        ("path", "/api/%2E/notes"),
+        ("path", "/api/x/%2e%2e/notes"),
+        ("path", "/api%2Fnotes"),
+        ("path", "/api%2fnotes"),
+        ("path", "/api/notes%2F"),
         ("path", "/api//notes"),
         ("path", "/api/../api/notes"),
         (
@@ -209,7 +215,7 @@ async fn spellings_that_mean_the_same_are_taken() {
     let world = serving(&[&scribe]).await;
     let now = world.now();
     let second = now.to_string().split('.').next().unwrap().to_owned();
-    let spelled: [(&str, String); 7] = [
+    let spelled: [(&str, String); 9] = [
         ("method", "post".into()),
         ("method", "PoSt".into()),
         ("timestamp", format!("{second}Z")),
@@ -217,6 +223,9 @@ async fn spellings_that_mean_the_same_are_taken() {
         ("timestamp", format!("{second}.123456789Z")),
         ("path", "/".into()),
         ("path", "/a b/é?".replace('?', "%3F")),
+        // An escape is signed as it was sent, and so is what it could stand for.
+        ("path", "/api/%2e/notes".into()),
+        ("path", "/api%2Fnotes".into()),
     ];
     for (field, value) in spelled {
         let mut proof = scribe.proof(now);

@@ -227,3 +227,35 @@ async fn too_many_requests_wait_for_too_many_answers() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_agent_gets_keys_at_its_addresses_alone() {
+    let scene = Scene::set().await;
+    scene.granted(SSH).await;
+    let secret = scene.secret().await;
+    // Who may ask at all is another list than where this agent may be.
+    let folder = scene.actors.world.home.path().join("auth");
+    std::fs::create_dir_all(&folder).unwrap();
+    let allowed = json!({"allowed_ips": ["127.0.0.1", "10.0.0.0/8"]}).to_string();
+    std::fs::write(folder.join("allowed-clients.json"), allowed).unwrap();
+    let target = "/v1/namespaces/shop/agents/scribe/sources";
+    let sources = json!({"sources": ["10.0.0.0/8"]});
+    scene.actors.ok("adam", "PUT", target, sources).await;
+    let refused = json!({"error": "Forbidden", "reason": "source_not_allowed"});
+    let world = &scene.actors.world;
+    for by in [By::KeyServerV1, By::GuideV1, By::HmacV2(&secret)] {
+        for target in [SSH, API, LIST, AUDIT, "/keys/ssh/nothing"] {
+            let sent = scene.proven("Scribe.1", by, target);
+            scene.send(&sent).await.is(403, &refused, target);
+        }
+        let sent = scene.proven("Scribe.1", by, SSH);
+        let answer = world.send_from(&sent, [10, 1, 2, 3].into()).await;
+        answer.is_key("from where it may be");
+    }
+    let key = scene.actors.key("scribe");
+    let answer = world.call(key, "GET", SSH, None).await;
+    answer.is(403, &refused, "native");
+    // Others of the namespace are let be.
+    let answer = scene.get("baker", SSH).await;
+    answer.is(404, &no_key(), "not held to any");
+}

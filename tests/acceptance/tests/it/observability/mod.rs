@@ -2,7 +2,7 @@
 //! documents, alerts and dashboard speak of what there is.
 
 mod promql;
-mod recorder;
+pub(crate) mod recorder;
 mod scrape;
 mod traces;
 

@@ -2,8 +2,9 @@
 //! rollback): a server that was put back, or whose record was forked, is noticed here,
 //! also when its directory is ahead of what was known.
 
+use crate::remembered::remember;
 use procura_client::{ClientError, SessionClient};
-use procura_ledger::{Checkpoint, Hash, Vkey, verify_consistency};
+use procura_ledger::{Break, Checkpoint, Seen, Vkey};
 use std::path::{Path, PathBuf};
 
 /// The file of the home that has the checkpoint, as it was signed.
@@ -23,11 +24,17 @@ pub enum RecordFault {
     RolledBack(String),
 }
 
+impl From<Break> for RecordFault {
+    fn from(why: Break) -> Self {
+        Self::RolledBack(why.to_string())
+    }
+}
+
 /// What was seen of the record.
 pub(crate) struct Record {
     vkey: Vkey,
     path: PathBuf,
-    seen: Option<Checkpoint>,
+    seen: Option<Seen>,
 }
 
 impl Record {
@@ -43,7 +50,10 @@ impl Record {
         };
         let seen = match std::fs::read_to_string(&path) {
             _ if forget => None,
-            Ok(note) => Some(Checkpoint::open(&note, &vkey).map_err(|error| unusable(&error))?),
+            Ok(note) => {
+                let seen = Checkpoint::open(&note, &vkey).map_err(|error| unusable(&error))?;
+                Some(Seen::from(&seen))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(unusable(&error)),
         };
@@ -52,32 +62,24 @@ impl Record {
 
     /// Holds the newest checkpoint against the highest that was seen, and remembers it.
     pub(crate) async fn check(&mut self, server: &SessionClient) -> Result<(), RecordError> {
-        // Told to anybody, and signed with the key that was pinned on joining.
-        let note = match server.client().status().await?.checkpoint {
-            Some(note) => note,
-            // Sealed, most likely; this call says so.
-            None => String::from_utf8(server.checkpoint().await?)
-                .map_err(|error| RecordFault::NotIts(error.to_string()))?,
-        };
+        let note = String::from_utf8(server.newest_checkpoint().await?)
+            .map_err(|error| RecordFault::NotIts(error.to_string()))?;
         let newest = Checkpoint::open(&note, &self.vkey)
             .map_err(|error| RecordFault::NotIts(error.to_string()))?;
         if let Some(seen) = &self.seen {
-            continues(server, seen, &newest).await?;
+            let growth = newest.after(seen).map_err(RecordFault::from)?;
+            if let Some(growth) = growth {
+                let (from, to) = growth.sizes();
+                let proof = server.consistency(from, to).await?;
+                growth.prove(&proof).map_err(RecordFault::from)?;
+            }
             if seen.size == newest.size {
                 return Ok(());
             }
         }
-        self.remember(&note);
-        self.seen = Some(newest);
+        remember(&self.path, note.into_bytes(), "the newest checkpoint").await;
+        self.seen = Some(Seen::from(&newest));
         Ok(())
-    }
-
-    fn remember(&self, note: &str) {
-        let new = self.path.with_extension("new");
-        let written = std::fs::write(&new, note).and_then(|()| std::fs::rename(&new, &self.path));
-        if let Err(error) = written {
-            tracing::warn!(path = %self.path.display(), %error, "the newest checkpoint could not be remembered");
-        }
     }
 }
 
@@ -88,38 +90,4 @@ pub(crate) enum RecordError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Fault(#[from] RecordFault),
-}
-
-/// Whether the log of `newest` begins with the log of `seen`.
-async fn continues(
-    server: &SessionClient,
-    seen: &Checkpoint,
-    newest: &Checkpoint,
-) -> Result<(), RecordError> {
-    let rolled_back = |why: String| RecordError::Fault(RecordFault::RolledBack(why));
-    if newest.size < seen.size {
-        return Err(rolled_back(format!(
-            "it has {} entries, {} were seen",
-            newest.size, seen.size
-        )));
-    }
-    if newest.size == seen.size {
-        return if newest.root == seen.root {
-            Ok(())
-        } else {
-            Err(rolled_back(format!("its {} entries are others", seen.size)))
-        };
-    }
-    if seen.size == 0 {
-        return Ok(());
-    }
-    let proof = server.consistency(seen.size, newest.size).await?;
-    let path = proof
-        .path
-        .iter()
-        .map(|hash| hash.parse::<Hash>())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| rolled_back(error.to_string()))?;
-    verify_consistency(seen.size, &seen.root, newest.size, &newest.root, &path)
-        .map_err(|error| rolled_back(error.to_string()))
 }

@@ -1,18 +1,16 @@
 //! Who made a request: by a proof of our own or by one of another system's profiles,
 //! told from each other by their shape and never tried one after the other.
 
+use super::weak::record_weak;
+use super::{LOCAL, Lines, addressed, refused_by, view};
 use crate::app::{App, Open};
 use crate::key_server::KeysNow;
-use crate::problem::{Failure, printable};
-use crate::proving::{LOCAL, Lines, addressed, refused_by, view};
+use crate::problem::Failure;
 use crate::rates::{count_agent, count_weak};
-use crate::serve::{Input, denial};
+use crate::serve::Input;
 use procura_directory::Snapshot;
-use procura_policy::{Action, Concerned, Op, Resource, authorize};
 use procura_proof::foreign::{Allowed, ForeignCaller, Shown, recognise};
 use procura_proof::{Caller, Case, Profile, Refusal};
-use procura_record::{Details, Origin};
-use procura_types::{ActorId, ForeignId, Namespace};
 
 /// Who made a request.
 pub(crate) enum Proven {
@@ -78,33 +76,36 @@ pub(crate) async fn prove(
     let proven = examine(app, open, &snapshot, (&authority, input), allowed)
         .await
         .map_err(|unproven| unproven.record(app, open, &snapshot, input))?;
-    match &proven {
-        Proven::Native(caller) => count_agent(app, &snapshot, caller.actor(), input)?,
-        Proven::Foreign(caller) => {
-            if let Some(bound) = snapshot.foreign(caller.agent()) {
-                if !snapshot.admits(&bound.actor, caller.peer()) {
-                    let refusal = Refusal {
-                        actor: Some(bound.actor),
-                        agent: Some(caller.agent().clone()),
-                        ..Case::AddressRefused.into()
-                    };
-                    let profile = caller.profile().as_str();
-                    return Err(refused_by(profile, (app, open), &snapshot, input, &refusal));
-                }
-                let count = if caller.foreign().is_weak() {
-                    count_weak
-                } else {
-                    count_agent
-                };
-                count(app, &snapshot, &bound.actor, input)?;
-            }
-            record_weak(app, open, &snapshot, input, caller).await?;
-        }
-    }
+    charge(app, open, &snapshot, input, &proven).await?;
     Ok(proven)
 }
 
-/// The proof of a request to `authority`, which is ours. Nothing is recorded.
+/// What follows from each good proof, whatever is asked with it: it counts against its
+/// agent, and a weak one stands in the record before anything comes of it.
+pub(crate) async fn charge(
+    app: &App,
+    open: &Open,
+    snapshot: &Snapshot,
+    input: &Input,
+    proven: &Proven,
+) -> Result<(), Failure> {
+    let caller = match proven {
+        Proven::Native(caller) => return count_agent(app, snapshot, caller.actor(), input),
+        Proven::Foreign(caller) => caller,
+    };
+    if let Some(bound) = snapshot.foreign(caller.agent()) {
+        let count = if caller.foreign().is_weak() {
+            count_weak
+        } else {
+            count_agent
+        };
+        count(app, snapshot, &bound.actor, input)?;
+    }
+    record_weak(app, open, snapshot, input, caller).await
+}
+
+/// The proof of a request to `authority`, which is ours, and whether its agent may be
+/// where it comes from. Nothing is recorded.
 pub(crate) async fn examine(
     app: &App,
     open: &Open,
@@ -132,7 +133,8 @@ pub(crate) async fn examine(
                 open.foreign.prepare(&keys, &view, allowed, input.now, peer)
             };
             let pending = pending.map_err(Unproven::of(Some(shown)))?;
-            open.foreign.finish(pending).await.map(Proven::Foreign)
+            let proven = open.foreign.finish(pending).await;
+            proven.and_then(|caller| placed(snapshot, caller))
         }
     }
     .map_err(Unproven::of(Some(shown)))?;
@@ -143,68 +145,15 @@ pub(crate) async fn examine(
     Ok(proven)
 }
 
-/// An agent was let in by a proof that protects next to nothing.
-struct WeakUse {
-    namespace: Namespace,
-    id: ForeignId,
-    actor: ActorId,
-}
-
-impl Op for WeakUse {
-    const ACTION: Action = Action::ForeignWeak;
-    fn resource(&self) -> Resource {
-        Resource::Foreign(self.namespace.clone(), self.id.clone())
+/// Refuses an agent that is not at one of its addresses; an id that stands for nobody
+/// has none to be at.
+fn placed(snapshot: &Snapshot, caller: ForeignCaller) -> Result<Proven, Refusal> {
+    match snapshot.foreign(caller.agent()) {
+        Some(bound) if !snapshot.admits(&bound.actor, caller.peer()) => Err(Refusal {
+            actor: Some(bound.actor),
+            agent: Some(caller.agent().clone()),
+            ..Case::AddressRefused.into()
+        }),
+        _ => Ok(Proven::Foreign(caller)),
     }
-    fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.actor),
-            ..Concerned::default()
-        }
-    }
-}
-
-/// Puts a weak proof into the record, before anything comes of it.
-async fn record_weak(
-    app: &App,
-    open: &Open,
-    snapshot: &Snapshot,
-    input: &Input,
-    proven: &ForeignCaller,
-) -> Result<(), Failure> {
-    let refused = |refusal| {
-        refused_by(
-            proven.profile().as_str(),
-            (app, open),
-            snapshot,
-            input,
-            &refusal,
-        )
-    };
-    let Some(caller) = Caller::weak(proven, snapshot).map_err(refused)? else {
-        return Ok(());
-    };
-    let actor = *caller.actor();
-    let namespace = snapshot
-        .actor(&actor)
-        .and_then(|agent| agent.namespace().cloned());
-    let op = WeakUse {
-        namespace: namespace.ok_or_else(|| Failure::internal("an agent without a namespace"))?,
-        id: proven.agent().clone(),
-        actor,
-    };
-    let permit = authorize(open.recorder.decider(), snapshot, caller, op, input.now)
-        .map_err(|(denied, _, _)| denial(denied))?;
-    let parts = &input.parts;
-    let details = Details {
-        with: Some(format!(
-            "{} {}",
-            printable(parts.method.as_str()),
-            printable(parts.uri.path())
-        )),
-        ..Details::default()
-    };
-    open.recorder
-        .record(permit, Origin::new(input.trace), details)
-        .await?;
-    Ok(())
 }
