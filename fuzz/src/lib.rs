@@ -36,6 +36,7 @@ mod merkle;
 mod proof;
 mod request;
 mod row;
+mod shares;
 mod socket;
 mod spool;
 mod ssh;
@@ -116,6 +117,8 @@ targets![
     proof::signature,
     request::request,
     row::row,
+    shares::mnemonic,
+    shares::share,
     socket::message,
     socket::values,
     spool::spool,

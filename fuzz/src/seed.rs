@@ -5,7 +5,7 @@ use crate::fields::push;
 use crate::proof::{CODE, MESSAGE, SERVER};
 use crate::story::STORY;
 use crate::world::{AGENT, Counting, NOW, WORLD, key};
-use crate::{envelope, export, foreign, journal, request, row, ssh, token};
+use crate::{envelope, export, foreign, journal, request, row, shares, ssh, token};
 use procura_crypto::{Argon2Params, sha256};
 use procura_ledger::{grant_bytes, leaf_hash, push_entry};
 use procura_proof::foreign::Foreign;
@@ -63,6 +63,7 @@ pub fn all() -> Vec<Seed> {
     texts(&mut seeds);
     proofs(&mut seeds);
     ssh_keys(&mut seeds);
+    shares_of_a_secret(&mut seeds);
     tokens(&mut seeds);
     connections(&mut seeds);
     ledger(&mut seeds);
@@ -172,6 +173,49 @@ fn ssh_keys(seeds: &mut Seeds) {
     );
     seeds.near("ssh_private_key", "encrypted", ssh::locked(4));
     seeds.near("ssh_private_key", "public", line);
+}
+
+fn shares_of_a_secret(seeds: &mut Seeds) {
+    let texts = shares::texts(3, 4);
+    seeds.numbered("share", texts.iter().map(String::as_str));
+    seeds.add("share", "lower", texts[0].to_ascii_lowercase());
+    seeds.add("share", "lines", texts[1].replace('-', " -\r\n"));
+    seeds.add("share", "numbers", shares::numbered(255, 255));
+    for (name, near) in [
+        ("threshold", shares::numbered(1, 1)),
+        ("index", shares::numbered(2, 0)),
+        ("cut", texts[0].replacen("-1-A", "-1-", 1)),
+        ("other-version", texts[0].replacen("-1-", "-2-", 1)),
+        ("no-dashes", texts[0].replace('-', "")),
+        ("mistyped", shares::grouped(&[7; 54], "000")),
+        ("bits-over", shares::grouped(&[7; 54], "001")),
+        ("two", texts.concat()),
+    ] {
+        seeds.near("share", name, near);
+    }
+
+    let texts = shares::mnemonics(2, 3);
+    seeds.numbered("mnemonic", texts.iter().map(String::as_str));
+    seeds.add("mnemonic", "upper", texts[0].to_ascii_uppercase());
+    seeds.add("mnemonic", "lines", texts[1].replace(' ', "\r\n"));
+    // Vectors of the standard, without sharing, extendable and in groups; and those
+    // with a wrong checksum, padding, number of groups, and length.
+    for (name, text) in [
+        ("bare", shares::VECTORS[0]),
+        ("extendable", shares::VECTORS[1]),
+        ("grouped", shares::VECTORS[2]),
+    ] {
+        seeds.add("mnemonic", name, text);
+    }
+    for (name, text) in [
+        ("checksum", shares::VECTORS[3]),
+        ("padding", shares::VECTORS[4]),
+        ("groups", shares::VECTORS[5]),
+        ("length", shares::VECTORS[6]),
+        ("unknown", &texts[0][1..]),
+    ] {
+        seeds.near("mnemonic", name, text);
+    }
 }
 
 fn tokens(seeds: &mut Seeds) {
@@ -405,6 +449,39 @@ fn files(seeds: &mut Seeds) {
         "ledger_vkey": STORY.vkey().to_string(),
     });
     seeds.add("installation", "made", installation.to_string());
+    let source = |name: &str, keeper: serde_json::Value| {
+        serde_json::json!({
+            "name": name,
+            "added": NOW,
+            "keeper": keeper,
+            "key": encoding::b64url(&[9; 32]),
+            "root": envelope,
+        })
+    };
+    let digest = encoding::b64url(&sha256(b"a share"));
+    let sources = serde_json::json!([
+        source(
+            "passphrase",
+            serde_json::json!({ "kind": "passphrase", "argon2": argon2 })
+        ),
+        source(
+            "recovery",
+            serde_json::json!({
+                "kind": "shares",
+                "set": encoding::b64url(&[5; 16]),
+                "threshold": 2,
+                "shares": [digest, digest, digest],
+            }),
+        ),
+    ]);
+    let mut present = installation;
+    if let Some(fields) = present.as_object_mut() {
+        fields.remove("passphrase");
+        fields.insert("format".to_owned(), 2.into());
+        fields.insert("sources_tag".to_owned(), digest.clone().into());
+        fields.insert("sources".to_owned(), sources);
+    }
+    seeds.add("installation", "present", present.to_string());
     for (name, state) in [
         (
             "pending",

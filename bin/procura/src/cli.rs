@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::{
     agent, audit, auth, device, doctor, events, gate, grant, import_keys, init, join, key_agent,
     login, namespace, operator, output, project, reference, run, seal, secret, send, server,
-    service, sign, signing_key, status,
+    service, sign, signing_key, status, unseal_source,
 };
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -72,6 +72,8 @@ enum Command {
     Unseal(seal::Unseal),
     Seal(seal::Seal),
     Passphrase(seal::Passphrase),
+    #[command(subcommand)]
+    UnsealSource(unseal_source::Command),
     Status(status::Status),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
@@ -238,6 +240,7 @@ async fn perform(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Unseal(command) => command.run(context).await,
         Command::Seal(command) => command.run(context).await,
         Command::Passphrase(command) => command.run(context).await,
+        Command::UnsealSource(command) => command.run(context).await,
         Command::Status(command) => command.run(context).await,
         Command::Doctor(command) => command.run(context).await,
         Command::Namespace(command) => command.run(context).await,

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::home::{Home, Known};
 use crate::key_agent::AgentSigner;
 use crate::passphrase::Passphrases;
-use crate::{files, operator_key, output, terminal};
+use crate::{files, operator_key, output, terminal, unseal_source};
 use procura_client::{
     AdminClient, Client, ClientOptions, RequestSigner, SessionClient, SystemClock,
 };
@@ -165,6 +165,7 @@ impl Context {
         let client = self.client(&self.url(Some(&known)), Some(&known))?;
         let client = SessionClient::new(client, self.signer().await?);
         checkpoint::check(self, &known, &client).await?;
+        unseal_source::tell_recoveries(&client).await?;
         Ok(client)
     }
 

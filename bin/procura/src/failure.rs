@@ -186,8 +186,18 @@ fn advice(word: &str) -> Option<&'static str> {
             "procura operator roles NAME --role ROLE@NS, typed by a steward, gives the role that it takes",
         ),
         "not_found" => Some("check the name, and the namespace with -n NS"),
+        "secret_expired" => Some(
+            "procura secret put PATH, which writes a new version, with --expires TIME; secret set PATH --clear expires if it is still good",
+        ),
+        "delivery_not_allowed" => Some(
+            "procura secret set PATH --deliver env,…, typed by an admin, if it may be handed over so",
+        ),
         "already_exists" => Some("the command again with another name"),
         "version_mismatch" => Some("procura secret history PATH, which shows the newest version"),
+        "share_malformed" => Some("type the share again as it was written down"),
+        "share_other_set" | "share_forged" | "share_repeated" | "shares_too_few" => {
+            Some("procura unseal --shares, with shares of the newest set")
+        }
         "wrong_passphrase" | "rate_limited" | "contended" | "verifier_unavailable" => {
             Some("the command again, in a moment")
         }

@@ -50,7 +50,9 @@ mod request;
 mod run;
 mod seal;
 mod secret;
+mod secret_about;
 mod secret_import;
+mod secret_list;
 mod send;
 mod server;
 mod service;
@@ -58,6 +60,7 @@ mod sign;
 mod signing_key;
 mod status;
 mod terminal;
+mod unseal_source;
 
 use std::process::ExitCode;
 

@@ -6,15 +6,34 @@ use crate::home::Known;
 use crate::{operator_key, output};
 use clap::Args;
 use procura_client::ClientError;
-use procura_types::wire::Status;
+use procura_types::wire::{ShareProgress, Status};
 use serde::Serialize;
 
 /// Open the vault; on the server's machine
+///
+/// With the passphrase, or with shares: all at this terminal one after the other, or each
+/// at its holder's, who passes the name of the ceremony on.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  procura unseal\n  procura unseal --passphrase-fd 3 3< passphrase.txt"
+    after_help = "Examples:\n  procura unseal\n  procura unseal --passphrase-fd 3 3< passphrase.txt\n  procura unseal --shares\n  procura unseal --share\n  procura unseal --share --ceremony 0cRkLqg0tXJqPUZm2Z9Qug"
 )]
-pub(crate) struct Unseal {}
+pub(crate) struct Unseal {
+    /// Bring shares, one after the other, until the vault is open
+    #[arg(long)]
+    shares: bool,
+    /// Bring one share
+    #[arg(long, conflicts_with = "shares")]
+    share: bool,
+    /// The ceremony that the share is for, as the first holder was told
+    // One in 64 begins with a hyphen.
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "share",
+        allow_hyphen_values = true
+    )]
+    ceremony: Option<String>,
+}
 
 /// Close the vault: nothing can be read or changed until an unseal
 #[derive(Debug, Args)]
@@ -48,7 +67,7 @@ struct Changed {
 }
 
 /// Makes a failure of the administration socket say where it has to be.
-fn on_the_machine(context: &Context, error: ClientError) -> Failure {
+pub(crate) fn on_the_machine(context: &Context, error: ClientError) -> Failure {
     match error {
         ClientError::Unreachable { cause, .. } => Failure::unreachable(format!(
             "no server answers at {}",
@@ -71,12 +90,46 @@ impl Unseal {
         {
             return opened(context, &status, "the vault is open already");
         }
+        if self.shares || self.share {
+            return self.bring(context).await;
+        }
         let passphrase = context.passphrases.ask("The vault's passphrase").await?;
         admin
             .unseal(&passphrase)
             .await
             .map_err(|error| on_the_machine(context, error))?;
         opened(context, &admin.status().await?, "unsealed")
+    }
+
+    /// Brings shares: one, or as many as it takes.
+    async fn bring(self, context: &Context) -> Result<(), Failure> {
+        let admin = context.admin();
+        let mut ceremony = self.ceremony;
+        let mut question = "The share".to_owned();
+        loop {
+            let share = context.passphrases.ask(&question).await?;
+            let progress = admin
+                .bring_share(&share, ceremony.as_deref())
+                .await
+                .map_err(|error| on_the_machine(context, error))?;
+            if progress.opened {
+                return opened(context, &admin.status().await?, "unsealed");
+            }
+            let ShareProgress {
+                ceremony: name,
+                have,
+                need,
+                ..
+            } = &progress;
+            if self.share {
+                let words = format!(
+                    "{have} of {need} shares; whoever holds another types: procura unseal --share --ceremony {name}"
+                );
+                return output::done(context.json, &progress, &words);
+            }
+            question = format!("Share {} of {need}", have.saturating_add(1));
+            ceremony = Some(name.clone());
+        }
     }
 }
 

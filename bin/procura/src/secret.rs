@@ -4,11 +4,12 @@ use crate::cli::whole;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Table};
-use crate::{secret_import, terminal};
+use crate::secret_about::{About, Set};
+use crate::{secret_import, secret_list, terminal};
 use clap::{Args, Subcommand};
-use procura_client::{ClientError, Page};
-use procura_types::wire::{SecretHistory, SecretList, SecretPut, ValueB64, VersionState};
-use procura_types::{EnvName, Secret, SecretBytes, SecretPath};
+use procura_client::ClientError;
+use procura_types::wire::{SecretHistory, SecretPut, ValueB64, VersionState};
+use procura_types::{EnvName, Secret, SecretBytes, SecretKind, SecretPath};
 use serde::Serialize;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -21,23 +22,30 @@ const LARGEST: usize = 1024 * 1024;
 pub(crate) enum Command {
     Put(Put),
     Get(Get),
-    /// List secrets: paths and versions, no values
-    #[command(after_help = "Example:\n  procura secret list stripe/")]
-    List {
-        /// Only paths that begin so
-        prefix: Option<String>,
-    },
+    Set(Set),
+    List(secret_list::List),
     /// List the versions of a secret
     #[command(after_help = "Example:\n  procura secret history stripe/key")]
     History {
         /// The secret
         path: SecretPath,
     },
-    /// Delete a secret, or one version: it cannot be read any more
+    /// Delete a secret, or one version: it cannot be read until it is undeleted
     #[command(
         after_help = "Examples:\n  procura secret delete stripe/key\n  procura secret delete stripe/key --version 2"
     )]
     Delete {
+        /// The secret
+        path: SecretPath,
+        /// Only this version
+        #[arg(long, value_name = "N", value_parser = whole::<u64>)]
+        version: Option<u64>,
+    },
+    /// Bring back a secret that was deleted, or one version of it
+    #[command(
+        after_help = "Examples:\n  procura secret undelete stripe/key\n  procura secret undelete stripe/key --version 2"
+    )]
+    Undelete {
         /// The secret
         path: SecretPath,
         /// Only this version
@@ -62,7 +70,7 @@ pub(crate) enum Command {
 /// file: nothing is added and nothing is trimmed.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  procura secret put stripe/key --env STRIPE_KEY\n  printf %s \"$KEY\" | procura secret put stripe/key\n  procura secret put tls/key --file key.pem"
+    after_help = "Examples:\n  procura secret put stripe/key --env STRIPE_KEY\n  printf %s \"$KEY\" | procura secret put stripe/key\n  procura secret put tls/key --file key.pem\n  procura secret put tls/web --kind certificate --file chain-and-key.pem --expires 2027-03-01T00:00:00Z"
 )]
 pub(crate) struct Put {
     /// Where: segments joined by /
@@ -73,9 +81,11 @@ pub(crate) struct Put {
     /// The environment name by which a project without a mapping finds it
     #[arg(long, value_name = "NAME")]
     env: Option<EnvName>,
-    /// For people; not secret
-    #[arg(long, value_name = "TEXT")]
-    description: Option<String>,
+    /// What it is: key-value, json, certificate, ssh-key or api-key [default: what it was, else key-value]
+    #[arg(long, value_name = "KIND")]
+    kind: Option<SecretKind>,
+    #[command(flatten)]
+    about: About,
     /// Write only if this is the latest version; 0 if there must be none
     #[arg(long, value_name = "N", value_parser = whole::<u64>)]
     expect_version: Option<u64>,
@@ -99,12 +109,13 @@ impl Command {
             Self::Put(put) => put.run(context).await,
             Self::Get(get) => get.run(context).await,
             Self::Import(import) => import.run(context).await,
-            Self::List { prefix } => list(context, prefix.as_deref()).await,
+            Self::Set(set) => set.run(context).await,
+            Self::List(list) => list.run(context).await,
             Self::History { path } => history(context, &path).await,
             Self::Delete { path, version } => {
                 let what = what(&path, version);
                 context.confirm(&format!(
-                    "Delete {what} in {namespace}? It cannot be read any more."
+                    "Delete {what} in {namespace}? It cannot be read until it is undeleted."
                 ))?;
                 context
                     .operator()
@@ -113,6 +124,16 @@ impl Command {
                     .await?;
                 let gone = Gone::new(&path, version, VersionState::Deleted);
                 output::done(context.json, &gone, format!("deleted {what}"))
+            }
+            Self::Undelete { path, version } => {
+                let undeleted = context
+                    .operator()
+                    .await?
+                    .undelete_secret(namespace, &path, version)
+                    .await?;
+                let versions: Vec<String> = undeleted.versions.iter().map(u64::to_string).collect();
+                let words = format!("{path} can be read again: version {}", versions.join(", "));
+                output::done(context.json, &undeleted, words)
             }
             Self::Destroy { path, version } => {
                 let what = what(&path, version);
@@ -163,11 +184,18 @@ impl Put {
         let server = context.operator().await?;
         let value = self.value().await?;
         let length = value.expose().len();
+        let set = self.about.said()?;
         let put = SecretPut {
-            value_b64: ValueB64::encode(value.expose()),
             expect_version: self.expect_version,
             env: self.env,
-            description: self.description,
+            kind: self.kind,
+            description: set.description,
+            tags: set.tags,
+            owner: set.owner,
+            expires: set.expires,
+            rotate_by: set.rotate_by,
+            delivery: set.delivery,
+            ..SecretPut::new(ValueB64::encode(value.expose()))
         };
         let written = server
             .put_secret(&context.namespace, &self.path, &put)
@@ -254,40 +282,11 @@ impl Get {
     }
 }
 
-async fn list(context: &Context, prefix: Option<&str>) -> Result<(), Failure> {
-    let server = context.operator().await?;
-    let mut all = SecretList {
-        secrets: Vec::new(),
-        next: None,
-    };
-    let mut page = Page::first();
-    loop {
-        let part = server.secrets(&context.namespace, prefix, &page).await?;
-        all.secrets.extend(part.secrets);
-        match part.next {
-            Some(next) => page = Page::after(next),
-            None => break,
-        }
-    }
-    if context.json {
-        return output::json(&all);
-    }
-    let mut table = Table::new(["SECRET", "VERSION", "ENV", "DESCRIPTION"]);
-    for secret in all.secrets {
-        table.row([
-            secret.path.to_string(),
-            secret.version.to_string(),
-            secret.env.map_or_else(String::new, |env| env.to_string()),
-            secret.description.unwrap_or_default(),
-        ]);
-    }
-    table.print("no secrets")
-}
-
 async fn history(context: &Context, path: &SecretPath) -> Result<(), Failure> {
     let server = context.operator().await?;
     let mut all = SecretHistory {
         path: path.clone(),
+        kind: SecretKind::default(),
         versions: Vec::new(),
         next: None,
     };
@@ -296,6 +295,7 @@ async fn history(context: &Context, path: &SecretPath) -> Result<(), Failure> {
         let part = server
             .secret_history(&context.namespace, path, before)
             .await?;
+        all.kind = part.kind;
         all.versions.extend(part.versions);
         if part.next.is_none() {
             break;
@@ -304,6 +304,9 @@ async fn history(context: &Context, path: &SecretPath) -> Result<(), Failure> {
     }
     if context.json {
         return output::json(&all);
+    }
+    if !all.kind.is_default() {
+        output::say(format!("{path} is of the kind {}", all.kind));
     }
     let mut table = Table::new(["VERSION", "BYTES", "WRITTEN", "STATE"]);
     for version in all.versions {

@@ -7,7 +7,7 @@ use crate::home::Known;
 use crate::output::{self, Table};
 use crate::secret::read_file;
 use clap::Args;
-use procura_client::{Page, SessionClient};
+use procura_client::{Listed, Page, SessionClient};
 use procura_types::wire::{SecretPut, SecretWritten, ValueB64};
 use procura_types::{Dotenv, EnvName, Secret, SecretPath};
 use serde::Serialize;
@@ -98,10 +98,9 @@ impl Import {
         let mut written: Vec<SecretWritten> = Vec::new();
         for secret in planned {
             let put = SecretPut {
-                value_b64: ValueB64::encode(secret.value.expose().as_bytes()),
                 expect_version: Some(existing.get(&secret.path).copied().unwrap_or(0)),
                 env: Some(secret.name),
-                description: None,
+                ..SecretPut::new(ValueB64::encode(secret.value.expose().as_bytes()))
             };
             match server
                 .put_secret(&context.namespace, &secret.path, &put)
@@ -231,7 +230,9 @@ impl Import {
         let mut existing = BTreeMap::new();
         let mut page = Page::first();
         loop {
-            let part = server.secrets(&context.namespace, prefix, &page).await?;
+            let part = server
+                .secrets(&context.namespace, prefix, Listed::Readable, &page)
+                .await?;
             existing.extend(part.secrets.into_iter().map(|row| (row.path, row.version)));
             match part.next {
                 Some(next) => page = Page::after(next),

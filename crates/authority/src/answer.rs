@@ -10,6 +10,7 @@ use procura_policy::{Action, Op, Resource};
 use procura_record::RecordedBatch;
 use procura_types::wire::{Grant, GrantItem, Receipt};
 use procura_types::{EnvName, InstallationId, Namespace, RequestId, Timestamp};
+use procura_vault::newest_version;
 
 /// Says yes, signed.
 pub struct RequestApprove {
@@ -52,6 +53,14 @@ impl RequestApprove {
         let items = approved_items(&pending.row.items, op.names.as_deref())?;
         for item in &items {
             item.name.deliverable()?;
+            // A grant that could never be used is none.
+            let newest = newest_version(batch.store(), &op.namespace, &item.path)?;
+            if newest.is_some_and(|newest| !newest.allows(pending.row.delivery)) {
+                return Err(AuthorityError::DeliveryNotAllowed {
+                    name: item.name.clone(),
+                    delivery: pending.row.delivery,
+                });
+            }
         }
         check_term(op.from, op.until, now)?;
         let terms = GrantTerms {

@@ -3,7 +3,9 @@
 use procura_record::RecordError;
 use procura_store::StoreError;
 use procura_types::wire::Unmatched;
-use procura_types::{EntropyError, EnvName, Label, LoaderVariable, Malformed, ProjectName};
+use procura_types::{
+    Delivery, EntropyError, EnvName, Label, LoaderVariable, Malformed, ProjectName,
+};
 use procura_vault::VaultError;
 
 /// Why an operation on projects, services, requests, grants or runs was refused.
@@ -56,6 +58,17 @@ pub enum AuthorityError {
     /// The project maps a name to a secret that cannot be read.
     #[error("{0} is mapped to a secret that does not exist or was deleted")]
     MissingSecret(EnvName),
+    /// A secret that the agent was granted has expired.
+    #[error("the secret of {0} has expired and is not handed over any more")]
+    Expired(EnvName),
+    /// The rule of a secret does not name the way in which it is asked for.
+    #[error("the secret of {name} may not be delivered by {}", delivery.as_str())]
+    DeliveryNotAllowed {
+        /// Of which name.
+        name: EnvName,
+        /// In which way.
+        delivery: Delivery,
+    },
     /// The project does not name the agent any more.
     #[error("the project does not name this agent")]
     NotMember,

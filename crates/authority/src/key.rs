@@ -5,6 +5,7 @@
 use crate::error::AuthorityError;
 use crate::project::ProjectRow;
 use crate::request::RequestCreate;
+use crate::standing::Asking;
 use procura_directory::{GrantRecord, Snapshot};
 use procura_policy::{Action, Concerned, GrantNeed, Op, Permit, Resource};
 use procura_record::Details;
@@ -96,6 +97,7 @@ impl Releases for KeyRead {
             namespace: &self.namespace,
             path: &self.item.path,
             version: Some(self.version),
+            delivery: Some(DELIVERY),
         }]
     }
 }
@@ -106,7 +108,8 @@ impl KeyRead {
     /// path or does not concern the agent, and when there is no such secret.
     ///
     /// # Errors
-    /// [`AuthorityError`] when the store cannot tell.
+    /// [`AuthorityError::Expired`] and [`AuthorityError::DeliveryNotAllowed`] for a key
+    /// that is there; others when the store cannot tell.
     pub fn resolve(
         vault: &Vault,
         snapshot: &Snapshot,
@@ -136,7 +139,16 @@ impl KeyRead {
         else {
             return Ok(None);
         };
-        let Some(version) = newest_version(vault.store(), &namespace, path)? else {
+        let asking = Asking {
+            vault,
+            snapshot,
+            agent,
+            namespace: &namespace,
+            project: &project,
+            delivery: DELIVERY,
+            now,
+        };
+        let Some(version) = asking.version(&item)? else {
             return Ok(None);
         };
         Ok(Some(Self {
@@ -222,7 +234,10 @@ impl KeyListing {
         let (mut ssh, mut api) = (BTreeSet::new(), BTreeSet::new());
         for (name, path) in row.env {
             let item = GrantItem { name, path };
-            if !covered(&held, &item) || newest_version(store, &namespace, &item.path)?.is_none() {
+            let newest = newest_version(store, &namespace, &item.path)?;
+            if !covered(&held, &item)
+                || newest.is_none_or(|newest| newest.is_expired(now) || !newest.allows(DELIVERY))
+            {
                 continue;
             }
             if let Some(name) = KeyKind::Ssh.name(&item.path) {

@@ -22,6 +22,7 @@ mod report;
 mod request;
 mod run;
 mod service;
+mod standing;
 
 pub use answer::{RequestApprove, RequestDeny};
 pub use error::AuthorityError;

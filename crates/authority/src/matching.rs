@@ -6,13 +6,14 @@ use crate::project::ProjectRow;
 use crate::report::cleaned;
 use crate::request::RequestCreate;
 use crate::run::RunDeliver;
+use crate::standing::Asking;
 use crate::{MAX_NAMES, fits, pair};
 use procura_directory::Snapshot;
 use procura_types::wire::{CallerReport, GrantItem, Unmatched, UnmatchedReason};
 use procura_types::{
     ActorId, Delivery, EnvName, Namespace, ProjectName, RunId, SecretPath, Timestamp,
 };
-use procura_vault::{Vault, candidates_for_env, newest_version};
+use procura_vault::{Vault, candidates_for_env};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a run asks for.
@@ -68,7 +69,16 @@ impl Matched {
         if names.len() > MAX_NAMES {
             return Err(AuthorityError::TooManyNames);
         }
-        let (found, unmatched) = look_up(vault, &namespace, &row.env, names)?;
+        let asking = Asking {
+            vault,
+            snapshot,
+            agent,
+            namespace: &namespace,
+            project: &project,
+            delivery,
+            now,
+        };
+        let (found, unmatched) = look_up(&asking, &row.env, names)?;
         let (items, versions): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         if items.is_empty() {
             return Err(AuthorityError::NothingToDeliver(unmatched));
@@ -140,8 +150,7 @@ impl Matched {
 type Found = (Vec<(GrantItem, u64)>, Vec<Unmatched>);
 
 fn look_up(
-    vault: &Vault,
-    namespace: &Namespace,
+    asking: &Asking<'_>,
     mapping: &BTreeMap<EnvName, SecretPath>,
     names: Vec<String>,
 ) -> Result<Found, AuthorityError> {
@@ -149,11 +158,11 @@ fn look_up(
     let mut unmatched = Vec::new();
     let mut ambiguous = Vec::new();
     let found = |name: &EnvName, path: &SecretPath| -> Result<_, AuthorityError> {
-        let version = newest_version(vault.store(), namespace, path)?;
         let item = GrantItem {
             name: name.clone(),
             path: path.clone(),
         };
+        let version = asking.version(&item)?;
         Ok(version.map(|version| (item, version)))
     };
     let mapped = |name: &EnvName, path: &SecretPath| {
@@ -182,14 +191,14 @@ fn look_up(
                     items.push(mapped(&name, path)?);
                     continue;
                 }
-                None => match candidates_for_env(vault.store(), namespace, &name)?.as_slice() {
+                None => match candidates(asking, &name)?.as_slice() {
                     [] => UnmatchedReason::NoMatch,
                     [path] => match found(&name, path)? {
                         Some(item) => {
                             items.push(item);
                             continue;
                         }
-                        // Deleted between one look and the other.
+                        // Deleted between one look and the other, or expired.
                         None => UnmatchedReason::NoMatch,
                     },
                     _ => {
@@ -206,4 +215,22 @@ fn look_up(
     }
     items.sort();
     Ok((items, unmatched))
+}
+
+/// The secrets that declare a name. One that is not there for this agent does not make
+/// the name of another ambiguous.
+fn candidates(asking: &Asking<'_>, name: &EnvName) -> Result<Vec<SecretPath>, AuthorityError> {
+    let paths = candidates_for_env(asking.vault.store(), asking.namespace, name)?;
+    if paths.len() < 2 {
+        return Ok(paths);
+    }
+    let mut there = Vec::new();
+    for path in paths {
+        let name = name.clone();
+        let item = GrantItem { name, path };
+        if asking.is_there(&item)? {
+            there.push(item.path);
+        }
+    }
+    Ok(there)
 }

@@ -73,6 +73,7 @@ impl Releases for RunDeliver {
                 namespace: &self.namespace,
                 path: &item.path,
                 version: Some(*version),
+                delivery: Some(self.delivery),
             })
             .collect()
     }

@@ -6,7 +6,10 @@ use crate::call::{self, Ask};
 use crate::transport::Transport;
 use crate::{ClientError, Query};
 use http::Method;
-use procura_types::wire::{InitAnswer, PublicJwk, Status};
+use procura_types::wire::{
+    InitAnswer, PublicJwk, ShareProgress, ShareSet, Status, UnsealSource, UnsealSourceAdded,
+    UnsealSourceList,
+};
 use procura_types::{Duration, Label, Secret};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -34,6 +37,45 @@ struct Unseal<'a> {
 struct PassphraseChange<'a> {
     current: &'a str,
     new: &'a str,
+}
+
+#[derive(Serialize)]
+struct ShareBrought<'a> {
+    share: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ceremony: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum SentOpening<'a> {
+    Passphrase(&'a str),
+    Shares(Vec<&'a str>),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum SentSource<'a> {
+    Passphrase(&'a str),
+    Shares(ShareSet),
+}
+
+#[derive(Serialize)]
+struct SourceAdd<'a> {
+    open: SentOpening<'a>,
+    name: &'a Label,
+    source: SentSource<'a>,
+}
+
+#[derive(Serialize)]
+struct SourceTest<'a> {
+    open: SentOpening<'a>,
+}
+
+#[derive(Serialize)]
+struct SourceRemove<'a> {
+    open: SentOpening<'a>,
+    name: &'a Label,
 }
 
 impl AdminClient {
@@ -104,4 +146,91 @@ impl AdminClient {
         };
         self.post("/admin/passphrase", &body).await
     }
+
+    /// Brings one share for a ceremony; without one it begins one.
+    pub async fn bring_share(
+        &self,
+        share: &Secret<String>,
+        ceremony: Option<&str>,
+    ) -> Result<ShareProgress, ClientError> {
+        let body = ShareBrought {
+            share: share.expose(),
+            ceremony,
+        };
+        self.post("/admin/unseal-share", &body).await
+    }
+
+    /// What opens the vault.
+    pub async fn unseal_sources(&self) -> Result<UnsealSourceList, ClientError> {
+        let query = Query::new();
+        let ask = Ask::new(Method::GET, "/admin/unseal-sources", &query, None::<&()>);
+        call::plain(&self.transport, ask).await
+    }
+
+    /// Adds something that opens the vault; the answer has the shares of one that is
+    /// shares.
+    pub async fn add_unseal_source(
+        &self,
+        open: &Opening,
+        name: &Label,
+        source: &NewSource,
+    ) -> Result<UnsealSourceAdded, ClientError> {
+        let body = SourceAdd {
+            open: open.as_sent(),
+            name,
+            source: match source {
+                NewSource::Passphrase(passphrase) => SentSource::Passphrase(passphrase.expose()),
+                NewSource::Shares(set) => SentSource::Shares(*set),
+            },
+        };
+        self.post("/admin/unseal-sources", &body).await
+    }
+
+    /// Tries whether something opens the vault, and says by which source.
+    pub async fn test_unseal_source(&self, open: &Opening) -> Result<UnsealSource, ClientError> {
+        let body = SourceTest {
+            open: open.as_sent(),
+        };
+        self.post("/admin/unseal-sources/test", &body).await
+    }
+
+    /// Removes something that opens the vault, which rotates the root key.
+    pub async fn remove_unseal_source(
+        &self,
+        open: &Opening,
+        name: &Label,
+    ) -> Result<(), ClientError> {
+        let body = SourceRemove {
+            open: open.as_sent(),
+            name,
+        };
+        self.post("/admin/unseal-sources/remove", &body).await
+    }
+}
+
+/// What is brought to open the vault.
+pub enum Opening {
+    /// A passphrase.
+    Passphrase(Secret<String>),
+    /// As many shares of one set as it takes.
+    Shares(Vec<Secret<String>>),
+}
+
+impl Opening {
+    fn as_sent(&self) -> SentOpening<'_> {
+        match self {
+            Self::Passphrase(passphrase) => SentOpening::Passphrase(passphrase.expose()),
+            Self::Shares(shares) => {
+                SentOpening::Shares(shares.iter().map(|share| share.expose().as_str()).collect())
+            }
+        }
+    }
+}
+
+/// What a new unseal source is.
+pub enum NewSource {
+    /// A passphrase.
+    Passphrase(Secret<String>),
+    /// Shares, which the server makes.
+    Shares(ShareSet),
 }

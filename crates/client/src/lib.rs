@@ -48,7 +48,7 @@ mod tls;
 mod transport;
 mod verify;
 
-pub use admin::AdminClient;
+pub use admin::{AdminClient, NewSource, Opening};
 pub use client::{Client, ClientOptions};
 pub use clock::SystemClock;
 pub use error::ClientError;
@@ -56,6 +56,7 @@ pub use events::{EventStream, Told};
 pub use feed::FeedQuestion;
 pub use part_of::traced;
 pub use query::{Page, Query};
+pub use secret::Listed;
 pub use session::SessionClient;
 pub use signer::{RequestSigner, SignerError};
 pub use target::{ServiceAnswer, Target};

@@ -2,8 +2,23 @@
 
 use crate::{ClientError, Page, Query, SessionClient};
 use http::Method;
-use procura_types::wire::{SecretHistory, SecretList, SecretPut, SecretValue, SecretWritten};
-use procura_types::{Namespace, SecretPath};
+use procura_types::wire::{
+    SecretHistory, SecretList, SecretPut, SecretRow, SecretSet, SecretUndeleted, SecretValue,
+    SecretWritten,
+};
+use procura_types::{Duration, Namespace, SecretPath};
+
+/// Which secrets a list is of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Listed {
+    /// Those that can be read.
+    #[default]
+    Readable,
+    /// Of those, what expires or should be replaced within so long.
+    Due(Duration),
+    /// Those that can be undeleted.
+    Deleted,
+}
 
 impl SessionClient {
     /// Writes a new version of a secret.
@@ -30,15 +45,22 @@ impl SessionClient {
         self.call(Method::GET, &path, &query, None::<&()>).await
     }
 
-    /// One page of the secrets below a prefix: names and versions, no values.
+    /// One page of the secrets below a prefix that `listed` says: names and versions,
+    /// no values.
     pub async fn secrets(
         &self,
         namespace: &Namespace,
         prefix: Option<&str>,
+        listed: Listed,
         page: &Page<SecretPath>,
     ) -> Result<SecretList, ClientError> {
         let path = format!("/v1/namespaces/{namespace}/secrets");
         let query = page.query().with_some("prefix", prefix);
+        let query = match listed {
+            Listed::Readable => query,
+            Listed::Due(within) => query.with_some("due_within", Some(within.as_secs())),
+            Listed::Deleted => query.with_some("deleted", Some(true)),
+        };
         self.call(Method::GET, &path, &query, None::<&()>).await
     }
 
@@ -68,5 +90,29 @@ impl SessionClient {
             .with_some("version", version)
             .with_some("destroy", destroy.then_some("true"));
         self.call(Method::DELETE, &path, &query, None::<&()>).await
+    }
+
+    /// Makes a deleted version readable again, or all of them.
+    pub async fn undelete_secret(
+        &self,
+        namespace: &Namespace,
+        path: &SecretPath,
+        version: Option<u64>,
+    ) -> Result<SecretUndeleted, ClientError> {
+        let path = format!("/v1/namespaces/{namespace}/undelete/{path}");
+        let query = Query::new().with_some("version", version);
+        self.call(Method::POST, &path, &query, None::<&()>).await
+    }
+
+    /// Changes what is said of a secret, without a new version.
+    pub async fn set_secret(
+        &self,
+        namespace: &Namespace,
+        path: &SecretPath,
+        set: &SecretSet,
+    ) -> Result<SecretRow, ClientError> {
+        let path = format!("/v1/namespaces/{namespace}/metadata/{path}");
+        self.call(Method::POST, &path, &Query::new(), Some(set))
+            .await
     }
 }

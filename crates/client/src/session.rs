@@ -10,7 +10,7 @@ use crate::{ClientError, Query, RequestSigner};
 use http::Method;
 use hyper::body::Incoming;
 use procura_crypto::{MacKey, PublicKey};
-use procura_types::wire::{EVENT_STREAM, SessionAnswer, SessionRequest};
+use procura_types::wire::{EVENT_STREAM, Recovery, RecoverySeen, SessionAnswer, SessionRequest};
 use procura_types::{Duration, FieldTuple, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,6 +32,7 @@ pub(crate) struct Session {
     counter: AtomicU64,
     expires: Timestamp,
     number: u64,
+    recoveries: Vec<Recovery>,
 }
 
 impl Session {
@@ -87,6 +88,30 @@ impl SessionClient {
     /// See [`ClientError`].
     pub async fn session_number(&self) -> Result<u64, ClientError> {
         Ok(self.session().await?.number)
+    }
+
+    /// Unseals with shares that the operator was not told of before, as the session says
+    /// that is in use; one is started if there is none.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn recoveries(&self) -> Result<Vec<Recovery>, ClientError> {
+        Ok(self.session().await?.recoveries.clone())
+    }
+
+    /// Says that the operator knows of the unseals with shares until a time.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn recoveries_seen(&self, until: Timestamp) -> Result<(), ClientError> {
+        let body = RecoverySeen { until };
+        self.call(
+            Method::POST,
+            "/v1/recoveries/seen",
+            &Query::new(),
+            Some(&body),
+        )
+        .await
     }
 
     /// Makes any call of the native API: the answer's JSON becomes an `Ans`, no
@@ -259,6 +284,7 @@ impl SessionClient {
                 .started
                 .fetch_add(1, Ordering::Relaxed)
                 .saturating_add(1),
+            recoveries: answer.recoveries,
         })
     }
 }

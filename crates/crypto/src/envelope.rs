@@ -3,7 +3,7 @@
 //! epoch, version 2 is AES-256-GCM under a DEK, with epoch 0.
 
 use crate::aead::{self, TAG_BYTES, gcm_open, gcm_seal_into};
-use crate::{Binding, Dek, OpenError, SealError, XaesKey, xaes};
+use crate::{Binding, Dek, OpenError, SealError, XaesKey, hpke, xaes};
 use procura_types::{Entropy, SecretBytes};
 use std::borrow::Borrow;
 
@@ -96,12 +96,12 @@ pub fn open_with_dek(
     gcm_open(dek.expose(), *nonce, associated.as_bytes(), sealed)
 }
 
-/// The epoch of the key that a version 1 envelope is sealed under, or 0 of a
-/// version 2 envelope; read, not verified.
+/// The epoch of the key that a version 1 envelope is sealed under, 0 of a version 2
+/// envelope, or that of what a version 3 envelope holds; read, not verified.
 ///
 /// # Errors
 ///
-/// [`OpenError::Malformed`] when it has the form of neither.
+/// [`OpenError::Malformed`] when it has the form of none.
 pub fn envelope_epoch(envelope: &[u8]) -> Result<u32, OpenError> {
     let (header, rest) = split_header(envelope)?;
     match header {
@@ -109,6 +109,9 @@ pub fn envelope_epoch(envelope: &[u8]) -> Result<u32, OpenError> {
             split_nonce::<{ xaes::NONCE_BYTES }>(rest).map(|_| u32::from_be_bytes(*epoch))
         }
         [UNDER_DEK, 0, 0, 0, 0] => split_nonce::<{ aead::NONCE_BYTES }>(rest).map(|_| 0),
+        [hpke::TO_KEY, epoch @ ..] => {
+            split_nonce::<{ hpke::ENC_BYTES }>(rest).map(|_| u32::from_be_bytes(*epoch))
+        }
         _ => Err(OpenError::Malformed),
     }
 }

@@ -24,6 +24,9 @@ pub enum SealError {
     /// bytes (NIST SP 800-38D §5.2.1.1).
     #[error("the value is too long to be sealed")]
     TooLong,
+    /// What it should be sealed to is no public key (RFC 7748 §6.1).
+    #[error("the key to seal to is no X25519 public key")]
+    NoRecipient,
 }
 
 /// An envelope did not open.

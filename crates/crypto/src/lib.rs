@@ -8,29 +8,40 @@
 //! - [`seal`] and [`open`]: envelopes, the form of everything at rest
 //!   (`protocol.md` §5). A [`Binding`] says what and where a value is; an
 //!   envelope opens only under the binding that it was sealed under.
+//! - [`SealingKey`] and [`OpeningKey`]: values sealed to somebody who is away (HPKE).
 //! - [`PublicKey`] and [`SigningKey`]: Ed25519 and ECDSA P-256, with strict
 //!   parsing, so that no key has two spellings.
 //! - [`MacKey`], [`hkdf_sha256`], [`derive_passphrase_key`], [`sha256`].
+//! - [`certificate`]: whether a certificate and a private key belong together.
+//! - [`shamir`] and [`slip39`]: a secret in shares, of which some give it back, as
+//!   text of ours and as words.
 //! - [`ssh`]: Ed25519 keys as `ssh-keygen` writes them.
 //! - [`owner_id`] and [`agent_id`]: the ids of actors (`protocol.md` §2).
 //!
 //! This crate does no I/O. Randomness is passed in as
-//! [`procura_types::Entropy`], with [`SystemEntropy`] for the programs; the one
-//! exception is the blinding of ECDSA, which the library draws itself.
+//! [`procura_types::Entropy`], with [`SystemEntropy`] for the programs; the
+//! exceptions are the blinding of ECDSA and the ephemeral keys of HPKE, which the
+//! library draws itself.
 
 mod actor;
 mod aead;
+mod base32;
 mod binding;
+pub mod certificate;
 mod curve25519;
 mod entropy;
 mod envelope;
 mod error;
+mod gf256;
 mod hash;
+mod hpke;
 mod locked;
 mod mac;
 mod passphrase;
 mod public_key;
+pub mod shamir;
 mod signing_key;
+pub mod slip39;
 pub mod ssh;
 mod xaes;
 
@@ -41,6 +52,7 @@ pub use entropy::SystemEntropy;
 pub use envelope::{envelope_epoch, open, open_with_dek, seal, seal_with_dek};
 pub use error::{KdfError, KeyError, LockError, OpenError, SealError};
 pub use hash::{Sha256, sha256};
+pub use hpke::{OpeningKey, SealingKey};
 pub use locked::{LockedKey, lock_policy};
 pub use mac::{MacKey, hkdf_sha256};
 pub use passphrase::{Argon2Params, derive_passphrase_key};

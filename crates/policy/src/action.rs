@@ -60,6 +60,14 @@ actions! {
     InstallationUnseal = "installation.unseal", Rule::AdminSocket;
     /// Changes the passphrase, which rotates the root.
     InstallationPassphrase = "installation.passphrase", Rule::AdminSocket;
+    /// Adds something that opens the vault.
+    UnsealSourceAdd = "unseal_source.add", Rule::AdminSocket;
+    /// Removes something that opens the vault, which rotates the root.
+    UnsealSourceRemove = "unseal_source.remove", Rule::AdminSocket;
+    /// Tries whether something opens the vault.
+    UnsealSourceTest = "unseal_source.test", Rule::AdminSocket;
+    /// Says that an operator knows of unseals with shares.
+    RecoverySeen = "recovery.seen", Rule::Anyone;
     /// Closes the vault.
     InstallationSeal = "installation.seal", Rule::Roles(&[Steward]);
     /// Reads and opens every row to see whether all is whole.
@@ -134,6 +142,12 @@ actions! {
     SecretHistory = "secret.history", Rule::Roles(&[Admin, Approver, Auditor]);
     /// Makes versions unreadable.
     SecretDelete = "secret.delete", Rule::Roles(&[Admin]);
+    /// Makes deleted versions readable again.
+    SecretUndelete = "secret.undelete", Rule::Roles(&[Admin]);
+    /// Lists what was deleted and can be undeleted.
+    SecretListDeleted = "secret.list.deleted", Rule::Roles(&[Admin]);
+    /// Changes what is said of a secret, without a new version.
+    SecretSet = "secret.set", Rule::Roles(&[Admin]);
     /// Removes the bytes and keys of versions.
     SecretDestroy = "secret.destroy", Rule::Roles(&[Admin]);
     /// Hands one key to an agent that asks for it by name.

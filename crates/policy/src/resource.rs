@@ -13,6 +13,8 @@ use std::fmt;
 pub enum Resource {
     /// The installation.
     Installation,
+    /// What opens the vault.
+    UnsealSource(Label),
     /// A namespace as a whole.
     Namespace(Namespace),
     /// An operator or the invitation of one.
@@ -44,7 +46,10 @@ impl Resource {
     #[must_use]
     pub const fn namespace(&self) -> Option<&Namespace> {
         match self {
-            Self::Installation | Self::Operator(_) | Self::SigningKey(_) => None,
+            Self::Installation
+            | Self::UnsealSource(_)
+            | Self::Operator(_)
+            | Self::SigningKey(_) => None,
             Self::Device(namespace, _) => namespace.as_ref(),
             Self::Namespace(namespace)
             | Self::Agent(namespace, _)
@@ -71,6 +76,7 @@ impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Installation => f.write_str("installation"),
+            Self::UnsealSource(name) => write!(f, "unseal_source/{name}"),
             Self::Namespace(name) => write!(f, "namespace/{name}"),
             Self::Operator(name) => write!(f, "operator/{name}"),
             Self::Agent(_, label) => write!(f, "agent/{label}"),

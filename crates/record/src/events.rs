@@ -7,7 +7,7 @@
 
 mod notice;
 
-pub use notice::Notice;
+pub use notice::{Notice, RECOVERY};
 
 use crate::directory::{Directory, Following};
 use crate::running::{Running, Stopping};

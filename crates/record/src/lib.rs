@@ -27,7 +27,7 @@ mod whole;
 pub use batch::RecordedBatch;
 pub use directory::Directory;
 pub use entry::{Details, Origin};
-pub use events::{Events, Notice, Since};
+pub use events::{Events, Notice, RECOVERY, Since};
 pub use indexer::Indexer;
 pub use publisher::{Published, Publisher, PublisherError, PublisherParts};
 pub use query::{QueryError, RecordReader};

@@ -268,9 +268,17 @@ impl Recorder {
     /// Appends the entry that says that the vault was opened; it stands for no
     /// permit. It may use the space held back: on a full disk the vault has to be
     /// opened before anything can be revoked or deleted.
-    pub async fn opened(&self, entry: &Entry) -> Result<(), RecordError> {
+    ///
+    /// `rows` puts what else is to be known of it into the same commit.
+    pub async fn opened(
+        &self,
+        entry: &Entry,
+        rows: impl FnOnce(&mut Batch),
+    ) -> Result<(), RecordError> {
         let id = BatchId::generate(self.clock.now(), self.entropy.as_ref())?;
-        self.append(Batch::new(id).reserved(), entry).await
+        let mut batch = Batch::new(id).reserved();
+        rows(&mut batch);
+        self.append(batch, entry).await
     }
 
     async fn append(&self, mut batch: Batch, entry: &Entry) -> Result<(), RecordError> {

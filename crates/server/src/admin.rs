@@ -1,70 +1,42 @@
-//! Ceremonies on the admin socket: init, unseal, passphrase. Nothing else can
-//! pose as the server there and collect a passphrase: the socket lies in the
+//! Ceremonies on the admin socket: init, unseal, and what opens the vault. Nothing else
+//! can pose as the server there and collect a passphrase: the socket lies in the
 //! server's own directory.
 
-use crate::app::{App, Open, Stage};
+mod errors;
+mod unseal;
+mod unseal_source;
+
+pub(crate) use unseal::Gatherings;
+pub use unseal::{penalty, unseal};
+
+use crate::app::{App, Stage};
 use crate::opening::{OpeningError, open_services};
 use crate::problem::{Code, Failure};
 use crate::serve::{Arrived, Input, Reply, SMALL_BODY, read};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::post;
 use axum::{Json, Router};
 use procura_identity::InstallationInit;
-use procura_ledger::{Decision, Entry};
 use procura_policy::authorize;
 use procura_proof::Caller;
 use procura_record::{Origin, Recorder};
 use procura_store::guard::Start;
 use procura_store::{SqliteOptions, Store};
-use procura_types::wire::{InitAnswer, InitRequest, PassphraseChange, Status, UnsealRequest};
-use procura_types::{Duration, FieldTuple, InstallationId, Namespace, Secret, TraceId};
-use procura_vault::{Installation, SealError, Vault};
+use procura_types::wire::{InitAnswer, InitRequest, Status, UnsealSourceTest};
+use procura_types::{FieldTuple, InstallationId, Namespace, Secret, TraceId};
+use procura_vault::{NewSource, SealError, Vault};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use unseal::brought;
+
+/// The unseal source that `init` makes.
+const FIRST_SOURCE: &str = "passphrase";
 
 /// The namespace that `init` makes.
 pub const FIRST_NAMESPACE: &str = "default";
-
-/// How long the next try waits after so many wrong passphrases: 1, 2, 4 … 60 s.
-#[must_use]
-pub fn penalty(wrong: u32) -> Duration {
-    Duration::from_secs(
-        1u64.checked_shl(wrong.saturating_sub(1))
-            .unwrap_or(60)
-            .min(60),
-    )
-}
-
-impl From<SealError> for Failure {
-    fn from(error: SealError) -> Self {
-        let code = match &error {
-            SealError::WrongPassphrase => Code::WrongPassphrase,
-            SealError::WeakPassphrase => Code::WeakPassphrase,
-            SealError::Initialised => Code::AlreadyInitialised,
-            SealError::NotInitialised => Code::NotInitialised,
-            SealError::Damaged(_) | SealError::KeyringMismatch | SealError::Unseal(_) => {
-                Code::Damaged
-            }
-            _ => return Self::internal(error),
-        };
-        Self::new(code, error.to_string())
-    }
-}
-
-impl From<OpeningError> for Failure {
-    fn from(error: OpeningError) -> Self {
-        match error {
-            OpeningError::Seal(error) => error.into(),
-            OpeningError::Publisher(procura_record::PublisherError::RolledBack { .. })
-            | OpeningError::Store(procura_store::StoreError::Corrupt { .. }) => {
-                Self::new(Code::Damaged, error.to_string()).because(error)
-            }
-            other => Self::internal(other),
-        }
-    }
-}
 
 async fn input(app: &App, request: Request) -> Result<Input, Failure> {
     let now = app.clock.now();
@@ -131,6 +103,7 @@ pub async fn init(app: &App, request: InitRequest, trace: TraceId) -> Result<Ini
     );
     let options = store_options(app);
     let passphrase = request.passphrase;
+    let source = FIRST_SOURCE.parse().map_err(Failure::from)?;
     // Argon2id and the files take their time; the async threads go on.
     let made = tokio::task::spawn_blocking(move || -> Result<_, OpeningError> {
         discard_unestablished(&home)?;
@@ -142,11 +115,12 @@ pub async fn init(app: &App, request: InitRequest, trace: TraceId) -> Result<Ini
             Arc::clone(&entropy),
         )
         .map_err(SealError::from)?;
+        let source = NewSource::passphrase(source, &passphrase, entropy.as_ref())?;
         Ok(Vault::found(
             &home,
             store,
             id,
-            &passphrase,
+            source,
             clock.as_ref(),
             entropy,
         )?)
@@ -239,93 +213,6 @@ fn discard_unestablished(home: &Path) -> Result<(), SealError> {
     }
 }
 
-/// Waits for the turn of a passphrase: one is tried at a time, and after wrong ones
-/// the next try is slowed down. Nothing but tries wait here: whoever seals must not
-/// wait for somebody who guesses.
-async fn turn(app: &App) -> tokio::sync::MutexGuard<'_, ()> {
-    let turn = app.tries.lock().await;
-    if app.wrong_passphrases() > 0 {
-        tokio::time::sleep(penalty(app.wrong_passphrases())).await;
-    }
-    turn
-}
-
-/// Opens the vault with a passphrase. Wrong ones are counted, recorded, and slow
-/// the next try down.
-pub async fn unseal(app: &App, passphrase: Secret<String>) -> Result<Arc<Open>, Failure> {
-    // Where there is nothing to try, nobody waits for a turn.
-    match app.stage().as_ref() {
-        Stage::Open(open) => return Ok(Arc::clone(open)),
-        Stage::Uninitialised => return Err(SealError::NotInitialised.into()),
-        Stage::Sealed(..) => {}
-    }
-    let _turn = turn(app).await;
-    let _one = app.ceremony.lock().await;
-    let (store, installation) = match app.stage().as_ref() {
-        Stage::Open(open) => return Ok(Arc::clone(open)),
-        Stage::Uninitialised => return Err(SealError::NotInitialised.into()),
-        Stage::Sealed(store, installation) => (store.clone(), Installation::clone(installation)),
-    };
-    let (home, entropy, sealable) = (
-        app.config.home.clone(),
-        Arc::clone(&app.entropy),
-        store.clone(),
-    );
-    let opened = tokio::task::spawn_blocking(move || {
-        Vault::unseal(&home, store, installation, &passphrase, entropy)
-    })
-    .await
-    .map_err(Failure::internal)?;
-    let vault = match opened {
-        Ok(vault) => Arc::new(vault),
-        Err(SealError::WrongPassphrase) => return Err(wrong_passphrase(app)),
-        Err(error) => return Err(error.into()),
-    };
-    let opened: Result<Arc<Open>, OpeningError> =
-        open_services(app, vault, Start::Again, async |_: &Recorder| Ok(())).await;
-    match opened {
-        Ok(open) => {
-            app.forgive();
-            app.set_stage(Stage::Open(Arc::clone(&open)));
-            Ok(open)
-        }
-        Err(error) => {
-            // What cannot be served must not stay open.
-            sealable.seal();
-            Err(error.into())
-        }
-    }
-}
-
-fn wrong_passphrase(app: &App) -> Failure {
-    let seconds = app.count_wrong_passphrase();
-    let now = app.clock.now();
-    let recorded = TraceId::generate(now, app.entropy.as_ref())
-        .and_then(|trace| Entry::new(now, app.entropy.as_ref(), "installation.unseal", trace))
-        .map_err(|error| error.to_string())
-        .and_then(|entry| {
-            let entry = Entry {
-                decision: Decision::Deny,
-                reason: Some("wrong_passphrase".into()),
-                profile: procura_proof::Profile::AdminSocket.as_str().into(),
-                ..entry
-            };
-            app.spool.push(&entry).map_err(|error| error.to_string())
-        });
-    if let Err(error) = recorded {
-        tracing::error!(%error, "a wrong passphrase could not be recorded");
-    }
-    let mut failure = Failure::new(
-        Code::WrongPassphrase,
-        format!(
-            "The passphrase is wrong ({} since the last right one); the next try waits {seconds} s.",
-            app.wrong_passphrases()
-        ),
-    );
-    failure.retry_after = Some(seconds);
-    failure
-}
-
 /// Seals a store when it goes: also when something on the way there panics.
 struct Sealing(Store);
 
@@ -368,101 +255,90 @@ pub async fn seal(app: &App) -> Result<(), Failure> {
     .await
 }
 
-async fn change_passphrase(
-    app: &App,
-    request: PassphraseChange,
-    trace: TraceId,
-) -> Result<(), Failure> {
-    app.open()?;
-    let _turn = turn(app).await;
-    let _one = app.ceremony.lock().await;
-    // It may have been sealed meanwhile.
-    let open = app.open()?;
-    let caller = socket_caller(app)?;
-    let now = app.clock.now();
-    let permit = authorize(
-        open.recorder.decider(),
-        &open.directory.snapshot(),
-        caller,
-        procura_vault::PassphraseChange,
-        now,
-    )
-    .map_err(|(denied, _, _)| Failure::internal(denied))?;
-    // What a change before this one left would be in its way.
-    open.vault.settle_root(app.clock.as_ref()).await?;
-    let vault = Arc::clone(&open.vault);
-    // Argon2id takes its time, twice; the async threads go on.
-    let next = tokio::task::spawn_blocking(move || vault.next_root(&request.current, &request.new))
-        .await
-        .map_err(Failure::internal)?;
-    let next = match next {
-        Err(SealError::WrongPassphrase) => return Err(wrong_passphrase(app)),
-        other => other?,
+/// Runs one call of the socket to its end, and answers it.
+async fn ceremony<W, T, F>(
+    app: Arc<App>,
+    request: Request,
+    run: impl FnOnce(Arc<App>, W, TraceId) -> F + Send + 'static,
+    reply: impl FnOnce(T) -> Result<Reply, Failure>,
+) -> Response
+where
+    W: DeserializeOwned + Send + 'static,
+    T: Send + 'static,
+    F: Future<Output = Result<T, Failure>> + Send + 'static,
+{
+    let result = async {
+        let input = input(&app, request).await?;
+        let (wish, trace) = (input.json()?, input.trace);
+        reply(to_the_end(run(Arc::clone(&app), wish, trace)).await?)
     };
-    app.forgive();
-    open.recorder
-        .change(permit, &Origin::new(trace), |batch| next.put(batch))
-        .await?;
-    let turned = open.vault.turn_root(next);
-    // The change is over, one way or the other. What is left of the root that is
-    // not in force is taken away now, or by the upkeep.
-    let settled = open.vault.settle_root(app.clock.as_ref()).await;
-    if let Err(error) = &settled {
-        tracing::warn!(%error, "the other root could not be taken away yet");
-    }
-    open.upkeep.wake();
-    // Sessions of before have ended, and so do their streams.
-    open.notices.wake();
-    turned.map_err(|error| match settled {
-        Ok(()) => Failure::new(
-            Code::Internal,
-            "The passphrase was not changed: installation.json could not be replaced, or the new keys not be used. The old one opens the vault.",
-        ),
-        Err(_) => Failure::new(
-            Code::Unknown,
-            "The new keys could not be used, nor installation.json made sure of. The old passphrase stays unless the server stops before that succeeds; then it may be the new one.",
-        ),
-    }
-    .because(error))
+    answer(result.await, &app)
+}
+
+fn nothing<T>(_: T) -> Result<Reply, Failure> {
+    Ok(Reply::nothing())
 }
 
 /// The routes of the admin socket.
 pub fn router(app: Arc<App>) -> Router {
+    /// `POST`: what the body is, what is done, and what is answered.
+    macro_rules! post {
+        ($reply:expr, $run:expr) => {
+            axum::routing::post(async |State(app): State<Arc<App>>, request: Request| {
+                ceremony(app, request, $run, $reply).await
+            })
+        };
+    }
     Router::new()
         .route(
             "/admin/init",
-            post(async |State(app): State<Arc<App>>, request: Request| {
-                let result = async {
-                    let input = input(&app, request).await?;
-                    let (wish, trace, app) = (input.json()?, input.trace, Arc::clone(&app));
-                    let made = to_the_end(async move { init(&app, wish, trace).await });
-                    Reply::json(&made.await?)
-                };
-                answer(result.await, &app)
+            post!(|made| Reply::json(&made), async |app, wish, trace| {
+                init(&app, wish, trace).await
             }),
         )
         .route(
             "/admin/unseal",
-            post(async |State(app): State<Arc<App>>, request: Request| {
-                let result = async {
-                    let UnsealRequest { passphrase } = input(&app, request).await?.json()?;
-                    let app = Arc::clone(&app);
-                    to_the_end(async move { unseal(&app, passphrase).await }).await?;
-                    Ok(Reply::nothing())
-                };
-                answer(result.await, &app)
+            post!(nothing, async |app, wish, _| {
+                unseal(&app, brought(wish)?).await
+            }),
+        )
+        .route(
+            "/admin/unseal-share",
+            post!(|progress| Reply::json(&progress), async |app, wish, _| {
+                unseal::bring_share(&app, wish).await
             }),
         )
         .route(
             "/admin/passphrase",
-            post(async |State(app): State<Arc<App>>, request: Request| {
-                let result = async {
-                    let input = input(&app, request).await?;
-                    let (wish, trace, app) = (input.json()?, input.trace, Arc::clone(&app));
-                    to_the_end(async move { change_passphrase(&app, wish, trace).await }).await?;
-                    Ok(Reply::nothing())
-                };
-                answer(result.await, &app)
+            post!(nothing, async |app, wish, trace| {
+                unseal_source::change_passphrase(&app, wish, trace).await
+            }),
+        )
+        .route(
+            "/admin/unseal-sources",
+            post!(added, async |app, wish, trace| {
+                unseal_source::add(&app, wish, trace).await
+            })
+            .get(async |State(app): State<Arc<App>>| {
+                answer(
+                    unseal_source::list(&app).and_then(|list| Reply::json(&list)),
+                    &app,
+                )
+            }),
+        )
+        .route(
+            "/admin/unseal-sources/test",
+            post!(
+                |source| Reply::json(&source),
+                async |app, wish: UnsealSourceTest, trace| {
+                    unseal_source::test(&app, wish.open, trace).await
+                }
+            ),
+        )
+        .route(
+            "/admin/unseal-sources/remove",
+            post!(nothing, async |app, wish, trace| {
+                unseal_source::remove(&app, wish, trace).await
             }),
         )
         .route(
@@ -476,4 +352,20 @@ pub fn router(app: Arc<App>) -> Router {
             }),
         )
         .with_state(app)
+}
+
+/// The shares of a new source, on their only way.
+fn added(shares: Vec<Secret<String>>) -> Result<Reply, Failure> {
+    let shares: Vec<&str> = shares.iter().map(|share| share.expose().as_str()).collect();
+    let length = shares
+        .iter()
+        .map(|share| share.len().saturating_add(3))
+        .sum();
+    Reply::secret(&Added { shares }, length)
+}
+
+/// As [`procura_types::wire::UnsealSourceAdded`] is read.
+#[derive(Serialize)]
+struct Added<'a> {
+    shares: Vec<&'a str>,
 }

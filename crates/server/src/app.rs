@@ -1,5 +1,6 @@
 //! What the server is at a moment: without an installation, sealed, or open.
 
+use crate::admin::Gatherings;
 use crate::agent_routes::AgentRoutes;
 use crate::config::Config;
 use crate::events_log::EventsLog;
@@ -93,7 +94,9 @@ pub struct App {
     /// One passphrase is tried at a time, slowed down after wrong ones. Taken before
     /// `ceremony`, so that a slowed-down try keeps nobody from sealing.
     pub(crate) tries: tokio::sync::Mutex<()>,
-    wrong_passphrases: AtomicU32,
+    wrong_tries: AtomicU32,
+    /// Shares that are being brought.
+    pub(crate) gatherings: Gatherings,
     api_url: std::sync::OnceLock<String>,
     certificate: std::sync::OnceLock<Arc<Certificate>>,
     guard: Held,
@@ -146,7 +149,8 @@ impl App {
             large_bodies: Arc::new(tokio::sync::Semaphore::new(crate::serve::LARGE_BODIES)),
             ceremony: Arc::default(),
             tries: tokio::sync::Mutex::new(()),
-            wrong_passphrases: AtomicU32::new(0),
+            wrong_tries: AtomicU32::new(0),
+            gatherings: Gatherings::default(),
             api_url: std::sync::OnceLock::new(),
             certificate: std::sync::OnceLock::new(),
             guard: Mutex::default(),
@@ -235,16 +239,25 @@ impl App {
         }
     }
 
-    /// Wrong passphrases since the last right one.
-    #[must_use]
-    pub fn wrong_passphrases(&self) -> u32 {
-        self.wrong_passphrases.load(Ordering::Relaxed)
+    /// What `installation.json` says.
+    pub(crate) fn installation(&self) -> Result<Installation, Failure> {
+        match self.stage.load().as_ref() {
+            Stage::Open(open) => Ok(open.vault.installation()),
+            Stage::Sealed(_, installation) => Ok(Installation::clone(installation)),
+            Stage::Uninitialised => Err(procura_vault::SealError::NotInitialised.into()),
+        }
     }
 
-    /// Counts a wrong passphrase and says how many seconds the next try waits.
-    pub fn count_wrong_passphrase(&self) -> u64 {
+    /// Refused tries to open the vault since the last right one.
+    #[must_use]
+    pub fn wrong_tries(&self) -> u32 {
+        self.wrong_tries.load(Ordering::Relaxed)
+    }
+
+    /// Counts a refused try and says how many seconds the next try waits.
+    pub fn count_wrong_try(&self) -> u64 {
         let count = self
-            .wrong_passphrases
+            .wrong_tries
             .fetch_add(1, Ordering::Relaxed)
             .saturating_add(1);
         crate::admin::penalty(count).as_secs()
@@ -252,7 +265,7 @@ impl App {
 
     /// Forgets the wrong ones.
     pub fn forgive(&self) {
-        self.wrong_passphrases.store(0, Ordering::Relaxed);
+        self.wrong_tries.store(0, Ordering::Relaxed);
     }
 
     /// Whether an authority (`host[:port]`, lower case) is one of this server's.

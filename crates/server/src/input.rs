@@ -186,6 +186,7 @@ const JSON_FIELDS: &[&str] = &[
     "routes",
     "signature",
     "sources",
+    "tags",
     "time",
     "until",
     "value_b64",

@@ -8,16 +8,17 @@ use crate::tokens::Tokens;
 use crate::upkeep::{Upkeep, UpkeepParts};
 use procura_identity::SigningKeys;
 use procura_ledger::{Entry, NoteSigner, origin};
-use procura_policy::RoleDecider;
+use procura_policy::{Resource, RoleDecider};
 use procura_proof::foreign::ForeignVerifier;
 use procura_proof::session::audience_key;
 use procura_proof::{Guard, SessionKeys, Verifier};
 use procura_record::{
-    Directory, Events, Indexer, Publisher, PublisherParts, RecordReader, Recorder, Tiles,
+    Directory, Events, Indexer, Publisher, PublisherParts, RECOVERY, RecordReader, Recorder, Tiles,
 };
+use procura_store::Batch;
 use procura_store::guard::{JournalGuard, Of, SharedMemory, Start, boot_id};
 use procura_types::{Secret, TraceId};
-use procura_vault::{SealError, Vault};
+use procura_vault::{SHARES, SealError, Vault};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -197,8 +198,22 @@ impl Parts {
         }
         let now = app.clock.now();
         let trace = TraceId::generate(now, app.entropy.as_ref())?;
-        let opened = Entry::new(now, app.entropy.as_ref(), "installation.unseal", trace)?;
-        recorder.opened(&opened).await?;
+        let by = vault.opened_by();
+        let recovery = by.filter(|by| by.kind == SHARES);
+        let opened = Entry {
+            resource: by.map(|by| Resource::UnsealSource(by.source.clone()).to_string()),
+            reason: recovery.map(|_| RECOVERY.into()),
+            ..Entry::new(now, app.entropy.as_ref(), "installation.unseal", trace)?
+        };
+        let recovery = recovery
+            .map(|by| vault.recovery(&by.source, now))
+            .transpose()?;
+        let tell = |batch: &mut Batch| {
+            if let Some(recovery) = &recovery {
+                Vault::put_recovery(batch, recovery);
+            }
+        };
+        recorder.opened(&opened, tell).await?;
         let keys = SigningKeys::open(&store, app.clock.as_ref(), app.entropy.as_ref()).await?;
         let issuer = app.public_url().to_owned();
         let tokens = Tokens::new(keys, issuer, Arc::clone(&app.entropy));

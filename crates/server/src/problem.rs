@@ -84,9 +84,16 @@ codes! {
     NothingToDeliver = "nothing_to_deliver", UNPROCESSABLE_ENTITY, Caller, "Nothing in the project matches", "Map names in the project, or declare them on secrets with --env.";
     AmbiguousName = "ambiguous_name", UNPROCESSABLE_ENTITY, Caller, "More than one secret declares the name", "Map the name in the project.";
     ValueMissing = "value_missing", UNPROCESSABLE_ENTITY, Policy, "A value of the project cannot be had, so none is given", "Write the secret, or take the name out of the project.";
+    SecretExpired = "secret_expired", GONE, Policy, "The secret has expired, so it is not handed over", "Write a new version with another `expires`, or change it with `procura secret set`.";
+    DeliveryNotAllowed = "delivery_not_allowed", UNPROCESSABLE_ENTITY, Policy, "The secret may not be handed over in this way, so nothing is given", "Ask for it in a way that its rule names, or change the rule with `procura secret set --deliver`.";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, Caller, "Too many at once", "Wait as long as Retry-After says.";
     WrongPassphrase = "wrong_passphrase", FORBIDDEN, Caller, "The passphrase is wrong", "Wrong ones are counted and slow the next try.";
     WeakPassphrase = "weak_passphrase", BAD_REQUEST, Caller, "The passphrase is too short", "Use at least 12 characters.";
+    ShareMalformed = "share_malformed", BAD_REQUEST, Caller, "The share is mistyped, or these are no numbers for shares", "Type the share again as it was written down; 2 ≤ threshold ≤ count ≤ 255.";
+    ShareOtherSet = "share_other_set", FORBIDDEN, Caller, "The share is of another set", "Bring shares of the newest set; a set that was replaced opens nothing any more.";
+    ShareForged = "share_forged", FORBIDDEN, Caller, "The share was never made", "Bring another; whoever holds this one should say where it comes from.";
+    ShareRepeated = "share_repeated", CONFLICT, Caller, "The share was brought already", "Bring another share of the set.";
+    SharesTooFew = "shares_too_few", UNPROCESSABLE_ENTITY, Caller, "It takes more shares", "Bring as many as the set needs.";
     AlreadyInitialised = "already_initialised", CONFLICT, Caller, "There is an installation already", "Use another home.";
     NotInitialised = "not_initialised", SERVICE_UNAVAILABLE, Dependency, "There is no installation yet", "Run `procura init`.";
     Sealed = "sealed", SERVICE_UNAVAILABLE, Dependency, "The vault is sealed", "Run `procura unseal`.";

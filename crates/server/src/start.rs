@@ -19,7 +19,7 @@ use procura_store::guard::{Of, Start};
 use procura_store::{OpenError, Store};
 use procura_types::wire::{InitAnswer, InitRequest};
 use procura_types::{Clock, Duration, Entropy, Secret, TraceId, exit};
-use procura_vault::{Installation, SealError};
+use procura_vault::{Brought, Installation, SealError};
 use serde::Serialize;
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -362,7 +362,7 @@ pub async fn run(
     app.set_api_url(api_url.clone());
     if let (Some(path), Stage::Sealed(..)) = (&app.config.passphrase_file, app.stage().as_ref()) {
         let passphrase = read_passphrase(path)?;
-        admin::unseal(&app, passphrase)
+        admin::unseal(&app, Brought::Passphrase(passphrase))
             .await
             .map_err(|failure| StartError::Passphrase(failure.detail))?;
     }

@@ -1,6 +1,6 @@
 //! Work that nobody waits for, done while the vault is open: what a change of
-//! passphrase left is put right, keys are wrapped anew after one, and requests and
-//! runs whose time is over are taken away. All of it goes through the queue for
+//! passphrase left is put right, keys are wrapped anew after one, secrets whose date is
+//! over are recorded, and requests and runs whose time is over are taken away. All of it goes through the queue for
 //! bulk work and can break off anywhere.
 //!
 //! The clock can be wrong for a while, and what is taken away does not come back:
@@ -108,6 +108,16 @@ impl Work {
                 Ok(false) => break,
                 Err(error) => {
                     tracing::warn!(%error, "keys could not be wrapped anew");
+                    break;
+                }
+            }
+        }
+        loop {
+            match vault.remind_step(clock.as_ref()).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "secrets whose date is over could not be recorded");
                     break;
                 }
             }

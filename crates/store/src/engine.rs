@@ -244,9 +244,10 @@ pub trait Snapshot: Send {
 /// A storage engine.
 ///
 /// After a commit ended in [`CommitError::Unknown`] every operation fails with
-/// `Poisoned` until the engine is opened again.
+/// `Poisoned` until the engine is opened again, or has opened itself again.
 pub trait Engine: Send + Sync {
-    /// One row, as of a commit that is not older than the last acknowledged one.
+    /// One row, as of a commit that is not older than the last one that this engine
+    /// acknowledged.
     fn get(&self, key: &RowKey) -> Result<Option<RawRow>, StoreError>;
 
     /// The store as it is now, readable for `life`.

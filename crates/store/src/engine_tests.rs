@@ -247,7 +247,7 @@ fn every_durable_step_fails_both_ways_and_the_store_stays_whole() {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Commit(Vec<Op>),
     /// Several at once, so that they form groups.
     Burst(Vec<Vec<Op>>),
@@ -255,7 +255,7 @@ enum Step {
 }
 
 #[derive(Debug, Clone)]
-enum Op {
+pub(crate) enum Op {
     Put(u8, u8),
     Delete(u8),
     Append(u8),
@@ -272,7 +272,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let ops = || proptest::collection::vec(op(), 0..5);
     prop_oneof![
         6 => ops().prop_map(Step::Commit),
@@ -365,7 +365,7 @@ impl Model {
     }
 }
 
-fn follow(fixture: &dyn Fixture, steps: &[Step]) {
+pub(crate) fn follow(fixture: &dyn Fixture, steps: &[Step]) {
     let mut engine = opened(fixture);
     let mut model = Model::default();
     for step in steps {

@@ -156,6 +156,9 @@ pub enum StoreError {
     /// No random bytes were to be had.
     #[error("no random bytes to be had from the operating system")]
     Entropy,
+    /// The database is away. It is looked for, and used again when it is there.
+    #[error("the database cannot be used now")]
+    Unavailable(#[source] IoCause),
     /// The operating system or the database failed.
     #[error("the store could not be read")]
     Io(#[source] IoCause),
@@ -207,6 +210,10 @@ pub enum CommitError {
         /// The table.
         table: &'static str,
     },
+    /// The database is away, nothing was applied. It is looked for, and used again when
+    /// it is there.
+    #[error("the database cannot be used now")]
+    Unavailable(#[source] IoCause),
     /// Failed before the commit was tried; nothing was applied.
     #[error("the store could not be written")]
     Io(#[source] IoCause),
@@ -218,6 +225,7 @@ impl From<StoreError> for CommitError {
             StoreError::Sealed => Self::Sealed,
             StoreError::Poisoned => Self::Poisoned,
             StoreError::Corrupt { what } => Self::Corrupt { what },
+            StoreError::Unavailable(cause) => Self::Unavailable(cause),
             StoreError::Io(cause) => Self::Io(cause),
             other => Self::Io(IoCause::new(&other)),
         }

@@ -2,7 +2,7 @@
 
 use crate::head::Head;
 use crate::sealer::{CommitSealer, GroupSealer, SealFailed};
-use crate::{Barrier, LogId, RowKey, Seq};
+use crate::{Barrier, Damage, LogId, RowKey, Seq};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 
@@ -49,6 +49,22 @@ impl CommitSealer for HeadSealer {
 
     fn sentinel(&self) -> Result<Vec<u8>, SealFailed> {
         self.barrier.load().seal_sentinel()
+    }
+
+    fn seq(&self) -> Seq {
+        self.head.load().seq
+    }
+
+    fn adopt(&self, seq: Seq, head: &[u8]) -> Result<(), Damage> {
+        let found = self.barrier.load().open_head(seq, head);
+        let found = found.ok_or(Damage::Head)?;
+        let known = self.head.load();
+        // One commit has one head, and none comes before another that is known.
+        if found.seq < known.seq || (found.seq == known.seq && found != **known) {
+            return Err(Damage::Head);
+        }
+        self.head.store(Arc::new(found));
+        Ok(())
     }
 }
 

@@ -3,7 +3,8 @@
 //! From the outside in: [`Table`]s of typed rows are read from a [`Store`] and
 //! changed through a [`Batch`]; the [`Barrier`] seals every row and log entry
 //! for its place and version; an [`Engine`] stores what comes out of it. The
-//! embedded engine is SQLite, and all SQL of the project is in this crate.
+//! embedded engine is SQLite, that of several servers PostgreSQL, and all SQL of
+//! the project is in this crate.
 //!
 //! What this crate guarantees, whatever is done to the file:
 //!
@@ -35,6 +36,7 @@ mod head;
 mod head_sealer;
 mod journal;
 mod key;
+mod postgres;
 mod queue;
 mod sealer;
 mod seq;
@@ -57,6 +59,9 @@ pub use error::{CommitError, Damage, IoCause, OpenError, StoreError, UnsealError
 pub use fake::{FakeDisk, FakeEngine, FakeFault};
 pub use head::{Head, LogHead, SetDigest, TableHead};
 pub use key::{Key, KeyPart, KeyPrefix, KeyRange, KeyReader, KeyWriter, RowKey};
+#[cfg(any(test, feature = "fake"))]
+pub use postgres::LocalPostgres;
+pub use postgres::{PostgresEngine, PostgresFault, PostgresOptions, PostgresUrl};
 pub use sealer::{CommitSealer, GroupSealer, SealFailed};
 pub use seq::Seq;
 pub use sqlite::{FORMAT, SqliteEngine, SqliteOptions};

@@ -3,7 +3,7 @@
 //! A row is sealed for the version that it gets, and the version is known only
 //! at commit; so sealing happens there, through these two traits.
 
-use crate::{LogId, RowKey, Seq};
+use crate::{Damage, LogId, RowKey, Seq};
 
 /// Sealing failed for want of random bytes; the group is not committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +16,18 @@ pub trait CommitSealer: Send + Sync {
     fn begin(&self) -> Box<dyn GroupSealer + '_>;
     /// The sealed constant, stored with the first commit.
     fn sentinel(&self) -> Result<Vec<u8>, SealFailed>;
+    /// The last durable group that it knows of.
+    fn seq(&self) -> Seq {
+        Seq::ZERO
+    }
+    /// Goes on from the head that another writer of the same database left with its
+    /// commit `seq`.
+    ///
+    /// # Errors
+    /// [`Damage::Head`] when it does not open, or is not later than the known one.
+    fn adopt(&self, _seq: Seq, _head: &[u8]) -> Result<(), Damage> {
+        Ok(())
+    }
 }
 
 /// Seals one group, and keeps the head row in step with its changes.

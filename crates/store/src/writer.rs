@@ -6,6 +6,7 @@ use crate::engine::{CommitObserver, CommitView, Expected, Kind, RawBatch, RawWri
 use crate::queue::{Job, Queue};
 use crate::sealer::{CommitSealer, GroupSealer, SealFailed};
 use crate::{CommitError, Committed, Damage, IoCause, LogId, RowKey, Seq, journal};
+use bytes::Bytes;
 use procura_types::SecretBytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,8 @@ pub(crate) enum Fault {
     Full,
     /// What was read is damaged.
     Corrupt(Damage),
+    /// The database is away. Before commit: nothing was applied.
+    Away(IoCause),
     /// Anything else. At commit: nobody knows.
     Io(IoCause),
 }
@@ -34,6 +37,7 @@ impl From<Fault> for CommitError {
         match fault {
             Fault::Full => Self::Full,
             Fault::Corrupt(what) => Self::Corrupt { what },
+            Fault::Away(cause) => Self::Unavailable(cause),
             Fault::Io(cause) => Self::Io(cause),
         }
     }
@@ -69,7 +73,14 @@ pub(crate) trait Backend {
     /// there is none.
     fn free_reserve(&mut self) -> bool;
 
+    /// Told what the next transaction is for, so that it can be asked for at once.
+    fn expects(&mut self, _batches: &[&RawBatch]) {}
     fn begin(&mut self) -> Result<(), Fault>;
+    /// The sealed head that the transaction found, where it is not the one of this
+    /// writer's last group: others write to the same database.
+    fn others_head(&mut self) -> Option<Bytes> {
+        None
+    }
     /// The version of a row, changes of this transaction included.
     fn version(&mut self, key: &RowKey) -> Result<Option<Seq>, Fault>;
     /// Rows whose stored keys begin with `prefix`, changes included.
@@ -88,6 +99,8 @@ pub(crate) trait Backend {
 pub(crate) struct Shared {
     pub(crate) queue: Arc<Queue>,
     poisoned: AtomicBool,
+    /// The writer has died; nothing heals that.
+    dead: AtomicBool,
     sealer: Mutex<Option<Arc<dyn CommitSealer>>>,
     observers: Mutex<Vec<Arc<dyn CommitObserver>>>,
 }
@@ -101,13 +114,31 @@ impl Shared {
         Self {
             queue: Arc::new(Queue::new()),
             poisoned: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
             sealer: Mutex::default(),
             observers: Mutex::default(),
         }
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {
-        self.poisoned.load(Ordering::Acquire)
+        self.poisoned.load(Ordering::Acquire) || self.dead.load(Ordering::Acquire)
+    }
+
+    /// The database was opened again, and has told how the last commit ended.
+    pub(crate) fn heal(&self) {
+        self.poisoned.store(false, Ordering::Release);
+    }
+
+    /// The head as another writer of the same database left it. Waits for nothing: a
+    /// group that is under way finds it by itself.
+    pub(crate) fn adopt(&self, seq: Seq, head: &[u8]) -> Result<(), Damage> {
+        let Ok(slot) = self.sealer.try_lock() else {
+            return Ok(());
+        };
+        match slot.as_deref() {
+            Some(sealer) if sealer.seq() < seq => sealer.adopt(seq, head),
+            _ => Ok(()),
+        }
     }
 
     /// Waits for the group that is under way: it holds this lock.
@@ -152,7 +183,7 @@ struct AtEnd<'a>(&'a Shared);
 impl Drop for AtEnd<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.poisoned.store(true, Ordering::Release);
+            self.0.dead.store(true, Ordering::Release);
         }
         self.0.queue.abandon();
     }
@@ -174,6 +205,7 @@ pub(crate) fn run<B: Backend>(backend: B, shared: &Shared) {
         backend,
         shared,
         logs: HashMap::new(),
+        seq: Seq::ZERO,
     };
     while let Some(jobs) = shared.queue.next_group(writer.backend.group_limit()) {
         writer.group(jobs);
@@ -187,6 +219,8 @@ struct Writer<'a, B> {
     shared: &'a Shared,
     /// Lengths of logs after the last durable group.
     logs: HashMap<LogId, u64>,
+    /// The commit that it ended with.
+    seq: Seq,
 }
 
 impl<B: Backend> Writer<'_, B> {
@@ -253,7 +287,18 @@ impl<B: Backend> Writer<'_, B> {
             return all(CommitError::Sealed);
         };
         let has_reserve = self.backend.has_reserve();
+        self.backend.expects(batches);
         self.backend.begin()?;
+        // Others have committed since, and may have appended.
+        if self.backend.seq() != self.seq {
+            self.logs.clear();
+        }
+        if let Some(head) = self.backend.others_head()
+            && let Err(what) = sealer.adopt(self.backend.seq(), &head)
+        {
+            self.roll_back();
+            return Err(Fault::Corrupt(what));
+        }
         let mut tx = Transaction {
             backend: &mut self.backend,
             group: sealer.begin(),
@@ -287,6 +332,7 @@ impl<B: Backend> Writer<'_, B> {
                 Ok(()) => {
                     group.durable();
                     self.logs.extend(logs);
+                    self.seq = seq;
                     Ok(outcomes)
                 }
                 Err(Fault::Full) => {

@@ -8,6 +8,7 @@
 mod actor;
 mod audience;
 mod cidr;
+mod delivery_rules;
 pub mod dial;
 mod dotenv;
 pub mod encoding;
@@ -23,6 +24,8 @@ mod rate;
 mod role;
 mod seam;
 mod secret;
+mod secret_kind;
+mod tags;
 mod time;
 mod tuple;
 pub mod wire;
@@ -30,13 +33,14 @@ pub mod wire;
 pub use actor::{ActorId, Alg, Thumbprint};
 pub use audience::Audience;
 pub use cidr::Cidr;
+pub use delivery_rules::{DeliveryRules, DeliveryWay};
 pub use dotenv::{Dotenv, DotenvEntry, DotenvError};
 pub use guard_generation::GuardGeneration;
 pub use id::{BatchId, EntryId, GrantId, InstallationId, InstanceId, RequestId, RunId, TraceId};
 pub use link_code::{Joins, LinkCodeText};
 pub use name::{
     DataClass, Delivery, EnvName, ForeignId, Label, LoaderVariable, Namespace, ProjectName,
-    RoutePrefix, SecretPath, is_loader_variable,
+    RoutePrefix, SecretOwner, SecretPath, Tag, is_loader_variable,
 };
 pub use observed::{
     Counted, LinesLost, MAX_OBSERVED_LINE, OBSERVE_LOG, OBSERVED_EVERY, ObservedLine, WouldReject,
@@ -45,6 +49,8 @@ pub use rate::{Rate, RateLimit};
 pub use role::{Role, Scope};
 pub use seam::{Clock, Entropy, EntropyError};
 pub use secret::{Secret, SecretBytes};
+pub use secret_kind::SecretKind;
+pub use tags::Tags;
 pub use time::{Duration, Timestamp, whole_seconds_up};
 pub use tuple::FieldTuple;
 

@@ -108,6 +108,28 @@ name!(
     ForeignId, "agent_id", is_foreign_id, FOREIGN_ID_RULE
 );
 
+name!(
+    /// A word by which people find secrets again.
+    Tag, "tags", is_tag, "must each be 1 to 32 of a-z, 0-9, ., _ and -, beginning with a letter or digit"
+);
+
+name!(
+    /// Who a secret belongs to, in words for people.
+    SecretOwner, "owner", is_owner, "must be a line of 1 to 128 characters, none of them a control character"
+);
+
+fn is_tag(text: &str) -> bool {
+    (1..=32).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+}
+
+fn is_owner(text: &str) -> bool {
+    (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
 const FOREIGN_ID_RULE: &str = "must be 1 to 64 of A-Z, a-z, 0-9, ., _ and -, without ..";
 
 fn is_foreign_id(text: &str) -> bool {
@@ -325,6 +347,32 @@ mod tests {
         ] {
             let error = bad.parse::<ForeignId>().unwrap_err();
             assert_eq!(error, Malformed::new("agent_id", FOREIGN_ID_RULE), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tags_and_owners() {
+        for good in ["a", "0", "pci-dss", "v1.2_x", &"x".repeat(32)] {
+            assert!(good.parse::<Tag>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "-a",
+            ".a",
+            "_a",
+            "A",
+            "a b",
+            "a,b",
+            "é",
+            &"x".repeat(33),
+        ] {
+            assert_eq!(bad.parse::<Tag>().unwrap_err().field, "tags", "{bad}");
+        }
+        for good in ["Ann Ö, payments <ann@example.org>", &"ü".repeat(128)] {
+            assert!(good.parse::<SecretOwner>().is_ok(), "{good}");
+        }
+        for bad in ["", "a\nb", "\u{1b}[2J", "a\0", &"x".repeat(129)] {
+            assert_eq!(bad.parse::<SecretOwner>().unwrap_err().field, "owner");
         }
     }
 

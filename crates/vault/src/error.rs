@@ -2,7 +2,7 @@
 
 use procura_crypto::OpenError;
 use procura_store::StoreError;
-use procura_types::{EntropyError, Namespace, SecretPath};
+use procura_types::{Delivery, EntropyError, Label, Namespace, SecretKind, SecretPath};
 
 /// Why a secret could not be written, read or removed.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +10,41 @@ pub enum VaultError {
     /// There is no such secret or version, or it was deleted.
     #[error("there is no readable secret at {0}")]
     NotFound(SecretPath),
+    /// It was destroyed, and nothing brings it back.
+    #[error("{0} was destroyed: nothing brings it back")]
+    Destroyed(SecretPath),
+    /// There is nothing to undelete.
+    #[error("{0} is not deleted")]
+    NotDeleted(SecretPath),
+    /// Its time is over.
+    #[error("{0} has expired and is not handed over any more")]
+    Expired(SecretPath),
+    /// Its rule does not name the way in which it was to be handed over.
+    #[error("{path} may not be delivered by {}", delivery.as_str())]
+    DeliveryNotAllowed {
+        /// Which secret.
+        path: SecretPath,
+        /// In which way.
+        delivery: Delivery,
+    },
+    /// All versions of a path are of one kind.
+    #[error(
+        "{path} is of the kind {kind}, as long as a version of it is left that is not destroyed"
+    )]
+    OtherKind {
+        /// Which secret.
+        path: SecretPath,
+        /// What it is.
+        kind: SecretKind,
+    },
+    /// The value is not what its kind says.
+    #[error("the value is not of the kind {kind}: {problem}")]
+    NotOfKind {
+        /// What it should be.
+        kind: SecretKind,
+        /// What is wrong; never the value itself.
+        problem: String,
+    },
     /// There is no such namespace.
     #[error("there is no such namespace")]
     NoNamespace,
@@ -67,6 +102,30 @@ pub enum SealError {
     /// The passphrase does not open it.
     #[error("the passphrase is wrong")]
     WrongPassphrase,
+    /// A share of a set that opens nothing here, or does no more.
+    #[error("the share is of no set that opens this vault")]
+    OtherShare,
+    /// A share that says that it is of a set, and is none of it.
+    #[error("share {index} is not the one that was made: it was changed or forged")]
+    ForgedShare {
+        /// Which it says it is.
+        index: u8,
+    },
+    /// Shares that cannot be made, or not be combined.
+    #[error(transparent)]
+    Shares(#[from] procura_crypto::shamir::ShareError),
+    /// Without a source nobody opens the vault any more.
+    #[error("the last unseal source cannot be removed")]
+    LastSource,
+    /// Each takes its time at unseal.
+    #[error("an installation has at most 8 unseal sources")]
+    TooManySources,
+    /// There is none of this name.
+    #[error("there is no unseal source {0}")]
+    NoSource(Label),
+    /// There is one of this name.
+    #[error("there is an unseal source {0} already")]
+    SourceExists(Label),
     /// A new passphrase is too short.
     #[error("a passphrase has at least 12 characters")]
     WeakPassphrase,

@@ -1,19 +1,19 @@
 //! The installation on disk: `installation.json` beside the database, and the
-//! way from a passphrase to the keys (`protocol.md` §5).
+//! way from an unseal source to the keys (`protocol.md` §5).
 //!
-//! The passphrase opens the root; the root opens the keyring, which is a row of
-//! the database under the root's epoch. How both are changed together stands in
+//! A source opens the root; the root opens the keyring, which is a row of the
+//! database under the root's epoch. How both are changed together stands in
 //! `rotation.rs`.
 
 use crate::error::SealError;
-use crate::keyring::{Keyring, random_key};
-use procura_crypto::{
-    Argon2Params, Binding, Holder, OpenError, Purpose, XaesKey, derive_passphrase_key, hkdf_sha256,
-    open, seal,
-};
+use crate::first_format;
+use crate::keyring::Keyring;
+use crate::root::Root;
+use crate::unseal_source::{Brought, MAX_SOURCES, Source};
+use procura_crypto::shamir::Share;
 use procura_store::{Batch, Blob, Kind, Store, Table};
 use procura_types::wire::PublicJwk;
-use procura_types::{Entropy, InstallationId, Secret, SecretBytes, Timestamp, encoding};
+use procura_types::{Entropy, InstallationId, Label, Timestamp, encoding};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -21,27 +21,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// The format that this program writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const FILE: &str = "installation.json";
-const SENTINEL: &[u8] = b"procura sentinel v1";
-const MIN_PASSPHRASE: usize = 12;
 
 /// Root epoch → the keyring, an envelope under that root.
 pub(crate) const KEYRINGS: Table<u64, Blob> = Table::new("keyring", Kind::Clear);
 
-/// The passphrase as an unseal source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PassphraseSource {
-    /// Parameters of Argon2id.
-    pub argon2: Argon2Params,
-    /// The root, sealed under the derived key.
-    #[serde(with = "encoding::serde_b64url")]
-    pub root: Vec<u8>,
-}
-
 /// What `installation.json` holds: nothing secret, but everything that is needed
-/// besides the passphrase.
+/// besides an unseal source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Installation {
@@ -56,90 +43,15 @@ pub struct Installation {
     /// A constant sealed under the root.
     #[serde(with = "encoding::serde_b64url")]
     pub sentinel: Vec<u8>,
-    /// The unseal source.
-    pub passphrase: PassphraseSource,
+    /// The unseal sources; any of them opens the root.
+    pub sources: Vec<Source>,
+    /// Binds the list of sources to the root.
+    #[serde(with = "encoding::serde_b64url")]
+    pub sources_tag: Vec<u8>,
     /// What clients pin.
     pub server_key: PublicJwk,
     /// What checkpoints verify with.
     pub ledger_vkey: String,
-}
-
-/// The root, only for as long as it takes to open or make a keyring.
-pub(crate) struct Root {
-    pub(crate) epoch: u32,
-    key: Secret<[u8; 32]>,
-}
-
-impl Root {
-    pub(crate) fn generate(epoch: u32, entropy: &dyn Entropy) -> Result<Self, SealError> {
-        Ok(Self {
-            epoch,
-            key: random_key(entropy)?,
-        })
-    }
-
-    fn derived(&self, info: &str) -> Result<XaesKey, SealError> {
-        Ok(XaesKey::new(hkdf_sha256::<32>(
-            self.key.expose(),
-            b"procura.root.v1",
-            info.as_bytes(),
-        ))?)
-    }
-
-    /// Wraps the keys of namespaces.
-    pub(crate) fn namespace_kek(&self) -> Result<XaesKey, SealError> {
-        self.derived("namespace")
-    }
-
-    pub(crate) fn seal_keyring(
-        &self,
-        id: &InstallationId,
-        keyring: &Keyring,
-        entropy: &dyn Entropy,
-    ) -> Result<Vec<u8>, SealError> {
-        let key = self.derived("keyring")?;
-        Ok(seal(
-            &key,
-            self.epoch,
-            &keyring_binding(id, self.epoch),
-            entropy,
-            keyring.to_bytes()?.expose(),
-        )?)
-    }
-
-    pub(crate) fn open_keyring(
-        &self,
-        id: &InstallationId,
-        envelope: &[u8],
-    ) -> Result<Keyring, SealError> {
-        let key = self.derived("keyring")?;
-        let bytes = open(
-            |epoch| (epoch == self.epoch).then_some(&key),
-            &keyring_binding(id, self.epoch),
-            envelope,
-        )
-        .map_err(|_| SealError::KeyringMismatch)?;
-        Keyring::from_bytes(&bytes)
-    }
-}
-
-fn binding<'a>(
-    id: &'a InstallationId,
-    path: &'a [u8],
-    epoch: u32,
-    purpose: Purpose,
-) -> Binding<'a> {
-    Binding {
-        holder: Holder::Installation(id),
-        class: "credentials",
-        path,
-        version: u64::from(epoch),
-        purpose,
-    }
-}
-
-fn keyring_binding(id: &InstallationId, epoch: u32) -> Binding<'_> {
-    binding(id, b"keyring", epoch, Purpose::Keyring)
 }
 
 fn ledger_vkey(id: &InstallationId, keyring: &Keyring) -> Result<String, SealError> {
@@ -176,6 +88,9 @@ impl Installation {
         }
         if format == 0 {
             return Err(SealError::Damaged("there is no format 0".to_owned()));
+        }
+        if format == first_format::FORMAT {
+            return first_format::read(&bytes).map_err(damaged);
         }
         serde_json::from_slice(&bytes).map_err(damaged)
     }
@@ -220,44 +135,29 @@ impl Installation {
         Ok(KEYRINGS.get_clear(store, &before)?.is_some())
     }
 
-    /// Seals a root under a passphrase and describes the result.
+    /// Describes an installation of this root, whose sources hold it already.
     pub(crate) fn describe(
         id: InstallationId,
         created: Timestamp,
         root: &Root,
-        passphrase: &Secret<String>,
+        sources: Vec<Source>,
         keyring: &Keyring,
         entropy: &dyn Entropy,
     ) -> Result<Self, SealError> {
-        if passphrase.expose().chars().count() < MIN_PASSPHRASE {
-            return Err(SealError::WeakPassphrase);
+        if sources.is_empty() {
+            return Err(SealError::LastSource);
         }
-        let argon2 = Argon2Params::generate(entropy)?;
-        let source = XaesKey::new(derive_passphrase_key(passphrase.expose(), &argon2)?)?;
-        let wrapped = seal(
-            &source,
-            root.epoch,
-            &binding(&id, b"passphrase", root.epoch, Purpose::RootWrap),
-            entropy,
-            root.key.expose(),
-        )?;
-        let sentinel = seal(
-            &root.derived("sentinel")?,
-            root.epoch,
-            &binding(&id, b"sentinel", root.epoch, Purpose::Sentinel),
-            entropy,
-            SENTINEL,
-        )?;
+        if sources.len() > MAX_SOURCES {
+            return Err(SealError::TooManySources);
+        }
         Ok(Self {
             format: FORMAT,
             id,
             created,
             root_epoch: root.epoch,
-            sentinel,
-            passphrase: PassphraseSource {
-                argon2,
-                root: wrapped,
-            },
+            sentinel: root.sentinel(&id, entropy)?,
+            sources_tag: root.sources_tag(&id, &sources)?.to_vec(),
+            sources,
             server_key: keyring.server_key.public().to_jwk(),
             ledger_vkey: ledger_vkey(&id, keyring)?,
         })
@@ -277,42 +177,44 @@ impl Installation {
         Ok(())
     }
 
-    /// From the passphrase to the root. Takes as long as Argon2id takes; call it
-    /// off the async threads.
-    pub(crate) fn open_root(&self, passphrase: &Secret<String>) -> Result<Root, SealError> {
-        let source = XaesKey::new(derive_passphrase_key(
-            passphrase.expose(),
-            &self.passphrase.argon2,
-        )?)?;
-        let wrapped = open(
-            |epoch| (epoch == self.root_epoch).then_some(&source),
-            &binding(&self.id, b"passphrase", self.root_epoch, Purpose::RootWrap),
-            &self.passphrase.root,
-        )
-        .map_err(|error| match error {
-            OpenError::Refused => SealError::WrongPassphrase,
-            other => SealError::Damaged(other.to_string()),
-        })?;
-        let key: [u8; 32] = wrapped
-            .expose()
-            .as_slice()
-            .try_into()
-            .map_err(|_| SealError::Damaged("the root has the wrong length".to_owned()))?;
-        let root = Root {
-            epoch: self.root_epoch,
-            key: Secret::new(key),
-        };
-        let sentinel_key = root.derived("sentinel")?;
-        let sentinel: SecretBytes = open(
-            |epoch| (epoch == self.root_epoch).then_some(&sentinel_key),
-            &binding(&self.id, b"sentinel", self.root_epoch, Purpose::Sentinel),
-            &self.sentinel,
-        )
-        .map_err(|error| SealError::Damaged(format!("the sentinel does not open: {error}")))?;
-        if sentinel.expose().as_slice() != SENTINEL {
-            return Err(SealError::Damaged("the sentinel is another".to_owned()));
+    /// From what somebody brings to the root, and by which source. Takes as long as
+    /// Argon2id takes for each passphrase that is enrolled; call it off the async
+    /// threads.
+    ///
+    /// # Errors
+    /// [`SealError::WrongPassphrase`] or [`SealError::OtherShare`] when it opens no
+    /// source; what is wrong with the shares; what is damaged.
+    pub(crate) fn open_root(&self, brought: &Brought) -> Result<(Root, &Source), SealError> {
+        for source in &self.sources {
+            let Some(root) = source.open(&self.id, self.root_epoch, brought)? else {
+                continue;
+            };
+            root.check_sentinel(&self.id, &self.sentinel)?;
+            if self.format != first_format::FORMAT {
+                root.check_sources(&self.id, &self.sources, &self.sources_tag)?;
+            }
+            return Ok((root, source));
         }
-        Ok(root)
+        Err(match brought {
+            Brought::Passphrase(_) => SealError::WrongPassphrase,
+            Brought::Shares(_) => SealError::OtherShare,
+        })
+    }
+
+    /// The source that a share is of.
+    ///
+    /// # Errors
+    /// [`SealError::OtherShare`] when there is none, [`SealError::ForgedShare`] when it
+    /// names one and was never made.
+    pub fn source_of(&self, share: &Share) -> Result<Label, SealError> {
+        for source in &self.sources {
+            match source.keeper.check_share(share) {
+                Ok(()) => return Ok(source.name.clone()),
+                Err(SealError::OtherShare) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(SealError::OtherShare)
     }
 
     /// Reads the keyring that belongs to `root`.
@@ -334,31 +236,5 @@ impl Installation {
         let envelope = root.seal_keyring(id, keyring, entropy)?;
         KEYRINGS.put(batch, &u64::from(root.epoch), &Blob::new(envelope));
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use procura_crypto::SystemEntropy;
-
-    #[test]
-    fn a_root_that_sealed_another_sentinel_is_refused() {
-        let (entropy, id) = (&SystemEntropy, InstallationId::from_bytes([1; 16]));
-        let passphrase = Secret::new("correct horse battery".to_owned());
-        let root = Root::generate(1, entropy).unwrap();
-        let keyring = Keyring::generate(entropy).unwrap();
-        let created = Timestamp::from_millis(0);
-        let made = Installation::describe(id, created, &root, &passphrase, &keyring, entropy);
-        let mut made = made.unwrap();
-        assert!(made.open_root(&passphrase).is_ok());
-        let key = root.derived("sentinel").unwrap();
-        let place = binding(&id, b"sentinel", 1, Purpose::Sentinel);
-        made.sentinel = seal(&key, 1, &place, entropy, b"another").unwrap();
-        let error = made.open_root(&passphrase).err().unwrap();
-        assert!(
-            matches!(&error, SealError::Damaged(what) if what == "the sentinel is another"),
-            "{error}"
-        );
     }
 }

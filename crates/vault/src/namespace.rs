@@ -1,9 +1,11 @@
 //! The open vault, its namespaces and their keys.
 
 use crate::error::{SealError, VaultError};
-use crate::installation::{Installation, KEYRINGS, Root};
+use crate::installation::{Installation, KEYRINGS};
 use crate::keyring::{Keyring, SessionRoots, random_key};
+use crate::root::Root;
 use crate::secret_rows::all_rows;
+use crate::unseal_source::{Brought, NewSource};
 use arc_swap::ArcSwap;
 use procura_crypto::{Binding, Holder, Purpose, SigningKey, XaesKey, open, seal};
 use procura_directory::{NamespaceRecord, RolesRecord, Snapshot};
@@ -13,7 +15,7 @@ use procura_store::{
     Barrier, BarrierKeys, Blob, Expected, KeyPrefix, Kind, Row, Store, StoreError, Table,
 };
 use procura_types::wire::{NamespaceInfo, NamespaceList, RoleAssignment};
-use procura_types::{Clock, Entropy, Namespace, Role, Secret, Timestamp};
+use procura_types::{Clock, Entropy, Label, Namespace, Role, Secret, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -61,6 +63,16 @@ pub struct Vault {
     server_key: SigningKey,
     ledger_key: SigningKey,
     pub(crate) bundle_keys: Arc<BundleKeys>,
+    opened_by: Option<OpenedBy>,
+}
+
+/// Which unseal source opened a vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenedBy {
+    /// Its name.
+    pub source: Label,
+    /// The word for its kind.
+    pub kind: &'static str,
 }
 
 /// A vault that was made and is not yet on disk: `init` puts the keyring and the
@@ -115,20 +127,16 @@ impl Vault {
         home: &Path,
         store: Store,
         id: procura_types::InstallationId,
-        passphrase: &Secret<String>,
+        source: NewSource,
         clock: &dyn Clock,
         entropy: Arc<dyn Entropy>,
     ) -> Result<(Self, Founding), SealError> {
         let root = Root::generate(1, entropy.as_ref())?;
         let keyring = Keyring::generate(entropy.as_ref())?;
-        let installation = Installation::describe(
-            id,
-            clock.now(),
-            &root,
-            passphrase,
-            &keyring,
-            entropy.as_ref(),
-        )?;
+        let now = clock.now();
+        let sources = vec![source.seal(&id, &root, now)?];
+        let installation =
+            Installation::describe(id, now, &root, sources, &keyring, entropy.as_ref())?;
         store.install_barrier(barrier(&installation, &keyring, Arc::clone(&entropy))?)?;
         let vault = Self::with_keys(home, store, entropy, installation, &root, &keyring)?;
         Ok((vault, Founding { root, keyring }))
@@ -156,24 +164,40 @@ impl Vault {
         self.keys.load().installation.write(&self.home)
     }
 
-    /// Opens the vault with a passphrase. Takes as long as Argon2id takes.
+    /// Opens the vault with what somebody brings. Takes as long as Argon2id takes for
+    /// each passphrase that is enrolled.
+    ///
+    /// # Errors
+    /// [`SealError::WrongPassphrase`] or [`SealError::OtherShare`] when it opens no
+    /// source; what is wrong with shares; what is damaged.
     pub fn unseal(
         home: &Path,
         store: Store,
-        installation: Installation,
-        passphrase: &Secret<String>,
+        mut installation: Installation,
+        brought: &Brought,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, SealError> {
-        let root = installation.open_root(passphrase)?;
+        let (root, opened) = installation.open_root(brought)?;
+        let opened_by = OpenedBy {
+            source: opened.name.clone(),
+            kind: opened.keeper.kind(),
+        };
         let keyring = installation.load_keyring(&store, &root)?;
         installation.check_keys(&keyring)?;
+        if let Some(present) = installation.renewed(&root, brought, &keyring, entropy.as_ref())? {
+            present.write(home)?;
+            installation = present;
+        }
         if installation.follows_another(&store)? {
             // From here on rows may be sealed with keys that only this file leads
             // to; a change of passphrase that broke off may not have got it to disk.
             installation.confirm(home)?;
         }
         store.install_barrier(barrier(&installation, &keyring, Arc::clone(&entropy))?)?;
-        Self::with_keys(home, store, entropy, installation, &root, &keyring)
+        Ok(Self {
+            opened_by: Some(opened_by),
+            ..Self::with_keys(home, store, entropy, installation, &root, &keyring)?
+        })
     }
 
     fn with_keys(
@@ -192,7 +216,14 @@ impl Vault {
             server_key: duplicate(&keyring.server_key)?,
             ledger_key: duplicate(&keyring.ledger_key)?,
             bundle_keys: Arc::new(BundleKeys::new(keyring.bundle_keys()?)),
+            opened_by: None,
         })
+    }
+
+    /// By which source it was opened; `None` when it was made just now.
+    #[must_use]
+    pub const fn opened_by(&self) -> Option<&OpenedBy> {
+        self.opened_by.as_ref()
     }
 
     /// The store.

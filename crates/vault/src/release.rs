@@ -9,7 +9,9 @@ use procura_policy::{Action, Op, Resource};
 use procura_record::{Details, Recorded};
 use procura_store::Seq;
 use procura_types::wire::VersionState;
-use procura_types::{Namespace, Secret, SecretBytes, SecretPath, Timestamp};
+use procura_types::{
+    Delivery, DeliveryRules, Namespace, Secret, SecretBytes, SecretPath, Timestamp,
+};
 
 /// One value that an operation is to release.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +22,8 @@ pub struct Wanted<'a> {
     pub path: &'a SecretPath,
     /// Which version; the newest when there is none.
     pub version: Option<u64>,
+    /// How it reaches an agent; none for an operator who reads it.
+    pub delivery: Option<Delivery>,
 }
 
 /// An operation that releases values: its own data says which.
@@ -63,6 +67,7 @@ impl SecretRead {
             namespace: &self.namespace,
             path: &self.path,
             version: self.version,
+            delivery: None,
         }
     }
 }
@@ -76,6 +81,8 @@ impl Releases for SecretRead {
 /// A version that could be read when it was looked up.
 pub struct Readable {
     row: VersionRow,
+    /// From when on it is not released.
+    expires: Option<Timestamp>,
     /// The commit of the head row that it stood in, if it did.
     head: Option<Seq>,
 }
@@ -93,57 +100,89 @@ impl Readable {
 
 impl Vault {
     /// Opens all values of a recorded operation, or none of them.
+    ///
+    /// # Errors
+    /// [`VaultError::NotFound`], [`VaultError::Expired`] and
+    /// [`VaultError::DeliveryNotAllowed`] for the first that cannot be had.
     pub fn release<O: Releases>(
         &self,
         recorded: &Recorded<O>,
+        now: Timestamp,
     ) -> Result<Vec<Released>, VaultError> {
         recorded
             .op()
             .wanted()
             .into_iter()
-            .map(|wanted| self.open(wanted, self.readable(wanted)?))
+            .map(|wanted| self.open(wanted, self.readable(wanted, now)?))
             .collect()
     }
 
     /// Opens the value of a recorded read. `readable` is what [`Self::readable`]
     /// said before the intent, which names its version: that one is released, also
     /// when a newer one was written since. What has changed is looked up anew.
+    ///
+    /// # Errors
+    /// As [`Self::release`].
     pub fn release_one(
         &self,
         recorded: &Recorded<SecretRead>,
         readable: Readable,
+        now: Timestamp,
     ) -> Result<Released, VaultError> {
         let wanted = recorded.op().wanted_one();
         let key = head_key(wanted.namespace, wanted.path);
         let readable = match readable.head {
-            Some(head) if HEADS.is_still(self.store(), &key, head)? => Some(readable),
-            _ => self.readable(Wanted {
-                version: Some(readable.row.version),
-                ..wanted
-            })?,
+            Some(head) if HEADS.is_still(self.store(), &key, head)? => {
+                in_time(wanted.path, readable.expires, now)?;
+                Some(readable)
+            }
+            _ => {
+                let wanted = Wanted {
+                    version: Some(readable.row.version),
+                    ..wanted
+                };
+                self.readable(wanted, now)?
+            }
         };
         self.open(wanted, readable)
     }
 
     /// The version that is wanted, when there is one that can be read.
-    pub fn readable(&self, wanted: Wanted<'_>) -> Result<Option<Readable>, VaultError> {
+    ///
+    /// # Errors
+    /// [`VaultError::Expired`], [`VaultError::DeliveryNotAllowed`] when there is one
+    /// that is not to be had, or not in this way.
+    pub fn readable(
+        &self,
+        wanted: Wanted<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Readable>, VaultError> {
         let Some(head) = HEADS.get(self.store(), &head_key(wanted.namespace, wanted.path))? else {
             return Ok(None);
         };
+        let expires = head.value.about.expires();
+        let rules = head.value.about.delivery;
         let readable = match wanted.version {
             Some(version) if version != head.value.latest.version => {
                 let key = version_key(wanted.namespace, wanted.path, version);
                 VERSIONS.get(self.store(), &key)?.map(|row| Readable {
                     row: row.value,
+                    expires,
                     head: None,
                 })
             }
             _ => Some(Readable {
                 row: head.value.latest,
+                expires,
                 head: Some(head.version),
             }),
         };
-        Ok(readable.filter(|readable| readable.row.state == VersionState::Live))
+        let readable = readable.filter(|readable| readable.row.state == VersionState::Live);
+        if readable.is_some() {
+            in_time(wanted.path, expires, now)?;
+            allowed(wanted, rules)?;
+        }
+        Ok(readable)
     }
 
     fn open(&self, wanted: Wanted<'_>, readable: Option<Readable>) -> Result<Released, VaultError> {
@@ -180,5 +219,28 @@ impl Vault {
             created: row.created,
             value,
         })
+    }
+}
+
+/// Refuses what has expired.
+fn in_time(
+    path: &SecretPath,
+    expires: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), VaultError> {
+    if expires.is_some_and(|expires| expires <= now) {
+        return Err(VaultError::Expired(path.clone()));
+    }
+    Ok(())
+}
+
+/// Refuses a way of delivery that the rule does not name.
+fn allowed(wanted: Wanted<'_>, rules: DeliveryRules) -> Result<(), VaultError> {
+    match wanted.delivery {
+        Some(delivery) if !rules.allow(delivery) => Err(VaultError::DeliveryNotAllowed {
+            path: wanted.path.clone(),
+            delivery,
+        }),
+        _ => Ok(()),
     }
 }

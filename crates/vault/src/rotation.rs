@@ -1,9 +1,9 @@
-//! A change of passphrase, which makes a new root (`protocol.md` §5).
+//! A change of the unseal sources, which makes a new root (`protocol.md` §5).
 //!
 //! | step | if it fails, or the process ends after it |
 //! |---|---|
-//! | 1. the next root's keyring and namespace keys are committed beside the old ones | the file names the old root: the old passphrase opens |
-//! | 2. `installation.json` is replaced: from here on the new passphrase opens, and only it | which of the two files the disk has is decided by what can be read there; both lead to all data, since nothing was sealed with new keys |
+//! | 1. the next root's keyring and namespace keys are committed beside the old ones | the file names the old root: the old sources open |
+//! | 2. `installation.json` is replaced: from here on the new sources open, and only they | which of the two files the disk has is decided by what can be read there; both lead to all data, since nothing was sealed with new keys |
 //! | 3. the new keys seal | all that the new root leads to is on disk |
 //! | 4. the old root's rows go | they stay, and lead to nothing new |
 //!
@@ -12,18 +12,20 @@
 //! callers, and those of the change, take turns.
 
 use crate::error::{SealError, VaultError};
-use crate::installation::{Installation, KEYRINGS, Root};
+use crate::installation::{Installation, KEYRINGS};
 use crate::keyring::random_key;
 use crate::namespace::{Keys, NAMESPACE_KEYS, Vault, barrier, key_binding};
 use crate::rewrap::REWRAPS;
+use crate::root::Root;
 use crate::secret_rows::all_rows;
+use crate::unseal_source::{Brought, NewSource, Source};
 use procura_crypto::{XaesKey, open, seal};
 use procura_ledger::{Decision, Entry};
 use procura_policy::{Action, Op, Resource};
 use procura_record::tables::LEDGER;
 use procura_record::{RecordError, RecordedBatch};
 use procura_store::{Barrier, Batch, Blob, Expected, KeyPrefix};
-use procura_types::{BatchId, Clock, Namespace, Secret, TraceId};
+use procura_types::{BatchId, Clock, Entropy, Label, Namespace, Secret, TraceId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -37,6 +39,48 @@ impl Op for PassphraseChange {
     }
 }
 
+/// How the unseal sources change when the root turns.
+pub enum SourceChange {
+    /// The source that was brought gets another passphrase.
+    Passphrase(Secret<String>),
+    /// The source of the same name becomes this one.
+    Put(NewSource),
+    /// It opens nothing any more.
+    Remove(Label),
+}
+
+enum Resolved {
+    Put(NewSource),
+    Remove(Label),
+}
+
+impl SourceChange {
+    fn resolve(
+        self,
+        installation: &Installation,
+        opened: &Source,
+        entropy: &dyn Entropy,
+    ) -> Result<Resolved, SealError> {
+        let exists = |name: &Label| {
+            installation
+                .sources
+                .iter()
+                .any(|source| source.name == *name)
+        };
+        match self {
+            Self::Passphrase(new) => {
+                let name = opened.name.clone();
+                NewSource::passphrase(name, &new, entropy).map(Resolved::Put)
+            }
+            Self::Put(new) if exists(&new.name) => Ok(Resolved::Put(new)),
+            Self::Remove(name) if exists(&name) => Ok(Resolved::Remove(name)),
+            Self::Put(NewSource { name, .. }) | Self::Remove(name) => {
+                Err(SealError::NoSource(name))
+            }
+        }
+    }
+}
+
 /// A row of a new root.
 enum RootRow {
     /// The keyring, by root epoch.
@@ -45,7 +89,7 @@ enum RootRow {
     Namespace((u64, String, u64), Vec<u8>),
 }
 
-/// The root for another passphrase, made and not yet in force. Whatever can fail
+/// The root for other sources, made and not yet in force. Whatever can fail
 /// for want of memory or random bytes has been done.
 pub struct NextRoot {
     keys: Keys,
@@ -92,30 +136,51 @@ impl NextRoot {
 }
 
 impl Vault {
-    /// Makes the root for another passphrase. The root is rotated with it, since an
-    /// old backup with the old passphrase would otherwise open what is written from
-    /// now on. Takes as long as Argon2id takes, twice: call it on a thread that may
+    /// Makes the root for changed unseal sources. The root is rotated with them, since
+    /// an old backup with what was changed or removed would otherwise open what is
+    /// written from now on. Sources that stay get the new root without their keepers.
+    /// Takes as long as Argon2id takes, several times: call it on a thread that may
     /// block.
+    ///
+    /// # Errors
+    /// What [`Vault::unseal`] says of what was brought; [`SealError::NoSource`];
+    /// [`SealError::LastSource`].
     pub fn next_root(
         &self,
-        current: &Secret<String>,
-        new: &Secret<String>,
+        brought: &Brought,
+        change: SourceChange,
+        clock: &dyn Clock,
     ) -> Result<NextRoot, SealError> {
         let keys = self.keys.load();
         let entropy = self.entropy.as_ref();
-        let old = keys.installation.open_root(current)?;
-        let mut keyring = keys.installation.load_keyring(&self.store, &old)?;
+        let now = clock.now();
+        let before = &keys.installation;
+        let (old, opened) = before.open_root(brought)?;
+        let change = change.resolve(before, opened, entropy)?;
+        let mut keyring = before.load_keyring(&self.store, &old)?;
         let epoch = old.epoch.checked_add(1).ok_or(SealError::KeyringMismatch)?;
         keyring.turn(epoch, entropy)?;
         let root = Root::generate(epoch, entropy)?;
-        let installation = Installation::describe(
-            keys.installation.id,
-            keys.installation.created,
-            &root,
-            new,
-            &keyring,
-            entropy,
-        )?;
+        let (leaving, new) = match change {
+            Resolved::Put(new) => (new.name.clone(), Some(new)),
+            Resolved::Remove(name) => (name, None),
+        };
+        let mut sources = Vec::with_capacity(before.sources.len());
+        for source in before
+            .sources
+            .iter()
+            .filter(|source| source.name != leaving)
+        {
+            sources.push(Source {
+                root: root.seal_to(&before.id, &source.name, &source.key)?,
+                ..source.clone()
+            });
+        }
+        if let Some(new) = new {
+            sources.push(new.seal(&before.id, &root, now)?);
+        }
+        let installation =
+            Installation::describe(before.id, before.created, &root, sources, &keyring, entropy)?;
         let kek = root.namespace_kek()?;
         let mut rows = vec![RootRow::Keyring(
             u64::from(epoch),

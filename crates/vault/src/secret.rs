@@ -1,11 +1,12 @@
 //! Names and versions, never values.
 
 use crate::error::VaultError;
-use crate::secret_rows::{BY_ENV, HEADS, all_rows, head_key, older_versions};
+use crate::secret_rows::{BY_ENV, HEADS, HeadRow, all_rows, head_key, older_versions};
+use crate::undelete::is_hidden;
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_store::{KeyPrefix, Store, StoreError};
 use procura_types::wire::{SecretHistory, SecretList, SecretRow, SecretVersion, VersionState};
-use procura_types::{EnvName, Namespace, SecretPath};
+use procura_types::{Delivery, DeliveryRules, EnvName, Namespace, SecretPath, Timestamp};
 
 /// Most rows of one page.
 const MAX_PAGE: usize = 1000;
@@ -26,6 +27,8 @@ pub struct SecretListing {
     pub after: Option<SecretPath>,
     /// At most so many.
     pub limit: Option<usize>,
+    /// Only those that expire or should be replaced by then.
+    pub due: Option<Timestamp>,
 }
 
 impl Op for SecretListing {
@@ -39,19 +42,33 @@ impl SecretListing {
     /// Secrets whose newest version can be read.
     pub fn run(permit: &Permit<Self>, store: &Store) -> Result<SecretList, VaultError> {
         let op = permit.op();
-        let limit = page(op.limit);
+        op.rows(store, |head| {
+            head.latest.state == VersionState::Live && op.due.is_none_or(|by| head.about.is_due(by))
+        })
+    }
+
+    /// The page of those that `wanted` says.
+    fn rows(
+        &self,
+        store: &Store,
+        wanted: impl Fn(&HeadRow) -> bool,
+    ) -> Result<SecretList, VaultError> {
+        let limit = page(self.limit);
         let snapshot = store.snapshot()?;
         let mut secrets = Vec::new();
-        let mut after = op.after.as_ref().map(|path| head_key(&op.namespace, path));
+        let mut after = self
+            .after
+            .as_ref()
+            .map(|path| head_key(&self.namespace, path));
         loop {
             let prefix = KeyPrefix::all()
-                .part(&op.namespace.to_string())
-                .text_start(&op.prefix);
+                .part(&self.namespace.to_string())
+                .text_start(&self.prefix);
             let rows = HEADS.scan(&snapshot, &prefix, after.as_ref(), limit)?;
             let last = rows.last().map(|(key, _)| key.clone());
             let whole = rows.len() < limit;
-            for (key, row) in rows {
-                if row.value.latest.state != VersionState::Live {
+            for (key, found) in rows {
+                if !wanted(&found.value) {
                     continue;
                 }
                 let path = stored_path(&key.1)?;
@@ -59,12 +76,7 @@ impl SecretListing {
                     let next = secrets.last().map(|row: &SecretRow| row.path.clone());
                     return Ok(SecretList { secrets, next });
                 }
-                secrets.push(SecretRow {
-                    path,
-                    version: row.value.latest.version,
-                    env: row.value.env,
-                    description: row.value.description,
-                });
+                secrets.push(row(path, found.value));
             }
             if whole {
                 return Ok(SecretList {
@@ -74,6 +86,41 @@ impl SecretListing {
             }
             after = last;
         }
+    }
+}
+
+/// Lists what was deleted and can be undeleted, for those who may do it.
+pub struct DeletedListing(pub SecretListing);
+
+impl Op for DeletedListing {
+    const ACTION: Action = Action::SecretListDeleted;
+    fn resource(&self) -> Resource {
+        self.0.resource()
+    }
+}
+
+impl DeletedListing {
+    /// Secrets whose newest version is deleted.
+    pub fn run(permit: &Permit<Self>, store: &Store) -> Result<SecretList, VaultError> {
+        let op = &permit.op().0;
+        op.rows(store, |head| head.latest.state == VersionState::Deleted)
+    }
+}
+
+/// What is shown of a secret.
+pub(crate) fn row(path: SecretPath, head: HeadRow) -> SecretRow {
+    let HeadRow { about, .. } = head;
+    SecretRow {
+        path,
+        version: head.latest.version,
+        env: head.env.or(head.deleted_env),
+        description: head.description,
+        kind: head.kind,
+        expires: about.expires(),
+        rotate_by: about.rotate_by.map(|date| date.at),
+        tags: about.tags,
+        owner: about.owner,
+        delivery: about.delivery,
     }
 }
 
@@ -97,11 +144,13 @@ impl Op for SecretHistoryQuery {
 }
 
 impl SecretHistoryQuery {
-    /// The versions, newest first.
+    /// The versions, newest first. A secret whose newest version is deleted is there
+    /// only for those who may undelete it.
     pub fn run(permit: &Permit<Self>, store: &Store) -> Result<SecretHistory, VaultError> {
         let op = permit.op();
         let head = HEADS
             .get(store, &head_key(&op.namespace, &op.path))?
+            .filter(|row| !is_hidden(&row.value, permit.basis()))
             .ok_or_else(|| VaultError::NotFound(op.path.clone()))?;
         let mut rows: Vec<_> = older_versions(store, &op.namespace, &op.path)?
             .into_iter()
@@ -127,6 +176,7 @@ impl SecretHistoryQuery {
         });
         Ok(SecretHistory {
             path: op.path.clone(),
+            kind: head.value.kind,
             versions,
             next,
         })
@@ -148,18 +198,45 @@ pub fn candidates_for_env(
         .collect()
 }
 
+/// The newest version of a secret that can be read, and what stands in its way.
+#[derive(Debug, Clone, Copy)]
+pub struct Newest {
+    /// Its number.
+    pub version: u64,
+    expires: Option<Timestamp>,
+    rules: DeliveryRules,
+}
+
+impl Newest {
+    /// Whether its time is over.
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// Whether it may be handed over in this way.
+    #[must_use]
+    pub fn allows(&self, delivery: Delivery) -> bool {
+        self.rules.allow(delivery)
+    }
+}
+
 /// The newest version of a secret; none when there is no such secret or that
 /// version was deleted.
 pub fn newest_version(
     store: &Store,
     namespace: &Namespace,
     path: &SecretPath,
-) -> Result<Option<u64>, VaultError> {
+) -> Result<Option<Newest>, VaultError> {
     let head = HEADS.get(store, &head_key(namespace, path))?;
     Ok(head
-        .map(|row| row.value.latest)
-        .filter(|latest| latest.state == VersionState::Live)
-        .map(|latest| latest.version))
+        .map(|row| row.value)
+        .filter(|head| head.latest.state == VersionState::Live)
+        .map(|head| Newest {
+            version: head.latest.version,
+            expires: head.about.expires(),
+            rules: head.about.delivery,
+        }))
 }
 
 /// A path as this program once stored it.

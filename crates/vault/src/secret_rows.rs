@@ -5,9 +5,10 @@
 //! Bodies are envelopes under single-use keys; they pass the barrier by and are
 //! never rewritten.
 
+use crate::about::About;
 use procura_store::{Blob, Key, KeyPrefix, Kind, Row, Store, StoreError, Table, Value};
 use procura_types::wire::VersionState;
-use procura_types::{EnvName, Namespace, SecretPath, Timestamp};
+use procura_types::{EnvName, Namespace, SecretKind, SecretPath, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// One version without its value.
@@ -34,9 +35,33 @@ pub(crate) struct HeadRow {
     /// The environment name that discovery finds it by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) env: Option<EnvName>,
+    /// The one that it had when the newest version was deleted: an undelete brings it
+    /// back, anything else that comes after lets it go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deleted_env: Option<EnvName>,
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
+    /// What the versions are.
+    #[serde(default, skip_serializing_if = "SecretKind::is_default")]
+    pub(crate) kind: SecretKind,
+    /// What else is said of it.
+    #[serde(default, skip_serializing_if = "About::is_empty")]
+    pub(crate) about: About,
+}
+
+impl HeadRow {
+    /// Of a first version, of which nothing is said yet.
+    pub(crate) fn new(latest: VersionRow) -> Self {
+        Self {
+            latest,
+            env: None,
+            deleted_env: None,
+            description: None,
+            kind: SecretKind::default(),
+            about: About::default(),
+        }
+    }
 }
 
 /// (namespace, path) → head.
@@ -95,4 +120,17 @@ pub(crate) fn older_versions(
         .into_iter()
         .map(|(_, row)| row)
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HeadRow;
+
+    #[test]
+    fn a_row_from_before_reads_as_if_nothing_had_been_said_and_stays_the_same() {
+        let row = r#"{"latest":{"version":1,"created":"2026-11-21T09:12:37.123Z","size":3,"state":"live","dek":"AAAA"},"env":"KEY","description":"d"}"#;
+        let head: HeadRow = serde_json::from_str(row).unwrap();
+        assert!(head.kind.is_default() && head.about.is_empty() && head.deleted_env.is_none());
+        assert_eq!(serde_json::to_string(&head).unwrap(), row);
+    }
 }

@@ -1,17 +1,20 @@
 //! Writing, deleting and destroying versions.
 
+use crate::MAX_VALUE;
+use crate::about::{About, SecretAbout, said};
+use crate::due;
 use crate::error::VaultError;
+use crate::kind;
 use crate::namespace::Vault;
 use crate::secret_rows::{
     BODIES, BY_ENV, HEADS, HeadRow, VERSIONS, VersionRow, head_key, older_versions, version_key,
 };
-use crate::{MAX_DESCRIPTION, MAX_VALUE};
 use procura_crypto::{Binding, Dek, Holder, Purpose, seal, seal_with_dek};
 use procura_policy::{Action, Op, Resource};
 use procura_record::RecordedBatch;
 use procura_store::{Blob, Expected, Row};
 use procura_types::wire::{SecretWritten, VersionState};
-use procura_types::{EnvName, Namespace, SecretBytes, SecretPath, Timestamp};
+use procura_types::{EnvName, Namespace, SecretBytes, SecretKind, SecretPath, Timestamp};
 
 /// Writes a version of a secret.
 pub struct SecretWrite {
@@ -25,8 +28,10 @@ pub struct SecretWrite {
     pub expect_version: Option<u64>,
     /// The environment name to declare; `None` keeps what is there.
     pub env: Option<EnvName>,
-    /// For people; `None` keeps what is there.
-    pub description: Option<String>,
+    /// What it is; `None` keeps what is there.
+    pub kind: Option<SecretKind>,
+    /// What is said of it.
+    pub about: SecretAbout,
 }
 
 impl Op for SecretWrite {
@@ -62,11 +67,7 @@ impl SecretWrite {
         if op.value.expose().len() > MAX_VALUE {
             return Err(VaultError::TooLarge);
         }
-        if op.description.as_ref().is_some_and(|text| {
-            text.chars().count() > MAX_DESCRIPTION || text.chars().any(char::is_control)
-        }) {
-            return Err(VaultError::BadDescription);
-        }
+        op.about.check()?;
         let key = head_key(&op.namespace, &op.path);
         let before = HEADS.get(batch.store(), &key)?;
         let latest = before.as_ref().map_or(0, |row| row.value.latest.version);
@@ -80,6 +81,9 @@ impl SecretWrite {
                 .as_ref()
                 .map_or(Expected::Absent, |row| Expected::At(row.version)),
         );
+        let before = before.map(|row| row.value);
+        let kind = kind_of(batch, before.as_ref())?;
+        kind::check(kind, op.value.expose())?;
 
         let version = latest + 1;
         let dek = Dek::generate(vault.entropy())?;
@@ -99,37 +103,47 @@ impl SecretWrite {
             dek.expose(),
         )?;
 
-        let (old_env, old_description) = match before {
-            Some(row) => {
-                let old = row.value;
-                VERSIONS.put(
-                    batch.rows(),
-                    &version_key(&op.namespace, &op.path, latest),
-                    &old.latest,
-                );
-                (old.env, old.description)
-            }
-            None => (None, None),
+        let latest_row = VersionRow {
+            version,
+            created: now,
+            size: u64::try_from(op.value.expose().len()).unwrap_or(u64::MAX),
+            state: VersionState::Live,
+            dek: wrapped,
         };
-        let env = op.env.clone().or_else(|| old_env.clone());
+        if let Some(old) = &before {
+            VERSIONS.put(
+                batch.rows(),
+                &version_key(&op.namespace, &op.path, latest),
+                &old.latest,
+            );
+        }
+        let before = before.unwrap_or_else(|| HeadRow::new(latest_row.clone()));
+        let mut head = HeadRow {
+            latest: latest_row,
+            ..before.clone()
+        };
+        head.kind = kind;
+        head.deleted_env = None;
+        if let Some(env) = &op.env {
+            head.env = Some(env.clone());
+        }
+        op.about.apply(&mut head);
         declare(
             batch,
             &op.namespace,
             &op.path,
-            old_env.as_ref(),
-            env.as_ref(),
+            before.env.as_ref(),
+            head.env.as_ref(),
         );
-        let head = HeadRow {
-            latest: VersionRow {
-                version,
-                created: now,
-                size: u64::try_from(op.value.expose().len()).unwrap_or(u64::MAX),
-                state: VersionState::Live,
-                dek: wrapped,
-            },
-            env,
-            description: op.description.clone().or(old_description),
+        // Of what was not there its dates may have been forgotten meanwhile.
+        let was_there = before.latest.state == VersionState::Live;
+        let indexed = if was_there {
+            before.about.clone()
+        } else {
+            About::default()
         };
+        due::index(batch, &key, &indexed, &head.about);
+        batch.details().with = said(&before, &head);
         HEADS.put(batch.rows(), &key, &head);
         BODIES.put(
             batch.rows(),
@@ -144,8 +158,32 @@ impl SecretWrite {
     }
 }
 
+/// What the new version is. It is the same for all versions of a path, as long as
+/// one of them can be read or brought back.
+fn kind_of(
+    batch: &RecordedBatch<'_, SecretWrite>,
+    before: Option<&HeadRow>,
+) -> Result<SecretKind, VaultError> {
+    let op = batch.op();
+    let Some(before) = before else {
+        return Ok(op.kind.unwrap_or_default());
+    };
+    let Some(kind) = op.kind.filter(|kind| *kind != before.kind) else {
+        return Ok(before.kind);
+    };
+    let is_left = |row: &VersionRow| row.state != VersionState::Destroyed;
+    let older = older_versions(batch.store(), &op.namespace, &op.path)?;
+    if is_left(&before.latest) || older.iter().any(|row| is_left(&row.value)) {
+        return Err(VaultError::OtherKind {
+            path: op.path.clone(),
+            kind: before.kind,
+        });
+    }
+    Ok(kind)
+}
+
 /// Keeps the index of declared names in step with the head.
-fn declare<O: Op>(
+pub(crate) fn declare<O: Op>(
     batch: &mut RecordedBatch<'_, O>,
     namespace: &Namespace,
     path: &SecretPath,
@@ -271,6 +309,10 @@ fn end_versions<O: Op>(
     {
         // Discovery must not find what cannot be read.
         declare(batch, namespace, path, Some(&env), None);
+        head.deleted_env = Some(env);
+    }
+    if head.latest.state == VersionState::Destroyed {
+        head.deleted_env = None;
     }
     HEADS.put(batch.rows(), &key, &head);
     Ok(())

@@ -115,12 +115,7 @@ impl Load {
                         let value =
                             format!("value-{number}-{}", "x".repeat((number % 900) as usize))
                                 .into_bytes();
-                        let put = SecretPut {
-                            value_b64: ValueB64::encode(&value),
-                            expect_version: None,
-                            env: None,
-                            description: None,
-                        };
+                        let put = SecretPut::new(ValueB64::encode(&value));
                         let Ok(written) = client.put_secret(&namespace, &path, &put).await else {
                             return;
                         };

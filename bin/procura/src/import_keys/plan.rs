@@ -298,10 +298,8 @@ impl Step {
                 version,
             } => {
                 let put = SecretPut {
-                    value_b64: ValueB64::encode(value.expose()),
                     expect_version: Some(*version),
-                    env: None,
-                    description: None,
+                    ..SecretPut::new(ValueB64::encode(value.expose()))
                 };
                 server.put_secret(namespace, path, &put).await?;
             }

@@ -13,7 +13,7 @@ fn without_a_terminal_only_yes_is_a_yes() {
         ),
         (
             &["secret", "delete", "a/b", "--version", "3"],
-            "Delete version 3 of a/b in default? It cannot be read any more.",
+            "Delete version 3 of a/b in default? It cannot be read until it is undeleted.",
         ),
         (
             &["-n", "staging", "agent", "revoke", "scribe"],

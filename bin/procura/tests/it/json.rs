@@ -40,6 +40,12 @@ fn every_command_prints_one_value() {
             json!({ "path": "a/b", "version": 1, "state": "deleted" }),
         ),
         (
+            &["secret", "undelete", "a/b"],
+            b"",
+            json!({ "path": "a/b", "versions": [1] }),
+        ),
+        (&["secret", "set", "a/b", "--tag", "x"], b"", Value::Null),
+        (
             &["secret", "destroy", "a/b", "--yes"],
             b"",
             json!({ "path": "a/b", "state": "destroyed" }),

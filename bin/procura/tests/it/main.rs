@@ -37,6 +37,7 @@ mod service_seen;
 mod sign;
 mod terminal;
 mod unreachable;
+mod unseal_source;
 
 use std::io::Write as _;
 use std::path::Path;

@@ -1,14 +1,20 @@
 //! What the runbooks say to type is typed, in their order.
 
-use crate::installed::{Cli, Installed};
+use crate::installed::{Cli, Installed, PASSPHRASE};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// The blocks of a runbook that are commands for a shell.
 fn blocks(name: &str) -> Vec<String> {
+    blocks_of("runbooks", name)
+}
+
+/// The same of a page in a folder of the documentation.
+fn blocks_of(folder: &str, name: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../docs/runbooks")
+        .join("../../docs")
+        .join(folder)
         .join(name);
     let text = std::fs::read_to_string(path).unwrap();
     let mut parts = text.split("```");
@@ -289,5 +295,35 @@ fn a_tree_of_keys_comes_in() {
     assert_eq!(
         waiting["requests"][0]["lineage"], "alice//bot-1",
         "{waiting}"
+    );
+}
+
+#[test]
+fn a_drill_opens_the_vault_without_its_passphrase() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    let keep = |name: &str, text: &[u8]| std::fs::write(installed.dir().join(name), text).unwrap();
+    keep("passphrase.txt", PASSPHRASE);
+    keep("new-passphrase.txt", b"canary passphrase 8d11\n");
+    let said: Vec<String> = blocks_of("guides", "recovery-drill.md")
+        .iter()
+        .map(|block| typed(&installed, block, &[]))
+        .collect();
+    assert!(said[0].contains("2 of 3"), "{said:?}");
+    assert!(said[3].contains("unseal_source/recovery"), "{said:?}");
+    assert!(said[3].contains("recovery"), "{said:?}");
+    assert!(!said[4].contains(" passphrase  passphrase"), "{said:?}");
+    let left = cli.json(&["unseal-source", "list"]);
+    let names = left["sources"].as_array().unwrap().iter();
+    let names: Vec<_> = names
+        .map(|source| source["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["main", "recovery2"]);
+    cli.ok(&["seal", "--yes"], b"");
+    let lost = cli.run(&["unseal", "--passphrase-fd", "0"], PASSPHRASE);
+    assert!(lost.err.contains("passphrase is wrong"), "{}", lost.err);
+    cli.ok(
+        &["unseal", "--passphrase-fd", "0"],
+        b"canary passphrase 8d11\n",
     );
 }

@@ -103,3 +103,81 @@ fn a_version_that_is_not_there_is_named() {
         folder.err
     );
 }
+
+#[test]
+fn what_is_deleted_is_listed_and_comes_back() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    cli.ok(&["secret", "put", "a/b"], b"one");
+    cli.ok(&["secret", "put", "a/b"], b"two");
+    let none = cli.run(&["secret", "list", "--deleted"], b"");
+    assert_eq!(
+        (none.code, none.out.as_str(), none.err.as_str()),
+        (0, "", "no deleted secrets\n")
+    );
+    cli.ok(&["secret", "delete", "a/b", "--yes"], b"");
+    assert_eq!(cli.run(&["secret", "get", "a/b"], b"").code, 77);
+    let listed = cli.json(&["secret", "list", "--deleted"]);
+    assert_eq!(listed["secrets"][0]["path"], "a/b");
+    let back = cli.run(&["secret", "undelete", "a/b"], b"");
+    assert_eq!(
+        (back.code, back.err.as_str()),
+        (0, "a/b can be read again: version 2, 1\n")
+    );
+    assert_eq!(cli.ok(&["secret", "get", "a/b"], b""), "two");
+    let again = cli.run(&["secret", "undelete", "a/b"], b"");
+    assert_eq!(again.code, 77);
+    assert!(again.err.contains("a/b is not deleted"), "{}", again.err);
+}
+
+#[test]
+fn what_is_said_of_a_secret_is_typed_listed_and_taken_back() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    let put = [
+        "secret",
+        "put",
+        "a/b",
+        "--kind",
+        "json",
+        "--tag",
+        "pay",
+        "--rotate-by",
+        "2020-01-01T00:00:00Z",
+    ];
+    let bad = cli.run(&put, b"{");
+    assert_eq!(bad.code, 64, "{}", bad.err);
+    assert!(bad.err.contains("not of the kind json"), "{}", bad.err);
+    cli.ok(&put, b"{}");
+    let due = cli.json(&["secret", "list", "--due", "--within", "30d"]);
+    assert_eq!(due["secrets"][0]["kind"], "json");
+    assert_eq!(due["secrets"][0]["tags"], serde_json::json!(["pay"]));
+    let set = ["secret", "set", "a/b", "--clear", "rotate-by,tags"];
+    let set = cli.run(&[&set[..], &["--deliver", "env,http"]].concat(), b"");
+    assert_eq!((set.code, set.err.as_str()), (0, "set a/b in default\n"));
+    let due = cli.run(&["secret", "list", "--due"], b"");
+    assert_eq!((due.code, due.err.as_str()), (0, "no secret is due\n"));
+    for (args, says) in [
+        (&["secret", "set", "a/b"][..], "there is nothing to set"),
+        (
+            &["secret", "set", "a/b", "--deliver", "env,broker-only"],
+            "broker-only alone",
+        ),
+        (&["secret", "list", "--within", "30d"], "--due"),
+    ] {
+        let ran = cli.run(args, b"");
+        assert_eq!(ran.code, 64, "{args:?}");
+        assert!(ran.err.contains(says), "{args:?}: {}", ran.err);
+    }
+    cli.ok(
+        &["secret", "set", "a/b", "--expires", "2020-01-01T00:00:00Z"],
+        b"",
+    );
+    let expired = cli.run(&["secret", "get", "a/b"], b"");
+    assert_eq!(expired.code, 77, "{}", expired.err);
+    assert!(
+        expired.err.contains("secret_expired") && expired.err.contains("--clear expires"),
+        "{}",
+        expired.err
+    );
+}

@@ -175,7 +175,7 @@ impl World {
             }
             Err(ChangeError::Record(error)) => panic!("not recorded: {error}"),
         };
-        let released = self.vault.release(&recorded).unwrap();
+        let released = self.vault.release(&recorded, self.now()).unwrap();
         let values = recorded
             .op()
             .items()

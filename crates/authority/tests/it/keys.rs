@@ -68,7 +68,7 @@ impl World {
             .record(permit, origin(), details)
             .await
             .unwrap();
-        let released = self.vault.release(&recorded).unwrap();
+        let released = self.vault.release(&recorded, self.now()).unwrap();
         assert_eq!(released.len(), 1);
         let value = String::from_utf8(released[0].value.expose().clone()).unwrap();
         Ok(Got::Key(value))

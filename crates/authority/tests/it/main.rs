@@ -17,4 +17,5 @@ mod pruning;
 mod requests;
 mod runs;
 mod services;
+mod standing;
 mod world;

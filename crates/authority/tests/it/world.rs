@@ -15,7 +15,9 @@ use procura_types::{
     ActorId, Clock, Duration, Entropy, InstallationId, Label, Namespace, ProjectName, Role, Secret,
     Thumbprint, Timestamp, TraceId,
 };
-use procura_vault::{NamespaceCreate, SecretDelete, SecretWrite, Vault};
+use procura_vault::{
+    NamespaceCreate, NewSource, SecretAbout, SecretDelete, SecretSet, SecretWrite, Vault,
+};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -132,11 +134,13 @@ impl World {
         )
         .unwrap();
         let passphrase = Secret::new("correct horse battery".to_owned());
+        let source =
+            NewSource::passphrase(label("passphrase"), &passphrase, entropy.as_ref()).unwrap();
         let (vault, founding) = Vault::found(
             home.path(),
             store.clone(),
             installation,
-            &passphrase,
+            source,
             clock.as_ref(),
             Arc::clone(&entropy),
         )
@@ -336,13 +340,23 @@ impl World {
             value: Secret::new(value.as_bytes().to_vec()),
             expect_version: None,
             env: env.map(|name| name.parse().unwrap()),
-            description: None,
+            kind: None,
+            about: SecretAbout::default(),
         };
         self.act(&self.alice, op, |batch| {
             SecretWrite::run(&self.vault, batch, self.now())
         })
         .await
         .unwrap();
+    }
+
+    pub(crate) async fn set(&self, path: &str, about: SecretAbout) {
+        let op = SecretSet {
+            namespace: shop(),
+            path: path.parse().unwrap(),
+            about,
+        };
+        self.act(&self.alice, op, SecretSet::run).await.unwrap();
     }
 
     pub(crate) async fn delete(&self, path: &str) {

@@ -316,6 +316,7 @@ impl Authority {
             mac_key: ValueB64::encode(issued.mac_key.expose()),
             expires_at: issued.expires,
             server_signature: self.key.sign(signed.as_bytes()).unwrap(),
+            recoveries: Vec::new(),
         };
         json(200, &answer)
     }

@@ -135,12 +135,7 @@ async fn a_server_with_another_key_is_an_impostor_and_learns_no_value() {
     let serving = Arc::clone(&authority);
     let url = listen(move |got| serving.handle(got, |_, _| json(200, &empty()))).await;
     let expected = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
-    let put = SecretPut {
-        value_b64: ValueB64::encode(b"canary"),
-        expect_version: None,
-        env: None,
-        description: None,
-    };
+    let put = SecretPut::new(ValueB64::encode(b"canary"));
     for (pinned, evidence) in [
         (
             Some(expected.public().clone()),
@@ -203,10 +198,8 @@ async fn bodies_and_queries_are_covered_by_the_proof() {
     let client = SessionClient::new(client, device);
     let (namespace, path) = ("default".parse().unwrap(), "a/b".parse().unwrap());
     let put = SecretPut {
-        value_b64: ValueB64::encode(b"\x00\xffvalue"),
         expect_version: Some(0),
-        env: None,
-        description: None,
+        ..SecretPut::new(ValueB64::encode(b"\x00\xffvalue"))
     };
     assert_eq!(
         client

@@ -10,14 +10,18 @@
 
 mod actor;
 mod aes_gcm;
+mod certificate;
 mod ecdsa_p256;
 mod ed25519;
 mod envelope;
 mod hkdf;
 mod hmac;
+mod hpke;
 mod jose;
 mod locked_memory;
 mod passphrase;
+mod shamir;
 mod signing_key;
+mod slip39;
 mod ssh;
 mod vectors;

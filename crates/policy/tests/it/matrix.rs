@@ -34,7 +34,10 @@ fn table() -> BTreeMap<String, BTreeMap<String, String>> {
 fn resource(action: Action, namespace: &Namespace) -> Resource {
     let scope = action.as_str().split('.').next().unwrap();
     match (scope, action) {
-        ("installation" | "operator" | "session" | "signing_key", _)
+        (
+            "installation" | "recovery" | "unseal_source" | "operator" | "session" | "signing_key",
+            _,
+        )
         | (
             _,
             Action::NamespaceCreate

@@ -24,6 +24,9 @@ const HOSTILE: [&str; 5] = [
     "source_not_allowed",
 ];
 
+/// Why it is told that the vault was opened: with shares, by whoever brought them.
+pub const RECOVERY: &str = "recovery";
+
 /// What is told of one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -51,6 +54,7 @@ fn kinds_at_a_glance(entry: &[u8]) -> Option<&'static [EventKind]> {
     let (action, rest) = text_after(head, b"\"action\":\"")?;
     let (decision, _) = text_after(rest, b"\"decision\":\"")?;
     match decision {
+        "allow" if action == Action::InstallationUnseal.as_str() => Some(&[EventKind::Alarm]),
         "allow" => kinds(action),
         // Whether it is one is seen in what stands behind.
         "deny" => Some(&[EventKind::Alarm]),
@@ -69,7 +73,9 @@ fn text_after<'a>(bytes: &'a [u8], name: &[u8]) -> Option<(&'a str, &'a [u8])> {
 
 /// What an action is that was allowed.
 fn kinds(action: &str) -> Option<&'static [EventKind]> {
-    const KINDS: [(Action, &[EventKind]); 8] = [
+    const KINDS: [(Action, &[EventKind]); 10] = [
+        (Action::UnsealSourceAdd, &[EventKind::Alarm]),
+        (Action::UnsealSourceRemove, &[EventKind::Alarm]),
         (Action::AgentRevoke, &[EventKind::Revocation]),
         (Action::DeviceRevoke, &[EventKind::Revocation]),
         (Action::OperatorDeviceRevoke, &[EventKind::Revocation]),
@@ -94,7 +100,7 @@ impl Notice {
         if entry.phase != Phase::Intent {
             return None;
         }
-        let alarm = entry.decision == Decision::Deny;
+        let alarm = kinds == [EventKind::Alarm];
         if alarm && !is_alarm(&entry) {
             return None;
         }
@@ -130,8 +136,10 @@ impl Notice {
     }
 }
 
-/// Whether a refusal is told as an alarm: a proof that no honest device makes, a wrong
-/// passphrase, or refusals of any kind that were too many to be written one by one.
+/// Whether an entry is told as an alarm: an unseal with shares, and any change of what opens the
+/// vault; a refused proof that no
+/// honest device makes, a refused try to open the vault, or refusals of any kind that were
+/// too many to be written one by one.
 /// What was shown by `hmac-v1` is evidence of nothing: whoever saw one such request
 /// makes any other of it (`protocol.md` §3.2), refused ones in its agent's name too.
 fn is_alarm(entry: &Entry) -> bool {
@@ -139,6 +147,9 @@ fn is_alarm(entry: &Entry) -> bool {
         return false;
     }
     let reason = entry.reason.as_deref().unwrap_or_default();
+    if entry.decision == Decision::Allow {
+        return reason == RECOVERY || entry.action != Action::InstallationUnseal.as_str();
+    }
     reason == SUMMARY
         || entry.action == Action::InstallationUnseal.as_str()
         || (PROOFS.contains(&entry.action.as_ref()) && HOSTILE.contains(&reason))

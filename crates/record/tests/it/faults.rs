@@ -139,7 +139,7 @@ async fn a_full_disk_keeps_nobody_from_opening_and_taking_away() {
     let moved = spool.flush(world.store(), clock.as_ref(), entropy.as_ref());
     assert_eq!(moved.await.unwrap(), 1);
     let opened = crate::world::entry("installation.unseal");
-    world.recorder.opened(&opened).await.unwrap();
+    world.recorder.opened(&opened, |_| ()).await.unwrap();
     let permit = world.socket_permit();
     world
         .recorder

@@ -111,6 +111,18 @@ impl From<VaultError> for Failure {
             VaultError::NamespaceExists => Self::new(Code::AlreadyExists, text),
             VaultError::NamespacesChanged => Self::new(Code::Contended, text),
             VaultError::VersionMismatch { .. } => Self::new(Code::VersionMismatch, text),
+            VaultError::Destroyed(_) => Self::new(Code::Conflict, text).with_reason("destroyed"),
+            VaultError::NotDeleted(_) => Self::new(Code::Conflict, text).with_reason("not_deleted"),
+            VaultError::OtherKind { .. } => {
+                Self::new(Code::Conflict, text).with_reason("other_kind")
+            }
+            VaultError::Expired(_) => Self::new(Code::SecretExpired, text),
+            VaultError::DeliveryNotAllowed { .. } => Self::new(Code::DeliveryNotAllowed, text),
+            VaultError::NotOfKind { .. } => {
+                let mut failure = Self::new(Code::Malformed, text);
+                failure.field = Some("value_b64");
+                failure
+            }
             VaultError::TooLarge => Self::new(Code::TooLarge, text),
             VaultError::BadDescription => {
                 let mut failure = Self::new(Code::Malformed, text);
@@ -199,6 +211,8 @@ impl From<AuthorityError> for Failure {
             AuthorityError::Ambiguous(_) => Self::new(Code::AmbiguousName, text),
             AuthorityError::NothingToDeliver(_) => Self::new(Code::NothingToDeliver, text),
             AuthorityError::MissingSecret(_) => Self::new(Code::ValueMissing, text),
+            AuthorityError::Expired(_) => Self::new(Code::SecretExpired, text),
+            AuthorityError::DeliveryNotAllowed { .. } => Self::new(Code::DeliveryNotAllowed, text),
             AuthorityError::TooManyPending => Self::new(Code::RateLimited, text),
             AuthorityError::AlreadyApproved
             | AuthorityError::AlreadyDenied

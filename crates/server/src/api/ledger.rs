@@ -71,13 +71,14 @@ impl<T: Send + Sync + 'static> Op for LedgerCheckpoint<T> {
 
 /// Actions of entries that no permit opens: the server's own acts
 /// (`spec/ledger.md`), and callers who proved nothing.
-const OWN_ACTIONS: [&str; 8] = [
+const OWN_ACTIONS: [&str; 9] = [
     "authenticate",
     crate::reloading::ACTION,
     "installation.rewrap",
     "installation.spool",
     "request.prune",
     "run.prune",
+    procura_vault::DUE_ACTION,
     "signing_key.make",
     "verify",
 ];

@@ -14,6 +14,7 @@ mod ledger;
 mod namespace;
 mod operator;
 mod project;
+mod recovery;
 mod request;
 mod run;
 mod secret;
@@ -54,6 +55,7 @@ macro_rules! routes {
             let document = Document::default();
             $(let document = document.call::<$endpoint>();)*
             let document = document
+                .call::<secret::List>()
                 .call::<secret::Delete>()
                 .call::<ledger::Entries>()
                 .call::<device::OfAgent>()
@@ -94,9 +96,10 @@ routes![
     signing_key::List,
     signing_key::Roll,
     signing_key::Retire,
-    secret::List,
     secret::Read,
     secret::Write,
+    secret::Undelete,
+    secret::Set,
     secret::History,
     project::List,
     project::Read,
@@ -121,6 +124,7 @@ routes![
     ledger::Consistency,
     ledger::Tile,
     ledger::Proof,
+    recovery::Seen,
     status::Seal,
 ];
 
@@ -128,6 +132,9 @@ routes![
 pub fn router(app: Arc<App>) -> Router {
     let router = calls(Router::new());
     let router = mount_either::<secret::Delete, secret::Destroy>(router, "destroy", |value| {
+        value != "false"
+    });
+    let router = mount_either::<secret::List, secret::ListDeleted>(router, "deleted", |value| {
         value != "false"
     });
     let router =

@@ -97,7 +97,7 @@ impl Endpoint for Deliver {
                     .put(permit.basis(), permit.caller().device(), rows, now)
             })
             .await?;
-        let released = match open.vault.release(&recorded) {
+        let released = match open.vault.release(&recorded, now) {
             Ok(released) => released,
             Err(error) => {
                 open.recorder.failed(&recorded, "value_unreadable").await?;

@@ -6,10 +6,10 @@ use crate::serve::{Context, Endpoint, Input, Reply};
 use procura_policy::Permit;
 use procura_proof::Caller;
 use procura_types::wire::{self, SecretPut, SecretValue, ValueB64};
-use procura_types::{Malformed, SecretPath};
+use procura_types::{Duration, Malformed, SecretPath};
 use procura_vault::{
-    SecretDelete, SecretDestroy, SecretHistoryQuery, SecretListing, SecretRead, SecretWrite,
-    VaultError,
+    DeletedListing, SecretAbout, SecretDelete, SecretDestroy, SecretHistoryQuery, SecretListing,
+    SecretRead, SecretSet, SecretUndelete, SecretWrite, VaultError,
 };
 use serde::Deserialize;
 
@@ -20,6 +20,32 @@ struct ListQuery {
     prefix: String,
     after: Option<SecretPath>,
     limit: Option<usize>,
+    /// Seconds from now.
+    due_within: Option<u64>,
+    #[serde(default)]
+    deleted: bool,
+}
+
+impl ListQuery {
+    /// The list. Which of the two it is was decided by the key as it was written; one
+    /// that only decodes to it is refused.
+    fn listing(input: &Input, deleted: bool) -> Result<SecretListing, Failure> {
+        let query: Self = input.query()?;
+        if query.deleted != deleted {
+            return Err(Malformed::new("deleted", "is written without escapes").into());
+        }
+        if deleted && query.due_within.is_some() {
+            return Err(Malformed::new("due_within", "is not for what is deleted").into());
+        }
+        let due = query.due_within.map(Duration::from_secs);
+        Ok(SecretListing {
+            namespace: input.param("ns")?,
+            prefix: query.prefix,
+            after: query.after,
+            limit: query.limit,
+            due: due.map(|within| input.now.plus(within)),
+        })
+    }
 }
 
 pub(super) struct List;
@@ -28,27 +54,37 @@ impl Endpoint for List {
     type Op = SecretListing;
     type Body = ();
     type Answer = wire::SecretList;
-    const SUMMARY: &'static str = "Lists secrets by the beginning of their path";
-    const QUERY: &'static [&'static str] = &["prefix", "after", "limit"];
+    const SUMMARY: &'static str = "Lists secrets by the beginning of their path: all, those that are due, or with deleted=true those that can be undeleted";
+    const QUERY: &'static [&'static str] = &["prefix", "after", "limit", "due_within", "deleted"];
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces/{ns}/secrets";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let ListQuery {
-            prefix,
-            after,
-            limit,
-        } = input.query()?;
-        Ok(SecretListing {
-            namespace: input.param("ns")?,
-            prefix,
-            after,
-            limit,
-        })
+        ListQuery::listing(input, false)
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         Reply::json::<Self::Answer>(&SecretListing::run(&permit, context.open.vault.store())?)
+    }
+}
+
+pub(super) struct ListDeleted;
+
+impl Endpoint for ListDeleted {
+    type Op = DeletedListing;
+    type Body = ();
+    type Answer = wire::SecretList;
+    const SUMMARY: &'static str = "Lists secrets that can be undeleted";
+    const QUERY: &'static [&'static str] = List::QUERY;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = List::PATH;
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        ListQuery::listing(input, true).map(DeletedListing)
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        Reply::json::<Self::Answer>(&DeletedListing::run(&permit, context.open.vault.store())?)
     }
 }
 
@@ -81,7 +117,8 @@ impl Endpoint for Read {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let open = context.open;
         let op = permit.op();
-        let Some(readable) = open.vault.readable(op.wanted_one())? else {
+        let now = context.input.now;
+        let Some(readable) = open.vault.readable(op.wanted_one(), now)? else {
             return Err(VaultError::NotFound(op.path.clone()).into());
         };
         // The intent is durable when this returns; only then is the value opened.
@@ -89,7 +126,7 @@ impl Endpoint for Read {
             .recorder
             .record(permit, context.origin(), readable.details())
             .await?;
-        let released = match open.vault.release_one(&recorded, readable) {
+        let released = match open.vault.release_one(&recorded, readable, now) {
             Ok(released) => released,
             Err(error) => {
                 open.recorder.failed(&recorded, "value_unreadable").await?;
@@ -130,7 +167,16 @@ impl Endpoint for Write {
             value: body.value_b64.decode()?,
             expect_version: body.expect_version,
             env: body.env,
-            description: body.description,
+            kind: body.kind,
+            about: SecretAbout {
+                description: body.description,
+                tags: body.tags,
+                owner: body.owner,
+                expires: body.expires,
+                rotate_by: body.rotate_by,
+                delivery: body.delivery,
+                clear: Vec::new(),
+            },
         })
     }
 
@@ -216,6 +262,65 @@ impl Endpoint for Destroy {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         context.change(permit, SecretDestroy::run).await?;
         Ok(Reply::nothing())
+    }
+}
+
+pub(super) struct Undelete;
+
+impl Endpoint for Undelete {
+    type Op = SecretUndelete;
+    type Body = ();
+    type Answer = wire::SecretUndeleted;
+    const SUMMARY: &'static str = "Makes deleted versions readable again, one or all of them";
+    const QUERY: &'static [&'static str] = &["version"];
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = "/v1/namespaces/{ns}/undelete/{*path}";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let VersionQuery { version } = input.query()?;
+        Ok(SecretUndelete {
+            namespace: input.param("ns")?,
+            path: input.param("path")?,
+            version,
+        })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let undeleted: wire::SecretUndeleted = context.change(permit, SecretUndelete::run).await?;
+        Reply::json::<Self::Answer>(&undeleted)
+    }
+}
+
+pub(super) struct Set;
+
+impl Endpoint for Set {
+    type Op = SecretSet;
+    type Body = wire::SecretSet;
+    type Answer = wire::SecretRow;
+    const SUMMARY: &'static str = "Changes what is said of a secret, without a new version";
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = "/v1/namespaces/{ns}/metadata/{*path}";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let body: wire::SecretSet = input.json::<Self::Body>()?;
+        Ok(SecretSet {
+            namespace: input.param("ns")?,
+            path: input.param("path")?,
+            about: SecretAbout {
+                description: body.description,
+                tags: body.tags,
+                owner: body.owner,
+                expires: body.expires,
+                rotate_by: body.rotate_by,
+                delivery: body.delivery,
+                clear: body.clear,
+            },
+        })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let row: wire::SecretRow = context.change(permit, SecretSet::run).await?;
+        Reply::json::<Self::Answer>(&row)
     }
 }
 

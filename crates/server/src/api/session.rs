@@ -110,6 +110,11 @@ impl Endpoint for Start {
             Failure::new(Code::Unauthorized, error.to_string()).with_reason("session_expired")
         })?;
         context.app.metrics.session_started();
+        let told = if caller.actor() == caller.owner() && permit.op().audience == Audience::Server {
+            vault.recoveries(caller.actor())?
+        } else {
+            Vec::new()
+        };
         if caller.actor() != caller.owner() {
             let agent = caller.actor().to_string();
             let event = AgentEvent::new(Happened::SessionStarted, context.input);
@@ -134,6 +139,7 @@ impl Endpoint for Start {
             mac_key,
             expires_at: issued.expires,
             server_signature,
+            recoveries: told,
         };
         Reply::secret::<Self::Answer>(&answer, length)
     }

@@ -78,7 +78,7 @@ async fn release(
         .recorder
         .record(permit, context.origin(), details)
         .await?;
-    match open.vault.release(&recorded) {
+    match open.vault.release(&recorded, context.input.now) {
         // The operation is for one value.
         Ok(mut released) => released
             .pop()

@@ -206,12 +206,35 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_body(json!({"value_b64": value_b64(), "env": "LD_PRELOAD"}), "malformed", Some("env"))
             .bad_body(json!({"value_b64": value_b64(), "description": "a\nb"}), "malformed", Some("description"))
             .bad_body(json!({"value_b64": value_b64(), "expect_version": -1}), "invalid_json", None)
+            .bad_body(json!({"value_b64": value_b64(), "kind": "json"}), "malformed", Some("value_b64"))
+            .bad_body(json!({"value_b64": value_b64(), "kind": "template"}), "invalid_json", None)
+            .bad_body(json!({"value_b64": value_b64(), "tags": ["A"]}), "invalid_json", Some("tags"))
+            .bad_body(json!({"value_b64": value_b64(), "tags": (0..17).map(|tag| format!("t{tag}")).collect::<Vec<_>>()}), "invalid_json", Some("tags"))
+            .bad_body(json!({"value_b64": value_b64(), "owner": "a\nb"}), "invalid_json", Some("owner"))
+            .bad_body(json!({"value_b64": value_b64(), "expires": "tomorrow"}), "invalid_json", Some("time"))
+            .bad_body(json!({"value_b64": value_b64(), "delivery": ["env", "broker-only"]}), "invalid_json", Some("delivery"))
+            .bad_body(json!({"value_b64": value_b64(), "delivery": []}), "invalid_json", Some("delivery"))
             .bad_body(json!({"env": "NEW"}), "invalid_json", Some("value_b64")),
         c("GET", "/v1/namespaces/{ns}/secrets", format!("{NS}/secrets?prefix=new&limit=5"), "otto")
             .refuses("scribe", "forbidden")
             .bad_target("limit=5", "limit=five", "query")
             .bad_target("limit=5", "limits=5", "query")
-            .bad_target("limit=5", "after=%2F", "query"),
+            .bad_target("limit=5", "after=%2F", "query")
+            .bad_target("limit=5", "due_within=-1", "query")
+            .bad_target("limit=5", "d%65leted=true", "deleted"),
+        c("GET", "/v1/namespaces/{ns}/secrets", format!("{NS}/secrets?deleted=true"), "adam")
+            .refuses("otto", "forbidden")
+            .bad_target("deleted=true", "deleted=yes", "query")
+            .bad_target("deleted=true", "deleted=true&due_within=0", "due_within"),
+        c("POST", "/v1/namespaces/{ns}/metadata/{path}", format!("{NS}/metadata/new/key"), "adam")
+            .body(json!({"tags": ["payments"], "owner": "Ann", "clear": ["expires"]}))
+            .refuses("anna", "forbidden")
+            .bad_target("new/key", "new//key", "path")
+            .bad_body(json!({"tags": [""]}), "invalid_json", Some("tags"))
+            .bad_body(json!({"owner": ""}), "invalid_json", Some("owner"))
+            .bad_body(json!({"description": "a\nb"}), "malformed", Some("description"))
+            .bad_body(json!({"rotate_by": 7}), "invalid_json", None)
+            .bad_body(json!({"clear": ["value"]}), "invalid_json", None),
         c("GET", "/v1/namespaces/{ns}/secrets/{path}", format!("{NS}/secrets/new/key?version=1"), "adam")
             .refuses("otto", "forbidden")
             .bad_target("new/key", "new%20/key", "path")
@@ -226,6 +249,10 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_target("new/key", "new/./key", "path")
             .bad_target("version=1", "d%65stroy=true", "destroy")
             .bad_target("version=1", "destroy", "query"),
+        c("POST", "/v1/namespaces/{ns}/undelete/{path}", format!("{NS}/undelete/new/key?version=1"), "adam")
+            .refuses("anna", "forbidden")
+            .bad_target("new/key", "new/../key", "path")
+            .bad_target("version=1", "version=", "query"),
         c("DELETE", "/v1/namespaces/{ns}/secrets/{path}", format!("{NS}/secrets/new/key?version=1&destroy=true"), "adam")
             .refuses("anna", "forbidden")
             .bad_target("destroy=true", "destroy=yes", "query")
@@ -348,6 +375,11 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_target(grant, "7", "grant"),
         c("GET", "/v1/signing-keys", "/v1/signing-keys", "alice").refuses("adam", "forbidden"),
         c("POST", "/v1/signing-keys/roll", "/v1/signing-keys/roll", "alice").refuses("adam", "forbidden"),
+        c("POST", "/v1/recoveries/seen", "/v1/recoveries/seen", "otto")
+            .body(json!({"until": "2026-11-21T20:00:00Z"}))
+            .refuses("scribe", "not_found")
+            .bad_body(json!({"until": "yesterday"}), "invalid_json", Some("time"))
+            .bad_body(json!({}), "invalid_json", Some("until")),
         c("POST", "/v1/signing-keys/{kid}/retire", format!("/v1/signing-keys/{kid}/retire"), "alice")
             .refuses("adam", "forbidden")
             .bad_target(&kid, "x", "kid"),

@@ -119,9 +119,9 @@ async fn wrong_passphrases_are_counted_slowed_and_recorded() {
         before.elapsed() >= std::time::Duration::from_secs(1),
         "the second try did not wait"
     );
-    assert_eq!(world.app.wrong_passphrases(), 2);
+    assert_eq!(world.app.wrong_tries(), 2);
     assert_eq!(unseal(PASSPHRASE).await.status, 204);
-    assert_eq!(world.app.wrong_passphrases(), 0);
+    assert_eq!(world.app.wrong_tries(), 0);
     // Unsealing what is open asks for nothing.
     assert_eq!(unseal("whatever").await.status, 204);
     let list = world
@@ -158,7 +158,7 @@ async fn tries_at_the_same_time_wait_for_one_another() {
     let mut waits = [&one, &two, &three].map(|answer| answer.headers["retry-after"].clone());
     waits.sort();
     assert_eq!(waits, ["1", "2", "4"]);
-    assert_eq!(world.app.wrong_passphrases(), 3);
+    assert_eq!(world.app.wrong_tries(), 3);
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn whoever_seals_does_not_wait_for_somebody_who_guesses() {
     world.init(&key).await;
     // Six wrong ones: the next try waits 32 s.
     for waits in [1, 2, 4, 8, 16, 32] {
-        assert_eq!(world.app.count_wrong_passphrase(), waits);
+        assert_eq!(world.app.count_wrong_try(), waits);
     }
     let guess = json!({"current": "a guess", "new": PASSPHRASE});
     let guesses: Vec<_> = (0..3)

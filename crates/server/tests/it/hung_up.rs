@@ -55,7 +55,7 @@ async fn a_wrong_passphrase_counts_though_nobody_waits_for_the_answer() {
     let gone = tokio::time::timeout(Duration::from_millis(5), unseal).await;
     assert!(gone.is_err(), "the answer came before the client could go");
     drop(world.app.ceremony.lock().await);
-    assert_eq!(world.app.wrong_passphrases(), 1);
+    assert_eq!(world.app.wrong_tries(), 1);
 }
 
 #[tokio::test]

@@ -30,7 +30,10 @@ async fn a_change_that_breaks_off_is_undone_and_blocks_nothing() {
     let failed = change(world, PASSPHRASE, NEW).await;
     failed.expect("internal", None, None, "the file cannot be written");
     let detail = failed.json()["detail"].as_str().unwrap().to_owned();
-    assert!(detail.contains("The old one opens the vault"), "{detail}");
+    assert!(
+        detail.contains("What opened the vault before opens it"),
+        "{detail}"
+    );
     let entry = newest(&actors, "installation.passphrase").await;
     assert_eq!(
         (&entry["decision"], &entry["reason"]),
@@ -108,4 +111,35 @@ async fn what_is_over_is_taken_away_and_recorded() {
     // The grant is over and stays.
     let grant = format!("/v1/namespaces/shop/grants/{}", actors.grant);
     actors.ok("anna", "GET", &grant, Value::Null).await;
+}
+
+#[tokio::test]
+async fn a_secret_whose_date_is_over_is_recorded() {
+    let actors = Actors::new().await;
+    let world = &actors.world;
+    let date = world.now().plus(Duration::from_secs(60));
+    let target = "/v1/namespaces/shop/metadata/db/password";
+    actors
+        .ok("adam", "POST", target, json!({"rotate_by": date}))
+        .await;
+    world.clock.turn(Duration::from_secs(60));
+    // A change of passphrase makes it look.
+    assert_eq!(change(world, PASSPHRASE, NEW).await.status, 204);
+    let target = "/v1/ledger/entries?action=secret.due";
+    let mut found = Value::Null;
+    for _ in 0..10_000 {
+        found = actors.ok("alice", "GET", target, Value::Null).await;
+        if found["entries"] != json!([]) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert_eq!(found["entries"].as_array().unwrap().len(), 1);
+    let entry = newest(&actors, "secret.due").await;
+    assert_eq!(
+        (&entry["decision"], &entry["namespace"], &entry["actor"]),
+        (&json!("allow"), &json!("shop"), &Value::Null)
+    );
+    let resource = format!("secret/db/password rotate_by:{date}");
+    assert_eq!(entry["resource"], json!(resource));
 }

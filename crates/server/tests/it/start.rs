@@ -320,7 +320,7 @@ fn what_stands_in_the_home_is_checked() {
         std::fs::write(file(&home), text).unwrap();
         refused(home.config())
     };
-    let newer = with(&whole.replacen("\"format\": 1", "\"format\": 9", 1));
+    let newer = with(&whole.replacen("\"format\": 2", "\"format\": 9", 1));
     assert!(matches!(newer, StartError::NewerFormat(_)), "{newer}");
     assert_eq!(newer.exit_code(), exit::START_NEWER_FORMAT);
     let damaged = with(&whole[..whole.len() / 2]);

@@ -23,6 +23,7 @@ impl From<Fault> for StoreError {
         match fault {
             Fault::Full => Self::Io(IoCause::new(&"no space is left")),
             Fault::Corrupt(what) => Self::Corrupt { what },
+            Fault::Away(cause) => Self::Unavailable(cause),
             Fault::Io(cause) => Self::Io(cause),
         }
     }

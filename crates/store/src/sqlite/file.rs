@@ -51,7 +51,7 @@ pub(super) fn refuse(path: &Path, fault: Fault) -> OpenError {
         }
         Fault::Corrupt(what) => OpenError::Corrupt(what),
         Fault::Full => io(&"no space is left"),
-        Fault::Io(cause) => OpenError::Io(cause),
+        Fault::Away(cause) | Fault::Io(cause) => OpenError::Io(cause),
     }
 }
 

@@ -20,6 +20,7 @@ mod service;
 mod session;
 mod signing_key;
 mod status;
+mod unseal_source;
 mod verify;
 
 pub use crate::link_code::{Joins, LinkCodeText};
@@ -45,13 +46,18 @@ pub use run::{
     RunAnswer, RunEnd, RunPending, RunRequest, RunValue, RunValues, Unmatched, UnmatchedReason,
 };
 pub use secret::{
-    SecretHistory, SecretList, SecretPut, SecretRow, SecretValue, SecretVersion, SecretWritten,
-    ValueB64, VersionState,
+    SecretField, SecretHistory, SecretList, SecretPut, SecretRow, SecretSet, SecretUndeleted,
+    SecretValue, SecretVersion, SecretWritten, ValueB64, VersionState,
 };
 pub use service::{Service, ServiceList, ServicePut};
 pub use session::{SessionAnswer, SessionRequest};
 pub use signing_key::{SigningKey, SigningKeyList, SigningKeyState};
-pub use status::{InitAnswer, InitRequest, PassphraseChange, Status, UnsealRequest};
+pub use status::{InitAnswer, InitRequest, PassphraseChange, Status};
+pub use unseal_source::{
+    NewUnsealSource, Opening, Recovery, RecoverySeen, ShareBrought, ShareProgress, ShareSet,
+    UnsealSource, UnsealSourceAdd, UnsealSourceAdded, UnsealSourceList, UnsealSourceRemove,
+    UnsealSourceTest,
+};
 pub use verify::{
     BodyRead, ProofField, ProvenAgent, RefusedProof, SentBody, VerifyAnswer, VerifyQuestion,
 };

@@ -1,4 +1,7 @@
-use crate::{EnvName, Malformed, SecretBytes, SecretPath, Timestamp, encoding};
+use crate::{
+    DeliveryRules, EnvName, Malformed, SecretBytes, SecretKind, SecretOwner, SecretPath, Tags,
+    Timestamp, encoding,
+};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
@@ -52,6 +55,94 @@ pub struct SecretPut {
     /// At most 1,000 characters. Not secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// What it is; of a path that has versions, what they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<SecretKind>,
+    /// At most 16 words by which people find it again: `[a-z0-9][a-z0-9._-]{0,31}`.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<crate::Tag>>))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Tags>,
+    /// Who it belongs to, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<SecretOwner>,
+    /// From when on it is not handed over any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// Until when it should be replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_by: Option<Timestamp>,
+    /// In which ways it may be handed over.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<crate::DeliveryWay>>))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliveryRules>,
+}
+
+impl SecretPut {
+    /// A value about which nothing else is said.
+    #[must_use]
+    pub const fn new(value_b64: ValueB64) -> Self {
+        Self {
+            value_b64,
+            expect_version: None,
+            env: None,
+            description: None,
+            kind: None,
+            tags: None,
+            owner: None,
+            expires: None,
+            rotate_by: None,
+            delivery: None,
+        }
+    }
+}
+
+/// Something that is said of a secret and can be taken back.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretField {
+    /// The description.
+    Description,
+    /// All tags.
+    Tags,
+    /// The owner.
+    Owner,
+    /// The end.
+    Expires,
+    /// The date until which it should be replaced.
+    RotateBy,
+    /// The rule of delivery: it is the default again.
+    Delivery,
+}
+
+/// `POST …/metadata/{path}`: what is not named stays as it is.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretSet {
+    /// At most 1,000 characters. Not secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// All of its tags from here on, at most 16: `[a-z0-9][a-z0-9._-]{0,31}`.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<crate::Tag>>))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Tags>,
+    /// Who it belongs to, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<SecretOwner>,
+    /// From when on it is not handed over any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// Until when it should be replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_by: Option<Timestamp>,
+    /// In which ways it may be handed over.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<crate::DeliveryWay>>))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliveryRules>,
+    /// What is not said any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clear: Vec<SecretField>,
 }
 
 /// What a write made.
@@ -94,6 +185,26 @@ pub struct SecretRow {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// What it is.
+    #[serde(default)]
+    pub kind: SecretKind,
+    /// Sorted.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<crate::Tag>))]
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
+    /// Who it belongs to, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<SecretOwner>,
+    /// From when on it is not handed over any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// Until when it should be replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_by: Option<Timestamp>,
+    /// In which ways it may be handed over; all but `broker-only` when there is none.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<crate::DeliveryWay>))]
+    #[serde(default, skip_serializing_if = "DeliveryRules::is_default")]
+    pub delivery: DeliveryRules,
 }
 
 /// `GET …/secrets?prefix=`.
@@ -114,10 +225,20 @@ pub struct SecretList {
 pub enum VersionState {
     /// Can be read.
     Live,
-    /// Cannot be read any more; its bytes are still there.
+    /// Cannot be read until it is undeleted.
     Deleted,
     /// Its bytes and key are gone.
     Destroyed,
+}
+
+/// `POST …/undelete/{path}`: what can be read again.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SecretUndeleted {
+    /// Where.
+    pub path: SecretPath,
+    /// The versions that were deleted and are not any more, newest first.
+    pub versions: Vec<u64>,
 }
 
 /// One version of a secret.
@@ -140,6 +261,9 @@ pub struct SecretVersion {
 pub struct SecretHistory {
     /// Where.
     pub path: SecretPath,
+    /// What its versions are.
+    #[serde(default)]
+    pub kind: SecretKind,
     /// Newest first.
     pub versions: Vec<SecretVersion>,
     /// Give this as `before` for the next page.

@@ -1,4 +1,4 @@
-use super::ValueB64;
+use super::{Recovery, ValueB64};
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -31,4 +31,7 @@ pub struct SessionAnswer {
     #[serde(with = "crate::encoding::serde_b64url")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub server_signature: Vec<u8>,
+    /// For operators: unseals with shares that they do not know of yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recoveries: Vec<Recovery>,
 }

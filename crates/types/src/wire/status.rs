@@ -64,16 +64,6 @@ pub struct InitAnswer {
     pub ledger_vkey: String,
 }
 
-/// `POST /admin/unseal` on the admin socket.
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UnsealRequest {
-    /// The vault's passphrase.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
-    pub passphrase: Secret<String>,
-}
-
 /// `POST /admin/passphrase` on the admin socket: rotates the root.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Deserialize)]

@@ -3,7 +3,7 @@
 //! right by itself.
 
 use crate::passphrase::epochs;
-use crate::world::{Closed, NOW, PASSPHRASE, World, origin, secret, shop};
+use crate::world::{Closed, NOW, PASSPHRASE, World, origin, shop};
 use procura_ledger::{Decision, Phase};
 use procura_proof::Caller;
 use procura_record::{ChangeError, RecordError};
@@ -13,10 +13,7 @@ use procura_vault::{Installation, NextRoot, PassphraseChange, SealError, VaultEr
 const NEW: &str = "another long passphrase";
 
 fn next(world: &World) -> NextRoot {
-    world
-        .vault
-        .next_root(&secret(PASSPHRASE), &secret(NEW))
-        .unwrap()
+    world.next_root(PASSPHRASE, NEW).unwrap()
 }
 
 /// The first step, which may fail.

@@ -75,7 +75,7 @@ async fn the_file_is_its_owners_and_holds_nothing_secret() {
         "the passphrase stands in the file"
     );
     let installation = Installation::read(place.home.path()).unwrap();
-    assert_eq!((installation.format, installation.root_epoch), (1, 1));
+    assert_eq!((installation.format, installation.root_epoch), (2, 1));
 }
 
 #[tokio::test]
@@ -89,12 +89,12 @@ async fn a_home_without_the_file_is_not_initialised() {
 async fn a_file_of_another_format_says_which() {
     let place = World::new().await.close();
     edit(place.home.path(), |file| {
-        file["format"] = 2.into();
+        file["format"] = 3.into();
         file["what_is_new"] = true.into();
     });
     let error = Installation::read(place.home.path()).unwrap_err();
     assert!(
-        matches!(error, SealError::NewerFormat { found: 2, known: 1 }),
+        matches!(error, SealError::NewerFormat { found: 3, known: 2 }),
         "{error}"
     );
     edit(place.home.path(), |file| file["format"] = 0.into());
@@ -142,7 +142,7 @@ async fn after(place: &Closed, change: impl Fn(&mut Value)) -> SealError {
 #[tokio::test]
 async fn every_edited_field_is_found() {
     let place = World::new().await.close();
-    let error = after(&place, |file| flip(&mut file["passphrase"]["root"])).await;
+    let error = after(&place, |file| flip(&mut file["sources"][0]["root"])).await;
     assert!(matches!(error, SealError::WrongPassphrase), "root: {error}");
     let error = after(&place, |file| flip(&mut file["sentinel"])).await;
     assert!(matches!(error, SealError::Damaged(_)), "sentinel: {error}");
@@ -165,7 +165,7 @@ async fn every_edited_field_is_found() {
     );
     // Parameters that would make guessing cheap are no parameters.
     let error = after(&place, |file| {
-        file["passphrase"]["argon2"]["memory_kib"] = 1024.into()
+        file["sources"][0]["keeper"]["argon2"]["memory_kib"] = 1024.into()
     })
     .await;
     assert!(

@@ -7,11 +7,15 @@
     clippy::as_conversions
 )]
 
+mod about;
 mod broken_change;
 mod installation;
+mod kinds;
 mod namespaces;
 mod passphrase;
 mod rewrap;
 mod secrets;
 mod tamper;
+mod undelete;
+mod unseal_sources;
 mod world;

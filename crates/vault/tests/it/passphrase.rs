@@ -1,6 +1,6 @@
 //! A change of passphrase rotates the root, and a crash inside of it loses nothing.
 
-use crate::world::{Closed, PASSPHRASE, World, bank, secret, shop};
+use crate::world::{Closed, PASSPHRASE, World, bank, shop};
 use procura_store::{Blob, Damage, KeyPrefix, Kind, Store, Table, UnsealError};
 use procura_vault::{Installation, SealError, VaultError};
 use std::path::Path;
@@ -218,10 +218,7 @@ async fn a_half_written_file_beside_the_old_one_is_of_no_effect() {
 #[tokio::test]
 async fn a_namespace_made_meanwhile_is_not_left_behind() {
     let world = World::new().await;
-    let next = world
-        .vault
-        .next_root(&secret(PASSPHRASE), &secret(NEW))
-        .unwrap();
+    let next = world.next_root(PASSPHRASE, NEW).unwrap();
     let dock = "dock".parse().unwrap();
     world.namespace("dock".parse().unwrap()).await.unwrap();
     world.put(&dock, "a/key", b"dock").await;

@@ -1,6 +1,6 @@
 //! Versions of a secret from the first to the last byte of it.
 
-use crate::world::{PASSPHRASE, World, holds, origin, path, shop, writing};
+use crate::world::{NOW, PASSPHRASE, World, holds, origin, path, shop, writing};
 use procura_store::{Blob, Kind, Table};
 use procura_types::wire::VersionState::{Deleted, Destroyed, Live};
 use procura_vault::{
@@ -41,8 +41,9 @@ async fn the_version_that_was_looked_up_is_the_one_that_is_released() {
             namespace: &shop(),
             path: &at,
             version,
+            delivery: None,
         };
-        world.vault.readable(wanted).unwrap().unwrap()
+        world.vault.readable(wanted, NOW).unwrap().unwrap()
     };
     let record = async |version, readable: &Readable| {
         let op = SecretRead {
@@ -60,7 +61,7 @@ async fn the_version_that_was_looked_up_is_the_one_that_is_released() {
     // Nothing between.
     let readable = look_up(None);
     let (recorded, said) = record(None, &readable).await;
-    let released = world.vault.release_one(&recorded, readable).unwrap();
+    let released = world.vault.release_one(&recorded, readable, NOW).unwrap();
     assert_eq!(
         (released.version, &released.value.expose()[..]),
         (1, &b"one"[..])
@@ -71,7 +72,7 @@ async fn the_version_that_was_looked_up_is_the_one_that_is_released() {
     world.put(&shop(), "a/key", b"two").await;
     let (recorded, said) = record(None, &readable).await;
     world.put(&shop(), "a/key", b"three").await;
-    let released = world.vault.release_one(&recorded, readable).unwrap();
+    let released = world.vault.release_one(&recorded, readable, NOW).unwrap();
     assert_eq!(
         (released.version, &released.value.expose()[..]),
         (1, &b"one"[..])
@@ -80,7 +81,7 @@ async fn the_version_that_was_looked_up_is_the_one_that_is_released() {
     // An older one that was asked for.
     let readable = look_up(Some(2));
     let (recorded, said) = record(Some(2), &readable).await;
-    let released = world.vault.release_one(&recorded, readable).unwrap();
+    let released = world.vault.release_one(&recorded, readable, NOW).unwrap();
     assert_eq!(
         (released.version, &released.value.expose()[..]),
         (2, &b"two"[..])
@@ -91,7 +92,11 @@ async fn the_version_that_was_looked_up_is_the_one_that_is_released() {
     let (recorded, said) = record(None, &readable).await;
     world.put(&shop(), "a/key", b"four").await;
     world.delete("a/key", Some(3)).await.unwrap();
-    let error = world.vault.release_one(&recorded, readable).err().unwrap();
+    let error = world
+        .vault
+        .release_one(&recorded, readable, NOW)
+        .err()
+        .unwrap();
     assert!(not_found(&error, "a/key"), "{error}");
     assert_eq!(said.as_deref(), Some("secret/a/key @3"));
 }
@@ -223,11 +228,15 @@ async fn delete_takes_away_and_destroy_takes_for_good() {
     let readable = |version| {
         world
             .vault
-            .readable(Wanted {
-                namespace,
-                path,
-                version,
-            })
+            .readable(
+                Wanted {
+                    namespace,
+                    path,
+                    version,
+                    delivery: None,
+                },
+                NOW,
+            )
             .unwrap()
             .is_some()
     };
@@ -282,7 +291,7 @@ async fn a_description_is_short_and_of_one_line() {
     let world = World::new().await;
     let write = async |text: &str| {
         let mut op = writing(&shop(), "a/key", b"value");
-        op.description = Some(text.to_owned());
+        op.about.description = Some(text.to_owned());
         world.write(op).await
     };
     write(&"ü".repeat(MAX_DESCRIPTION)).await.unwrap();

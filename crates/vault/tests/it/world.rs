@@ -8,14 +8,15 @@ use procura_proof::{Caller, Profile};
 use procura_record::tables::LEDGER;
 use procura_record::{ChangeError, Details, Directory, Origin, RecordedBatch, Recorder};
 use procura_store::{FakeDisk, FakeEngine, OpenError, SqliteOptions, Store};
-use procura_types::wire::{SecretHistory, SecretList, SecretWritten};
+use procura_types::wire::{SecretHistory, SecretList, SecretUndeleted, SecretWritten};
 use procura_types::{
-    ActorId, Clock, Entropy, InstallationId, Namespace, Secret, SecretPath, Thumbprint, Timestamp,
-    TraceId,
+    ActorId, Clock, Entropy, InstallationId, Label, Namespace, Secret, SecretPath, Thumbprint,
+    Timestamp, TraceId,
 };
 use procura_vault::{
-    Installation, NamespaceCreate, NextRoot, PassphraseChange, SealError, SecretDelete,
-    SecretDestroy, SecretHistoryQuery, SecretListing, SecretRead, SecretWrite, Vault, VaultError,
+    Brought, Installation, NamespaceCreate, NewSource, NextRoot, PassphraseChange, SealError,
+    SecretAbout, SecretDelete, SecretDestroy, SecretHistoryQuery, SecretListing, SecretRead,
+    SecretUndelete, SecretWrite, SourceChange, Vault, VaultError,
 };
 use std::fmt::Debug;
 use std::path::Path;
@@ -104,7 +105,18 @@ pub(crate) fn found(
     id: InstallationId,
     passphrase: &str,
 ) -> Result<(Vault, procura_vault::Founding), SealError> {
-    Vault::found(home, store, id, &secret(passphrase), &Still, entropy())
+    let source = NewSource::passphrase(first_source(), &secret(passphrase), &SystemEntropy)?;
+    Vault::found(home, store, id, source, &Still, entropy())
+}
+
+/// The name of the source that a home begins with.
+pub(crate) fn first_source() -> Label {
+    "passphrase".parse().unwrap()
+}
+
+/// A passphrase as it is brought.
+pub(crate) fn typed(passphrase: &str) -> Brought {
+    Brought::Passphrase(secret(passphrase))
 }
 
 impl Closed {
@@ -123,14 +135,22 @@ impl Closed {
     }
 
     pub(crate) fn unseal(&self, store: Store, passphrase: &str) -> Result<Vault, SealError> {
+        self.unseal_with(store, &typed(passphrase))
+    }
+
+    pub(crate) fn unseal_with(&self, store: Store, brought: &Brought) -> Result<Vault, SealError> {
         let home = self.home.path();
         let installation = Installation::read(home)?;
-        Vault::unseal(home, store, installation, &secret(passphrase), entropy())
+        Vault::unseal(home, store, installation, brought, entropy())
     }
 
     pub(crate) async fn open(self, passphrase: &str) -> Result<World, SealError> {
+        self.open_with(&typed(passphrase)).await
+    }
+
+    pub(crate) async fn open_with(self, brought: &Brought) -> Result<World, SealError> {
         let store = self.store().await;
-        let vault = self.unseal(store.clone(), passphrase)?;
+        let vault = self.unseal_with(store.clone(), brought)?;
         let directory = Directory::load(&store).unwrap();
         let recorder = Recorder::new(store, directory, Arc::new(RoleDecider), clock(), entropy());
         Ok(World {
@@ -276,7 +296,7 @@ impl World {
             .record(self.permit(op), origin(), Details::default())
             .await
             .unwrap();
-        let mut released = self.vault.release(&recorded)?;
+        let mut released = self.vault.release(&recorded, NOW)?;
         Ok(released.remove(0).value.expose().clone())
     }
 
@@ -296,6 +316,19 @@ impl World {
             version,
         };
         self.act(op, SecretDestroy::run).await
+    }
+
+    pub(crate) async fn undelete(
+        &self,
+        at: &str,
+        version: Option<u64>,
+    ) -> Result<SecretUndeleted, VaultError> {
+        let op = SecretUndelete {
+            namespace: shop(),
+            path: path(at),
+            version,
+        };
+        self.act(op, SecretUndelete::run).await
     }
 
     pub(crate) fn history(
@@ -325,6 +358,7 @@ impl World {
             prefix: prefix.to_owned(),
             after: after.map(path),
             limit,
+            due: None,
         };
         SecretListing::run(&self.permit(op), self.vault.store()).unwrap()
     }
@@ -336,12 +370,33 @@ impl World {
         new: &str,
         lose: bool,
     ) -> Result<(), SealError> {
-        let next = self.vault.next_root(&secret(current), &secret(new))?;
+        let next = self.next_root(current, new)?;
         self.commit_root(&next).await.unwrap();
         if lose {
             return Err(SealError::NotInitialised);
         }
         self.vault.turn_root(next)
+    }
+
+    /// The root for another passphrase.
+    pub(crate) fn next_root(&self, current: &str, new: &str) -> Result<NextRoot, SealError> {
+        let change = SourceChange::Passphrase(secret(new));
+        self.vault.next_root(&typed(current), change, &Still)
+    }
+
+    /// Adds a source.
+    pub(crate) fn add(&self, brought: &Brought, source: NewSource) -> Result<(), SealError> {
+        let next = self.vault.next_sources(brought, source, &Still)?;
+        self.vault.put_sources(next)
+    }
+
+    /// Removes a source, which turns the root.
+    pub(crate) async fn remove(&self, brought: &Brought, name: Label) -> Result<(), SealError> {
+        let change = SourceChange::Remove(name);
+        let next = self.vault.next_root(brought, change, &Still)?;
+        self.commit_root(&next).await.unwrap();
+        self.vault.turn_root(next)?;
+        self.vault.settle_root(&Still).await
     }
 
     /// Makes the rows of a root durable.
@@ -359,7 +414,8 @@ pub(crate) fn writing(namespace: &Namespace, at: &str, value: &[u8]) -> SecretWr
         value: Secret::new(value.to_vec()),
         expect_version: None,
         env: None,
-        description: None,
+        kind: None,
+        about: SecretAbout::default(),
     }
 }
 

@@ -1,0 +1,212 @@
+//! Opening the vault: with a passphrase, or with shares that several people bring one
+//! after the other. What is wrong is counted and slows the next try down.
+
+mod gathering;
+
+pub(crate) use gathering::Gatherings;
+use gathering::PATIENCE;
+
+use crate::app::{App, Open, Stage};
+use crate::opening::{OpeningError, open_services};
+use crate::problem::{Code, Failure};
+use procura_crypto::shamir::{Share, ShareError};
+use procura_ledger::{Decision, Entry};
+use procura_policy::Action;
+use procura_proof::Profile;
+use procura_record::{Recorder, Refusal};
+use procura_store::guard::Start;
+use procura_types::wire::{Opening, ShareBrought, ShareProgress};
+use procura_types::{Duration, TraceId};
+use procura_vault::{Brought, Installation, SealError, Vault};
+use std::sync::Arc;
+
+/// How long the next try waits after so many wrong ones: 1, 2, 4 … 60 s.
+#[must_use]
+pub fn penalty(wrong: u32) -> Duration {
+    Duration::from_secs(
+        1u64.checked_shl(wrong.saturating_sub(1))
+            .unwrap_or(60)
+            .min(60),
+    )
+}
+
+/// What was brought, as the vault takes it.
+pub(super) fn brought(opening: Opening) -> Result<Brought, Failure> {
+    match opening {
+        Opening::Passphrase(passphrase) => Ok(Brought::Passphrase(passphrase)),
+        Opening::Shares(texts) => texts
+            .iter()
+            .map(|text| Share::parse(text.expose()))
+            .collect::<Result<_, _>>()
+            .map(Brought::Shares)
+            .map_err(|error| SealError::from(error).into()),
+    }
+}
+
+/// Waits for the turn of a try: there is one at a time, and after wrong ones the next is
+/// slowed down. Nothing but tries wait here: whoever seals must not wait for somebody
+/// who guesses.
+pub(super) async fn turn(app: &App) -> tokio::sync::MutexGuard<'_, ()> {
+    let turn = app.tries.lock().await;
+    if app.wrong_tries() > 0 {
+        tokio::time::sleep(penalty(app.wrong_tries())).await;
+    }
+    turn
+}
+
+/// Opens the vault. What is wrong is counted, recorded, and slows the next try down.
+///
+/// # Errors
+/// A wrong passphrase, what is wrong with shares, what is damaged.
+pub async fn unseal(app: &App, brought: Brought) -> Result<Arc<Open>, Failure> {
+    // Where there is nothing to try, nobody waits for a turn.
+    match app.stage().as_ref() {
+        Stage::Open(open) => return Ok(Arc::clone(open)),
+        Stage::Uninitialised => return Err(SealError::NotInitialised.into()),
+        Stage::Sealed(..) => {}
+    }
+    let _turn = turn(app).await;
+    let _one = app.ceremony.lock().await;
+    let (store, installation) = match app.stage().as_ref() {
+        Stage::Open(open) => return Ok(Arc::clone(open)),
+        Stage::Uninitialised => return Err(SealError::NotInitialised.into()),
+        Stage::Sealed(store, installation) => (store.clone(), Installation::clone(installation)),
+    };
+    let (home, entropy, sealable) = (
+        app.config.home.clone(),
+        Arc::clone(&app.entropy),
+        store.clone(),
+    );
+    let opened = tokio::task::spawn_blocking(move || {
+        Vault::unseal(&home, store, installation, &brought, entropy)
+    })
+    .await
+    .map_err(Failure::internal)?;
+    let vault = opened.map(Arc::new).map_err(|error| refused(app, error))?;
+    let opened: Result<Arc<Open>, OpeningError> =
+        open_services(app, vault, Start::Again, async |_: &Recorder| Ok(())).await;
+    match opened {
+        Ok(open) => {
+            app.forgive();
+            app.gatherings.forget();
+            app.set_stage(Stage::Open(Arc::clone(&open)));
+            Ok(open)
+        }
+        Err(error) => {
+            // What cannot be served must not stay open.
+            sealable.seal();
+            Err(error.into())
+        }
+    }
+}
+
+/// Takes one share for a ceremony, and opens the vault with the last one that it takes.
+/// Each share is held against its digest at once, so whoever brings a wrong one is told,
+/// and not those after them.
+///
+/// # Errors
+/// What is wrong with the share; a ceremony that there is not.
+pub(super) async fn bring_share(
+    app: &Arc<App>,
+    ShareBrought { share, ceremony }: ShareBrought,
+) -> Result<ShareProgress, Failure> {
+    let installation = match app.stage().as_ref() {
+        Stage::Sealed(_, installation) => Installation::clone(installation),
+        Stage::Open(_) => {
+            app.gatherings.forget();
+            return Err(Failure::new(
+                Code::Conflict,
+                "The vault is open: no share is needed, and none is kept.",
+            ));
+        }
+        Stage::Uninitialised => return Err(SealError::NotInitialised.into()),
+    };
+    let share = Share::parse(share.expose()).map_err(SealError::from)?;
+    let gathered = {
+        // Shares that were never made are guesses, and wait for their turn.
+        let _turn = turn(app).await;
+        let source = installation
+            .source_of(&share)
+            .map_err(|error| refused(app, error))?;
+        app.gatherings.bring(
+            ceremony,
+            share,
+            &source,
+            app.clock.steady(),
+            app.entropy.as_ref(),
+        )?
+    };
+    let Some(shares) = gathered.complete else {
+        // Nobody may come any more: then the shares go by themselves.
+        let app = Arc::downgrade(app);
+        tokio::spawn(async move {
+            tokio::time::sleep(PATIENCE).await;
+            if let Some(app) = app.upgrade() {
+                app.gatherings.expire(app.clock.steady());
+            }
+        });
+        return Ok(gathered.progress);
+    };
+    unseal(app, Brought::Shares(shares)).await?;
+    Ok(ShareProgress {
+        opened: true,
+        ..gathered.progress
+    })
+}
+
+/// What a try is told that was refused. Guesses are counted and recorded; what was merely
+/// mistyped or left out is neither.
+pub(super) fn refused(app: &App, error: SealError) -> Failure {
+    let reason = match &error {
+        SealError::WrongPassphrase => "wrong_passphrase",
+        SealError::OtherShare => "share_other_set",
+        SealError::ForgedShare { .. } => "share_forged",
+        SealError::Shares(ShareError::Inconsistent | ShareError::Disagree) => "share_forged",
+        _ => return error.into(),
+    };
+    let seconds = app.count_wrong_try();
+    let recorded = record(app, reason);
+    if let Err(error) = recorded {
+        tracing::error!(%error, "a refused try to open the vault could not be recorded");
+    }
+    let detail = format!(
+        "{} ({} refused since the last right one); the next try waits {seconds} s.",
+        sentence(&error.to_string()),
+        app.wrong_tries()
+    );
+    let mut failure = Failure::from(error);
+    failure.detail = detail;
+    failure.retry_after = Some(seconds);
+    failure
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).collect())
+        .unwrap_or_default()
+}
+
+/// Puts a refused try into the record, or into the spool while there is no record to
+/// write to.
+fn record(app: &App, reason: &'static str) -> Result<(), String> {
+    let now = app.clock.now();
+    let entropy = app.entropy.as_ref();
+    let action = Action::InstallationUnseal.as_str();
+    let trace = TraceId::generate(now, entropy).map_err(|error| error.to_string())?;
+    if let Ok(open) = app.open() {
+        let profile = Profile::AdminSocket.as_str();
+        open.recorder
+            .refuse(Refusal::of_nobody(action, reason, now, profile, trace));
+        return Ok(());
+    }
+    let entry = Entry::new(now, entropy, action, trace).map_err(|error| error.to_string())?;
+    let entry = Entry {
+        decision: Decision::Deny,
+        reason: Some(reason.into()),
+        profile: Profile::AdminSocket.as_str().into(),
+        ..entry
+    };
+    app.spool.push(&entry).map_err(|error| error.to_string())
+}

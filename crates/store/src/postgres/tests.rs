@@ -1,0 +1,12 @@
+//! Against a real server: what it takes, what it loses, and several engines on it.
+
+mod conforming;
+mod faults;
+mod proxy;
+mod refusals;
+mod several;
+mod snapshots;
+mod standbys;
+mod stores;
+mod tls;
+mod world;

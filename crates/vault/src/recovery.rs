@@ -1,0 +1,75 @@
+//! Uses of shares, unseals and changes of what opens the vault, of which every operator hears at their next use: whoever has
+//! enough shares can open the vault without any of them knowing.
+
+use crate::namespace::Vault;
+use crate::secret_rows::all_rows;
+use procura_policy::{Action, Op, Resource};
+use procura_record::RecordedBatch;
+use procura_store::{Batch, KeyPrefix, Kind, StoreError, Table};
+use procura_types::wire::Recovery;
+use procura_types::{ActorId, Label, Timestamp};
+
+/// The most that are told at once; the record has all of them.
+const TOLD: usize = 16;
+
+/// Time of the unseal in ms → what opened the vault.
+const RECOVERIES: Table<u64, Recovery> = Table::new("recovery", Kind::Ordinary);
+
+/// Operator → the time of the last unseal with shares that they know of, in ms.
+const SEEN: Table<ActorId, u64> = Table::new("recovery-seen", Kind::Ordinary);
+
+/// Says that an operator knows of the unseals with shares until a time.
+pub struct RecoverySeen {
+    /// The time of the last of them.
+    pub until: Timestamp,
+}
+
+impl Op for RecoverySeen {
+    const ACTION: Action = Action::RecoverySeen;
+    fn resource(&self) -> Resource {
+        Resource::Installation
+    }
+}
+
+impl RecoverySeen {
+    /// Puts it down for the caller.
+    pub fn run(batch: &mut RecordedBatch<'_, Self>) {
+        let until = batch.op().until.as_millis();
+        let operator = *batch.permit().caller().actor();
+        SEEN.put(batch.rows(), &operator, &until);
+    }
+}
+
+impl Vault {
+    /// What operators are to be told of a use of shares, for the commit that says so. Its
+    /// time is after that of the one before, though the clock may have gone back: what is
+    /// told is what comes after what was told.
+    ///
+    /// # Errors
+    /// The store.
+    pub fn recovery(&self, source: &Label, now: Timestamp) -> Result<Recovery, StoreError> {
+        let last = all_rows(&RECOVERIES, &self.store, &KeyPrefix::all())?.pop();
+        let after = last.map_or(0, |(time, _)| time.saturating_add(1));
+        Ok(Recovery {
+            time: Timestamp::from_millis(after.max(now.as_millis())),
+            source: source.clone(),
+        })
+    }
+
+    /// Puts it into the commit.
+    pub fn put_recovery(batch: &mut Batch, recovery: &Recovery) {
+        RECOVERIES.put(batch, &recovery.time.as_millis(), recovery);
+    }
+
+    /// The unseals with shares that an operator does not know of, oldest first, 16 at the
+    /// most.
+    ///
+    /// # Errors
+    /// The store.
+    pub fn recoveries(&self, operator: &ActorId) -> Result<Vec<Recovery>, StoreError> {
+        let snapshot = self.store.snapshot()?;
+        let seen = SEEN.get_at(&snapshot, operator)?.map(|row| row.value);
+        let rows = RECOVERIES.scan(&snapshot, &KeyPrefix::all(), seen.as_ref(), TOLD)?;
+        Ok(rows.into_iter().map(|(_, row)| row.value).collect())
+    }
+}
