@@ -1,5 +1,5 @@
-//! Uses of shares, unseals and changes of what opens the vault, of which every operator hears at their next use: whoever has
-//! enough shares can open the vault without any of them knowing.
+//! Uses of shares, to open the vault or to change what opens it. Every operator hears of
+//! them at their next use: whoever has enough shares can do either without any of them.
 
 use crate::namespace::Vault;
 use crate::secret_rows::all_rows;

@@ -1,27 +1,12 @@
+use crate::entropies::{Broken, Constant};
 use crate::vectors::unhex;
 use procura_crypto::{
     Binding, Dek, Holder, KeyError, OpenError, Purpose, SealError, SystemEntropy, XaesKey,
     envelope_epoch, open, open_with_dek, seal, seal_with_dek,
 };
-use procura_types::{ActorId, Entropy, EntropyError, InstallationId, Namespace, Secret};
+use procura_types::{ActorId, EntropyError, InstallationId, Namespace, Secret};
 use proptest::prelude::*;
 use std::sync::Arc;
-
-/// Gives the same byte for ever; for nonces that a test knows.
-struct Constant(u8);
-impl Entropy for Constant {
-    fn fill(&self, out: &mut [u8]) -> Result<(), EntropyError> {
-        out.fill(self.0);
-        Ok(())
-    }
-}
-
-struct Broken;
-impl Entropy for Broken {
-    fn fill(&self, _: &mut [u8]) -> Result<(), EntropyError> {
-        Err(EntropyError)
-    }
-}
 
 fn counting<const N: usize>() -> [u8; N] {
     std::array::from_fn(|at| u8::try_from(at).unwrap())

@@ -13,6 +13,7 @@ mod aes_gcm;
 mod certificate;
 mod ecdsa_p256;
 mod ed25519;
+mod entropies;
 mod envelope;
 mod hkdf;
 mod hmac;

@@ -1,31 +1,16 @@
 //! Shares: what they are to others, that any of them as many as are needed give the
 //! secret, and what is refused.
 
+use crate::entropies::{Broken, Constant};
 use crate::vectors::unhex;
 use procura_crypto::shamir::{Share, ShareError, combine, split};
 use procura_crypto::{SystemEntropy, sha256};
-use procura_types::{Entropy, EntropyError, FieldTuple, Secret};
+use procura_types::{EntropyError, FieldTuple, Secret};
 use proptest::prelude::*;
 
 const PREFIX: &str = "PROCURA-SHARE-1-";
 const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const SET: [u8; 16] = *b"0123456789abcdef";
-
-/// Gives the same byte for ever.
-struct Constant(u8);
-impl Entropy for Constant {
-    fn fill(&self, out: &mut [u8]) -> Result<(), EntropyError> {
-        out.fill(self.0);
-        Ok(())
-    }
-}
-
-struct Broken;
-impl Entropy for Broken {
-    fn fill(&self, _: &mut [u8]) -> Result<(), EntropyError> {
-        Err(EntropyError)
-    }
-}
 
 /// A share as the specification has it, read, written and combined in another way
 /// than by the code under test.

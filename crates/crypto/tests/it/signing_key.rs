@@ -1,22 +1,7 @@
+use crate::entropies::{Broken, Constant};
 use crate::vectors::{bytes, load, unhex};
 use procura_crypto::{KeyError, SignatureAlgorithm, SigningKey, SystemEntropy};
 use procura_types::{Entropy, EntropyError};
-
-/// Gives the same byte for ever.
-struct Constant(u8);
-impl Entropy for Constant {
-    fn fill(&self, out: &mut [u8]) -> Result<(), EntropyError> {
-        out.fill(self.0);
-        Ok(())
-    }
-}
-
-struct Broken;
-impl Entropy for Broken {
-    fn fill(&self, _: &mut [u8]) -> Result<(), EntropyError> {
-        Err(EntropyError)
-    }
-}
 
 #[test]
 fn keys_sign_and_read_back() {

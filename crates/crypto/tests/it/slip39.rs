@@ -1,30 +1,15 @@
 //! SLIP-0039: the vectors of the standard, what the reference implementation makes,
 //! and what is refused.
 
+use crate::entropies::{Broken, Constant};
 use crate::vectors::{list, load, text, unhex};
 use procura_crypto::slip39::{Mnemonic, Slip39Error, combine, split};
 use procura_crypto::{SystemEntropy, sha256};
-use procura_types::{Entropy, EntropyError, FieldTuple, Secret, SecretBytes};
+use procura_types::{EntropyError, FieldTuple, Secret, SecretBytes};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 const WORDS: &str = include_str!("../../../../spec/vectors/shamir/slip39_wordlist.txt");
-
-/// Gives the same byte for ever.
-struct Constant(u8);
-impl Entropy for Constant {
-    fn fill(&self, out: &mut [u8]) -> Result<(), EntropyError> {
-        out.fill(self.0);
-        Ok(())
-    }
-}
-
-struct Broken;
-impl Entropy for Broken {
-    fn fill(&self, _: &mut [u8]) -> Result<(), EntropyError> {
-        Err(EntropyError)
-    }
-}
 
 fn read(texts: &[&str]) -> Result<Vec<Mnemonic>, Slip39Error> {
     texts.iter().map(|text| Mnemonic::parse(text)).collect()

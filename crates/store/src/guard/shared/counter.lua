@@ -7,20 +7,6 @@
 --       many sessions there may be, 5 when it ends, 6 what the verifier's clock shows, 7
 --       the sequence of the directory, 8 page, 9 place
 -- Gives 0 fresh, 1 used, 2 too many, 3 another generation, 4 another time, 5 revoked.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-  return 3
-end
-local clock = redis.call('TIME')
-if math.abs(clock[1] * 1000 + clock[2] / 1000 - ARGV[2]) > 5000 then
-  return 4
-end
-if KEYS[4] then
-  for _, sequence in ipairs(redis.call('MGET', KEYS[4], KEYS[5])) do
-    if sequence and tonumber(sequence) > tonumber(ARGV[7]) then
-      return 5
-    end
-  end
-end
 local page, place = tonumber(ARGV[8]), tonumber(ARGV[9])
 local highest = string.format('%016d:%04d', page, place)
 local bit = page % 2 * 4096 + place

@@ -225,8 +225,16 @@ impl Link {
         };
         let scripts = Scripts {
             begin: load(&mut connection, include_str!("begin.lua")).await?,
-            nonce: load(&mut connection, include_str!("nonce.lua")).await?,
-            counter: load(&mut connection, include_str!("counter.lua")).await?,
+            nonce: load(
+                &mut connection,
+                concat!(include_str!("claim.lua"), include_str!("nonce.lua")),
+            )
+            .await?,
+            counter: load(
+                &mut connection,
+                concat!(include_str!("claim.lua"), include_str!("counter.lua")),
+            )
+            .await?,
             bury: load(&mut connection, include_str!("bury.lua")).await?,
         };
         self.look(connection, Arc::new(scripts), last, renew).await

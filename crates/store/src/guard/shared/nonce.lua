@@ -5,20 +5,6 @@
 --       there may be, 5 the span of now, 6 how long the numbers are kept, 7 the sequence
 --       of the directory
 -- Gives 0 fresh, 1 used, 2 too many, 3 another generation, 4 another time, 5 revoked.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-  return 3
-end
-local clock = redis.call('TIME')
-if math.abs(clock[1] * 1000 + clock[2] / 1000 - ARGV[2]) > 5000 then
-  return 4
-end
-if KEYS[4] then
-  for _, sequence in ipairs(redis.call('MGET', KEYS[4], KEYS[5])) do
-    if sequence and tonumber(sequence) > tonumber(ARGV[7]) then
-      return 5
-    end
-  end
-end
 if not redis.call('SET', KEYS[2], 1, 'NX', 'PX', ARGV[3]) then
   return 1
 end
