@@ -82,6 +82,21 @@ impl Installation {
         Ok(made)
     }
 
+    /// Another server of an installation that these variables lead to, open.
+    pub(crate) fn beside(folder: TempDir, settings: &[(&str, &str)]) -> Outcome<Self> {
+        let program = std::env::current_exe()?.with_file_name("procura");
+        let passphrase = folder.path().join("passphrase");
+        std::fs::write(&passphrase, PASSPHRASE)?;
+        std::fs::set_permissions(&passphrase, std::fs::Permissions::from_mode(0o600))?;
+        let (server, url, _) = start(&program, folder.path(), Some(&passphrase), settings)?;
+        Ok(Self {
+            server,
+            program,
+            folder,
+            url,
+        })
+    }
+
     /// The server's process.
     pub(crate) fn pid(&self) -> u32 {
         self.server.id()
@@ -164,6 +179,29 @@ impl Installation {
             .args(["--server", &self.url])
             .stderr(log);
         Ok(command)
+    }
+
+    /// The command line as the owner.
+    pub(crate) fn owner(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .env_clear()
+            .arg("--home")
+            .arg(home(self.folder.path()))
+            .args(["--server", &self.url]);
+        command
+    }
+
+    /// Makes as many of [`Self::owner`] as are asked for, on any thread.
+    pub(crate) fn asking(&self) -> impl Fn() -> Command + Send + 'static {
+        let (program, url) = (self.program.clone(), self.url.clone());
+        let home = home(self.folder.path());
+        move || {
+            let mut command = Command::new(&program);
+            command.env_clear().arg("--home").arg(&home);
+            command.args(["--server", &url]);
+            command
+        }
     }
 
     /// Runs the command line as the owner; what it prints.
@@ -304,7 +342,8 @@ impl Installation {
         self.folder.path()
     }
 
-    fn calls_of(&self, device: &Device) -> Outcome<SessionClient> {
+    /// The calls of a device.
+    pub(crate) fn calls_of(&self, device: &Device) -> Outcome<SessionClient> {
         let signer: Arc<SigningKey> = Arc::clone(&device.key);
         let client = self.client(Some(device.server_key.clone()))?;
         Ok(SessionClient::new(client, signer))

@@ -4,6 +4,8 @@
 //! command line. This process generates the load and checks every answer. See
 //! `docs/benchmarks.md` for what each figure means.
 
+mod at_once;
+mod backups;
 mod bare;
 mod connection;
 mod floors;
@@ -17,6 +19,8 @@ mod presigned;
 mod process;
 mod prover;
 mod report;
+mod rotations;
+mod servers;
 mod shared;
 mod streams;
 mod values;
@@ -47,7 +51,7 @@ struct Cli {
     /// Ten seconds where it would be eighty, and shorter elsewhere: for a look, not for figures to keep
     #[arg(long)]
     quick: bool,
-    /// Measure only these: floors, read_session, read_session_8, read_ed25519, flat, ready, streams, verify_api, verify_shared, gate_session, gate_key_server
+    /// Measure only these: floors, read_session, read_session_8, read_ed25519, flat, ready, streams, verify_api, verify_shared, servers, backup, rotate, at_once, gate_session, gate_key_server
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<plan::Part>,
     /// Where the fresh home is made; needs some 20 GB for a full run [default: beside this program]

@@ -1,6 +1,8 @@
 //! What is measured, in which order.
 
 use crate::Outcome;
+use crate::at_once;
+use crate::backups::Taking;
 use crate::floors::{self, Floors};
 use crate::gated::{self, Gated};
 use crate::installation::{Device, Installation, PASSPHRASE};
@@ -8,6 +10,8 @@ use crate::load::{self, Expect, Run, Target};
 use crate::process::{self, Running};
 use crate::prover::Prover;
 use crate::report::{Figure, median, say};
+use crate::rotations::Turning;
+use crate::servers;
 use crate::shared;
 use crate::streams::{self, Crowd};
 use crate::values::Values;
@@ -45,6 +49,10 @@ pub(crate) enum Part {
     Streams,
     VerifyApi,
     VerifyShared,
+    Servers,
+    Backup,
+    Rotate,
+    AtOnce,
     GateSession,
     GateKeyServer,
 }
@@ -213,7 +221,78 @@ impl Bench<'_> {
         if plan.wants(Part::Streams) {
             self.streams().await?;
         }
+        if plan.wants(Part::Backup) {
+            self.backups().await?;
+        }
+        if plan.wants(Part::Rotate) {
+            self.rotations().await?;
+        }
+        if plan.wants(Part::AtOnce) {
+            let device = self.devices.first().ok_or("no device")?;
+            let calls = self.installation.calls_of(device)?;
+            self.figures.extend(at_once::measure(&calls).await?);
+        }
         self.foreign().await
+    }
+
+    /// A store of many secrets is backed up, alone and while it is read from: each read is
+    /// a durable write of the record.
+    async fn backups(&mut self) -> Outcome<()> {
+        self.write(FEW..MANY).await?;
+        let folder = self.installation.folder().to_owned();
+        let (mut alone, mut beside) = (Vec::new(), Vec::new());
+        for run in 0..RUNS {
+            let name = format!("alone-{run}");
+            let taking = Taking::begin(self.installation.owner(), &folder, &name);
+            alone.push(taking.end()?);
+        }
+        let mut reads = None;
+        for run in 0..RUNS {
+            let name = format!("beside-{run}");
+            let taking = Taking::begin(self.installation.owner(), &folder, &name);
+            let time = self.plan.other;
+            let summary = self.read(By::Session, CONNECTIONS, FEW, time).await?;
+            beside.push(taking.end()?);
+            reads = Some(summary);
+        }
+        if let Some(reads) = reads {
+            self.add("backup.reads_beside", &reads, None);
+        }
+        self.figures
+            .push(Figure::plain("backup_alone", median(alone), "MB/s"));
+        self.figures
+            .push(Figure::plain("backup", median(beside), "MB/s"));
+        Ok(())
+    }
+
+    /// The key of a namespace of many secrets turns, alone and while it is read from.
+    async fn rotations(&mut self) -> Outcome<()> {
+        self.write(FEW..MANY).await?;
+        let (mut alone, mut beside) = (Vec::new(), Vec::new());
+        for _ in 0..RUNS {
+            alone.push(self.turning().end()?);
+        }
+        let mut reads = None;
+        for _ in 0..RUNS {
+            let turning = self.turning();
+            let time = self.plan.other;
+            let summary = self.read(By::Session, CONNECTIONS, FEW, time).await?;
+            beside.push(turning.end()?);
+            reads = Some(summary);
+        }
+        if let Some(reads) = reads {
+            self.add("rotate.reads_beside", &reads, None);
+        }
+        self.figures
+            .push(Figure::plain("rotate_alone", median(alone), "s"));
+        self.figures
+            .push(Figure::plain("rotate_beside", median(beside), "s"));
+        Ok(())
+    }
+
+    fn turning(&self) -> Turning {
+        let asking = self.installation.asking();
+        Turning::begin(self.installation.owner(), asking)
     }
 
     /// What services ask about their callers, and what a gate does in their place.
@@ -235,6 +314,11 @@ impl Bench<'_> {
             let folder = self.installation.folder();
             let figure = shared::verify(folder, RUNS, plan.other).await?;
             self.figures.push(figure);
+        }
+        if plan.wants(Part::Servers) {
+            let folder = self.installation.folder();
+            let figures = servers::read(folder, RUNS, plan.other).await?;
+            self.figures.extend(figures);
         }
         if session || key_server {
             let gated = Gated::make(&self.installation, &self.devices, RUNS, plan.other)?;

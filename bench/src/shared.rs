@@ -17,13 +17,13 @@ const AGENTS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server of the guard, until it is dropped.
-struct Redis {
+pub(crate) struct Redis {
     process: Child,
     port: u16,
 }
 
 impl Redis {
-    fn start(dir: &Path) -> Outcome<Self> {
+    pub(crate) fn start(dir: &Path) -> Outcome<Self> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
             .local_addr()?
             .port();
@@ -44,6 +44,11 @@ impl Redis {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(redis)
+    }
+
+    /// Its address.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
     }
 
     fn answers(&self) -> Option<()> {
@@ -68,7 +73,7 @@ pub(crate) async fn verify(dir: &Path, runs: usize, time: Duration) -> Outcome<F
     let folder = tempfile::Builder::new().prefix("shared-").tempdir_in(dir)?;
     let redis = Redis::start(folder.path())?;
     say(&format!("the guard is process {}", redis.process.id()));
-    let url = format!("redis://127.0.0.1:{}", redis.port);
+    let url = redis.url();
     let installation = Installation::make_with(folder, &[("PROCURA_GUARD_URL", &url)])?;
     let agents = installation.key_agents(AGENTS)?;
     gated::verify_api("verify_shared", &installation, &agents, runs, time).await

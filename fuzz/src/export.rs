@@ -15,7 +15,7 @@ const LIST: u8 = 1;
 /// Files do not double beyond this.
 const LONG: usize = 1 << 16;
 
-/// Files in memory; remembers which were read.
+/// Files in memory; remembers which of them were read.
 struct Directory {
     files: Files,
     read: RefCell<BTreeSet<String>>,
@@ -24,8 +24,10 @@ struct Directory {
 impl ReadFile for Directory {
     fn read(&self, name: &str) -> Result<Vec<u8>, ReadError> {
         assert!(!name.starts_with('/') && !name.contains(".."), "{name}");
+        // One more checkpoint with which a key turned is looked for than there are.
+        let found = self.files.get(name).ok_or(ReadError::Missing)?;
         self.read.borrow_mut().insert(name.to_owned());
-        self.files.get(name).cloned().ok_or(ReadError::Missing)
+        Ok(found.clone())
     }
 }
 

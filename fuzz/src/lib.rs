@@ -19,7 +19,9 @@
     reason = "test code: it fails by panicking"
 )]
 
+mod age;
 mod audit;
+mod backup;
 mod base;
 mod dial;
 mod envelope;
@@ -83,7 +85,10 @@ macro_rules! targets {
 }
 
 targets![
+    age::age_file,
+    age::template,
     audit::audit,
+    backup::backup,
     base::signature_base,
     dial::observed,
     dial::route,
@@ -132,6 +137,7 @@ targets![
     text::time,
     token::agent_token,
     token::key_set,
+    token::project_token,
     wire::wire,
 ];
 

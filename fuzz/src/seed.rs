@@ -5,7 +5,7 @@ use crate::fields::push;
 use crate::proof::{CODE, MESSAGE, SERVER};
 use crate::story::STORY;
 use crate::world::{AGENT, Counting, NOW, WORLD, key};
-use crate::{envelope, export, foreign, journal, request, row, shares, ssh, token};
+use crate::{age, backup, envelope, export, foreign, journal, request, row, shares, ssh, token};
 use procura_crypto::{Argon2Params, sha256};
 use procura_ledger::{grant_bytes, leaf_hash, push_entry};
 use procura_proof::foreign::Foreign;
@@ -64,6 +64,7 @@ pub fn all() -> Vec<Seed> {
     proofs(&mut seeds);
     ssh_keys(&mut seeds);
     shares_of_a_secret(&mut seeds);
+    texts_and_files(&mut seeds);
     tokens(&mut seeds);
     connections(&mut seeds);
     ledger(&mut seeds);
@@ -175,6 +176,30 @@ fn ssh_keys(seeds: &mut Seeds) {
     seeds.near("ssh_private_key", "public", line);
 }
 
+fn texts_and_files(seeds: &mut Seeds) {
+    let file = age::file(b"text");
+    seeds.add("age_file", "short", file.clone());
+    seeds.add("age_file", "empty", age::file(b""));
+    seeds.near("age_file", "cut", file[..file.len() - 1].to_vec());
+    let mut changed = file.clone();
+    changed[30] ^= 1;
+    seeds.near("age_file", "changed", changed);
+    for (name, text) in [
+        ("plain", "a={{ x }} ${Y}\r\n"),
+        ("variables", "a={{procura:A}}&{{procura:B_1}}{{procura:A}}"),
+        ("escaped", "{{procura:}}A}} {{{procura:A}}}"),
+    ] {
+        seeds.add("template", name, text);
+    }
+    for (name, text) in [
+        ("open", "{{procura:A"),
+        ("space", "{{procura: A}}"),
+        ("loader", "{{procura:LD_PRELOAD}}"),
+    ] {
+        seeds.near("template", name, text);
+    }
+}
+
 fn shares_of_a_secret(seeds: &mut Seeds) {
     let texts = shares::texts(3, 4);
     seeds.numbered("share", texts.iter().map(String::as_str));
@@ -232,6 +257,33 @@ fn tokens(seeds: &mut Seeds) {
     let unsigned = token::token(&claims);
     let signed = unsigned.iter().rposition(|byte| *byte == b'.').unwrap();
     seeds.near("agent_token", "unsigned", &unsigned[..=signed]);
+
+    let project = token::project_claims();
+    let of = |claims: &_| token::project(claims, procura_token::PROJECT_TYPE);
+    seeds.add("project_token", "claims", of(&project));
+    seeds.add(
+        "project_token",
+        "opaque",
+        format!("pcp1_{}", "A".repeat(43)),
+    );
+    seeds.near(
+        "project_token",
+        "opaque-short",
+        format!("pcp1_{}", "A".repeat(42)),
+    );
+    seeds.near(
+        "project_token",
+        "opaque-bits",
+        format!("pcp1_{}B", "A".repeat(42)),
+    );
+    let as_agents = token::project(&project, procura_token::AGENT_TYPE);
+    seeds.near("project_token", "other-type", as_agents);
+    let mut other = project.clone();
+    other.aud = "procura".to_owned();
+    seeds.near("project_token", "other-audience", of(&other));
+    let mut longer = project;
+    longer.exp += 1;
+    seeds.near("project_token", "longer", of(&longer));
 
     let set = token::set();
     seeds.add("key_set", "one", set.clone());
@@ -506,6 +558,12 @@ fn files(seeds: &mut Seeds) {
         });
         seeds.add("device_file", name, device.to_string());
     }
+    let whole = backup::good(0);
+    seeds.near("backup", "cut", &whole[..whole.len() - 1]);
+    seeds.near("backup", "appended", [&whole[..], b"x"].concat());
+    seeds.add("backup", "whole", whole);
+    seeds.add("backup", "mended", backup::good(1));
+    seeds.add("backup", "copy", backup::copy());
     seeds.add("replay_journal", "plain", journal::good(0));
     seeds.add("replay_journal", "mended", journal::good(3));
     let mut spool = STORY.entries[2].clone();

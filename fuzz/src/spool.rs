@@ -47,7 +47,7 @@ pub(crate) fn spool(data: &[u8]) -> Verdict {
     let store = store();
     let flush = || {
         let spool = Spool::open(&path).unwrap();
-        runtime.block_on(spool.flush(&store, &Still, &Counting::new()))
+        runtime.block_on(spool.flush(&store, None, &Still, &Counting::new()))
     };
     flush().expect("no line makes the record unreadable");
     let end = data.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);

@@ -3,8 +3,10 @@
 use crate::Verdict;
 use crate::world::{AGENT, NOW, OWNER, WORLD};
 use procura_token::{
-    AGENT_AUDIENCE, AGENT_TYPE, AgentClaims, Expected, Jws, KeySet, TOKEN_LIFE, sign,
+    AGENT_AUDIENCE, AGENT_TYPE, AgentClaims, Confirmation, Expected, Jws, KeySet, OpaqueToken,
+    PROJECT_AUDIENCE, PROJECT_LIFE, ProjectClaims, TOKEN_LIFE, sign,
 };
+use procura_types::{Thumbprint, TokenId};
 
 const ISSUER: &str = "https://keys.example";
 
@@ -67,6 +69,59 @@ pub(crate) fn agent_token(data: &[u8]) -> Verdict {
         ..expected
     };
     assert!(AgentClaims::verify(text, &keys, &later).is_err());
+    Verdict::Accepted
+}
+
+/// The claims of a project token of the corpus.
+pub(crate) fn project_claims() -> ProjectClaims {
+    ProjectClaims {
+        iss: ISSUER.to_owned(),
+        aud: PROJECT_AUDIENCE.to_owned(),
+        sub: AGENT,
+        iat: NOW.as_secs(),
+        exp: NOW.plus(PROJECT_LIFE).as_secs(),
+        jti: TokenId::from_bytes([2; 16]),
+        project: "web".parse().unwrap(),
+        namespace: "shop".parse().unwrap(),
+        scope: "DB=db/password".to_owned(),
+        cnf: Confirmation {
+            jkt: Thumbprint::from_bytes([5; 32]),
+        },
+    }
+}
+
+/// A project token of the corpus, as one of this type.
+pub(crate) fn project(claims: &ProjectClaims, typ: &str) -> Vec<u8> {
+    let payload = serde_json::to_vec(claims).unwrap();
+    let token = sign(&WORLD.owner, typ, &payload).unwrap();
+    token.expose().as_bytes().to_vec()
+}
+
+/// Project tokens of both kinds: an opaque one has one spelling, and what is taken of the
+/// signed ones was signed by the key of the set, and is no token of an agent.
+pub(crate) fn project_token(data: &[u8]) -> Verdict {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return Verdict::Refused;
+    };
+    if let Some(opaque) = OpaqueToken::parse(text) {
+        assert_eq!(opaque.text().expose(), text);
+        return Verdict::Accepted;
+    }
+    let keys = KeySet::new([WORLD.owner.public().clone()]).unwrap();
+    let expected = Expected {
+        issuer: ISSUER,
+        now: NOW,
+    };
+    let Ok(found) = ProjectClaims::verify(text, &keys, &expected) else {
+        return Verdict::Refused;
+    };
+    assert_eq!(found, project_claims());
+    assert!(AgentClaims::verify(text, &keys, &expected).is_err());
+    let over = Expected {
+        now: NOW.plus(PROJECT_LIFE),
+        ..expected
+    };
+    assert!(ProjectClaims::verify(text, &keys, &over).is_err());
     Verdict::Accepted
 }
 

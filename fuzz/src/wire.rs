@@ -46,14 +46,15 @@ pub(crate) fn wire(data: &[u8]) -> Verdict {
     let asked = any_of!(strict, data:
         AgentCreate, Approve, CallerReport, EntryQuery, InitRequest, JoinRequest, NamespaceCreate,
         OperatorInvite, PassphraseChange, ProjectPut, PublicJwk, RolesPut, RunEnd, RunRequest,
-        SecretPut, SecretSet, ServicePut, SessionRequest, Opening, ShareBrought, UnsealSourceAdd, UnsealSourceRemove, UnsealSourceTest, VerifyQuestion);
+        SecretExport, SecretImport, SecretPut, SecretRollback, SecretSet, ServicePut, SessionRequest, Opening, ShareBrought, UnsealSourceAdd, UnsealSourceRemove, UnsealSourceTest, VerifyQuestion);
     let told = any_of!(stable, data:
         AccessRequest, Agent, AgentCreate, AgentList, Approve, CallerReport, ConsistencyAnswer,
         Device, EntryList, EntryQuery, Grant, GrantList, InitAnswer, JoinAnswer, JoinRequest,
         LinkCode, NamespaceCreate, NamespaceInfo, NamespaceList, Operator, OperatorInvite,
         OperatorList, Problem, Project, ProjectList, ProjectPut, ProofAnswer, PublicJwk, Receipt,
         RequestList, RevokedActors, RolesPut, RunAnswer, RunEnd, RunningChild, RunRequest,
-        SecretHistory, SecretList, SecretPut, SecretRow, SecretSet, SecretUndeleted, SecretValue, SecretVersion, SecretWritten, Service,
+        ExportDocument, SecretExport, SecretExported, SecretHistory, SecretImport, SecretImported, SecretList, SecretPut,
+        SecretRollback, SecretRolledBack, SecretRow, SecretSet, SecretUndeleted, SecretValue, SecretVersion, SecretWritten, Service,
         ServiceList, ServicePut, SessionAnswer, SessionRequest, Status, VerifyAnswer, VerifyQuestion,
         Withdrawn);
     if let Ok(put) = serde_json::from_slice::<wire::SecretPut>(data)

@@ -89,6 +89,7 @@ pub(crate) static WORLD: LazyLock<World> = LazyLock::new(|| {
             created: NOW,
             revoked: None,
             sources: Vec::new(),
+            display_name: None,
         })
     };
     let device = |key: &SigningKey, actor| {

@@ -4,11 +4,11 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::operator::{count, show_code};
 use crate::output::{self, Table};
-use crate::{actor, agent_foreign, agent_secret};
+use crate::{actor, agent_foreign, agent_secret, named};
 use clap::Subcommand;
 use procura_client::{ClientError, SessionClient};
 use procura_types::wire::{Agent, AgentCreate, AgentList, AgentSources, RevokedActors};
-use procura_types::{ActorId, Cidr, Label};
+use procura_types::{ActorId, Cidr, DisplayName, Label};
 use std::collections::HashSet;
 
 /// Make, list and revoke agents
@@ -68,6 +68,22 @@ pub(crate) enum Command {
     Foreign(agent_foreign::Command),
     #[command(subcommand)]
     Secret(agent_secret::Command),
+    /// Say what people call an agent
+    ///
+    /// Its label never changes, and nothing is decided by this name.
+    #[command(
+        after_help = "Examples:\n  procura agent display-name scribe \"The scribe of the shop\"\n  procura agent display-name scribe --clear"
+    )]
+    DisplayName {
+        /// The agent
+        label: Label,
+        /// What people call it: a line of at most 64 characters
+        #[arg(required_unless_present = "clear", conflicts_with = "clear")]
+        display_name: Option<DisplayName>,
+        /// It is called by its label alone
+        #[arg(long)]
+        clear: bool,
+    },
     /// Revoke an agent and all below it, for good
     #[command(after_help = "Example:\n  procura agent revoke scribe")]
     Revoke {
@@ -123,6 +139,16 @@ impl Command {
                 print_tree(&list)
             }
             Self::Sources { label, allow, any } => sources(context, label, allow, any).await,
+            Self::DisplayName {
+                label,
+                display_name,
+                ..
+            } => {
+                let server = context.operator().await?;
+                let agent = server.name_agent(namespace, &label, display_name).await?;
+                let words = named::words("agent", label.as_str(), agent.display_name.as_ref());
+                output::done(context.json, &agent, words)
+            }
             Self::Revoke { label } => {
                 context.confirm(&format!(
                     "Revoke the agent {label} in {namespace} and all below it? This cannot be undone."
@@ -226,11 +252,12 @@ fn state(agent: &Agent) -> String {
 }
 
 fn print_list(list: &AgentList, revoked: bool) -> Result<(), Failure> {
-    let mut table = Table::new(["AGENT", "LINEAGE", "DEVICES", "ACTOR", "STATE"]);
+    let mut table = Table::new(["AGENT", "CALLED", "LINEAGE", "DEVICES", "ACTOR", "STATE"]);
     for agent in &list.agents {
         if revoked || agent.revoked.is_none() {
             table.row([
                 agent.label.to_string(),
+                named::cell(agent.display_name.as_ref()),
                 agent.lineage.clone(),
                 live_devices(agent).to_string(),
                 actor::short(&agent.actor_id.to_string()),

@@ -10,7 +10,8 @@ use crate::files;
 use crate::output;
 use clap::{Args, Subcommand};
 use procura_ledger::{
-    Checkpoint, FindingKind, Hash, Vkey, leaf_hash, not_signed, verify_export, verify_inclusion,
+    Checkpoint, FindingKind, Hash, Vkey, leaf_hash, not_signed, succession_of, verify_export,
+    verify_inclusion,
 };
 use procura_types::EntryId;
 use procura_types::wire::EntryRow;
@@ -36,6 +37,9 @@ pub(crate) enum Command {
         id: EntryId,
     },
     Export(Export),
+    /// Print the key that the record is verified with; the keys before it lead to it
+    #[command(after_help = "Example:\n  procura audit key")]
+    Key,
 }
 
 /// Check an exported record, without any server
@@ -72,6 +76,7 @@ impl Command {
             }
             Self::Prove { id } => prove(context, id).await,
             Self::Export(export) => audit_export::run(export, context).await,
+            Self::Key => key(context).await,
         }
     }
 }
@@ -91,10 +96,6 @@ impl Verify {
                 checkpoint::vkey(&known)?
             }
         };
-        let after = match &self.after {
-            Some(path) => Some(self.older(path, &vkey)?),
-            None => None,
-        };
         // A mistyped name must not read like a record that was tampered with.
         std::fs::read_dir(&self.dir).map_err(|error| {
             Failure::usage(format!("cannot read {}", self.dir.display()))
@@ -102,6 +103,10 @@ impl Verify {
                 .next("procura audit verify DIR, with what procura audit export DIR wrote")
         })?;
         let exported = Exported(self.dir.clone());
+        let after = match &self.after {
+            Some(path) => Some(older(path, &exported, &vkey)?),
+            None => None,
+        };
         let verified = verify_export(&exported, &vkey, after.as_ref());
         // What no checkpoint vouches for must not lie beside what one does.
         let verified = match verified {
@@ -129,13 +134,15 @@ impl Verify {
             }
         }
     }
+}
 
-    fn older(&self, path: &std::path::Path, vkey: &Vkey) -> Result<Checkpoint, Failure> {
-        let cannot = || Failure::usage(format!("--after {}", path.display()));
-        let bytes = files::read(path)?.ok_or_else(|| cannot().because("there is no such file"))?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| cannot().because(error))?;
-        Checkpoint::open(text, vkey).map_err(|error| cannot().because(error))
-    }
+/// An older checkpoint, which a key may have signed that followed the given one.
+fn older(path: &std::path::Path, export: &Exported, vkey: &Vkey) -> Result<Checkpoint, Failure> {
+    let cannot = || Failure::usage(format!("--after {}", path.display()));
+    let bytes = files::read(path)?.ok_or_else(|| cannot().because("there is no such file"))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| cannot().because(error))?;
+    let keys = succession_of(export, vkey).map_err(|finding| cannot().because(finding))?;
+    keys.open(text).map_err(|error| cannot().because(error))
 }
 
 /// An entry on lines of its own, its fields in the order in which they are
@@ -190,6 +197,23 @@ fn pretty(entry: &str) -> String {
 fn new_line(out: &mut String, depth: usize) {
     out.push('\n');
     out.extend(std::iter::repeat_n("  ", depth));
+}
+
+/// Follows the record to the key of today, and prints it.
+async fn key(context: &Context) -> Result<(), Failure> {
+    // Connecting follows it.
+    context.operator().await?;
+    let known = context.known()?;
+    if context.json {
+        return output::json(&serde_json::json!({
+            "ledger_vkey": known.ledger_vkey,
+            "former": known.former_ledger_vkeys,
+        }));
+    }
+    for former in &known.former_ledger_vkeys {
+        output::say(format!("before: {former}"));
+    }
+    output::line(&known.ledger_vkey)
 }
 
 async fn prove(context: &Context, id: EntryId) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use crate::exported::Exported;
 use crate::failure::Failure;
 use crate::{files, output};
 use clap::Args;
-use procura_ledger::layout;
+use procura_ledger::{handover_name, layout};
 use serde::Serialize;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -45,7 +45,9 @@ pub(crate) async fn run(export: Export, context: &Context) -> Result<(), Failure
     };
     files::private_dir(&export.dir).map_err(elsewhere)?;
     let exported = Exported(export.dir.clone());
-    exported.check(&checkpoint::vkey(&known)?, head.size)?;
+    // The key may just have been found to be another.
+    let known = context.known()?;
+    exported.check(&known.ledger_vkeys()?, head.size)?;
     let watched = std::io::stderr().is_terminal();
     let (mut fetched, mut kept) = (0u64, 0u64);
     for path in layout(head.size) {
@@ -65,6 +67,15 @@ pub(crate) async fn run(export: Export, context: &Context) -> Result<(), Failure
         if watched && fetched.is_multiple_of(64) {
             output::say(format!("{fetched} files fetched"));
         }
+    }
+    // With them whoever knows an earlier key comes to the one that signs today.
+    let handovers = server.handovers().await?;
+    for (index, handover) in handovers.iter().enumerate() {
+        let file = export.dir.join(handover_name(index));
+        if let Some(dir) = file.parent() {
+            files::private_dir(dir).map_err(elsewhere)?;
+        }
+        files::replace(&file, handover.as_bytes()).map_err(elsewhere)?;
     }
     // Last: a directory with a checkpoint has all that it signs.
     files::replace(&export.dir.join("checkpoint"), note.as_bytes()).map_err(elsewhere)?;

@@ -196,6 +196,9 @@ const fn todo_of(reason: Reason) -> &'static str {
         Reason::SourceNotAllowed => {
             "it connects from an address that is not allowed: allow the address, or find out who it is"
         }
+        Reason::Quarantined => {
+            "it touched a honey secret: a steward looks at what happened, and lets it out with procura honey reinstate"
+        }
         Reason::RateLimited => "it sends more than it may: raise its limit, or let it send less",
         Reason::VerifierUnavailable => {
             "nothing is known of it, since proofs could not be checked then: see the gate's log and procura status"

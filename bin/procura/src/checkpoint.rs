@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::home::Known;
 use crate::{files, output};
 use procura_client::SessionClient;
-use procura_ledger::{Break, Checkpoint, Seen, Vkey};
+use procura_ledger::{Break, Checkpoint, LedgerError, Seen, Succession, Vkey};
 
 /// The key that signs the record of the server that was joined.
 pub(crate) fn vkey(known: &Known) -> Result<Vkey, Failure> {
@@ -61,11 +61,12 @@ pub(crate) async fn accept(
     client: &SessionClient,
     note: &str,
 ) -> Result<Checkpoint, Failure> {
-    let vkey = vkey(known)?;
-    let newest = Checkpoint::open(note, &vkey).map_err(|error| {
-        Failure::refused("the server's checkpoint is not one of the installation that was joined")
-            .because(error)
-    })?;
+    let (newest, vkey) = open_newest(known, client, note).await?;
+    if vkey.to_string() != known.ledger_vkey {
+        // First: what is remembered of the record opens by either.
+        known.follow(&context.home, &vkey)?;
+        output::say("the record is signed with another key now, which the one before vouches for");
+    }
     let file = context.home.checkpoint_file();
     if let Some(bytes) = files::read(&file)? {
         let unusable = |why: &dyn std::fmt::Display| {
@@ -75,7 +76,7 @@ pub(crate) async fn accept(
         };
         let seen = std::str::from_utf8(&bytes)
             .map_err(|error| unusable(&error))
-            .and_then(|text| Checkpoint::open(text, &vkey).map_err(|error| unusable(&error)))
+            .and_then(|text| open_seen(known, &vkey, text).map_err(|error| unusable(&error)))
             .map(|seen| Some(Seen::from(&seen)));
         let seen = if context.danger_accept_rollback {
             seen.unwrap_or(None)
@@ -101,6 +102,46 @@ pub(crate) async fn accept(
         ));
     }
     Ok(newest)
+}
+
+/// Opens the newest checkpoint with the key that is known, or the one that followed it.
+async fn open_newest(
+    known: &Known,
+    client: &SessionClient,
+    note: &str,
+) -> Result<(Checkpoint, Vkey), Failure> {
+    let vkey = vkey(known)?;
+    let not_its = |error: LedgerError| {
+        Failure::refused("the server's checkpoint is not one of the installation that was joined")
+            .because(error)
+    };
+    match Checkpoint::open_following(note, &vkey) {
+        Ok(opened) => Ok((opened.checkpoint, opened.successor.unwrap_or(vkey))),
+        // The known key may have retired since this home was last used.
+        Err(error @ LedgerError::Unsigned { .. }) => {
+            let notes = client.handovers().await?;
+            let succession = Succession::of(vkey.clone()).follow(notes.iter().map(String::as_str));
+            if *succession.newest() == vkey {
+                return Err(not_its(error));
+            }
+            let newest = Checkpoint::open(note, succession.newest()).map_err(not_its)?;
+            Ok((newest, succession.newest().clone()))
+        }
+        Err(error) => Err(not_its(error)),
+    }
+}
+
+/// Opens what is remembered, which an earlier key may have signed.
+fn open_seen(known: &Known, newest: &Vkey, note: &str) -> Result<Checkpoint, LedgerError> {
+    let mut opened = Checkpoint::open(note, newest);
+    let earlier = known.former_ledger_vkeys.iter().rev();
+    for vkey in std::iter::once(&known.ledger_vkey).chain(earlier) {
+        if !matches!(opened, Err(LedgerError::Unsigned { .. })) {
+            break;
+        }
+        opened = Checkpoint::open(note, &vkey.parse()?);
+    }
+    opened
 }
 
 /// Whether the log of `newest` begins with the log of `seen`.

@@ -3,9 +3,10 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::{
-    agent, audit, auth, device, doctor, events, gate, grant, import_keys, init, join, key_agent,
-    login, namespace, operator, output, project, reference, run, seal, secret, send, server,
-    service, sign, signing_key, status, unseal_source,
+    agent, audit, auth, backup, device, doctor, events, gate, grant, honey, import_keys, init,
+    join, key_agent, login, namespace, operator, output, project, proposal, reference, restore,
+    rotate, run, seal, secret, send, server, service, sign, signing_key, status, transit,
+    unseal_source,
 };
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -73,7 +74,11 @@ enum Command {
     Seal(seal::Seal),
     Passphrase(seal::Passphrase),
     #[command(subcommand)]
+    Rotate(rotate::Command),
+    #[command(subcommand)]
     UnsealSource(unseal_source::Command),
+    Backup(backup::Backup),
+    Restore(Box<restore::Restore>),
     Status(status::Status),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
@@ -82,6 +87,8 @@ enum Command {
     Operator(operator::Command),
     #[command(subcommand)]
     Secret(secret::Command),
+    #[command(subcommand)]
+    Honey(honey::Command),
     #[command(subcommand)]
     Agent(agent::Command),
     #[command(subcommand)]
@@ -104,6 +111,10 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::Command),
     Events(events::Events),
+    #[command(subcommand)]
+    Proposal(proposal::Command),
+    #[command(subcommand)]
+    Transit(transit::Command),
     #[command(subcommand)]
     SigningKey(signing_key::Command),
     Login(login::Login),
@@ -240,12 +251,16 @@ async fn perform(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Unseal(command) => command.run(context).await,
         Command::Seal(command) => command.run(context).await,
         Command::Passphrase(command) => command.run(context).await,
+        Command::Rotate(command) => command.run(context).await,
         Command::UnsealSource(command) => command.run(context).await,
+        Command::Backup(command) => command.run(context).await,
+        Command::Restore(command) => command.run(context).await,
         Command::Status(command) => command.run(context).await,
         Command::Doctor(command) => command.run(context).await,
         Command::Namespace(command) => command.run(context).await,
         Command::Operator(command) => command.run(context).await,
         Command::Secret(command) => command.run(context).await,
+        Command::Honey(command) => command.run(context).await,
         Command::Agent(command) => command.run(context).await,
         Command::Device(command) => command.run(context).await,
         Command::Join(command) => command.run(context).await,
@@ -258,6 +273,8 @@ async fn perform(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Grant(command) => command.run(context).await,
         Command::Audit(command) => command.run(context).await,
         Command::Events(command) => command.run(context).await,
+        Command::Proposal(command) => command.run(context).await,
+        Command::Transit(command) => command.run(context).await,
         Command::SigningKey(command) => command.run(context).await,
         Command::Login(command) => command.run(context).await,
         Command::Logout(command) => command.run(context).await,

@@ -2,7 +2,7 @@
 //! `tile/`, and which of it a longer export made superfluous.
 
 use crate::failure::Failure;
-use procura_ledger::{Checkpoint, ReadError, ReadFile, TileKind, TilePath, Vkey};
+use procura_ledger::{Checkpoint, LedgerError, ReadError, ReadFile, TileKind, TilePath, Vkey};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -49,8 +49,8 @@ impl Exported {
     }
 
     /// Refuses a directory that holds anything but an earlier export, whole or
-    /// broken off, of the log of `vkey`, which has `size` entries now.
-    pub(crate) fn check(&self, vkey: &Vkey, size: u64) -> Result<(), Failure> {
+    /// broken off, of the log of these keys, which has `size` entries now.
+    pub(crate) fn check(&self, vkeys: &[Vkey], size: u64) -> Result<(), Failure> {
         let elsewhere = |why: String| {
             Failure::usage(format!("nothing was written to {}", self.0.display()))
                 .because(why)
@@ -63,7 +63,7 @@ impl Exported {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let folder = entry.file_type().map_err(failed)?.is_dir();
-            let ours = (folder && name == "tile")
+            let ours = (folder && (name == "tile" || name == "handover"))
                 || (!folder && broken_off(&name).unwrap_or(&name) == "checkpoint");
             if !ours {
                 return Err(elsewhere(format!(
@@ -87,7 +87,7 @@ impl Exported {
         let earlier = std::str::from_utf8(&bytes)
             .map_err(|error| elsewhere(format!("its checkpoint is no text: {error}")))
             .and_then(|text| {
-                Checkpoint::open(text, vkey).map_err(|error| {
+                opened(text, vkeys).map_err(|error| {
                     elsewhere(format!("its checkpoint is not of this record: {error}"))
                 })
             })?;
@@ -125,6 +125,20 @@ impl Exported {
         }
         Ok(removed)
     }
+}
+
+/// A checkpoint, by any of the keys that the record had.
+fn opened(note: &str, vkeys: &[Vkey]) -> Result<Checkpoint, LedgerError> {
+    let mut error = None;
+    for vkey in vkeys {
+        match Checkpoint::open(note, vkey) {
+            Err(unsigned @ LedgerError::Unsigned { .. }) => error = Some(unsigned),
+            other => return other,
+        }
+    }
+    Err(error.unwrap_or_else(|| LedgerError::Unsigned {
+        name: "any key that is known".to_owned(),
+    }))
 }
 
 fn tile(name: &str) -> Option<TilePath> {

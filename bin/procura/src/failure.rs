@@ -178,6 +178,9 @@ fn advice(word: &str) -> Option<&'static str> {
         "unknown_agent" | "revoked" => {
             Some("procura --home DIR operator join CODE, with a code from a steward")
         }
+        "device_quarantined" | "quarantined" => {
+            Some("procura honey reinstate DEVICE, typed by a steward who knows what happened")
+        }
         "not_initialised" => Some("procura init"),
         "code_refused" | "unknown_code" => {
             Some("ask for a new link code: procura agent code LABEL, or procura operator code NAME")
@@ -193,8 +196,20 @@ fn advice(word: &str) -> Option<&'static str> {
             "procura secret set PATH --deliver env,…, typed by an admin, if it may be handed over so",
         ),
         "already_exists" => Some("the command again with another name"),
+        "secrets" | "versions_per_secret" | "versions" | "bytes" | "quota_exceeded" => Some(
+            "procura namespace show NS, which shows the quota; procura secret destroy PATH makes room, procura namespace quota NS, typed by a steward, gives more",
+        ),
         "version_mismatch" => Some("procura secret history PATH, which shows the newest version"),
         "share_malformed" => Some("type the share again as it was written down"),
+        "source_unavailable"
+        | "another_wrapper"
+        | "pcrs_changed"
+        | "pin_locked"
+        | "wrapped_key_refused" => Some("another source: procura unseal-source list"),
+        "wrong_pin" => Some("look the PIN up before the next try: a token locks itself"),
+        "credentials_refused" | "credentials_needed" => {
+            Some("--credentials FILE, with what the source takes: procura unseal-source list")
+        }
         "share_other_set" | "share_forged" | "share_repeated" | "shares_too_few" => {
             Some("procura unseal --shares, with shares of the newest set")
         }

@@ -51,6 +51,11 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     })
 }
 
+/// Takes a file away that was made a moment ago.
+pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
+    std::fs::remove_file(path).map_err(|error| failed("remove", path, &error))
+}
+
 /// Writes a file, replacing what was there, 0600.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     private_file::replace(path, bytes).map_err(|error| failed("write", path, &error))

@@ -4,6 +4,7 @@
 use crate::failure::Failure;
 use crate::files;
 use procura_crypto::PublicKey;
+use procura_ledger::Vkey;
 use procura_types::wire::PublicJwk;
 use procura_types::{ActorId, InstallationId, Label};
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,9 @@ pub(crate) struct Known {
     pub(crate) server_key: PublicJwk,
     /// The verification key of its record (C2SP vkey).
     pub(crate) ledger_vkey: String,
+    /// Those that it had before, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) former_ledger_vkeys: Vec<String>,
     /// Which installation it is.
     pub(crate) installation: InstallationId,
     /// Who we are there.
@@ -110,6 +114,37 @@ impl Known {
             Failure::storage("cannot write what is known of the server", &error)
         })?;
         files::create(&home.server_file(), &bytes)
+    }
+
+    /// The key of the record, and those that it had before, the newest first.
+    pub(crate) fn ledger_vkeys(&self) -> Result<Vec<Vkey>, Failure> {
+        std::iter::once(&self.ledger_vkey)
+            .chain(self.former_ledger_vkeys.iter().rev())
+            .map(|vkey| {
+                vkey.parse().map_err(|error| {
+                    Failure::config("the ledger's key in server.json").because(error)
+                })
+            })
+            .collect()
+    }
+
+    /// Remembers that the record is signed with another key from now on.
+    pub(crate) fn follow(&self, home: &Home, vkey: &Vkey) -> Result<(), Failure> {
+        let mut followed = self.clone();
+        followed.former_ledger_vkeys.push(self.ledger_vkey.clone());
+        followed.ledger_vkey = vkey.to_string();
+        let bytes = serde_json::to_vec_pretty(&followed).map_err(|error| {
+            Failure::storage("cannot write what is known of the server", &error)
+        })?;
+        files::replace(&home.server_file(), &bytes)
+    }
+
+    /// Remembers another key of the same server's record.
+    pub(crate) fn replace(&self, home: &Home) -> Result<(), Failure> {
+        let bytes = serde_json::to_vec_pretty(self).map_err(|error| {
+            Failure::storage("cannot write what is known of the server", &error)
+        })?;
+        files::replace(&home.server_file(), &bytes)
     }
 
     pub(crate) fn pinned(&self) -> Result<PublicKey, Failure> {

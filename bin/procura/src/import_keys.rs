@@ -1,6 +1,7 @@
 //! `import keys`: a tree of keys of another system is brought in: public keys of
 //! agents, private keys of SSH, keys of APIs and the list of addresses that may ask.
 
+mod cortexauth;
 mod names;
 mod plan;
 mod project;
@@ -17,16 +18,19 @@ use server_home::ServerHome;
 use std::path::PathBuf;
 use tree::Tree;
 
-/// Bring in what another system kept in files
+/// Bring in what another system kept
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Keys(ImportKeys),
+    #[command(name = "cortexauth")]
+    CortexAuth(cortexauth::ImportCortexAuth),
 }
 
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Keys(import) => import.run(context).await,
+            Self::CortexAuth(import) => import.run(context).await,
         }
     }
 }

@@ -72,6 +72,7 @@ impl Init {
             url,
             server_key: answer.server_key.clone(),
             ledger_vkey: answer.ledger_vkey.clone(),
+            former_ledger_vkeys: Vec::new(),
             installation: answer.installation,
             actor: answer.owner,
             name: self.owner.clone(),

@@ -328,6 +328,7 @@ async fn join(context: &Context, code: Option<String>) -> Result<(), Failure> {
         server_key: answer.server_key.clone(),
         installation: installation(&answer.ledger_vkey, &code)?,
         ledger_vkey: answer.ledger_vkey.clone(),
+        former_ledger_vkeys: Vec::new(),
         actor: answer.actor,
         name: answer.label.clone(),
     };
@@ -345,7 +346,7 @@ fn installation(vkey: &str, code: &LinkCodeText) -> Result<InstallationId, Failu
         Failure::refused("the server's ledger key is not of the installation that the code names")
     };
     let vkey: Vkey = vkey.parse().map_err(|error| wrong().because(error))?;
-    if vkey.name() == procura_ledger::origin(&code.installation) {
+    if procura_ledger::is_origin_of(vkey.name(), &code.installation) {
         Ok(code.installation)
     } else {
         Err(wrong())

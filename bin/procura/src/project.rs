@@ -3,9 +3,11 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Table};
+use crate::project_token;
+use crate::{named, project_end};
 use clap::{Args, Subcommand};
 use procura_types::wire::{Project, ProjectPut};
-use procura_types::{EnvName, Label, ProjectName, SecretPath};
+use procura_types::{DisplayName, EnvName, Label, ProjectName, SecretPath};
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
@@ -20,9 +22,42 @@ pub(crate) enum Command {
         /// The project
         name: ProjectName,
     },
+    /// Give a project to other agents
+    ///
+    /// The grants of all others end at once, and so do requests that do not fit any more;
+    /// what is running is listed. With --env the mapping is replaced by what is named.
+    #[command(
+        after_help = "Examples:\n  procura project rebind shop --agent clerk\n  procura project rebind shop --agent clerk --env API_KEY=stripe/new"
+    )]
+    Rebind(project_end::Rebind),
+    /// Say what people call a project
+    ///
+    /// Its name never changes, and nothing is decided by this one.
+    #[command(
+        after_help = "Examples:\n  procura project display-name shop \"The web shop\"\n  procura project display-name shop --clear"
+    )]
+    DisplayName {
+        /// The project
+        name: ProjectName,
+        /// What people call it: a line of at most 64 characters
+        #[arg(required_unless_present = "clear", conflicts_with = "clear")]
+        display_name: Option<DisplayName>,
+        /// It is called by its name alone
+        #[arg(long)]
+        clear: bool,
+    },
+    /// Delete a project: its grants and requests end at once
+    #[command(after_help = "Example:\n  procura project delete shop")]
+    Delete {
+        /// The project
+        name: ProjectName,
+    },
     /// List the projects of the namespace
     #[command(after_help = "Example:\n  procura project list")]
     List,
+    /// List and revoke the tokens that agents have for projects
+    #[command(subcommand)]
+    Token(project_token::Command),
 }
 
 /// Make a project, or change one
@@ -52,9 +87,9 @@ pub(crate) struct Set {
 
 /// `NAME=path`.
 #[derive(Debug, Clone)]
-struct Mapping {
-    name: EnvName,
-    path: SecretPath,
+pub(crate) struct Mapping {
+    pub(crate) name: EnvName,
+    pub(crate) path: SecretPath,
 }
 
 impl FromStr for Mapping {
@@ -76,7 +111,21 @@ impl FromStr for Mapping {
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
+            Self::Token(command) => command.run(context).await,
             Self::Set(set) => set.run(context).await,
+            Self::Rebind(rebind) => rebind.run(context).await,
+            Self::Delete { name } => project_end::delete(context, &name).await,
+            Self::DisplayName {
+                name, display_name, ..
+            } => {
+                let project = context
+                    .operator()
+                    .await?
+                    .name_project(&context.namespace, &name, display_name)
+                    .await?;
+                let words = named::words("project", name.as_str(), project.display_name.as_ref());
+                output::done(context.json, &project, words)
+            }
             Self::Show { name } => {
                 let project = context
                     .operator()
@@ -94,10 +143,11 @@ impl Command {
                 if context.json {
                     return output::json(&list);
                 }
-                let mut table = Table::new(["PROJECT", "AGENTS", "NAMES", "CHANGED"]);
+                let mut table = Table::new(["PROJECT", "CALLED", "AGENTS", "NAMES", "CHANGED"]);
                 for project in list.projects {
                     table.row([
                         project.name.to_string(),
+                        named::cell(project.display_name.as_ref()),
                         labels(&project),
                         project.env.len().to_string(),
                         project.updated.to_string(),
@@ -177,13 +227,13 @@ fn labels(project: &Project) -> String {
     }
 }
 
-fn show(context: &Context, project: &Project) -> Result<(), Failure> {
+pub(crate) fn show(context: &Context, project: &Project) -> Result<(), Failure> {
     if context.json {
         return output::json(project);
     }
     output::say(format!(
         "project {} in {}, agents: {}",
-        project.name,
+        named::beside(project.name.as_str(), project.display_name.as_ref()),
         context.namespace,
         labels(project)
     ));

@@ -166,6 +166,7 @@ const fn state(state: RequestState) -> &'static str {
         RequestState::Denied => "denied",
         RequestState::Expired => "expired",
         RequestState::Revoked => "agent revoked",
+        RequestState::Ended => "ended",
     }
 }
 
@@ -185,7 +186,7 @@ fn describe(request: &AccessRequest) -> String {
             "delivery   {}: {} can read and keep the values",
             request.delivery.as_str(),
             match request.delivery {
-                Delivery::Env => "the process that runs",
+                Delivery::Env | Delivery::File | Delivery::Stdin => "the process that runs",
                 Delivery::Http =>
                     "whoever proves to be the agent, over HTTP and as often as they like,",
             }
@@ -250,6 +251,12 @@ impl ApproveArgs {
         if request.state == RequestState::Revoked {
             return Err(Failure::refused("the agent is revoked")
                 .next(format!("procura -n {} request list", context.namespace)));
+        }
+        if request.state == RequestState::Ended {
+            return Err(Failure::refused(
+                "the project was deleted or changed, and the request does not fit it any more",
+            )
+            .next(format!("procura -n {} request list", context.namespace)));
         }
         if request.state != RequestState::Pending {
             return Err(Failure::refused(format!(

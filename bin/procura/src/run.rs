@@ -5,12 +5,12 @@ use crate::failure::Failure;
 use clap::Args;
 use procura_daemon::Places;
 use procura_daemon::socket::client::{self, RunOptions};
-use procura_types::{EnvName, ProjectName};
+use procura_types::{Delivery, EnvName, ProjectName};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Run a command with a project's secrets in its environment
+/// Run a command with a project's secrets in its environment, in files, or as its input
 ///
 /// The daemon asks the server; the first time, a person has to say yes. This
 /// process then becomes the command: values never pass through it otherwise,
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 /// request waits for an approver.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  procura run --project shop -- python agent.py\n  procura run --project shop --name API_KEY --name DB_URL -- python agent.py\n  procura run --project shop --env-file .env --wait -- ./deploy.sh --all"
+    after_help = "Examples:\n  procura run --project shop -- python agent.py\n  procura run --project shop --name API_KEY --name DB_URL -- python agent.py\n  procura run --project shop --env-file .env --wait -- ./deploy.sh --all\n  procura run --project shop --delivery file --name TLS_KEY -- sh -c 'openssl pkey -in \"$TLS_KEY\" -noout'\n  procura run --project shop --delivery stdin --name DB_PASSWORD -- restic init --password-file /dev/stdin"
 )]
 pub(crate) struct Run {
     /// The project
@@ -36,11 +36,21 @@ pub(crate) struct Run {
     /// Wait until a person has answered
     #[arg(long)]
     wait: bool,
+    /// How the command takes the values: in variables (env), in files in memory whose paths are in the variables (file), or one of them as its standard input (stdin, with one --name)
+    #[arg(long, value_name = "WAY", default_value = "env", value_parser = way_of_a_run)]
+    delivery: Delivery,
     #[command(flatten)]
     socket: Socket,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+}
+
+fn way_of_a_run(text: &str) -> Result<Delivery, String> {
+    text.parse()
+        .ok()
+        .filter(|delivery: &Delivery| delivery.is_of_a_run())
+        .ok_or_else(|| "must be env, file or stdin".to_owned())
 }
 
 /// Where the daemon is.
@@ -78,6 +88,7 @@ impl Run {
             names: self.names,
             env_files: self.env_files,
             wait: self.wait,
+            delivery: self.delivery,
             json: context.json,
             command: self.command,
         };

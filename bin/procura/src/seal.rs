@@ -3,19 +3,22 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::home::Known;
-use crate::{operator_key, output};
+use crate::{operator_key, output, unseal_source};
 use clap::Args;
 use procura_client::ClientError;
+use procura_types::Label;
 use procura_types::wire::{ShareProgress, Status};
 use serde::Serialize;
+use std::path::PathBuf;
 
 /// Open the vault; on the server's machine
 ///
-/// With the passphrase, or with shares: all at this terminal one after the other, or each
+/// With the passphrase, with a source that a token, a chip or a service keeps, or with
+/// shares: all at this terminal one after the other, or each
 /// at its holder's, who passes the name of the ceremony on.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  procura unseal\n  procura unseal --passphrase-fd 3 3< passphrase.txt\n  procura unseal --shares\n  procura unseal --share\n  procura unseal --share --ceremony 0cRkLqg0tXJqPUZm2Z9Qug"
+    after_help = "Examples:\n  procura unseal\n  procura unseal --passphrase-fd 3 3< passphrase.txt\n  procura unseal --source hsm\n  procura unseal --shares\n  procura unseal --share\n  procura unseal --share --ceremony 0cRkLqg0tXJqPUZm2Z9Qug"
 )]
 pub(crate) struct Unseal {
     /// Bring shares, one after the other, until the vault is open
@@ -24,6 +27,15 @@ pub(crate) struct Unseal {
     /// Bring one share
     #[arg(long, conflicts_with = "shares")]
     share: bool,
+    /// Open it with the source of this name, which a token, a chip or a service keeps
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["shares", "share"])]
+    source: Option<Label>,
+    /// With --source: a file with what it asks for; nobody else may read it [default: what unseal_credentials of procura.toml names; the PIN of a token is asked for]
+    #[arg(long, value_name = "FILE", requires = "source")]
+    credentials: Option<PathBuf>,
+    /// With --source: do not ask for a PIN, take what unseal_credentials names
+    #[arg(long, requires = "source", conflicts_with = "credentials")]
+    configured: bool,
     /// The ceremony that the share is for, as the first holder was told
     // One in 64 begins with a hyphen.
     #[arg(
@@ -36,6 +48,9 @@ pub(crate) struct Unseal {
 }
 
 /// Close the vault: nothing can be read or changed until an unseal
+///
+/// It does not open by itself until somebody opens it, after a restart neither. The signal
+/// SIGUSR1 to the server does the same.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  procura seal")]
 pub(crate) struct Seal {}
@@ -92,6 +107,15 @@ impl Unseal {
         }
         if self.shares || self.share {
             return self.bring(context).await;
+        }
+        if let Some(name) = self.source {
+            let file = self.credentials.as_deref();
+            let opening = unseal_source::source(context, name, file, self.configured).await?;
+            admin
+                .unseal_with(&opening)
+                .await
+                .map_err(|error| on_the_machine(context, error))?;
+            return opened(context, &admin.status().await?, "unsealed");
         }
         let passphrase = context.passphrases.ask("The vault's passphrase").await?;
         admin

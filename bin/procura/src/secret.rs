@@ -5,11 +5,11 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Table};
 use crate::secret_about::{About, Set};
-use crate::{secret_import, secret_list, terminal};
+use crate::{secret_export, secret_import, secret_list, secret_rollback, terminal};
 use clap::{Args, Subcommand};
 use procura_client::ClientError;
 use procura_types::wire::{SecretHistory, SecretPut, ValueB64, VersionState};
-use procura_types::{EnvName, Secret, SecretBytes, SecretKind, SecretPath};
+use procura_types::{EnvName, Secret, SecretBytes, SecretKind, SecretPath, Timestamp};
 use serde::Serialize;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -31,6 +31,9 @@ pub(crate) enum Command {
         path: SecretPath,
     },
     /// Delete a secret, or one version: it cannot be read until it is undeleted
+    ///
+    /// With its newest version a secret is deleted: no older one takes its place. Admins
+    /// read older ones by their number.
     #[command(
         after_help = "Examples:\n  procura secret delete stripe/key\n  procura secret delete stripe/key --version 2"
     )]
@@ -62,6 +65,8 @@ pub(crate) enum Command {
         version: Option<u64>,
     },
     Import(secret_import::Import),
+    Export(secret_export::Export),
+    Rollback(secret_rollback::Rollback),
 }
 
 /// Write a secret: a new one, or a new version
@@ -81,7 +86,7 @@ pub(crate) struct Put {
     /// The environment name by which a project without a mapping finds it
     #[arg(long, value_name = "NAME")]
     env: Option<EnvName>,
-    /// What it is: key-value, json, certificate, ssh-key or api-key [default: what it was, else key-value]
+    /// What it is: key-value, json, certificate, ssh-key, api-key or template [default: what it was, else key-value]
     #[arg(long, value_name = "KIND")]
     kind: Option<SecretKind>,
     #[command(flatten)]
@@ -93,13 +98,18 @@ pub(crate) struct Put {
 
 /// Read a secret: its exact bytes, and nothing else, on stdout
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  procura secret get tls/key > key.pem")]
+#[command(
+    after_help = "Examples:\n  procura secret get tls/key > key.pem\n  procura secret get stripe/key --at 2026-11-20T08:00:00Z"
+)]
 pub(crate) struct Get {
     /// The secret
     path: SecretPath,
     /// This version [default: the latest]
     #[arg(long, value_name = "N", value_parser = whole::<u64>)]
     version: Option<u64>,
+    /// What was there at this time, such as 2026-11-20T08:00:00Z
+    #[arg(long, value_name = "TIME", conflicts_with = "version")]
+    at: Option<Timestamp>,
 }
 
 impl Command {
@@ -109,6 +119,8 @@ impl Command {
             Self::Put(put) => put.run(context).await,
             Self::Get(get) => get.run(context).await,
             Self::Import(import) => import.run(context).await,
+            Self::Export(export) => export.run(context).await,
+            Self::Rollback(rollback) => rollback.run(context).await,
             Self::Set(set) => set.run(context).await,
             Self::List(list) => list.run(context).await,
             Self::History { path } => history(context, &path).await,
@@ -232,6 +244,14 @@ pub(crate) fn read_file(path: &Path) -> Result<SecretBytes, Failure> {
     read_all(file, &name)
 }
 
+/// Something secret from stdin: asked for without an echo where a person types.
+pub(crate) async fn read_stdin(what: &str) -> Result<SecretBytes, Failure> {
+    if terminal::is_stdin_terminal() {
+        return terminal::hidden(&format!("{what}: ")).await;
+    }
+    read_all(std::io::stdin().lock(), "stdin")
+}
+
 fn read_all(from: impl Read, name: &str) -> Result<SecretBytes, Failure> {
     // Room for the largest at once: nothing is left behind in memory that was
     // grown out of. One byte more than allowed shows that there was more.
@@ -256,10 +276,19 @@ fn read_all(from: impl Read, name: &str) -> Result<SecretBytes, Failure> {
 impl Get {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let server = context.operator().await?;
-        let read = server
-            .get_secret(&context.namespace, &self.path, self.version)
-            .await
-            .map_err(|error| self.not_read(error))?;
+        let read = match self.at {
+            Some(at) => {
+                server
+                    .get_secret_at(&context.namespace, &self.path, at)
+                    .await
+            }
+            None => {
+                server
+                    .get_secret(&context.namespace, &self.path, self.version)
+                    .await
+            }
+        };
+        let read = read.map_err(|error| self.not_read(error))?;
         if context.json {
             return output::json(&read);
         }
@@ -271,6 +300,13 @@ impl Get {
     /// A version that is not there is not the same as a secret that is not.
     fn not_read(&self, error: ClientError) -> Failure {
         let path = &self.path;
+        if let Some(at) = self.at.filter(|_| error.is_refusal("not_found")) {
+            return Failure::from(error)
+                .instead(format!("{path} had no value at {at} that is left"))
+                .next(format!(
+                    "procura secret history {path}, which shows its versions; -n NS for another namespace"
+                ));
+        }
         match self.version {
             Some(version) if error.is_refusal("not_found") => Failure::from(error)
                 .instead(format!("{path} has no version {version} that can be read"))

@@ -1,28 +1,32 @@
-//! `signing-key`: the keys that sign the tokens of agents.
+//! `signing-key`: the keys that sign the tokens of agents and of projects.
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Table};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use procura_client::ClientError;
-use procura_types::wire::{SigningKey, SigningKeyList};
+use procura_types::wire::{SigningKey, SigningKeyList, TokenType};
 use procura_types::{Thumbprint, Timestamp};
 
 /// What shows the kids.
 const LISTED: &str = "procura signing-key list";
 
-/// List, roll and retire the keys that sign the tokens of agents; for stewards
+/// List, roll and retire the keys that sign the tokens of agents and of projects; for stewards
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List the keys: next, active, and those that have signed
-    #[command(after_help = "Example:\n  procura signing-key list")]
-    List,
+    #[command(
+        after_help = "Examples:\n  procura signing-key list\n  procura signing-key list --tokens project"
+    )]
+    List(Which),
     /// Have the next key sign from now on
     ///
     /// The one that signed stays in the key set until its tokens are over, so no
     /// verifier fails.
-    #[command(after_help = "Example:\n  procura signing-key roll")]
-    Roll,
+    #[command(
+        after_help = "Examples:\n  procura signing-key roll\n  procura signing-key roll --tokens project"
+    )]
+    Roll(Which),
     /// Take a key that may be in other hands out of the key set, at once and for good
     ///
     /// What it signed counts no more for whoever fetches the key set; who fetched it
@@ -38,13 +42,21 @@ pub(crate) enum Command {
     },
 }
 
+/// Which tokens' keys.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// Those of agent or of project tokens
+    #[arg(long, value_name = "TYPE", default_value = "agent")]
+    tokens: TokenType,
+}
+
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         let keys = match self {
-            Self::List => context.operator().await?.signing_keys().await?,
-            Self::Roll => {
+            Self::List(Which { tokens }) => context.operator().await?.signing_keys(tokens).await?,
+            Self::Roll(Which { tokens }) => {
                 let server = context.operator().await?;
-                server.roll_signing_keys().await.map_err(not_ready)?
+                server.roll_signing_keys(tokens).await.map_err(not_ready)?
             }
             Self::Retire { kid } => {
                 let kid: Thumbprint = kid.parse().map_err(|_| {

@@ -25,19 +25,31 @@ pub(crate) fn is_there() -> bool {
         .is_ok()
 }
 
-/// Asks for a yes; anything but `y` or `yes` is a no.
-pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
+/// Asks for a line, which is shown as it is typed; at most 256 bytes of it are read.
+pub(crate) fn line(question: &str) -> Result<String, Failure> {
+    let answer = ask(&crate::output::plain(question), 256)?;
+    Ok(String::from_utf8_lossy(&answer).trim().to_owned())
+}
+
+/// Asks, and reads up to `most` bytes of the line that comes.
+fn ask(question: &str, most: usize) -> Result<Vec<u8>, Failure> {
     let mut tty = std::fs::OpenOptions::new()
         .read(true)
         .write(true)
         .open("/dev/tty")
         .map_err(failed)?;
-    write!(tty, "{question} [y/N] ").map_err(failed)?;
+    write!(tty, "{question}").map_err(failed)?;
     let mut answer = Vec::new();
     let mut byte = [0u8; 1];
-    while answer.len() < 16 && tty.read(&mut byte).map_err(failed)? == 1 && byte != *b"\n" {
+    while answer.len() < most && tty.read(&mut byte).map_err(failed)? == 1 && byte != *b"\n" {
         answer.extend_from_slice(&byte);
     }
+    Ok(answer)
+}
+
+/// Asks for a yes; anything but `y` or `yes` is a no.
+pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
+    let answer = ask(&format!("{question} [y/N] "), 16)?;
     Ok(matches!(answer.as_slice(), b"y" | b"Y" | b"yes" | b"Yes"))
 }
 

@@ -1,21 +1,20 @@
 //! `unseal-source`: what opens the vault.
+//!
+//! Those that a token, a chip or a service opens are in `unseal_wrapper.rs`.
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Table};
 use crate::seal::on_the_machine;
-use clap::{Args, Subcommand, ValueEnum};
+use crate::shares::{self, HandOut};
+use crate::unseal_wrapper::{self, bring};
+use clap::{Args, Subcommand};
 use procura_client::{ClientError, NewSource, Opening, SessionClient};
 use procura_types::wire::ShareSet;
-use procura_types::{Label, Secret};
-use qrcode::QrCode;
-use qrcode::render::unicode::Dense1x2;
+use procura_types::{Label, ProposalId, Secret};
 use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
-
-/// Colours of a terminal (ECMA-48 §8.3.117).
-const BLACK_ON_WHITE: &str = "\x1b[30;107m";
-const RESET: &str = "\x1b[0m";
 
 /// What shows the names.
 const LISTED: &str = "procura unseal-source list";
@@ -30,18 +29,32 @@ pub(crate) enum Command {
     ///
     /// Asks for what opens the vault today first. The shares are shown once and kept
     /// nowhere: give each to somebody else, who writes it down.
+    ///
+    /// A token, the machine's TPM or a service can keep a source's key as well: then it
+    /// takes no person, and auto_unseal of procura.toml opens the vault at start.
     #[command(
-        after_help = "Examples:\n  procura unseal-source add recovery --shares 3/5\n  procura unseal-source add recovery --shares 2/3 --qr\n  procura unseal-source add second --passphrase"
+        after_help = "Examples:\n  procura unseal-source add recovery --shares 3/5\n  procura unseal-source add recovery --shares 2/3 --qr\n  procura unseal-source add recovery --shares 2/3 --to age1… --to age1… --to ann.pub\n  procura unseal-source add second --passphrase\n  procura unseal-source add hsm --pkcs11 /usr/lib/softhsm/libsofthsm2.so --token vault\n  procura unseal-source add machine --tpm --pcrs 7\n  procura unseal-source add cloud --kms alias/procura --region eu-central-1 --credentials FILE\n  procura unseal-source add other --transit vault/unseal --credentials FILE"
     )]
-    Add(Add),
-    /// Try whether a passphrase or shares open the vault; nothing is changed
+    Add(Box<Add>),
+    /// Try whether something opens the vault; nothing is changed
     #[command(
-        after_help = "Examples:\n  procura unseal-source test\n  procura unseal-source test --with shares"
+        after_help = "Examples:\n  procura unseal-source test\n  procura unseal-source test --with shares\n  procura unseal-source test --with source:hsm"
     )]
     Test {
         #[command(flatten)]
         with: With,
     },
+    /// Say whether a share is genuine, without using it; also while the vault is sealed
+    #[command(after_help = "Example:\n  procura unseal-source verify")]
+    Verify,
+    /// Join another Procura as a device, for a source that a transit key there wraps
+    ///
+    /// Somebody there makes the key (procura transit put) and a link code of the agent
+    /// that may use it (procura agent code).
+    #[command(
+        after_help = "Example:\n  procura unseal-source join pcj1_… --out /etc/procura/transit.json"
+    )]
+    Join(unseal_wrapper::Join),
     /// Remove what opens the vault, which makes a new root key
     #[command(after_help = "Example:\n  procura unseal-source remove recovery")]
     Remove {
@@ -64,30 +77,68 @@ pub(crate) struct Add {
     /// A passphrase of its own
     #[arg(long, group = "source")]
     passphrase: bool,
+    /// What the stewards agreed to, where there are several operators: procura proposal list
+    #[arg(long, requires = "shares", value_name = "ID", value_parser = proposal_id)]
+    proposal: Option<ProposalId>,
     /// Show each share as a QR code too
-    #[arg(long, requires = "shares")]
+    #[arg(long, requires = "shares", conflicts_with = "to")]
     qr: bool,
+    /// Who is to have a share: an age recipient, a line of ssh-ed25519, or a file with either; once for each share, which is then encrypted to them
+    #[arg(long, requires = "shares", value_name = "RECIPIENT")]
+    to: Vec<String>,
+    #[command(flatten)]
+    wrapper: unseal_wrapper::New,
     #[command(flatten)]
     with: With,
 }
 
 /// With what the vault is opened today.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct With {
-    /// What you bring
+    /// What you bring: passphrase, shares, or source:NAME for one that a token, a chip or a service opens
     #[arg(long = "with", value_name = "WHAT", default_value = "passphrase")]
     what: What,
+    /// With --with source:NAME: a file with what the source asks for; nobody else may read it [default: what unseal_credentials of procura.toml names; the PIN of a token is asked for]
+    #[arg(long, value_name = "FILE")]
+    with_credentials: Option<PathBuf>,
+    /// With --with source:NAME: do not ask for a PIN, take what unseal_credentials names
+    #[arg(long, conflicts_with = "with_credentials")]
+    with_configured: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone)]
 enum What {
     Passphrase,
     Shares,
+    Source(Label),
+}
+
+impl FromStr for What {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "is passphrase, shares, or source:NAME with the name of a source";
+        match text {
+            "passphrase" => Ok(Self::Passphrase),
+            "shares" => Ok(Self::Shares),
+            _ => {
+                let name = text.strip_prefix("source:").ok_or(wrong)?;
+                name.parse().map(Self::Source).map_err(|_| wrong)
+            }
+        }
+    }
 }
 
 /// `3/5`.
 #[derive(Debug, Clone, Copy)]
-struct Shares(ShareSet);
+pub(crate) struct Shares(ShareSet);
+
+impl Shares {
+    /// How many of how many.
+    pub(crate) const fn set(self) -> ShareSet {
+        self.0
+    }
+}
 
 impl FromStr for Shares {
     type Err = &'static str;
@@ -106,9 +157,14 @@ impl FromStr for Shares {
     }
 }
 
+fn proposal_id(text: &str) -> Result<ProposalId, &'static str> {
+    let wrong = "is no id of a proposal; procura proposal list shows them";
+    text.parse().map_err(|_| wrong)
+}
+
 impl With {
     /// Asks for it.
-    async fn ask(self, context: &Context) -> Result<Opening, Failure> {
+    pub(crate) async fn ask(self, context: &Context) -> Result<Opening, Failure> {
         match self.what {
             What::Passphrase => {
                 let question = "The vault's passphrase of today";
@@ -117,12 +173,38 @@ impl With {
                 ))
             }
             What::Shares => shares(context).await.map(Opening::Shares),
+            What::Source(name) => {
+                let file = self.with_credentials.as_deref();
+                source(context, name, file, self.with_configured).await
+            }
         }
     }
 }
 
+/// Asks for what a source with a wrapper takes, if it takes something.
+pub(crate) async fn source(
+    context: &Context,
+    name: Label,
+    file: Option<&Path>,
+    configured: bool,
+) -> Result<Opening, Failure> {
+    let list = context.admin().unseal_sources().await;
+    let list = list.map_err(|error| on_the_machine(context, error))?;
+    let found = list.sources.iter().find(|source| source.name == name);
+    let source = found
+        .ok_or_else(|| Failure::usage(format!("there is no unseal source {name}")).next(LISTED))?;
+    if source.wrapper.is_none() {
+        return Err(
+            Failure::usage(format!("{name} takes {}", output::plain(&source.needs)))
+                .next("without source: and its name"),
+        );
+    }
+    let credentials = bring(context, &source.kind, &name, file, configured).await?;
+    Ok(Opening::Source { name, credentials })
+}
+
 /// Asks for as many shares as the first says that it takes.
-async fn shares(context: &Context) -> Result<Vec<Secret<String>>, Failure> {
+pub(crate) async fn shares(context: &Context) -> Result<Vec<Secret<String>>, Failure> {
     let mut shares = vec![context.passphrases.ask("The first share").await?];
     let need = shares
         .first()
@@ -142,7 +224,9 @@ async fn shares(context: &Context) -> Result<Vec<Secret<String>>, Failure> {
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
+            Self::Verify => shares::verify(context).await,
             Self::List => list(context).await,
+            Self::Join(join) => join.run(context).await,
             Self::Add(add) => add.run(context).await,
             Self::Test { with } => {
                 let opening = with.ask(context).await?;
@@ -197,17 +281,13 @@ async fn list(context: &Context) -> Result<(), Failure> {
     if context.json {
         return output::json(&list);
     }
-    let mut table = Table::new(["NAME", "KIND", "SINCE", "SHARES"]);
+    let mut table = Table::new(["NAME", "KIND", "SINCE", "NEEDS"]);
     for source in list.sources {
-        let shares = match (source.threshold, source.count) {
-            (Some(threshold), Some(count)) => format!("{threshold} of {count}"),
-            _ => String::new(),
-        };
         table.row([
             source.name.to_string(),
             source.kind,
             source.added.to_string(),
-            shares,
+            output::plain(&source.needs),
         ]);
     }
     table.print("no unseal sources")
@@ -215,10 +295,14 @@ async fn list(context: &Context) -> Result<(), Failure> {
 
 impl Add {
     async fn run(self, context: &Context) -> Result<(), Failure> {
+        let set = self.shares.map(Shares::set);
+        let hand_out = HandOut::new(&self.to, self.qr, set)?;
         let opening = self.with.ask(context).await?;
-        let new = match self.shares {
-            Some(Shares(set)) => NewSource::Shares(set),
-            None => NewSource::Passphrase(
+        let wrapped = self.wrapper.source(context, &self.name).await?;
+        let new = match (wrapped, self.shares) {
+            (Some(wrapped), _) => wrapped,
+            (None, Some(Shares(set))) => NewSource::Shares(set),
+            (None, None) => NewSource::Passphrase(
                 context
                     .passphrases
                     .ask_new(&format!("The passphrase of {}", self.name))
@@ -227,30 +311,22 @@ impl Add {
         };
         let added = context
             .admin()
-            .add_unseal_source(&opening, &self.name, &new)
+            .add_unseal_source(&opening, &self.name, &new, self.proposal)
             .await
             .map_err(|error| on_the_machine(context, error))?;
-        let shares: Vec<&str> = added
-            .shares
-            .iter()
-            .map(|share| share.expose().as_str())
-            .collect();
         if context.json {
-            return output::json(&serde_json::json!({ "name": self.name, "shares": shares }));
-        }
-        output::say(format!("{} opens the vault from now on", self.name));
-        if !shares.is_empty() {
-            output::say(
-                "each share goes to somebody else, who writes it down; they are shown this once",
+            let shares = hand_out.texts(&added.shares)?;
+            return output::json(
+                &serde_json::json!({ "name": self.name, "shares": shares, "retired": added.retired }),
             );
         }
-        for share in shares {
-            if self.qr {
-                output::line(qr(share)?)?;
-            }
-            output::line(share)?;
+        output::say(format!("{} opens the vault from now on", self.name));
+        for retired in &added.retired {
+            output::say(format!(
+                "it takes the place of {retired}, whose shares open nothing any more but older backups: have them destroyed"
+            ));
         }
-        Ok(())
+        hand_out.give(&added.shares)
     }
 }
 
@@ -272,19 +348,4 @@ pub(crate) async fn tell_recoveries(server: &SessionClient) -> Result<(), Failur
         server.recoveries_seen(last.time).await?;
     }
     Ok(())
-}
-
-/// The QR code of a share. A terminal is told its colours: read the wrong way round, few
-/// cameras know it.
-fn qr(share: &str) -> Result<String, Failure> {
-    let code = QrCode::new(share)
-        .map_err(|error| Failure::usage("the share fits no QR code").because(error.to_string()))?;
-    let drawn = code.render::<Dense1x2>().build();
-    if !std::io::stdout().is_terminal() {
-        return Ok(drawn);
-    }
-    let rows = drawn
-        .lines()
-        .map(|row| format!("{BLACK_ON_WHITE}{row}{RESET}"));
-    Ok(rows.collect::<Vec<_>>().join("\n"))
 }

@@ -2,11 +2,11 @@
 //! what `procura run` does, and no more.
 //!
 //! ```text
-//! run_in_place SOCKET PROCURAD PROJECT [--name NAME] [--env-file FILE] [--wait] [--json] -- COMMAND…
+//! run_in_place SOCKET PROCURAD PROJECT [--name NAME] [--env-file FILE] [--wait] [--delivery WAY] [--json] -- COMMAND…
 //! ```
 
 use procura_daemon::socket::client::{RunOptions, run};
-use procura_types::exit;
+use procura_types::{Delivery, exit};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         names: Vec::new(),
         env_files: Vec::new(),
         wait: false,
+        delivery: Delivery::Env,
         json: false,
         command: Vec::new(),
     };
@@ -48,6 +49,15 @@ fn main() -> ExitCode {
                 .env_files
                 .extend(arguments.next().map(PathBuf::from)),
             Some("--wait") => options.wait = true,
+            Some("--delivery") => match arguments
+                .next()
+                .as_deref()
+                .and_then(std::ffi::OsStr::to_str)
+                .map(str::parse)
+            {
+                Some(Ok(delivery)) => options.delivery = delivery,
+                _ => return ExitCode::from(exit::USAGE),
+            },
             Some("--json") => options.json = true,
             Some("--") => options.command = arguments.by_ref().collect(),
             _ => return ExitCode::from(exit::USAGE),

@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::{Parser, Subcommand};
-use procura_types::{EnvName, Namespace, ProjectName};
+use procura_types::{Delivery, EnvName, Namespace, ProjectName};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -90,6 +90,9 @@ pub(crate) struct ExecArgs {
     /// Wait until a person has answered.
     #[arg(long)]
     pub(crate) wait: bool,
+    /// How the command takes the values: env, file or stdin.
+    #[arg(long, value_name = "WAY", default_value = "env")]
+    pub(crate) delivery: Delivery,
     /// Print one JSON line when it is pending or refused.
     #[arg(long)]
     pub(crate) json: bool,

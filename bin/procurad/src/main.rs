@@ -64,6 +64,7 @@ fn run_stub(stub: Stub, exec: ExecArgs) -> u8 {
         names: exec.name,
         env_files: exec.env_file,
         wait: exec.wait,
+        delivery: exec.delivery,
         json: exec.json,
         command: exec.command,
     };

@@ -1,10 +1,12 @@
 //! What goes wrong between an agent's asking and a person's answer.
 
+use procura_directory::TokenRefusal;
 use procura_record::RecordError;
 use procura_store::StoreError;
-use procura_types::wire::Unmatched;
+use procura_types::template::TemplateError;
+use procura_types::wire::{NamespaceHolds, Unmatched};
 use procura_types::{
-    Delivery, EntropyError, EnvName, Label, LoaderVariable, Malformed, ProjectName,
+    Delivery, EntropyError, EnvName, Label, LoaderVariable, Malformed, Namespace, ProjectName,
 };
 use procura_vault::VaultError;
 
@@ -14,6 +16,14 @@ pub enum AuthorityError {
     /// There is no such project, or the caller has no part in it.
     #[error("there is no project {0}")]
     NoProject(ProjectName),
+    /// Something is in the namespace that is to end, and nobody typed its name.
+    #[error("the namespace {namespace} is in use: {}", in_words(held))]
+    NamespaceInUse {
+        /// Which.
+        namespace: Namespace,
+        /// What is in it.
+        held: Box<NamespaceHolds>,
+    },
     /// There is no such service.
     #[error("there is no service {0}")]
     NoService(Label),
@@ -46,6 +56,30 @@ pub enum AuthorityError {
     /// The names and paths do not fit into one grant.
     #[error("the names and paths of a run or a project are at most 20000 bytes together")]
     TooLong,
+    /// A name for a token that finds nothing.
+    #[error("there is no secret for {}; a token is issued for all names or for none", listed(.0))]
+    NoValue(Vec<Unmatched>),
+    /// A token does not open anything.
+    #[error("the project token opens nothing: {0}")]
+    Token(#[from] TokenRefusal),
+    /// There is no such token in the namespace.
+    #[error("there is no such token, or it is over and forgotten")]
+    NoToken,
+    /// A name that the token was not issued for.
+    #[error("the token is not for {0}")]
+    NotInScope(EnvName),
+    /// A name that stands for another secret than when the token was issued.
+    #[error("{0} is another secret now than when the token was issued")]
+    Remapped(EnvName),
+    /// A life of a token that is none, or too long.
+    #[error("a token counts for 1 to 1209600 seconds (14 days)")]
+    BadLife,
+    /// The grant is over within the second.
+    #[error("the grant ends too soon for a token")]
+    GrantEnds,
+    /// The agent has too many tokens.
+    #[error("this agent has 32 tokens that count; revoke one, or wait until one is over")]
+    TooManyTokens,
     /// A name that would make the loader run other code.
     #[error(transparent)]
     Loader(#[from] LoaderVariable),
@@ -58,6 +92,34 @@ pub enum AuthorityError {
     /// The project maps a name to a secret that cannot be read.
     #[error("{0} is mapped to a secret that does not exist or was deleted")]
     MissingSecret(EnvName),
+    /// A variable of a template finds no secret.
+    #[error(
+        "the template of {template} has the variable {variable}, which finds no secret in this project"
+    )]
+    MissingVariable {
+        /// Of which name the template is.
+        template: EnvName,
+        /// Which variable.
+        variable: EnvName,
+    },
+    /// A variable of a template is a template.
+    #[error(
+        "the template of {template} has the variable {variable}, which is a template itself; templates hold none"
+    )]
+    NestedTemplate {
+        /// Of which name the template is.
+        template: EnvName,
+        /// Which variable.
+        variable: EnvName,
+    },
+    /// A template with its values is no value.
+    #[error("the template of {name} cannot be handed over: {problem}")]
+    NotRendered {
+        /// Of which name the template is.
+        name: EnvName,
+        /// Why.
+        problem: TemplateError,
+    },
     /// A secret that the agent was granted has expired.
     #[error("the secret of {0} has expired and is not handed over any more")]
     Expired(EnvName),
@@ -101,6 +163,9 @@ pub enum AuthorityError {
     /// The end of the grant is no end, or too far.
     #[error("a grant ends after it begins, not in the past, and at most 366 days later")]
     BadEnd,
+    /// The project was deleted, or does not fit the request any more.
+    #[error("the project was deleted or changed, and the request does not fit it any more")]
+    RequestEnded,
     /// The agent was revoked since it asked.
     #[error("the agent is revoked")]
     AgentRevoked,
@@ -131,4 +196,38 @@ pub enum AuthorityError {
     /// No random bytes.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
+}
+
+/// The names that find nothing, as far as one line takes them.
+fn listed(unmatched: &[Unmatched]) -> String {
+    const SHOWN: usize = 8;
+    let names = unmatched.iter().filter_map(|name| {
+        // What is no name is the caller's own text: it is not repeated.
+        name.name.parse::<EnvName>().ok()
+    });
+    let mut shown: Vec<String> = names.take(SHOWN).map(|name| name.to_string()).collect();
+    if shown.len() < unmatched.len() {
+        shown.push(format!("{} more", unmatched.len() - shown.len()));
+    }
+    shown.join(", ")
+}
+
+/// What is in a namespace, for people: `2 agents, 1 secret`.
+fn in_words(held: &NamespaceHolds) -> String {
+    let words: Vec<String> = [
+        (held.agents, "agent"),
+        (held.secrets, "secret"),
+        (held.projects, "project"),
+        (held.services, "service"),
+        (held.grants, "grant"),
+        (held.transit_keys, "transit key"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    })
+    .collect();
+    words.join(", ")
 }

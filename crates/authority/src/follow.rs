@@ -3,12 +3,14 @@
 
 use crate::error::AuthorityError;
 use crate::service;
-use procura_directory::{ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord, Snapshot};
+use procura_directory::{
+    ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord, QuarantineRecord, Snapshot,
+};
 use procura_policy::{Action, Concerned, Op, Resource};
 use procura_store::Store;
 use procura_types::dial::{HmacV1Terms, Mode, Routes};
 use procura_types::wire::{
-    BodyRead, FeedActor, FeedActorKind, FeedDevice, FeedForeign, VerifyQuestion,
+    BodyRead, FeedActor, FeedActorKind, FeedDevice, FeedForeign, FeedQuarantine, VerifyQuestion,
 };
 use procura_types::{ActorId, Duration, GuardGeneration, InstanceId, Label, Namespace};
 use std::collections::BTreeMap;
@@ -140,6 +142,8 @@ pub struct Following {
     pub devices: Vec<FeedDevice>,
     /// The ids of other systems that stand for the agents.
     pub foreign: Vec<FeedForeign>,
+    /// Which of the devices and ids were put into quarantine.
+    pub quarantined: Vec<FeedQuarantine>,
 }
 
 impl Following {
@@ -156,6 +160,12 @@ impl Following {
                 for bound in directory.foreign_of(&actor.id) {
                     part.foreign(bound);
                 }
+            }
+        }
+        for record in directory.all_quarantines() {
+            let actor = directory.actor(&record.actor);
+            if actor.is_some_and(|actor| part.calls(actor)) {
+                part.quarantine(record);
             }
         }
         part.end(true)
@@ -186,7 +196,19 @@ impl Following {
                         part.foreign(bound);
                     }
                 }
-                Change::Namespace(_) | Change::Grant(_) => {}
+                Change::Quarantine(record) => {
+                    let actor = directory.actor(&record.actor);
+                    if actor.is_some_and(|actor| part.calls(actor)) {
+                        part.quarantine(record);
+                    }
+                }
+                Change::Honey(_)
+                | Change::Namespace(_)
+                | Change::Grant(_)
+                | Change::GrantsEnded(_)
+                | Change::Token(_)
+                | Change::TokenGone(_)
+                | Change::TokensEnded(_) => {}
             }
         }
         part.end(false)
@@ -200,6 +222,7 @@ struct Part<'a> {
     actors: BTreeMap<ActorId, FeedActor>,
     devices: Vec<FeedDevice>,
     foreign: Vec<FeedForeign>,
+    quarantined: Vec<FeedQuarantine>,
 }
 
 impl<'a> Part<'a> {
@@ -210,6 +233,7 @@ impl<'a> Part<'a> {
             actors: BTreeMap::new(),
             devices: Vec::new(),
             foreign: Vec::new(),
+            quarantined: Vec::new(),
         }
     }
 
@@ -264,12 +288,23 @@ impl<'a> Part<'a> {
         });
     }
 
+    fn quarantine(&mut self, record: &QuarantineRecord) {
+        self.quarantined.push(FeedQuarantine {
+            device: record.suspect.device(),
+            id: record.suspect.foreign().cloned(),
+            actor: record.actor,
+            since: record.since,
+            lifted: record.lifted,
+        });
+    }
+
     fn end(self, full: bool) -> Following {
         Following {
             full,
             actors: self.actors.into_values().collect(),
             devices: self.devices,
             foreign: self.foreign,
+            quarantined: self.quarantined,
         }
     }
 }

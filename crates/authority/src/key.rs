@@ -11,7 +11,7 @@ use procura_policy::{Action, Concerned, GrantNeed, Op, Permit, Resource};
 use procura_record::Details;
 use procura_store::Store;
 use procura_types::wire::GrantItem;
-use procura_types::{ActorId, Delivery, Namespace, ProjectName, SecretPath, Timestamp};
+use procura_types::{ActorId, Delivery, Namespace, ProjectName, SecretKind, SecretPath, Timestamp};
 use procura_vault::{Releases, Vault, Wanted, newest_version};
 use std::collections::BTreeSet;
 use std::slice;
@@ -67,6 +67,8 @@ pub struct KeyRead {
     namespace: Namespace,
     project: ProjectName,
     agent: ActorId,
+    /// The project's.
+    number: u64,
     members: Vec<ActorId>,
     item: GrantItem,
     version: u64,
@@ -148,16 +150,19 @@ impl KeyRead {
             delivery: DELIVERY,
             now,
         };
-        let Some(version) = asking.version(&item)? else {
+        // What a template is made of, a grant of one key does not cover.
+        let newest = asking.newest(&item)?;
+        let Some(newest) = newest.filter(|newest| newest.kind != SecretKind::Template) else {
             return Ok(None);
         };
         Ok(Some(Self {
             namespace,
             project,
             agent: *agent,
+            number: row.number,
             members: row.agents,
             item,
-            version,
+            version: newest.version,
         }))
     }
 
@@ -178,6 +183,7 @@ impl KeyRead {
             project: self.project,
             delivery: DELIVERY,
             items: vec![self.item],
+            number: self.number,
             members: self.members,
             agent: self.agent,
             report: None,
@@ -236,7 +242,11 @@ impl KeyListing {
             let item = GrantItem { name, path };
             let newest = newest_version(store, &namespace, &item.path)?;
             if !covered(&held, &item)
-                || newest.is_none_or(|newest| newest.is_expired(now) || !newest.allows(DELIVERY))
+                || newest.is_none_or(|newest| {
+                    newest.is_expired(now)
+                        || !newest.allows(DELIVERY)
+                        || newest.kind == SecretKind::Template
+                })
             {
                 continue;
             }

@@ -14,29 +14,44 @@ mod answer;
 mod error;
 mod follow;
 mod grant;
+mod honey;
 mod key;
 mod matching;
+mod namespace;
 mod project;
+mod project_end;
+mod project_token;
 mod pruning;
+mod rendering;
 mod report;
 mod request;
 mod run;
 mod service;
 mod standing;
+mod sweeping;
 
 pub use answer::{RequestApprove, RequestDeny};
 pub use error::AuthorityError;
 pub use follow::{Dialled, Following, ServiceFollow, ServiceVerify, is_service};
 pub use grant::{GrantListing, GrantRead, GrantWithdraw, running_children};
+pub use honey::HoneyQuery;
 pub use key::{KEYS_PROJECT, KeyKind, KeyListing, KeyNames, KeyRead};
 pub use matching::{Matched, RunQuery};
+pub use namespace::{NamespaceDelete, NamespaceRead, namespace_detail};
 pub use project::{ProjectListing, ProjectRead, ProjectWrite};
-pub use pruning::{Pruning, REQUEST_KEPT, RUN_KEPT};
+pub use project_end::{Ended, ProjectDelete, ProjectDisplayName, ProjectRebind};
+pub use project_token::{
+    MAX_TOKENS, TOKEN_LIFE, TokenHolder, TokenIssue, TokenListing, TokenRevoke, TokenRevokeAll,
+    TokenRotate, TokenTerms, TokenUse, show_token,
+};
+pub use pruning::{Pruning, REQUEST_KEPT, RUN_KEPT, TOKEN_KEPT};
+pub use rendering::Handed;
 pub use request::{REQUEST_LIFE, RequestCreate, RequestListing, RequestRead};
 pub use run::{RunDeliver, RunEnd};
 pub use service::{
     MAX_GATES, MAX_SERVICES, ServiceListing, ServiceRead, ServiceRemove, ServiceWrite,
 };
+pub use sweeping::sweep_namespaces;
 
 use procura_types::Duration;
 use procura_types::wire::GrantItem;

@@ -3,6 +3,7 @@
 
 use crate::error::AuthorityError;
 use crate::project::ProjectRow;
+use crate::rendering::Rendering;
 use crate::report::cleaned;
 use crate::request::RequestCreate;
 use crate::run::RunDeliver;
@@ -11,9 +12,9 @@ use crate::{MAX_NAMES, fits, pair};
 use procura_directory::Snapshot;
 use procura_types::wire::{CallerReport, GrantItem, Unmatched, UnmatchedReason};
 use procura_types::{
-    ActorId, Delivery, EnvName, Namespace, ProjectName, RunId, SecretPath, Timestamp,
+    ActorId, Delivery, EnvName, Namespace, ProjectName, RunId, SecretKind, SecretPath, Timestamp,
 };
-use procura_vault::{Vault, candidates_for_env};
+use procura_vault::{Newest, Vault, candidates_for_env};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a run asks for.
@@ -40,10 +41,13 @@ pub struct Matched {
     delivery: Delivery,
     report: Option<CallerReport>,
     agent: ActorId,
+    /// The project's.
+    number: u64,
     members: Vec<ActorId>,
     items: Vec<GrantItem>,
     /// The newest version of each item's secret, in the same order.
     versions: Vec<u64>,
+    rendering: Rendering,
     unmatched: Vec<Unmatched>,
 }
 
@@ -79,10 +83,14 @@ impl Matched {
             now,
         };
         let (found, unmatched) = look_up(&asking, &row.env, names)?;
-        let (items, versions): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-        if items.is_empty() {
+        if found.is_empty() {
             return Err(AuthorityError::NothingToDeliver(unmatched));
         }
+        let (found, rendering) = with_variables(&asking, &row.env, found)?;
+        let (items, versions): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .map(|(item, newest)| (item, newest.version))
+            .unzip();
         if !fits(items.iter().map(pair)) {
             return Err(AuthorityError::TooLong);
         }
@@ -92,14 +100,16 @@ impl Matched {
             delivery,
             report: report.map(cleaned),
             agent: *agent,
+            number: row.number,
             members: row.agents,
             items,
             versions,
+            rendering,
             unmatched,
         })
     }
 
-    /// What was found, sorted by name.
+    /// What was found, sorted by name, with what goes into the templates among it.
     #[must_use]
     pub fn items(&self) -> &[GrantItem] {
         &self.items
@@ -126,6 +136,7 @@ impl Matched {
             delivery: self.delivery,
             items: self.items.clone(),
             versions: self.versions.clone(),
+            rendering: self.rendering.clone(),
             run,
             agent: self.agent,
             report: self.report.clone(),
@@ -140,6 +151,7 @@ impl Matched {
             project: self.project,
             delivery: self.delivery,
             items: self.items,
+            number: self.number,
             members: self.members,
             agent: self.agent,
             report: self.report,
@@ -147,7 +159,8 @@ impl Matched {
     }
 }
 
-type Found = (Vec<(GrantItem, u64)>, Vec<Unmatched>);
+type Items = Vec<(GrantItem, Newest)>;
+type Found = (Items, Vec<Unmatched>);
 
 fn look_up(
     asking: &Asking<'_>,
@@ -157,16 +170,20 @@ fn look_up(
     let mut items = Vec::new();
     let mut unmatched = Vec::new();
     let mut ambiguous = Vec::new();
-    let found = |name: &EnvName, path: &SecretPath| -> Result<_, AuthorityError> {
-        let item = GrantItem {
-            name: name.clone(),
-            path: path.clone(),
-        };
-        let version = asking.version(&item)?;
-        Ok(version.map(|version| (item, version)))
+    let item = |name: &EnvName, path: &SecretPath| GrantItem {
+        name: name.clone(),
+        path: path.clone(),
+    };
+    let declared = |name: &EnvName, path: &SecretPath| -> Result<_, AuthorityError> {
+        let item = item(name, path);
+        let newest = asking.declared(&item)?;
+        Ok(newest.map(|newest| (item, newest)))
     };
     let mapped = |name: &EnvName, path: &SecretPath| {
-        found(name, path)?.ok_or_else(|| AuthorityError::MissingSecret(name.clone()))
+        let item = item(name, path);
+        let missing = || AuthorityError::MissingSecret(name.clone());
+        let newest = asking.newest(&item)?.ok_or_else(missing)?;
+        Ok::<_, AuthorityError>((item, newest))
     };
     if names.is_empty() {
         for (name, path) in mapping {
@@ -193,12 +210,13 @@ fn look_up(
                 }
                 None => match candidates(asking, &name)?.as_slice() {
                     [] => UnmatchedReason::NoMatch,
-                    [path] => match found(&name, path)? {
+                    [path] => match declared(&name, path)? {
                         Some(item) => {
                             items.push(item);
                             continue;
                         }
-                        // Deleted between one look and the other, or expired.
+                        // Deleted between one look and the other, expired, or not to be
+                        // had in this way.
                         None => UnmatchedReason::NoMatch,
                     },
                     _ => {
@@ -213,13 +231,82 @@ fn look_up(
     if !ambiguous.is_empty() {
         return Err(AuthorityError::Ambiguous(ambiguous));
     }
-    items.sort();
+    items.sort_by(|(one, _), (two, _)| one.cmp(two));
     Ok((items, unmatched))
+}
+
+/// Adds what the variables of the templates among `found` stand for: names of the
+/// project like any other, so that what goes into a template is granted, expires and is
+/// recorded like what is handed over by itself.
+///
+/// # Errors
+/// [`AuthorityError::MissingVariable`], [`AuthorityError::NestedTemplate`],
+/// [`AuthorityError::Ambiguous`], and as for a name that is asked for.
+fn with_variables(
+    asking: &Asking<'_>,
+    mapping: &BTreeMap<EnvName, SecretPath>,
+    found: Items,
+) -> Result<(Items, Rendering), AuthorityError> {
+    let mut rendering = Rendering::default();
+    let mut all: BTreeMap<EnvName, (GrantItem, Newest)> = found
+        .into_iter()
+        .map(|(item, newest)| (item.name.clone(), (item, newest)))
+        .collect();
+    let templates: Vec<(EnvName, Vec<EnvName>)> = all
+        .iter()
+        .filter(|(_, (_, newest))| newest.kind == SecretKind::Template)
+        .map(|(name, (_, newest))| (name.clone(), newest.variables.clone()))
+        .collect();
+    for (template, variables) in templates {
+        for variable in variables {
+            let nested = || AuthorityError::NestedTemplate {
+                template: template.clone(),
+                variable: variable.clone(),
+            };
+            let missing = || AuthorityError::MissingVariable {
+                template: template.clone(),
+                variable: variable.clone(),
+            };
+            if let Some((_, newest)) = all.get(&variable) {
+                if newest.kind == SecretKind::Template {
+                    return Err(nested());
+                }
+                continue;
+            }
+            let (path, is_mapped) = match mapping.get(&variable) {
+                Some(path) => (path.clone(), true),
+                None => match candidates(asking, &variable)?.as_slice() {
+                    [] => return Err(missing()),
+                    [path] => (path.clone(), false),
+                    _ => return Err(AuthorityError::Ambiguous(vec![variable.to_string()])),
+                },
+            };
+            let item = GrantItem {
+                name: variable.clone(),
+                path,
+            };
+            let newest = match is_mapped {
+                true => asking.newest(&item)?,
+                false => asking.declared(&item)?,
+            };
+            let newest = newest.ok_or_else(missing)?;
+            if newest.kind == SecretKind::Template {
+                return Err(nested());
+            }
+            rendering.put_in.insert(variable.clone());
+            all.insert(variable, (item, newest));
+        }
+        rendering.templates.insert(template);
+    }
+    Ok((all.into_values().collect(), rendering))
 }
 
 /// The secrets that declare a name. One that is not there for this agent does not make
 /// the name of another ambiguous.
-fn candidates(asking: &Asking<'_>, name: &EnvName) -> Result<Vec<SecretPath>, AuthorityError> {
+pub(crate) fn candidates(
+    asking: &Asking<'_>,
+    name: &EnvName,
+) -> Result<Vec<SecretPath>, AuthorityError> {
     let paths = candidates_for_env(asking.vault.store(), asking.namespace, name)?;
     if paths.len() < 2 {
         return Ok(paths);

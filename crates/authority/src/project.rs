@@ -1,19 +1,25 @@
 //! Projects: named consumers of secrets.
 
 use crate::error::AuthorityError;
+use crate::project_end::end_requests;
 use crate::{MAX_AGENTS, MAX_NAMES, fits};
 use procura_directory::Snapshot;
 use procura_policy::{Action, Op, Permit, Resource};
-use procura_record::RecordedBatch;
+use procura_record::{RecordedBatch, in_parts};
 use procura_store::{Expected, KeyPrefix, Kind, Store, Table};
 use procura_types::wire::{Project, ProjectList};
-use procura_types::{ActorId, EnvName, Label, Namespace, ProjectName, SecretPath, Timestamp};
+use procura_types::{
+    ActorId, DisplayName, EnvName, Label, Namespace, ProjectName, SecretPath, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// (namespace, name) → project.
 pub(crate) const PROJECTS: Table<(Namespace, ProjectName), ProjectRow> =
     Table::new("project", Kind::Ordinary);
+
+/// Namespace → how many projects were ever made in it; never goes back.
+pub(crate) const NUMBERS: Table<Namespace, u64> = Table::new("project-number", Kind::Ordinary);
 
 /// Rows read at once.
 const CHUNK: usize = 256;
@@ -23,8 +29,15 @@ pub(crate) struct ProjectRow {
     /// By id: an agent that takes over a revoked label is not a member.
     pub(crate) agents: Vec<ActorId>,
     pub(crate) env: BTreeMap<EnvName, SecretPath>,
-    created: Timestamp,
-    updated: Timestamp,
+    /// What people call it. Nothing is decided by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) display_name: Option<DisplayName>,
+    /// The how manieth project of the namespace it is, so that one of the same name that
+    /// is made later is another. 0 in rows from before that was counted.
+    #[serde(default)]
+    pub(crate) number: u64,
+    pub(crate) created: Timestamp,
+    pub(crate) updated: Timestamp,
 }
 
 impl ProjectRow {
@@ -68,54 +81,87 @@ impl Op for ProjectWrite {
 }
 
 impl ProjectWrite {
-    /// Puts the project of the permit. Grants and requests stay as they are: what
-    /// they cover is fixed.
+    /// Puts the project of the permit. Grants stay as they are: what they cover is fixed.
+    /// Requests that wait and do not fit it any more end.
     pub fn run(
         batch: &mut RecordedBatch<'_, Self>,
         now: Timestamp,
     ) -> Result<Project, AuthorityError> {
         let op = batch.op();
-        if op.agents.len() > MAX_AGENTS {
-            return Err(AuthorityError::TooManyAgents);
-        }
-        if op.env.len() > MAX_NAMES {
-            return Err(AuthorityError::TooManyNames);
-        }
-        if !fits(op.env.iter()) {
-            return Err(AuthorityError::TooLong);
-        }
-        for name in op.env.keys() {
-            name.deliverable()?;
-        }
-        let directory = batch.directory();
-        let mut agents = op
-            .agents
-            .iter()
-            .map(|label| {
-                directory
-                    .agent_named(&op.namespace, label)
-                    .map(|agent| agent.id)
-                    .ok_or_else(|| AuthorityError::NoAgent(label.clone()))
-            })
-            .collect::<Result<Vec<ActorId>, _>>()?;
-        agents.sort();
-        agents.dedup();
+        let agents = checked(batch.directory(), &op.namespace, &op.agents, &op.env)?;
         let key = (op.namespace.clone(), op.name.clone());
-        let before = PROJECTS.get(batch.store(), &key)?;
-        let expected = before
-            .as_ref()
-            .map_or(Expected::Absent, |row| Expected::At(row.version));
+        let Some(before) = PROJECTS.get(batch.store(), &key)? else {
+            let row = ProjectRow {
+                agents,
+                env: op.env.clone(),
+                display_name: None,
+                number: number(batch, &op.namespace)?,
+                created: now,
+                updated: now,
+            };
+            PROJECTS.expect(batch.rows(), &key, Expected::Absent);
+            PROJECTS.put(batch.rows(), &key, &row);
+            return Ok(render(batch.directory(), key.1, &row));
+        };
         let row = ProjectRow {
             agents,
             env: op.env.clone(),
-            created: before.map_or(now, |row| row.value.created),
             updated: now,
+            ..before.value.clone()
         };
-        let project = render(batch.directory(), op.name.clone(), &row);
-        PROJECTS.expect(batch.rows(), &key, expected);
+        PROJECTS.expect(batch.rows(), &key, Expected::At(before.version));
         PROJECTS.put(batch.rows(), &key, &row);
-        Ok(project)
+        let ended = end_requests(batch, &key, &before.value.agents, Some(&row), now)?;
+        batch.say_in_parts(in_parts(ended.iter().map(|id| format!("request/{id}"))));
+        Ok(render(batch.directory(), key.1, &row))
     }
+}
+
+/// The number of a project that is made.
+fn number<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    namespace: &Namespace,
+) -> Result<u64, AuthorityError> {
+    let before = NUMBERS.get(batch.store(), namespace)?;
+    let expected = before.map_or(Expected::Absent, |row| Expected::At(row.version));
+    let number = before.map_or(0, |row| row.value) + 1;
+    NUMBERS.expect(batch.rows(), namespace, expected);
+    NUMBERS.put(batch.rows(), namespace, &number);
+    Ok(number)
+}
+
+/// The agents of these labels, by id and sorted, if a project may have them and this
+/// mapping.
+pub(crate) fn checked(
+    directory: &Snapshot,
+    namespace: &Namespace,
+    agents: &[Label],
+    env: &BTreeMap<EnvName, SecretPath>,
+) -> Result<Vec<ActorId>, AuthorityError> {
+    if agents.len() > MAX_AGENTS {
+        return Err(AuthorityError::TooManyAgents);
+    }
+    if env.len() > MAX_NAMES {
+        return Err(AuthorityError::TooManyNames);
+    }
+    if !fits(env.iter()) {
+        return Err(AuthorityError::TooLong);
+    }
+    for name in env.keys() {
+        name.deliverable()?;
+    }
+    let mut agents = agents
+        .iter()
+        .map(|label| {
+            directory
+                .agent_named(namespace, label)
+                .map(|agent| agent.id)
+                .ok_or_else(|| AuthorityError::NoAgent(label.clone()))
+        })
+        .collect::<Result<Vec<ActorId>, _>>()?;
+    agents.sort();
+    agents.dedup();
+    Ok(agents)
 }
 
 /// Reads one project.
@@ -188,7 +234,7 @@ impl ProjectListing {
     }
 }
 
-fn render(snapshot: &Snapshot, name: ProjectName, row: &ProjectRow) -> Project {
+pub(crate) fn render(snapshot: &Snapshot, name: ProjectName, row: &ProjectRow) -> Project {
     let mut agents: Vec<Label> = row
         .agents
         .iter()
@@ -199,6 +245,7 @@ fn render(snapshot: &Snapshot, name: ProjectName, row: &ProjectRow) -> Project {
     agents.sort();
     Project {
         name,
+        display_name: row.display_name.clone(),
         agents,
         env: row.env.clone(),
         created: row.created,

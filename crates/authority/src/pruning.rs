@@ -1,5 +1,5 @@
-//! Requests that were answered, or expired, and runs that ended do not stay for
-//! ever: the ledger keeps what they were, and these rows are for looking up what
+//! Requests that were answered, or expired, runs that ended and project tokens that
+//! are over do not stay for ever: the ledger keeps what they were, and these rows are for looking up what
 //! is going on. Grants stay, with their receipts; so do runs that have not been
 //! seen to end, since withdrawal lists them.
 
@@ -9,10 +9,11 @@ use crate::run::{RUNS, RunRow};
 use procura_ledger::{Entry, SUMMARY, Summary};
 use procura_policy::Resource;
 use procura_record::RecordError;
-use procura_record::tables::LEDGER;
+use procura_record::tables::{DIRECTORY_GUARD, GUARD, LEDGER, TOKENS};
 use procura_store::{Batch, CommitError, Expected, KeyPrefix, Row, Store};
 use procura_types::{
-    ActorId, BatchId, Clock, Duration, Entropy, Namespace, RequestId, RunId, Timestamp, TraceId,
+    ActorId, BatchId, Clock, Duration, Entropy, Namespace, RequestId, RunId, Timestamp, TokenId,
+    TraceId,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -20,6 +21,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub const REQUEST_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// How long a run is kept after its end.
 pub const RUN_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How long a project token is kept after its end, to say why it opens nothing. Without
+/// a record it opens nothing either.
+pub const TOKEN_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Most rows of one batch.
 const PAGE: usize = 256;
@@ -35,6 +40,8 @@ pub struct Pruning {
 enum Part {
     Requests(Namespace, Option<RequestId>),
     Runs(Namespace, Option<RunId>),
+    /// Those of all namespaces.
+    Tokens(Option<TokenId>),
 }
 
 impl Pruning {
@@ -49,7 +56,11 @@ impl Pruning {
         };
         Self {
             due,
-            left: namespaces.into_iter().flat_map(parts).collect(),
+            left: namespaces
+                .into_iter()
+                .flat_map(parts)
+                .chain([Part::Tokens(None)])
+                .collect(),
         }
     }
 
@@ -74,12 +85,17 @@ impl Pruning {
             Part::Requests(namespace, after) => {
                 let (ended, next) = requests(store, &mut batch, &namespace, after, self.due)?;
                 let next = next.map(|after| Part::Requests(namespace.clone(), Some(after)));
-                (namespace, "request.prune", ended, next)
+                (Some(namespace), "request.prune", ended, next)
             }
             Part::Runs(namespace, after) => {
                 let (ended, next) = runs(store, &mut batch, &namespace, after, self.due)?;
                 let next = next.map(|after| Part::Runs(namespace.clone(), Some(after)));
-                (namespace, "run.prune", ended, next)
+                (Some(namespace), "run.prune", ended, next)
+            }
+            Part::Tokens(after) => {
+                let (ended, next) = tokens(store, &mut batch, after, self.due)?;
+                let next = next.map(|after| Part::Tokens(Some(after)));
+                (None, "project_token.prune", ended, next)
             }
         };
         if let Some(next) = next {
@@ -91,8 +107,13 @@ impl Pruning {
         let trace = TraceId::generate(now, entropy)?;
         let entry = Entry {
             reason: Some(SUMMARY.into()),
-            resource: Some(Resource::Namespace(namespace.clone()).to_string()),
-            namespace: Some(namespace),
+            resource: Some(
+                namespace
+                    .clone()
+                    .map_or(Resource::Installation, Resource::Namespace)
+                    .to_string(),
+            ),
+            namespace,
             summary: Some(summary),
             ..Entry::new(now, entropy, action, trace)?
         };
@@ -199,6 +220,33 @@ fn runs(
             RUNS.delete(batch, &key);
             count(&mut summary, ended);
         }
+    }
+    Ok((summary, going_on))
+}
+
+fn tokens(
+    store: &Store,
+    batch: &mut Batch,
+    after: Option<TokenId>,
+    due: Timestamp,
+) -> Result<Page<TokenId>, AuthorityError> {
+    let after = after.map(|id| id.to_string());
+    let page = TOKENS.scan(&store.snapshot()?, &KeyPrefix::all(), after.as_ref(), PAGE)?;
+    // A later one may be over before: they last as long as each was issued for.
+    let last = page.last().filter(|_| page.len() == PAGE);
+    let going_on = last.map(|(_, row)| row.value.id);
+    let mut summary = None;
+    for (key, row) in page {
+        let ended = row.value.until;
+        if ended.plus(TOKEN_KEPT) <= due {
+            TOKENS.expect(batch, &key, Expected::At(row.version));
+            TOKENS.delete(batch, &key);
+            count(&mut summary, ended);
+        }
+    }
+    if summary.is_some() {
+        // The directory moves with its rows.
+        DIRECTORY_GUARD.put(batch, &GUARD.to_owned(), &());
     }
     Ok((summary, going_on))
 }

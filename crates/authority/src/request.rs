@@ -1,7 +1,7 @@
 //! Requests: an agent's asking for authority that it does not have yet.
 
 use crate::error::AuthorityError;
-use crate::project::PROJECTS;
+use crate::project::{PROJECTS, ProjectRow};
 use crate::{MAX_PENDING, page};
 use procura_crypto::sha256;
 use procura_directory::Snapshot;
@@ -31,10 +31,13 @@ pub(crate) const PENDING: Table<(Namespace, ActorId), Vec<Waiting>> =
 pub(crate) struct RequestRow {
     pub(crate) agent: ActorId,
     pub(crate) project: ProjectName,
+    /// The number of that project: one of the same name that was made later is another.
+    #[serde(default)]
+    pub(crate) number: u64,
     pub(crate) delivery: Delivery,
     pub(crate) items: Vec<GrantItem>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    caller: Option<CallerReport>,
+    pub(crate) caller: Option<CallerReport>,
     pub(crate) created: Timestamp,
     pub(crate) expires: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,6 +57,8 @@ pub(crate) struct Answered {
 pub(crate) enum Answer {
     Approved,
     Denied,
+    /// The project ended, or does not fit the request any more.
+    Ended,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +70,35 @@ pub(crate) struct Waiting {
 }
 
 impl RequestRow {
+    /// Whether it asks what the project as it is now would ask: the project is the same,
+    /// names the agent, and leads none of the names elsewhere.
+    pub(crate) fn fits(&self, project: Option<&ProjectRow>) -> bool {
+        project.is_some_and(|project| {
+            project.number == self.number
+                && project.agents.contains(&self.agent)
+                && self.items.iter().all(|item| {
+                    let mapped = project.env.get(&item.name);
+                    mapped.is_none_or(|path| *path == item.path)
+                })
+        })
+    }
+
+    /// Bytes of its names and paths.
+    pub(crate) fn terms(&self) -> usize {
+        let items = self.items.iter();
+        items
+            .map(|item| item.name.as_str().len() + item.path.as_str().len())
+            .sum()
+    }
+
+    /// Where it stands, seen together with its project.
+    fn standing(&self, project: Option<&ProjectRow>, now: Timestamp) -> RequestState {
+        match self.state(now) {
+            RequestState::Pending if !self.fits(project) => RequestState::Ended,
+            state => state,
+        }
+    }
+
     /// Where it stands while its agent is active.
     fn state(&self, now: Timestamp) -> RequestState {
         match self.answer {
@@ -76,6 +110,10 @@ impl RequestRow {
                 answer: Answer::Denied,
                 ..
             }) => RequestState::Denied,
+            Some(Answered {
+                answer: Answer::Ended,
+                ..
+            }) => RequestState::Ended,
             None if now >= self.expires => RequestState::Expired,
             None => RequestState::Pending,
         }
@@ -88,6 +126,8 @@ pub struct RequestCreate {
     pub(crate) project: ProjectName,
     pub(crate) delivery: Delivery,
     pub(crate) items: Vec<GrantItem>,
+    /// The project's.
+    pub(crate) number: u64,
     pub(crate) members: Vec<ActorId>,
     pub(crate) agent: ActorId,
     pub(crate) report: Option<CallerReport>,
@@ -138,6 +178,7 @@ impl RequestCreate {
         let project_key = (op.namespace.clone(), op.project.clone());
         let project = PROJECTS
             .get(batch.store(), &project_key)?
+            .filter(|project| project.value.number == op.number)
             .ok_or_else(|| AuthorityError::NoProject(op.project.clone()))?;
         if !project.value.agents.contains(&op.agent) || batch.permit().caller().actor() != &op.agent
         {
@@ -167,6 +208,7 @@ impl RequestCreate {
         let row = RequestRow {
             agent: op.agent,
             project: op.project.clone(),
+            number: op.number,
             delivery: op.delivery,
             items: op.items.clone(),
             caller: op.report.clone(),
@@ -191,6 +233,7 @@ impl RequestCreate {
     fn question(&self) -> String {
         let head = FieldTuple::new("procura.question.v1")
             .text(self.project.as_str())
+            .u64(self.number)
             .text(self.delivery.as_str());
         let tuple = self.items.iter().fold(head, |tuple, item| {
             tuple.text(item.name.as_str()).text(item.path.as_str())
@@ -205,6 +248,19 @@ impl RequestCreate {
             .find(|request| request.question == question && now < request.expires)
             .map(|request| request.id)
     }
+}
+
+/// The project that a request is for, while it waits: then it counts how that is now.
+fn project_of(
+    store: &Store,
+    namespace: &Namespace,
+    row: &RequestRow,
+) -> Result<Option<ProjectRow>, StoreError> {
+    if row.answer.is_some() {
+        return Ok(None);
+    }
+    let key = (namespace.clone(), row.project.clone());
+    Ok(PROJECTS.get(store, &key)?.map(|row| row.value))
 }
 
 /// The id of the grant that answers a request: the same (`protocol.md` §9).
@@ -235,12 +291,14 @@ impl Pending {
         let row = REQUESTS
             .get(store, &(namespace.clone(), id))?
             .ok_or(AuthorityError::NoRequest)?;
-        match row.value.state(now) {
+        let project = project_of(store, namespace, &row.value)?;
+        match row.value.standing(project.as_ref(), now) {
             RequestState::Pending => {}
             RequestState::Approved => return Err(AuthorityError::AlreadyApproved),
             RequestState::Denied => return Err(AuthorityError::AlreadyDenied),
             RequestState::Expired => return Err(AuthorityError::RequestExpired),
             RequestState::Revoked => return Err(AuthorityError::AgentRevoked),
+            RequestState::Ended => return Err(AuthorityError::RequestEnded),
         }
         Ok(Self {
             namespace: namespace.clone(),
@@ -334,7 +392,14 @@ impl RequestRead {
         let row = REQUESTS
             .get(store, &(op.namespace.clone(), op.id))?
             .ok_or(AuthorityError::NoRequest)?;
-        Ok(render(snapshot, &op.namespace, op.id, row.value, now))
+        Ok(render(
+            snapshot,
+            store,
+            &op.namespace,
+            op.id,
+            row.value,
+            now,
+        )?)
     }
 }
 
@@ -377,21 +442,23 @@ impl RequestListing {
         };
         let requests = rows
             .into_iter()
-            .map(|((namespace, id), row)| render(snapshot, &namespace, id, row.value, now))
-            .collect();
+            .map(|((namespace, id), row)| render(snapshot, store, &namespace, id, row.value, now))
+            .collect::<Result<_, _>>()?;
         Ok(RequestList { requests, next })
     }
 }
 
 fn render(
     snapshot: &Snapshot,
+    store: &Store,
     namespace: &Namespace,
     id: RequestId,
     row: RequestRow,
     now: Timestamp,
-) -> AccessRequest {
+) -> Result<AccessRequest, StoreError> {
+    let project = project_of(store, namespace, &row)?;
     let is_active = snapshot.is_active(&row.agent);
-    let state = match row.state(now) {
+    let state = match row.standing(project.as_ref(), now) {
         RequestState::Pending if !is_active => RequestState::Revoked,
         state => state,
     };
@@ -406,7 +473,7 @@ fn render(
         })
         .flat_map(|grant| grant.items.iter().map(|item| item.name.clone()))
         .collect();
-    AccessRequest {
+    Ok(AccessRequest {
         id,
         namespace: namespace.clone(),
         agent: row.agent,
@@ -419,5 +486,5 @@ fn render(
         caller: row.caller,
         created: row.created,
         expires: row.expires,
-    }
+    })
 }

@@ -1,6 +1,7 @@
 //! Runs: one hand-over of values to one process.
 
 use crate::error::AuthorityError;
+use crate::rendering::{Handed, Rendering};
 use procura_policy::{Action, Basis, Concerned, GrantNeed, Op, Resource};
 use procura_record::{Details, RecordedBatch};
 use procura_store::{Batch, Expected, KeyPrefix, Kind, Store, Table};
@@ -8,13 +9,14 @@ use procura_types::wire::{CallerReport, GrantItem, RunningChild};
 use procura_types::{
     ActorId, Delivery, GrantId, Namespace, ProjectName, RunId, Thumbprint, Timestamp,
 };
-use procura_vault::{Releases, Wanted};
+use procura_vault::{Released, Releases, Wanted};
 use serde::{Deserialize, Serialize};
 
 /// (namespace, id) → run.
 pub(crate) const RUNS: Table<(Namespace, RunId), RunRow> = Table::new("run", Kind::Ordinary);
 /// (namespace, grant, run) → nothing: which runs have not been seen to end.
-const RUNNING: Table<(Namespace, GrantId, RunId), ()> = Table::new("run-open", Kind::Ordinary);
+pub(crate) const RUNNING: Table<(Namespace, GrantId, RunId), ()> =
+    Table::new("run-open", Kind::Ordinary);
 
 /// Most running children that are listed.
 const MAX_LISTED: usize = 1000;
@@ -40,6 +42,7 @@ pub struct RunDeliver {
     pub(crate) items: Vec<GrantItem>,
     /// Of each item, in the same order: what is delivered is what is recorded.
     pub(crate) versions: Vec<u64>,
+    pub(crate) rendering: Rendering,
     pub(crate) run: RunId,
     pub(crate) agent: ActorId,
     pub(crate) report: Option<CallerReport>,
@@ -86,11 +89,19 @@ impl RunDeliver {
         self.run
     }
 
-    /// What is handed over, sorted by name, in the order of
-    /// [`Releases::wanted`].
+    /// What is released, sorted by name, in the order of [`Releases::wanted`]: what is
+    /// handed over, and what goes into the templates among it.
     #[must_use]
     pub fn items(&self) -> &[GrantItem] {
         &self.items
+    }
+
+    /// What the process gets of the released values: templates with theirs put in.
+    ///
+    /// # Errors
+    /// [`AuthorityError::NotRendered`], and nothing is handed over.
+    pub fn hand(&self, released: Vec<Released>) -> Result<Vec<Handed<'_>>, AuthorityError> {
+        self.rendering.hand(&self.items, released)
     }
 
     /// What its entry says: which values exactly, by name, path and version. All

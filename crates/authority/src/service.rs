@@ -13,10 +13,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 /// (namespace, name) → service.
-const SERVICES: Table<(Namespace, Label), ServiceRow> = Table::new("service", Kind::Ordinary);
+pub(crate) const SERVICES: Table<(Namespace, Label), ServiceRow> =
+    Table::new("service", Kind::Ordinary);
 
 /// What is true of all services of a namespace together.
-const COUNTS: Table<Namespace, CountRow> = Table::new("service-count", Kind::Ordinary);
+pub(crate) const COUNTS: Table<Namespace, CountRow> = Table::new("service-count", Kind::Ordinary);
 
 /// Most services of one namespace.
 pub const MAX_SERVICES: u32 = 256;
@@ -43,7 +44,7 @@ pub(crate) struct ServiceRow {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct CountRow {
+pub(crate) struct CountRow {
     /// How many there are.
     services: u32,
     /// The greatest version that any of them ever had: one that is removed and made
@@ -250,6 +251,12 @@ impl ServiceListing {
 }
 
 /// A service as stored.
+/// How many there are in a namespace.
+pub(crate) fn services(store: &Store, namespace: &Namespace) -> Result<u32, AuthorityError> {
+    let row = COUNTS.get(store, namespace)?;
+    Ok(row.map_or(0, |row| row.value.services))
+}
+
 pub(crate) fn find(
     store: &Store,
     namespace: &Namespace,

@@ -20,12 +20,13 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// The version that this agent can have; none where there is nothing to read.
+    /// The newest version, when this agent can have it; none where there is nothing to
+    /// read.
     ///
     /// # Errors
     /// [`AuthorityError::Expired`] for an agent that was granted the item; to others
     /// what has expired is not there. [`AuthorityError::DeliveryNotAllowed`].
-    pub(crate) fn version(&self, item: &GrantItem) -> Result<Option<u64>, AuthorityError> {
+    pub(crate) fn newest(&self, item: &GrantItem) -> Result<Option<Newest>, AuthorityError> {
         let found = newest_version(self.vault.store(), self.namespace, &item.path)?;
         let Some(newest) = found else {
             return Ok(None);
@@ -38,16 +39,30 @@ impl Asking<'_> {
             };
         }
         self.allowed(item, &newest)?;
-        Ok(Some(newest.version))
+        Ok(Some(newest))
     }
 
-    /// Whether a secret is there at all for this agent.
+    /// The same of a secret that is found by the name it declares: what the agent could
+    /// not be handed in this way is not there either, unless it was granted.
+    ///
+    /// # Errors
+    /// As [`Self::newest`], for what was granted.
+    pub(crate) fn declared(&self, item: &GrantItem) -> Result<Option<Newest>, AuthorityError> {
+        match self.newest(item) {
+            Err(AuthorityError::DeliveryNotAllowed { .. }) if !self.is_granted(item) => Ok(None),
+            found => found,
+        }
+    }
+
+    /// Whether a secret that declares a name is there at all for this agent.
     ///
     /// # Errors
     /// The store's.
     pub(crate) fn is_there(&self, item: &GrantItem) -> Result<bool, AuthorityError> {
         let newest = newest_version(self.vault.store(), self.namespace, &item.path)?;
-        Ok(newest.is_some_and(|newest| !newest.is_expired(self.now) || self.is_granted(item)))
+        Ok(newest.is_some_and(|newest| {
+            (!newest.is_expired(self.now) && newest.allows(self.delivery)) || self.is_granted(item)
+        }))
     }
 
     fn allowed(&self, item: &GrantItem, newest: &Newest) -> Result<(), AuthorityError> {

@@ -8,9 +8,9 @@ use crate::{ClientError, Query};
 use http::Method;
 use procura_types::wire::{
     InitAnswer, PublicJwk, ShareProgress, ShareSet, Status, UnsealSource, UnsealSourceAdded,
-    UnsealSourceList,
+    UnsealSourceList, Wrapper,
 };
-use procura_types::{Duration, Label, Secret};
+use procura_types::{Duration, Label, ProposalId, Secret};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -51,6 +51,11 @@ struct ShareBrought<'a> {
 enum SentOpening<'a> {
     Passphrase(&'a str),
     Shares(Vec<&'a str>),
+    Source {
+        name: &'a Label,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        credentials: Option<&'a str>,
+    },
 }
 
 #[derive(Serialize)]
@@ -58,6 +63,11 @@ enum SentOpening<'a> {
 enum SentSource<'a> {
     Passphrase(&'a str),
     Shares(ShareSet),
+    Wrapped {
+        by: &'a Wrapper,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        credentials: Option<&'a str>,
+    },
 }
 
 #[derive(Serialize)]
@@ -65,6 +75,8 @@ struct SourceAdd<'a> {
     open: SentOpening<'a>,
     name: &'a Label,
     source: SentSource<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proposal: Option<ProposalId>,
 }
 
 #[derive(Serialize)]
@@ -76,6 +88,12 @@ struct SourceTest<'a> {
 struct SourceRemove<'a> {
     open: SentOpening<'a>,
     name: &'a Label,
+}
+
+#[derive(Serialize)]
+struct RootRotate<'a> {
+    open: SentOpening<'a>,
+    sessions_go_on: bool,
 }
 
 impl AdminClient {
@@ -126,7 +144,15 @@ impl AdminClient {
         call::plain(&self.transport, ask).await
     }
 
-    /// Unseals the vault.
+    /// Unseals the vault with whatever opens it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn unseal_with(&self, open: &Opening) -> Result<(), ClientError> {
+        self.post("/admin/unseal", &open.as_sent()).await
+    }
+
+    /// Unseals the vault with a passphrase.
     pub async fn unseal(&self, passphrase: &Secret<String>) -> Result<(), ClientError> {
         let body = Unseal {
             passphrase: passphrase.expose(),
@@ -145,6 +171,20 @@ impl AdminClient {
             new: new.expose(),
         };
         self.post("/admin/passphrase", &body).await
+    }
+
+    /// Makes another root, with what opens the vault as it is. Sessions of before end,
+    /// unless they are to go on until their end.
+    pub async fn rotate_root(
+        &self,
+        open: &Opening,
+        sessions_go_on: bool,
+    ) -> Result<(), ClientError> {
+        let body = RootRotate {
+            open: open.as_sent(),
+            sessions_go_on,
+        };
+        self.post("/admin/rotate", &body).await
     }
 
     /// Brings one share for a ceremony; without one it begins one.
@@ -168,12 +208,13 @@ impl AdminClient {
     }
 
     /// Adds something that opens the vault; the answer has the shares of one that is
-    /// shares.
+    /// shares. Where there are several operators, those are made as a quorum agreed.
     pub async fn add_unseal_source(
         &self,
         open: &Opening,
         name: &Label,
         source: &NewSource,
+        proposal: Option<ProposalId>,
     ) -> Result<UnsealSourceAdded, ClientError> {
         let body = SourceAdd {
             open: open.as_sent(),
@@ -181,7 +222,12 @@ impl AdminClient {
             source: match source {
                 NewSource::Passphrase(passphrase) => SentSource::Passphrase(passphrase.expose()),
                 NewSource::Shares(set) => SentSource::Shares(*set),
+                NewSource::Wrapped { by, credentials } => SentSource::Wrapped {
+                    by,
+                    credentials: exposed(credentials.as_ref()),
+                },
             },
+            proposal,
         };
         self.post("/admin/unseal-sources", &body).await
     }
@@ -214,6 +260,17 @@ pub enum Opening {
     Passphrase(Secret<String>),
     /// As many shares of one set as it takes.
     Shares(Vec<Secret<String>>),
+    /// A source whose wrapper gives its key back.
+    Source {
+        /// Its name.
+        name: Label,
+        /// What the wrapper asks for; without it, what the server's configuration names.
+        credentials: Option<Secret<String>>,
+    },
+}
+
+fn exposed(secret: Option<&Secret<String>>) -> Option<&str> {
+    secret.map(|secret| secret.expose().as_str())
 }
 
 impl Opening {
@@ -223,6 +280,10 @@ impl Opening {
             Self::Shares(shares) => {
                 SentOpening::Shares(shares.iter().map(|share| share.expose().as_str()).collect())
             }
+            Self::Source { name, credentials } => SentOpening::Source {
+                name,
+                credentials: exposed(credentials.as_ref()),
+            },
         }
     }
 }
@@ -233,4 +294,11 @@ pub enum NewSource {
     Passphrase(Secret<String>),
     /// Shares, which the server makes.
     Shares(ShareSet),
+    /// A source whose key a wrapper is to wrap.
+    Wrapped {
+        /// Where the wrapper is.
+        by: Wrapper,
+        /// What it asks for; without it, what the server's configuration names.
+        credentials: Option<Secret<String>>,
+    },
 }

@@ -2,8 +2,10 @@
 
 use crate::{ClientError, Query, SessionClient};
 use http::Method;
-use procura_types::wire::{Agent, AgentCreate, AgentList, AgentSources, LinkCode, RevokedActors};
-use procura_types::{Label, Namespace};
+use procura_types::wire::{
+    Agent, AgentCreate, AgentList, AgentSources, DisplayNamePut, LinkCode, RevokedActors,
+};
+use procura_types::{DisplayName, Label, Namespace};
 
 impl SessionClient {
     /// The agents of a namespace, revoked ones too.
@@ -44,6 +46,19 @@ impl SessionClient {
     ) -> Result<Agent, ClientError> {
         let path = format!("/v1/namespaces/{namespace}/agents/{label}/sources");
         self.call(Method::PUT, &path, &Query::new(), Some(sources))
+            .await
+    }
+
+    /// Says what people call an agent; none takes the name away.
+    pub async fn name_agent(
+        &self,
+        namespace: &Namespace,
+        label: &Label,
+        display_name: Option<DisplayName>,
+    ) -> Result<Agent, ClientError> {
+        let path = format!("/v1/namespaces/{namespace}/agents/{label}/display-name");
+        let body = DisplayNamePut { display_name };
+        self.call(Method::PUT, &path, &Query::new(), Some(&body))
             .await
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Ask<'a, Req: ?Sized> {
     pub(crate) path: &'a str,
     pub(crate) query: &'a Query,
     pub(crate) body: Option<&'a Req>,
+    /// A token that is shown beside the proof, which covers it.
+    pub(crate) token: Option<&'a Secret<String>>,
 }
 
 impl<'a, Req: ?Sized> Ask<'a, Req> {
@@ -39,7 +41,14 @@ impl<'a, Req: ?Sized> Ask<'a, Req> {
             path,
             query,
             body,
+            token: None,
         }
+    }
+
+    /// The same, showing this token.
+    pub(crate) const fn showing(mut self, token: &'a Secret<String>) -> Self {
+        self.token = Some(token);
+        self
     }
 }
 
@@ -102,10 +111,16 @@ impl Client {
     {
         let authority = self.inner.address.authority();
         let body = encode(ask.body)?;
-        let content_type: &[(&str, &str)] = &[("content-type", JSON)];
-        let fields = body
-            .as_ref()
-            .map_or_else(Vec::new, |_| content_type.to_vec());
+        let shown = ask
+            .token
+            .map(|token| Secret::new(format!("Bearer {}", token.expose())));
+        let mut fields: Vec<(&str, &str)> = Vec::new();
+        if body.is_some() {
+            fields.push(("content-type", JSON));
+        }
+        if let Some(shown) = &shown {
+            fields.push(("authorization", shown.expose()));
+        }
         let view = RequestView {
             method: ask.method.as_str(),
             authority,
@@ -119,10 +134,13 @@ impl Client {
         };
         let now = self.inner.clock.now();
         let signed = proving::prove(proof, &view, now, self.inner.entropy.as_ref())?;
-        let (headers, nonce) = match signed {
+        let (mut headers, nonce) = match signed {
             Some(signed) => (signed.headers, Some(signed.nonce)),
             None => (Vec::new(), None),
         };
+        if let Some(shown) = &shown {
+            headers.push(("authorization", shown.expose().clone()));
+        }
         let uri = format!(
             "{}{}",
             self.inner.address.url(),

@@ -4,7 +4,7 @@
 use crate::{ClientError, Query, SessionClient};
 use http::Method;
 use procura_types::EntryId;
-use procura_types::wire::{ConsistencyAnswer, EntryList, EntryQuery, ProofAnswer};
+use procura_types::wire::{ConsistencyAnswer, EntryList, EntryQuery, HandoverList, ProofAnswer};
 
 impl SessionClient {
     /// The newest signed checkpoint (C2SP tlog-checkpoint).
@@ -20,6 +20,16 @@ impl SessionClient {
             // Sealed, most likely; this call says so.
             None => self.checkpoint().await,
         }
+    }
+
+    /// The checkpoints that the key of the record turned with, oldest first: with them
+    /// whoever knows an earlier key comes to the one of today.
+    pub async fn handovers(&self) -> Result<Vec<String>, ClientError> {
+        let path = "/v1/ledger/handovers";
+        let list: HandoverList = self
+            .call(Method::GET, path, &Query::new(), None::<&()>)
+            .await?;
+        Ok(list.handovers)
     }
 
     /// A tile or entry bundle by its C2SP tlog-tiles path, such as

@@ -2,8 +2,10 @@
 
 use crate::{ClientError, Query, SessionClient};
 use http::Method;
-use procura_types::wire::{Project, ProjectList, ProjectPut};
-use procura_types::{Namespace, ProjectName};
+use procura_types::wire::{
+    DisplayNamePut, Project, ProjectDeleted, ProjectList, ProjectPut, ProjectRebind, ProjectRebound,
+};
+use procura_types::{DisplayName, Namespace, ProjectName};
 
 impl SessionClient {
     /// The projects of a namespace.
@@ -33,6 +35,42 @@ impl SessionClient {
     ) -> Result<Project, ClientError> {
         let path = format!("/v1/namespaces/{namespace}/projects/{name}");
         self.call(Method::PUT, &path, &Query::new(), Some(put))
+            .await
+    }
+
+    /// Gives a project to other agents; the grants of those who leave end.
+    pub async fn rebind_project(
+        &self,
+        namespace: &Namespace,
+        name: &ProjectName,
+        rebind: &ProjectRebind,
+    ) -> Result<ProjectRebound, ClientError> {
+        let path = format!("/v1/namespaces/{namespace}/projects/{name}/rebind");
+        self.call(Method::POST, &path, &Query::new(), Some(rebind))
+            .await
+    }
+
+    /// Says what people call a project; none takes the name away.
+    pub async fn name_project(
+        &self,
+        namespace: &Namespace,
+        name: &ProjectName,
+        display_name: Option<DisplayName>,
+    ) -> Result<Project, ClientError> {
+        let path = format!("/v1/namespaces/{namespace}/projects/{name}/display-name");
+        let body = DisplayNamePut { display_name };
+        self.call(Method::PUT, &path, &Query::new(), Some(&body))
+            .await
+    }
+
+    /// Deletes a project, withdraws its grants and ends its requests.
+    pub async fn delete_project(
+        &self,
+        namespace: &Namespace,
+        name: &ProjectName,
+    ) -> Result<ProjectDeleted, ClientError> {
+        let path = format!("/v1/namespaces/{namespace}/projects/{name}");
+        self.call(Method::DELETE, &path, &Query::new(), None::<&()>)
             .await
     }
 }

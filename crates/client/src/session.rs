@@ -136,6 +136,16 @@ impl SessionClient {
         call::read(&self.client.inner.transport, &answer)
     }
 
+    /// As [`SessionClient::call`], of what is asked in another way.
+    pub(crate) async fn ask<Req, Ans>(&self, ask: Ask<'_, Req>) -> Result<Ans, ClientError>
+    where
+        Req: Serialize + ?Sized,
+        Ans: DeserializeOwned,
+    {
+        let answer = self.send(ask).await?;
+        call::read(&self.client.inner.transport, &answer)
+    }
+
     /// Like [`SessionClient::call`], for answers that are bytes and no JSON.
     pub async fn fetch(&self, path: &str, query: &Query) -> Result<Vec<u8>, ClientError> {
         let mut answer = self
@@ -163,11 +173,23 @@ impl SessionClient {
     where
         Req: Serialize + ?Sized,
     {
+        self.open_stream_of(ask, EVENT_STREAM).await
+    }
+
+    /// Makes a call whose answer is a stream of this media type.
+    pub(crate) async fn open_stream_of<Req>(
+        &self,
+        ask: &Ask<'_, Req>,
+        media_type: &str,
+    ) -> Result<Incoming, ClientError>
+    where
+        Req: Serialize + ?Sized,
+    {
         let session = self.session().await?;
-        match self.open_under(&session, ask).await {
+        match self.open_under(&session, ask, media_type).await {
             Err(error) if ended(&error) => {
                 let fresh = self.session().await?;
-                self.open_under(&fresh, ask).await
+                self.open_under(&fresh, ask, media_type).await
             }
             other => other,
         }
@@ -177,12 +199,13 @@ impl SessionClient {
         &self,
         session: &Arc<Session>,
         ask: &Ask<'_, Req>,
+        media_type: &str,
     ) -> Result<Incoming, ClientError>
     where
         Req: Serialize + ?Sized,
     {
         let proof = Proof::Session(session, session.next());
-        let result = self.client.open_stream(ask, proof, EVENT_STREAM).await;
+        let result = self.client.open_stream(ask, proof, media_type).await;
         self.learn(session, &result).await;
         result
     }

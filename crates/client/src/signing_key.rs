@@ -3,20 +3,24 @@
 use crate::{ClientError, Query, SessionClient};
 use http::Method;
 use procura_types::Thumbprint;
-use procura_types::wire::SigningKeyList;
+use procura_types::wire::{SigningKeyList, TokenType};
 
 impl SessionClient {
     /// The keys that sign tokens, and where each stands.
-    pub async fn signing_keys(&self) -> Result<SigningKeyList, ClientError> {
-        self.call(Method::GET, "/v1/signing-keys", &Query::new(), None::<&()>)
+    pub async fn signing_keys(&self, tokens: TokenType) -> Result<SigningKeyList, ClientError> {
+        let query = Query::new().with("tokens", tokens.as_str());
+        self.call(Method::GET, "/v1/signing-keys", &query, None::<&()>)
             .await
     }
 
     /// Has the next key sign from now on.
-    pub async fn roll_signing_keys(&self) -> Result<SigningKeyList, ClientError> {
+    pub async fn roll_signing_keys(
+        &self,
+        tokens: TokenType,
+    ) -> Result<SigningKeyList, ClientError> {
         let path = "/v1/signing-keys/roll";
-        self.call(Method::POST, path, &Query::new(), None::<&()>)
-            .await
+        let query = Query::new().with("tokens", tokens.as_str());
+        self.call(Method::POST, path, &query, None::<&()>).await
     }
 
     /// Takes a key out of the key set at once; never undone.

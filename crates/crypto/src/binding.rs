@@ -53,11 +53,13 @@ pub enum Purpose {
     LedgerBundle,
     /// What a client keeps of its session.
     Session,
+    /// Something that a transit key wraps for somebody else.
+    Transit,
 }
 
 impl Purpose {
     /// All purposes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Row,
         Self::SecretBody,
         Self::SecretDek,
@@ -70,6 +72,7 @@ impl Purpose {
         Self::Spool,
         Self::LedgerBundle,
         Self::Session,
+        Self::Transit,
     ];
 
     /// The word that stands for the purpose in associated data. Words never
@@ -89,6 +92,7 @@ impl Purpose {
             Self::Spool => "spool",
             Self::LedgerBundle => "ledger-bundle",
             Self::Session => "session",
+            Self::Transit => "transit",
         }
     }
 }

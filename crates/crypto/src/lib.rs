@@ -12,9 +12,11 @@
 //! - [`PublicKey`] and [`SigningKey`]: Ed25519 and ECDSA P-256, with strict
 //!   parsing, so that no key has two spellings.
 //! - [`MacKey`], [`hkdf_sha256`], [`derive_passphrase_key`], [`sha256`].
+//! - [`age`]: files for the holders of keys of age or OpenSSH.
 //! - [`certificate`]: whether a certificate and a private key belong together.
 //! - [`shamir`] and [`slip39`]: a secret in shares, of which some give it back, as
 //!   text of ours and as words.
+//! - [`tpm_salt`] and its neighbours: what a session with a TPM is protected with.
 //! - [`ssh`]: Ed25519 keys as `ssh-keygen` writes them.
 //! - [`owner_id`] and [`agent_id`]: the ids of actors (`protocol.md` §2).
 //!
@@ -25,6 +27,7 @@
 
 mod actor;
 mod aead;
+pub mod age;
 mod base32;
 mod binding;
 pub mod certificate;
@@ -43,6 +46,7 @@ pub mod shamir;
 mod signing_key;
 pub mod slip39;
 pub mod ssh;
+mod tpm;
 mod xaes;
 
 pub use actor::{agent_id, owner_id};
@@ -55,7 +59,8 @@ pub use hash::{Sha256, sha256};
 pub use hpke::{OpeningKey, SealingKey};
 pub use locked::{LockedKey, lock_policy};
 pub use mac::{MacKey, hkdf_sha256};
-pub use passphrase::{Argon2Params, derive_passphrase_key};
+pub use passphrase::{Argon2Params, derive_foreign_key, derive_passphrase_key};
 pub use public_key::{PublicKey, SignatureAlgorithm};
 pub use signing_key::SigningKey;
+pub use tpm::{TpmPoint, tpm_decrypt, tpm_encrypt, tpm_kdfa, tpm_salt};
 pub use xaes::XaesKey;

@@ -91,8 +91,37 @@ pub fn derive_passphrase_key(
     params: &Argon2Params,
 ) -> Result<Secret<[u8; 32]>, KdfError> {
     params.check()?;
-    let cost = Params::new(params.memory_kib, params.passes, 1, Some(32))
-        .map_err(|_| KdfError::ParamsTooCostly)?;
+    argon2id(passphrase, &params.salt, params.memory_kib, params.passes)
+}
+
+/// The key of a password of another system: Argon2id version 1.3 with 64 MiB, 3 passes
+/// and parallelism 1, over its UTF-8 bytes as they are, and a salt of 8 to 64 bytes.
+///
+/// Takes as long as [`derive_passphrase_key`].
+///
+/// # Errors
+///
+/// [`KdfError`].
+pub fn derive_foreign_key(password: &str, salt: &[u8]) -> Result<Secret<[u8; 32]>, KdfError> {
+    if !(8..=64).contains(&salt.len()) {
+        return Err(KdfError::Salt);
+    }
+    argon2id(
+        password,
+        salt,
+        Argon2Params::MIN_MEMORY_KIB,
+        Argon2Params::MIN_PASSES,
+    )
+}
+
+fn argon2id(
+    passphrase: &str,
+    salt: &[u8],
+    memory_kib: u32,
+    passes: u32,
+) -> Result<Secret<[u8; 32]>, KdfError> {
+    let cost =
+        Params::new(memory_kib, passes, 1, Some(32)).map_err(|_| KdfError::ParamsTooCostly)?;
 
     // Our own memory, so that it is wiped: its last block gives the key away.
     let mut memory = Secret::new(Vec::<Block>::new());
@@ -106,7 +135,7 @@ pub fn derive_passphrase_key(
     Argon2::new(Algorithm::Argon2id, Version::V0x13, cost)
         .hash_password_into_with_memory(
             passphrase.as_bytes(),
-            &params.salt,
+            salt,
             key.expose_mut(),
             memory.expose_mut().as_mut_slice(),
         )

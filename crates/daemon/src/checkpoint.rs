@@ -2,7 +2,7 @@
 //! (`protocol.md` §5, rollback).
 
 use crate::{DaemonError, Server};
-use procura_ledger::{Break, Checkpoint, Seen, Vkey};
+use procura_ledger::{Break, Checkpoint, LedgerError, Seen, Succession, Vkey};
 
 fn older(what: &str) -> DaemonError {
     DaemonError::refused(
@@ -32,7 +32,8 @@ fn broken(why: Break) -> DaemonError {
 }
 
 /// Fetches the newest checkpoint and holds it against the highest one seen.
-/// Returns what is to be remembered now.
+/// Returns what is to be remembered now: the head, and the key of the ledger if it is
+/// another than the one that was known.
 ///
 /// # Errors
 /// [`DaemonError::Refused`] `rolled_back` or `bad_checkpoint`;
@@ -41,24 +42,38 @@ pub(crate) async fn check(
     server: &dyn Server,
     ledger_vkey: &str,
     seen: Option<Seen>,
-) -> Result<Seen, DaemonError> {
+) -> Result<(Seen, Option<String>), DaemonError> {
     let vkey: Vkey = ledger_vkey
         .parse()
         .map_err(|_| not_a_checkpoint("the pinned key of the ledger cannot be read"))?;
     let note = server.checkpoint().await?;
     let note = std::str::from_utf8(&note).map_err(|_| not_a_checkpoint("it is not UTF-8"))?;
-    let head =
-        Checkpoint::open(note, &vkey).map_err(|error| not_a_checkpoint(&error.to_string()))?;
+    let bad = |error: LedgerError| not_a_checkpoint(&error.to_string());
+    let (head, key) = match Checkpoint::open_following(note, &vkey) {
+        Ok(opened) => (opened.checkpoint, opened.successor),
+        // The known key may have retired while this host was away.
+        Err(error @ LedgerError::Unsigned { .. }) => {
+            let notes = server.handovers().await?;
+            let succession = Succession::of(vkey.clone()).follow(notes.iter().map(String::as_str));
+            if *succession.newest() == vkey {
+                return Err(bad(error));
+            }
+            let head = Checkpoint::open(note, succession.newest()).map_err(bad)?;
+            (head, Some(succession.newest().clone()))
+        }
+        Err(error) => return Err(bad(error)),
+    };
+    let key = key.map(|key| key.to_string());
     let now = Seen::from(&head);
     let Some(before) = seen else {
-        return Ok(now);
+        return Ok((now, key));
     };
     if let Some(growth) = head.after(&before).map_err(broken)? {
         let (from, to) = growth.sizes();
         let proof = server.consistency(from, to).await?;
         growth.prove(&proof).map_err(broken)?;
     }
-    Ok(now)
+    Ok((now, key))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::children::Run;
 use crate::connection::Connection;
 use crate::member::{Member, Users};
 use crate::socket::{ExecAsk, Pending, Reply};
-use crate::{DaemonError, EnvValues, Peer, Service, caller, values};
+use crate::{DaemonError, EnvValues, Peer, Service, ValuesError, caller, values};
 use procura_client::ClientError;
 use procura_types::wire::{RequestState, RunAnswer, RunPending, RunRequest, RunValues};
 use procura_types::{Delivery, Namespace, ProjectName, RequestId};
@@ -37,6 +37,14 @@ impl Service {
                 ask.names.len()
             )));
         }
+        if !ask.delivery.is_of_a_run() {
+            return Err(DaemonError::Usage(
+                ValuesError::NoWay(ask.delivery).to_string(),
+            ));
+        }
+        if ask.delivery == Delivery::Stdin && ask.names.len() != 1 {
+            return Err(DaemonError::Usage(ValuesError::NotOne.to_string()));
+        }
         let member = self.choose(
             Users::One(peer.uid()),
             ask.agent.as_deref(),
@@ -63,7 +71,7 @@ impl Service {
         let report = caller::report(&peer, ask, self.is_same_uid(&peer)).await;
         let run = RunRequest {
             names: ask.names.clone(),
-            delivery: Delivery::Env,
+            delivery: ask.delivery,
             caller: Some(report),
         };
         let call = Call {
@@ -251,6 +259,12 @@ impl Call<'_> {
                         format!("request {request} is void: the agent is revoked"),
                     ));
                 }
+                RequestState::Ended => {
+                    return Err(DaemonError::refused(
+                        "denied",
+                        format!("request {request} is void: its project was deleted or changed"),
+                    ));
+                }
                 RequestState::Expired => {
                     return Err(DaemonError::refused(
                         "expired",
@@ -329,7 +343,8 @@ impl Call<'_> {
                 .map_err(|_| cannot(format!("the value of {name} cannot be read")))?;
             values.push((name.clone(), opened));
         }
-        let file = values::sealed_file(&values).map_err(|error| cannot(error.to_string()))?;
+        let file = values::sealed_file(&values, self.run.delivery)
+            .map_err(|error| cannot(error.to_string()))?;
         if !peer.is_alive() {
             return Err(DaemonError::refused(
                 "unknown_peer",

@@ -6,7 +6,7 @@ use crate::member::Member;
 use crate::socket::JoinAsk;
 use crate::{Connect, DaemonError, Device, DeviceStore, Membership, Peer, Service};
 use procura_crypto::{SigningKey, sha256};
-use procura_ledger::{Vkey, origin};
+use procura_ledger::{Vkey, is_origin_of};
 use procura_types::encoding::hex;
 use procura_types::wire::JoinAnswer;
 use procura_types::{
@@ -235,7 +235,7 @@ fn membership(code: &LinkCodeText, answer: JoinAnswer) -> Result<Membership, Dae
         .ledger_vkey
         .parse()
         .map_err(|_| odd("the key of its ledger cannot be read"))?;
-    if vkey.name() != origin(&code.installation) {
+    if !is_origin_of(vkey.name(), &code.installation) {
         return Err(odd("the key of its ledger belongs to another installation"));
     }
     let namespace = answer

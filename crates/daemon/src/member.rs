@@ -56,6 +56,8 @@ impl fmt::Display for Users {
 /// What this host knows of the record.
 struct Record {
     seen: Option<Seen>,
+    /// The key that signs it, once it is another than the one of the membership.
+    vkey: Option<String>,
     /// When it was looked at, and in which session.
     checked: Option<(Instant, u64)>,
     /// The device's file was removed; nothing writes it again.
@@ -71,6 +73,7 @@ impl Member {
         let server = connect.server(&device)?;
         let record = tokio::sync::Mutex::new(Record {
             seen: membership.seen,
+            vkey: None,
             checked: None,
             forgotten: false,
         });
@@ -100,7 +103,7 @@ impl Member {
         if record.forgotten {
             return;
         }
-        if let Err(error) = store.save(&self.with_seen(record.seen)) {
+        if let Err(error) = store.save(&self.with_seen(record.vkey.as_ref(), record.seen)) {
             tracing::warn!(%error, "cannot remember whether a device is revoked");
         }
     }
@@ -150,10 +153,20 @@ impl Member {
         {
             return Ok(());
         }
-        let vkey = &self.membership.ledger_vkey;
-        let seen = checkpoint::check(self.server.as_ref(), vkey, record.seen).await?;
+        let vkey = record.vkey.as_ref().unwrap_or(&self.membership.ledger_vkey);
+        let (seen, key) = checkpoint::check(self.server.as_ref(), vkey, record.seen).await?;
+        if let Some(key) = key {
+            tracing::info!(%key, "the record is signed with another key, which the one before vouches for");
+            record.vkey = Some(key.clone());
+            if record.forgotten {
+                store.save(&self.with_seen(record.vkey.as_ref(), None))?;
+            } else {
+                store.save(&self.with_seen(record.vkey.as_ref(), Some(seen)))?;
+                record.seen = Some(seen);
+            }
+        }
         if record.seen != Some(seen) && !record.forgotten {
-            store.save(&self.with_seen(Some(seen)))?;
+            store.save(&self.with_seen(record.vkey.as_ref(), Some(seen)))?;
             record.seen = Some(seen);
         }
         record.checked = Some((Instant::now(), session));
@@ -168,7 +181,7 @@ impl Member {
     ) -> Result<(), DaemonError> {
         let mut record = self.record.lock().await;
         if !record.forgotten {
-            store.save(&self.with_seen(None))?;
+            store.save(&self.with_seen(record.vkey.as_ref(), None))?;
         }
         tracing::warn!(agent = %self.membership.lineage, "danger_accept_rollback: what was seen of the record is forgotten");
         record.seen = None;
@@ -176,8 +189,10 @@ impl Member {
         Ok(())
     }
 
-    fn with_seen(&self, seen: Option<Seen>) -> Device {
+    fn with_seen(&self, vkey: Option<&String>, seen: Option<Seen>) -> Device {
+        let known = &self.membership.ledger_vkey;
         let membership = Membership {
+            ledger_vkey: vkey.unwrap_or(known).clone(),
             seen,
             revoked: self.revoked(),
             ..self.membership.clone()

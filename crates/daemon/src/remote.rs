@@ -109,6 +109,10 @@ impl Server for HttpServer {
         Box::pin(self.0.newest_checkpoint())
     }
 
+    fn handovers(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(self.0.handovers())
+    }
+
     fn consistency(&self, from: u64, to: u64) -> Answer<'_, ConsistencyAnswer> {
         Box::pin(self.0.consistency(from, to))
     }

@@ -57,6 +57,9 @@ pub trait Server: Send + Sync {
     /// The newest signed checkpoint of the ledger: a C2SP note.
     fn checkpoint(&self) -> Answer<'_, Vec<u8>>;
 
+    /// The checkpoints that the key of the ledger turned with, oldest first.
+    fn handovers(&self) -> Answer<'_, Vec<String>>;
+
     /// That the log of size `from` is a beginning of the log of size `to`.
     fn consistency(&self, from: u64, to: u64) -> Answer<'_, ConsistencyAnswer>;
 }

@@ -5,18 +5,22 @@
 //! `T("procura.values.v1", name, value, name, value …)`.
 
 pub(crate) use procura_types::is_loader_variable;
-use procura_types::{EnvName, SecretBytes};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, memfd_create};
+use procura_types::{Delivery, EnvName, SecretBytes};
+use rustix::fs::{
+    MemfdFlags, Mode, SealFlags, SeekFrom, fchmod, fcntl_add_seals, fcntl_get_seals, fstat,
+    memfd_create, seek,
+};
 use rustix::io::{Errno, pread, write};
 use std::os::fd::{AsFd, OwnedFd};
 
 const DOMAIN: &[u8] = b"procura.values.v1";
-/// No process can be given more than a few MiB of environment (execve(2)).
+/// No process can be given more than a few MiB of environment (execve(2)); files
+/// are held to the same.
 const SIZE_LIMIT: usize = 8 * 1024 * 1024;
 /// The kernel's `MAX_ARG_STRLEN`: `NAME=value` and its NUL in one string.
 const STRING_LIMIT: usize = 128 * 1024;
 
-/// The environment that a run delivers, in the order of the names.
+/// What a run delivers, in the order of the names.
 pub type EnvValues = Vec<(EnvName, SecretBytes)>;
 
 /// Why values cannot be handed over. None of them is, then.
@@ -31,11 +35,17 @@ pub enum ValuesError {
     )]
     TooLong(EnvName),
     /// All of them together are too long.
-    #[error("the values together are longer than 8 MiB, more than an environment can be")]
+    #[error("the values together are longer than 8 MiB, more than is handed over at once")]
     TooMany,
     /// This name would make the loader run other code.
     #[error("{0} is a variable of the loader and is never delivered; name the secret otherwise")]
     Loader(EnvName),
+    /// There is one standard input, and this is not one value.
+    #[error("standard input takes one value; say which with one --name")]
+    NotOne,
+    /// This way is none to a process.
+    #[error("a process cannot be given values in the way {}", .0.as_str())]
+    NoWay(Delivery),
     /// What was received is not a sealed memory file of ours.
     #[error("the values did not arrive as the daemon sends them: {0}")]
     Unsealed(&'static str),
@@ -44,15 +54,22 @@ pub enum ValuesError {
     Kernel(#[from] Errno),
 }
 
-fn check(values: &EnvValues) -> Result<(), ValuesError> {
+fn check(values: &EnvValues, delivery: Delivery) -> Result<(), ValuesError> {
+    if !delivery.is_of_a_run() {
+        return Err(ValuesError::NoWay(delivery));
+    }
+    if delivery == Delivery::Stdin && values.len() != 1 {
+        return Err(ValuesError::NotOne);
+    }
     for (name, value) in values {
         let value = value.expose();
-        if value.contains(&0) {
+        if delivery == Delivery::Env && value.contains(&0) {
             return Err(ValuesError::Nul(name.clone()));
         }
-        if name.as_str().len() + value.len() + 2 > STRING_LIMIT {
+        if delivery == Delivery::Env && name.as_str().len() + value.len() + 2 > STRING_LIMIT {
             return Err(ValuesError::TooLong(name.clone()));
         }
+        // Also where the variable would name a file: the loader would read that.
         if is_loader_variable(name.as_str().as_bytes()) {
             return Err(ValuesError::Loader(name.clone()));
         }
@@ -71,9 +88,10 @@ const fn seals() -> SealFlags {
 /// (memfd_create(2), fcntl(2) `F_ADD_SEALS`).
 ///
 /// # Errors
-/// [`ValuesError`]; values that no environment can hold are refused by name.
-pub fn sealed_file(values: &EnvValues) -> Result<OwnedFd, ValuesError> {
-    check(values)?;
+/// [`ValuesError`]; values that cannot be had in this way, as those that no
+/// environment can hold, are refused by name.
+pub fn sealed_file(values: &EnvValues, delivery: Delivery) -> Result<OwnedFd, ValuesError> {
+    check(values, delivery)?;
     let size = encoded_size(values);
     if size > SIZE_LIMIT {
         return Err(ValuesError::TooMany);
@@ -84,18 +102,26 @@ pub fn sealed_file(values: &EnvValues) -> Result<OwnedFd, ValuesError> {
     out.extend_from_slice(DOMAIN);
     for (name, value) in values {
         for field in [name.as_str().as_bytes(), value.expose().as_slice()] {
-            // Checked above: no field is longer than 128 KiB.
+            // Checked above: all of them together are no longer than 8 MiB.
             let len = u32::try_from(field.len()).unwrap_or(u32::MAX);
             out.extend_from_slice(&len.to_be_bytes());
             out.extend_from_slice(field);
         }
     }
+    memory_file(bytes.expose())
+}
+
+/// A sealed memory file with just these bytes, at its beginning, which its owner
+/// may read and nobody may write.
+pub(crate) fn memory_file(bytes: &[u8]) -> Result<OwnedFd, ValuesError> {
     let file = memfd_create("procura", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    let mut rest = bytes.expose().as_slice();
+    let mut rest = bytes;
     while !rest.is_empty() {
         let written = write(&file, rest)?;
         rest = rest.get(written..).unwrap_or_default();
     }
+    seek(&file, SeekFrom::Start(0))?;
+    fchmod(&file, Mode::RUSR)?;
     fcntl_add_seals(&file, seals())?;
     Ok(file)
 }
@@ -111,7 +137,7 @@ fn encoded_size(values: &EnvValues) -> usize {
 ///
 /// # Errors
 /// [`ValuesError::Unsealed`] for anything else; nothing is delivered then.
-pub fn receive_values(file: impl AsFd) -> Result<EnvValues, ValuesError> {
+pub fn receive_values(file: impl AsFd, delivery: Delivery) -> Result<EnvValues, ValuesError> {
     let held = fcntl_get_seals(&file).map_err(|_| ValuesError::Unsealed("it is no memory file"))?;
     if !held.contains(seals()) {
         return Err(ValuesError::Unsealed("the memory file is not sealed"));
@@ -133,7 +159,7 @@ pub fn receive_values(file: impl AsFd) -> Result<EnvValues, ValuesError> {
     let values = decode(bytes.expose()).ok_or(ValuesError::Unsealed(
         "the memory file does not hold values",
     ))?;
-    check(&values)?;
+    check(&values, delivery)?;
     Ok(values)
 }
 
@@ -172,7 +198,7 @@ mod tests {
             .collect()
     }
 
-    fn memory_file(bytes: &[u8], sealed: SealFlags) -> OwnedFd {
+    fn odd_file(bytes: &[u8], sealed: SealFlags) -> OwnedFd {
         let file = memfd_create("test", MemfdFlags::ALLOW_SEALING).unwrap();
         assert_eq!(write(&file, bytes).unwrap(), bytes.len());
         fcntl_add_seals(&file, sealed).unwrap();
@@ -182,8 +208,8 @@ mod tests {
     #[test]
     fn values_arrive_and_can_no_longer_be_changed() {
         let sent = values(&[("A", b"1"), ("B", b""), ("C", &[0xff, b'\n', b'='])]);
-        let file = sealed_file(&sent).unwrap();
-        let received = receive_values(&file).unwrap();
+        let file = sealed_file(&sent, Delivery::Env).unwrap();
+        let received = receive_values(&file, Delivery::Env).unwrap();
         let shown = |values: &EnvValues| -> Vec<(String, Vec<u8>)> {
             values
                 .iter()
@@ -206,7 +232,7 @@ mod tests {
     fn values_that_no_environment_can_hold_are_refused_by_name() {
         let name = |text: &str| text.parse::<EnvName>().unwrap();
         let long = vec![b'x'; STRING_LIMIT - 3];
-        assert!(sealed_file(&values(&[("A", &long[1..])])).is_ok());
+        assert!(sealed_file(&values(&[("A", &long[1..])]), Delivery::Env).is_ok());
         for (pairs, error) in [
             (
                 values(&[("A", b"x"), ("B", b"a\0b")]),
@@ -222,33 +248,36 @@ mod tests {
                 ValuesError::Loader(name("GLIBC_TUNABLES")),
             ),
         ] {
-            assert_eq!(sealed_file(&pairs).unwrap_err(), error);
+            assert_eq!(sealed_file(&pairs, Delivery::Env).unwrap_err(), error);
         }
         let many: EnvValues = (0..70)
             .flat_map(|number| values(&[(format!("A{number}").as_str(), &long[3..])]))
             .collect();
-        assert_eq!(sealed_file(&many).unwrap_err(), ValuesError::TooMany);
+        assert_eq!(
+            sealed_file(&many, Delivery::Env).unwrap_err(),
+            ValuesError::TooMany
+        );
     }
 
     #[test]
     fn what_is_not_sealed_or_not_ours_is_refused() {
         let good = FieldTuple::new("procura.values.v1").text("A").text("1");
-        assert!(receive_values(memory_file(good.as_bytes(), seals())).is_ok());
+        assert!(receive_values(odd_file(good.as_bytes(), seals()), Delivery::Env).is_ok());
         for missing in [
             SealFlags::WRITE,
             SealFlags::GROW,
             SealFlags::SHRINK,
             SealFlags::SEAL,
         ] {
-            let file = memory_file(good.as_bytes(), seals().difference(missing));
+            let file = odd_file(good.as_bytes(), seals().difference(missing));
             assert_eq!(
-                receive_values(file).err(),
+                receive_values(file, Delivery::Env).err(),
                 Some(ValuesError::Unsealed("the memory file is not sealed"))
             );
         }
         let file = tempfile::tempfile().unwrap();
         assert_eq!(
-            receive_values(file).err(),
+            receive_values(file, Delivery::Env).err(),
             Some(ValuesError::Unsealed("it is no memory file"))
         );
         let whole = good.as_bytes();
@@ -264,7 +293,7 @@ mod tests {
             bad_name.as_bytes(),
         ] {
             assert_eq!(
-                receive_values(memory_file(bytes, seals())).err(),
+                receive_values(odd_file(bytes, seals()), Delivery::Env).err(),
                 Some(ValuesError::Unsealed(
                     "the memory file does not hold values"
                 ))
@@ -272,7 +301,7 @@ mod tests {
         }
         let nul = FieldTuple::new("procura.values.v1").text("A").text("\0");
         assert_eq!(
-            receive_values(memory_file(nul.as_bytes(), seals())).err(),
+            receive_values(odd_file(nul.as_bytes(), seals()), Delivery::Env).err(),
             Some(ValuesError::Nul("A".parse().unwrap()))
         );
     }

@@ -5,12 +5,19 @@
 //! decision touches no database. A revoked record stays: it is its own
 //! tombstone, and nothing brings it back.
 
+mod ending;
+mod honey;
+mod quarantine;
 mod record;
 mod shard;
 mod snapshot;
+mod token;
 
+pub use honey::{HoneyRecord, Mark};
+pub use quarantine::{QuarantineRecord, Suspect};
 pub use record::{
-    ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord, GrantRecord, NamespaceRecord,
-    RolesRecord,
+    ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord, GrantRecord, GrantsEndedRecord,
+    NamespaceRecord, RolesRecord,
 };
 pub use snapshot::Snapshot;
+pub use token::{TokenHash, TokenRecord, TokenRefusal, TokensEndedRecord};

@@ -1,10 +1,13 @@
 //! The records, as they are stored and as they are decided on.
 
+use crate::honey::HoneyRecord;
+use crate::quarantine::QuarantineRecord;
+use crate::token::{TokenRecord, TokensEndedRecord};
 use procura_crypto::PublicKey;
 use procura_types::wire::{GrantItem, Receipt, RoleAssignment};
 use procura_types::{
-    ActorId, Alg, Cidr, Delivery, ForeignId, GrantId, Label, Namespace, ProjectName, Role,
-    Thumbprint, Timestamp,
+    ActorId, Alg, Cidr, Delivery, DisplayName, ForeignId, GrantId, Label, Namespace, ProjectName,
+    Role, Thumbprint, Timestamp, TokenId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +55,9 @@ pub struct ActorRecord {
     /// any when there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Cidr>,
+    /// What people call it. Nothing is decided by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<DisplayName>,
 }
 
 impl ActorRecord {
@@ -125,6 +131,13 @@ pub struct NamespaceRecord {
     pub name: Namespace,
     /// When it was made.
     pub created: Timestamp,
+    /// What people call it. Nothing is decided by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<DisplayName>,
+    /// When it ended, with everything in it; never undone, and no other namespace gets
+    /// its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
 }
 
 /// The decision that an agent may have certain values for a project.
@@ -169,6 +182,21 @@ impl GrantRecord {
     }
 }
 
+/// That grants ended together, with their project or because it went to other agents.
+/// However large they are, this is small, so that it always fits into one commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantsEndedRecord {
+    /// When; never undone.
+    pub time: Timestamp,
+    /// Which; at least one, and at most [`Self::MOST`].
+    pub grants: Vec<GrantId>,
+}
+
+impl GrantsEndedRecord {
+    /// Most grants of one record.
+    pub const MOST: usize = 1000;
+}
+
 /// An agent's id in the words of another system, bound to one of our agents. Unlike
 /// an actor an id can come back: a record that is released makes room for another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,10 +226,22 @@ pub enum Change {
     Device(DeviceRecord),
     /// The roles of an operator.
     Roles(RolesRecord),
-    /// A namespace made.
+    /// A namespace made, or ended with everything in it.
     Namespace(NamespaceRecord),
     /// A grant made or withdrawn.
     Grant(GrantRecord),
+    /// Grants ended together.
+    GrantsEnded(GrantsEndedRecord),
     /// An id of another system bound, enrolled with another key, or released.
     Foreign(ForeignRecord),
+    /// A project token issued or revoked.
+    Token(TokenRecord),
+    /// A project token that is over, or was revoked, and is not remembered any more.
+    TokenGone(TokenId),
+    /// All tokens of a project revoked.
+    TokensEnded(TokensEndedRecord),
+    /// A decoy planted or removed.
+    Honey(HoneyRecord),
+    /// Something put into quarantine, or let out.
+    Quarantine(QuarantineRecord),
 }

@@ -50,6 +50,23 @@ impl<K: Eq + Hash + Clone, V> ShardMap<K, V> {
         }
     }
 
+    pub(crate) fn remove<Q>(&mut self, key: &Q) -> Option<Arc<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let position = self.position(key);
+        let shard = self.shards.get_mut(position)?;
+        if !shard.contains_key(key) {
+            return None;
+        }
+        Arc::make_mut(shard).remove(key)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.is_empty())
+    }
+
     pub(crate) fn values(&self) -> impl Iterator<Item = &Arc<V>> {
         self.shards.iter().flat_map(|shard| shard.values())
     }

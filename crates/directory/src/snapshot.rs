@@ -1,14 +1,18 @@
 //! All records at one moment.
 
+use crate::ending;
+use crate::honey::HoneyRecords;
+use crate::quarantine::Quarantines;
 use crate::record::{
     ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord, GrantRecord, NamespaceRecord,
     RolesRecord,
 };
 use crate::shard::ShardMap;
+use crate::token::{TokenHash, TokenRecord, TokensEndedRecord};
 use procura_types::wire::GrantItem;
 use procura_types::{
     ActorId, Cidr, Delivery, ForeignId, GrantId, Label, Namespace, ProjectName, Thumbprint,
-    Timestamp,
+    Timestamp, TokenId,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,8 +32,15 @@ pub struct Snapshot {
     namespaces: ShardMap<Namespace, NamespaceRecord>,
     grants: ShardMap<GrantId, GrantRecord>,
     grants_of: ShardMap<ActorId, Vec<GrantId>>,
+    grants_ended: ShardMap<GrantId, Timestamp>,
     foreign: ShardMap<ForeignId, ForeignRecord>,
     foreign_of: ShardMap<ActorId, Vec<ForeignId>>,
+    honey: HoneyRecords,
+    quarantines: Quarantines,
+    tokens: ShardMap<TokenId, TokenRecord>,
+    tokens_of: ShardMap<ActorId, Vec<TokenId>>,
+    token_hashes: ShardMap<TokenHash, TokenId>,
+    tokens_ended: ShardMap<(Namespace, ProjectName), TokensEndedRecord>,
 }
 
 impl Default for Snapshot {
@@ -46,8 +57,15 @@ impl Default for Snapshot {
             namespaces: ShardMap::new(),
             grants: ShardMap::new(),
             grants_of: ShardMap::new(),
+            grants_ended: ShardMap::new(),
             foreign: ShardMap::new(),
             foreign_of: ShardMap::new(),
+            honey: HoneyRecords::default(),
+            quarantines: Quarantines::default(),
+            tokens: ShardMap::new(),
+            tokens_of: ShardMap::new(),
+            token_hashes: ShardMap::new(),
+            tokens_ended: ShardMap::new(),
         }
     }
 }
@@ -58,7 +76,7 @@ fn holds(sources: &[Cidr], address: IpAddr) -> bool {
 }
 
 /// Adds `id` to the list at `key` unless it is there.
-fn index<K: Eq + std::hash::Hash + Clone, I: PartialEq + Clone>(
+pub(crate) fn index<K: Eq + std::hash::Hash + Clone, I: PartialEq + Clone>(
     map: &mut ShardMap<K, Vec<I>>,
     key: K,
     id: I,
@@ -73,13 +91,24 @@ fn index<K: Eq + std::hash::Hash + Clone, I: PartialEq + Clone>(
 }
 
 impl Snapshot {
+    pub(crate) const fn honey_records(&self) -> &HoneyRecords {
+        &self.honey
+    }
+
+    pub(crate) const fn quarantines(&self) -> &Quarantines {
+        &self.quarantines
+    }
+
     /// The commit sequence that this snapshot stands for.
     #[must_use]
     pub const fn seq(&self) -> u64 {
         self.seq
     }
 
-    /// The directory after `changes`, committed at `seq`.
+    /// The directory after `changes`, committed at `seq`. Where a namespace ended, its
+    /// one record ends everything in it: agents and their devices are revoked, grants
+    /// withdrawn, ids of other systems released and roles gone, whatever their own
+    /// records say.
     #[must_use]
     pub fn apply(&self, seq: u64, changes: impl IntoIterator<Item = Change>) -> Self {
         let mut next = self.clone();
@@ -91,7 +120,7 @@ impl Snapshot {
     }
 
     fn put(&mut self, change: Change) {
-        match change {
+        match ending::ended(self, change) {
             Change::Actor(actor) => {
                 match &actor.kind {
                     ActorKind::Owner { name, .. } => {
@@ -111,7 +140,11 @@ impl Snapshot {
                         );
                     }
                 }
+                let held = ending::held_by(self, &actor);
                 self.actors.insert(actor.id, actor);
+                for change in held {
+                    self.put(change);
+                }
             }
             Change::Device(device) => {
                 index(&mut self.devices_of, device.actor, device.thumbprint);
@@ -119,15 +152,44 @@ impl Snapshot {
             }
             Change::Roles(roles) => self.roles.insert(roles.actor, roles),
             Change::Namespace(namespace) => {
-                self.namespaces.insert(namespace.name.clone(), namespace);
+                let (name, ended) = (namespace.name.clone(), namespace.ended);
+                self.namespaces.insert(name.clone(), namespace);
+                if ended.is_some() {
+                    for change in ending::held(self, &name) {
+                        self.put(change);
+                    }
+                }
             }
             Change::Grant(grant) => {
                 index(&mut self.grants_of, grant.agent, grant.id);
                 self.grants.insert(grant.id, grant);
             }
+            Change::GrantsEnded(ended) => {
+                for id in ended.grants {
+                    self.grants_ended.insert(id, ended.time);
+                    if let Some(grant) = self.grants.get(&id) {
+                        let grant = grant.as_ref().clone();
+                        self.put(Change::Grant(grant));
+                    }
+                }
+            }
             Change::Foreign(foreign) => {
                 index(&mut self.foreign_of, foreign.actor, foreign.id.clone());
                 self.foreign.insert(foreign.id.clone(), foreign);
+            }
+            Change::Honey(honey) => self.honey.put(honey),
+            Change::Quarantine(record) => self.quarantines.put(record),
+            Change::Token(token) => {
+                index(&mut self.tokens_of, token.agent, token.id);
+                if let Some(hash) = token.hash {
+                    self.token_hashes.insert(hash, token.id);
+                }
+                self.tokens.insert(token.id, token);
+            }
+            Change::TokenGone(id) => self.forget_token(&id),
+            Change::TokensEnded(ended) => {
+                let key = (ended.namespace.clone(), ended.project.clone());
+                self.tokens_ended.insert(key, ended);
             }
         }
     }
@@ -270,21 +332,36 @@ impl Snapshot {
         self.roles.get(actor)
     }
 
-    /// A namespace.
+    /// A namespace that has not ended.
     #[must_use]
     pub fn namespace(&self, name: &Namespace) -> Option<&Arc<NamespaceRecord>> {
-        self.namespaces.get(name)
+        self.namespaces
+            .get(name)
+            .filter(|namespace| namespace.ended.is_none())
     }
 
-    /// All namespaces, in no order.
+    /// All namespaces that have not ended, in no order.
     pub fn namespaces(&self) -> impl Iterator<Item = &Arc<NamespaceRecord>> {
-        self.namespaces.values()
+        self.namespaces
+            .values()
+            .filter(|namespace| namespace.ended.is_none())
+    }
+
+    /// When the namespace of this name ended, if there was one.
+    #[must_use]
+    pub fn namespace_ended(&self, name: &Namespace) -> Option<Timestamp> {
+        self.namespaces.get(name)?.ended
     }
 
     /// A grant, whether it holds or not.
     #[must_use]
     pub fn grant(&self, id: &GrantId) -> Option<&Arc<GrantRecord>> {
         self.grants.get(id)
+    }
+
+    /// When a grant ended together with others, if it did.
+    pub(crate) fn grant_ended(&self, id: &GrantId) -> Option<Timestamp> {
+        self.grants_ended.get(id).map(|time| **time)
     }
 
     /// All grants, in no order.
@@ -326,6 +403,63 @@ impl Snapshot {
             .flat_map(|list| list.iter())
             // One that was released may stand for somebody else by now.
             .filter_map(move |id| self.foreign(id).filter(|foreign| foreign.actor == actor))
+    }
+
+    fn forget_token(&mut self, id: &TokenId) {
+        let Some(token) = self.tokens.remove(id) else {
+            return;
+        };
+        if let Some(hash) = &token.hash {
+            self.token_hashes.remove(hash);
+        }
+        let mut left = self
+            .tokens_of
+            .remove(&token.agent)
+            .map_or_else(Vec::new, |list| list.as_ref().clone());
+        left.retain(|other| other != id);
+        if !left.is_empty() {
+            self.tokens_of.insert(token.agent, left);
+        }
+    }
+
+    /// A project token, whether it opens anything or not.
+    #[must_use]
+    pub fn token(&self, id: &TokenId) -> Option<&Arc<TokenRecord>> {
+        self.tokens.get(id)
+    }
+
+    /// The opaque project token whose bits have this hash.
+    #[must_use]
+    pub fn token_hashed(&self, hash: &TokenHash) -> Option<&Arc<TokenRecord>> {
+        self.tokens.get(self.token_hashes.get(hash)?.as_ref())
+    }
+
+    /// All project tokens that are remembered, in no order.
+    pub fn tokens(&self) -> impl Iterator<Item = &Arc<TokenRecord>> {
+        self.tokens.values()
+    }
+
+    /// The project tokens of an agent that are remembered, oldest first.
+    pub fn tokens_of(&self, agent: &ActorId) -> impl Iterator<Item = &Arc<TokenRecord>> {
+        self.tokens_of
+            .get(agent)
+            .into_iter()
+            .flat_map(|list| list.iter())
+            .filter_map(|id| self.tokens.get(id))
+    }
+
+    /// How often all tokens of a project were revoked together: those that are issued
+    /// now have this number.
+    #[must_use]
+    pub fn token_generation(&self, namespace: &Namespace, project: &ProjectName) -> u64 {
+        // Nothing was, of almost every project: then no key is made to look.
+        if self.tokens_ended.is_empty() {
+            return 0;
+        }
+        let key = (namespace.clone(), project.clone());
+        self.tokens_ended
+            .get(&key)
+            .map_or(0, |ended| ended.generation)
     }
 
     /// One grant that holds at `now` and covers all of `items`.

@@ -80,7 +80,7 @@ impl Fault {
                 let status = StatusCode::from_u16(refusal.reason.status())
                     .unwrap_or(StatusCode::UNAUTHORIZED);
                 let error = match refusal.reason {
-                    Reason::SourceNotAllowed => "forbidden",
+                    Reason::SourceNotAllowed | Reason::Quarantined => "forbidden",
                     Reason::RateLimited => "too_many_requests",
                     Reason::VerifierUnavailable => "service_unavailable",
                     _ => "unauthorized",

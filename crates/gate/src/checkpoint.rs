@@ -4,11 +4,15 @@
 
 use crate::remembered::remember;
 use procura_client::{ClientError, SessionClient};
-use procura_ledger::{Break, Checkpoint, Seen, Vkey};
+use procura_ledger::{Break, Checkpoint, LedgerError, Seen, Succession, Vkey};
 use std::path::{Path, PathBuf};
 
 /// The file of the home that has the checkpoint, as it was signed.
 const FILE: &str = "checkpoint-seen";
+
+/// The file of the home that has the key of the record, once it is another than the one
+/// that was pinned on joining.
+const KEY_FILE: &str = "checkpoint-key";
 
 /// The record is not one that goes on from what was seen.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +38,7 @@ impl From<Break> for RecordFault {
 pub(crate) struct Record {
     vkey: Vkey,
     path: PathBuf,
+    key_path: PathBuf,
     seen: Option<Seen>,
 }
 
@@ -44,28 +49,52 @@ impl Record {
         let vkey: Vkey = vkey
             .parse()
             .map_err(|error| RecordFault::Home(format!("the ledger's key: {error}")))?;
-        let path = home.join(FILE);
+        let (path, key_path) = (home.join(FILE), home.join(KEY_FILE));
+        let pinned = vkey;
+        let vkey = match std::fs::read_to_string(&key_path) {
+            Ok(text) => text.trim().parse::<Vkey>().map_err(|error| {
+                RecordFault::Home(format!("cannot use {}: {error}", key_path.display()))
+            })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => pinned.clone(),
+            Err(error) => {
+                let what = format!("cannot use {}: {error}", key_path.display());
+                return Err(RecordFault::Home(what));
+            }
+        };
+        // Of another log, it is from before this home joined again.
+        let vkey = if vkey.name() == pinned.name() {
+            vkey
+        } else {
+            pinned.clone()
+        };
         let unusable = |error: &dyn std::fmt::Display| {
             RecordFault::Home(format!("cannot use {}: {error}", path.display()))
         };
         let seen = match std::fs::read_to_string(&path) {
             _ if forget => None,
             Ok(note) => {
-                let seen = Checkpoint::open(&note, &vkey).map_err(|error| unusable(&error))?;
+                // The process may have ended between the two files.
+                let seen = Checkpoint::open(&note, &vkey)
+                    .or_else(|_| Checkpoint::open(&note, &pinned))
+                    .map_err(|error| unusable(&error))?;
                 Some(Seen::from(&seen))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(unusable(&error)),
         };
-        Ok(Self { vkey, path, seen })
+        Ok(Self {
+            vkey,
+            path,
+            key_path,
+            seen,
+        })
     }
 
     /// Holds the newest checkpoint against the highest that was seen, and remembers it.
     pub(crate) async fn check(&mut self, server: &SessionClient) -> Result<(), RecordError> {
         let note = String::from_utf8(server.newest_checkpoint().await?)
             .map_err(|error| RecordFault::NotIts(error.to_string()))?;
-        let newest = Checkpoint::open(&note, &self.vkey)
-            .map_err(|error| RecordFault::NotIts(error.to_string()))?;
+        let (newest, key) = self.open_newest(server, &note).await?;
         if let Some(seen) = &self.seen {
             let growth = newest.after(seen).map_err(RecordFault::from)?;
             if let Some(growth) = growth {
@@ -73,13 +102,49 @@ impl Record {
                 let proof = server.consistency(from, to).await?;
                 growth.prove(&proof).map_err(RecordFault::from)?;
             }
-            if seen.size == newest.size {
+            if seen.size == newest.size && key.is_none() {
                 return Ok(());
             }
+        }
+        if let Some(key) = key {
+            tracing::info!(%key, "the record is signed with another key, which the one before vouches for");
+            remember(
+                &self.key_path,
+                key.to_string().into_bytes(),
+                "the key of the record",
+            )
+            .await;
+            self.vkey = key;
         }
         remember(&self.path, note.into_bytes(), "the newest checkpoint").await;
         self.seen = Some(Seen::from(&newest));
         Ok(())
+    }
+}
+
+impl Record {
+    /// Opens the newest checkpoint, and says which key signs from now on, if another.
+    async fn open_newest(
+        &self,
+        server: &SessionClient,
+        note: &str,
+    ) -> Result<(Checkpoint, Option<Vkey>), RecordError> {
+        let not_its = |error: LedgerError| RecordFault::NotIts(error.to_string());
+        match Checkpoint::open_following(note, &self.vkey) {
+            Ok(opened) => Ok((opened.checkpoint, opened.successor)),
+            // The known key may have retired while this gate was away.
+            Err(error @ LedgerError::Unsigned { .. }) => {
+                let notes = server.handovers().await?;
+                let succession =
+                    Succession::of(self.vkey.clone()).follow(notes.iter().map(String::as_str));
+                if *succession.newest() == self.vkey {
+                    return Err(not_its(error).into());
+                }
+                let newest = Checkpoint::open(note, succession.newest()).map_err(not_its)?;
+                Ok((newest, Some(succession.newest().clone())))
+            }
+            Err(error) => Err(not_its(error).into()),
+        }
     }
 }
 

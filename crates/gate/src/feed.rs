@@ -2,8 +2,12 @@
 //! keys in locked memory.
 
 use procura_crypto::{LockError, LockedKey, PublicKey};
-use procura_directory::{ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord};
-use procura_types::wire::{Feed, FeedActor, FeedActorKind, FeedDevice, FeedForeign, FeedKey};
+use procura_directory::{
+    ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord, QuarantineRecord, Suspect,
+};
+use procura_types::wire::{
+    Feed, FeedActor, FeedActorKind, FeedDevice, FeedForeign, FeedKey, FeedQuarantine,
+};
 use procura_types::{Namespace, Secret};
 use std::collections::BTreeMap;
 
@@ -36,7 +40,12 @@ pub(crate) fn changes(feed: &Feed, namespace: &Namespace) -> Result<Vec<Change>,
     let actors = feed.actors.iter().map(|one| actor(namespace, one));
     let devices = feed.devices.iter().map(device);
     let foreign = feed.foreign.iter().map(|bound| Ok(foreign(bound)));
-    actors.chain(devices).chain(foreign).collect()
+    let quarantined = feed.quarantined.iter().map(quarantine);
+    actors
+        .chain(devices)
+        .chain(foreign)
+        .chain(quarantined.flatten().map(Ok))
+        .collect()
 }
 
 /// The keys of sessions in a feed, by epoch.
@@ -69,6 +78,7 @@ fn actor(namespace: &Namespace, actor: &FeedActor) -> Result<Change, FeedFault> 
         created: actor.created,
         revoked: actor.revoked,
         sources: actor.sources.clone(),
+        display_name: None,
     }))
 }
 
@@ -95,6 +105,18 @@ fn foreign(bound: &FeedForeign) -> Change {
         created: bound.created,
         released: bound.released,
     })
+}
+
+/// None for one that names nothing.
+fn quarantine(record: &FeedQuarantine) -> Option<Change> {
+    Some(Change::Quarantine(QuarantineRecord {
+        suspect: Suspect::of(record.device.as_ref(), record.id.as_ref())?,
+        actor: record.actor,
+        since: record.since,
+        canary: None,
+        lifted: record.lifted,
+        lifted_at: None,
+    }))
 }
 
 fn key(key: &FeedKey) -> Result<(u32, LockedKey), FeedFault> {

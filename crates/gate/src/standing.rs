@@ -42,12 +42,17 @@ impl Subject {
     /// for nobody, whether that is still so.
     fn is_active(&self, directory: &Snapshot) -> bool {
         match self {
-            Self::Actor { actor, device } => is_active(directory, actor, device.as_ref()),
+            Self::Actor { actor, device } => {
+                is_active(directory, actor, device.as_ref())
+                    && !directory.is_quarantined(device.as_ref(), None)
+            }
             Self::Bound { id, actor, device } => {
                 let stands = directory
                     .foreign(id)
                     .is_some_and(|bound| bound.actor == *actor && bound.device == *device);
-                stands && is_active(directory, actor, device.as_ref())
+                stands
+                    && is_active(directory, actor, device.as_ref())
+                    && !directory.is_quarantined(device.as_ref(), Some(id))
             }
             Self::Unbound(id) => directory.foreign(id).is_none(),
         }
@@ -199,6 +204,7 @@ mod tests {
             created: NOW,
             revoked,
             sources: Vec::new(),
+            display_name: None,
         })
     }
 

@@ -7,7 +7,7 @@ use procura_directory::{ActorKind, ActorRecord, Snapshot};
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_record::RecordedBatch;
 use procura_types::wire::{Agent, AgentList, RevokedActors};
-use procura_types::{Cidr, Label, Namespace, Timestamp};
+use procura_types::{Cidr, DisplayName, Label, Namespace, Timestamp};
 use std::sync::Arc;
 
 /// Makes an agent.
@@ -84,6 +84,7 @@ pub(crate) fn make<O: Op>(
     let agent = Agent {
         actor_id: id,
         label: label.clone(),
+        display_name: None,
         namespace: namespace.clone(),
         parent,
         owner,
@@ -107,6 +108,7 @@ pub(crate) fn make<O: Op>(
         created: now,
         revoked: None,
         sources: Vec::new(),
+        display_name: None,
     });
     Ok(agent)
 }
@@ -153,6 +155,7 @@ fn render(snapshot: &Snapshot, actor: &ActorRecord) -> Option<Agent> {
     Some(Agent {
         actor_id: actor.id,
         label: label.clone(),
+        display_name: actor.display_name.clone(),
         namespace: namespace.clone(),
         parent: *parent,
         owner: actor.owner,
@@ -215,6 +218,41 @@ fn recorded(sources: &[Cidr]) -> String {
     }
     let sources: Vec<String> = sources.iter().map(Cidr::to_string).collect();
     sources.join(" ")
+}
+
+/// Says what people call an agent.
+pub struct AgentDisplayName {
+    /// Where it belongs.
+    pub namespace: Namespace,
+    /// Which.
+    pub label: Label,
+    /// What; none takes it away.
+    pub display_name: Option<DisplayName>,
+}
+
+impl Op for AgentDisplayName {
+    const ACTION: Action = Action::AgentDisplayName;
+    fn resource(&self) -> Resource {
+        Resource::Agent(self.namespace.clone(), self.label.clone())
+    }
+}
+
+impl AgentDisplayName {
+    /// Gives the agent of the permit this name. Its label stays what it is named by.
+    ///
+    /// # Errors
+    /// [`IdentityError::NoAgent`].
+    pub fn run(batch: &mut RecordedBatch<'_, Self>) -> Result<Agent, IdentityError> {
+        let op = batch.op();
+        let agent = find(batch.directory(), &op.namespace, &op.label)?;
+        let agent = ActorRecord {
+            display_name: op.display_name.clone(),
+            ..agent.as_ref().clone()
+        };
+        let rendered = render(batch.directory(), &agent);
+        batch.put_actor(&agent);
+        rendered.ok_or_else(|| IdentityError::NoAgent(batch.op().label.clone()))
+    }
 }
 
 /// Revokes an agent and everything below.

@@ -6,6 +6,9 @@ use procura_types::{EntropyError, ForeignId, Label, Namespace};
 /// Why an operation on owners, agents or devices was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
+    /// There is nothing to let out of quarantine.
+    #[error("this is not in quarantine")]
+    NotQuarantined,
     /// There is no such operator, or they are revoked.
     #[error("there is no operator {0} who is not revoked")]
     NoOperator(Label),
@@ -63,6 +66,31 @@ pub enum IdentityError {
     /// The permit was authorized for another caller than the operation names.
     #[error("the operation and its caller name different devices")]
     OtherCaller,
+    /// Shares that cannot be made.
+    #[error("of 2 to 255 shares at least 2 open the vault, and no more than there are")]
+    BadShares,
+    /// Too many proposals wait.
+    #[error("16 proposals wait already; they end a day after they were made")]
+    TooManyProposals,
+    /// There is no such proposal.
+    #[error("there is no such proposal")]
+    NoProposal,
+    /// It was carried out, or nobody did in time.
+    #[error("the proposal was carried out already, or is more than a day old; propose it again")]
+    ProposalOver,
+    /// The signature is not the caller's device's over this proposal.
+    #[error("the signature is not by the device that calls over this very proposal")]
+    BadProposalSignature,
+    /// Too few stewards have signed.
+    #[error(
+        "{have} of the {needs} stewards that it takes have signed, of those who are stewards now"
+    )]
+    NotAgreed {
+        /// Signatures that count.
+        have: usize,
+        /// How many it takes.
+        needs: usize,
+    },
     /// No key that signs tokens has this id.
     #[error(transparent)]
     NoSigningKey(#[from] procura_token::UnknownKey),

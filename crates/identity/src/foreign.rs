@@ -66,6 +66,9 @@ impl ForeignBind {
             created: now,
             released: None,
         };
+        // Secrets of whoever had the id before, in a namespace that ended, are none of
+        // this agent's.
+        agent_secret::end_all(batch, &op.id)?;
         batch.put_foreign(&record);
         render(batch.directory(), batch.store(), &record, terms, now)
     }

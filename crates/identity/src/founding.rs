@@ -78,6 +78,7 @@ pub(crate) fn put_owner<O: Op>(
         created: now,
         revoked: None,
         sources: Vec::new(),
+        display_name: None,
     });
     let bound = DeviceRecord {
         thumbprint: root_key.thumbprint(),

@@ -15,11 +15,15 @@ mod founding;
 mod join;
 mod link;
 mod operator;
+mod proposal;
+mod quarantine;
 mod roles;
 mod signing_key;
 mod tree;
 
-pub use agent::{AgentCreate, AgentListing, AgentRevoke, AgentSources, MAX_SOURCES};
+pub use agent::{
+    AgentCreate, AgentDisplayName, AgentListing, AgentRevoke, AgentSources, MAX_SOURCES,
+};
 pub use agent_secret::{
     AgentSecretRevoke, AgentSecretRotate, AgentSecrets, NewSecret, SecretTerms, agent_secrets,
     count_agent_secrets,
@@ -33,6 +37,10 @@ pub use founding::InstallationInit;
 pub use join::{DeviceJoin, Join, Joined, OperatorJoin};
 pub use link::{AgentLink, OperatorLink};
 pub use operator::{OperatorInvite, OperatorListing, OperatorRevoke, OperatorRoles};
+pub use proposal::{
+    ProposalCreate, ProposalListing, ProposalSign, agreed, carry_out, takes_a_quorum,
+};
+pub use quarantine::{QuarantineLift, QuarantineListing};
 pub use signing_key::{
     CurrentKeys, SigningKeyListing, SigningKeyRetire, SigningKeyRoll, SigningKeys,
 };

@@ -48,7 +48,9 @@ pub(crate) fn keeps_a_steward(
                 .is_some_and(|held| held.has(Role::Steward, None))
             && snapshot.is_active(actor)
             && snapshot.devices_of(actor).any(|device| {
-                device.revoked.is_none() && without != Loses::Device(&device.thumbprint)
+                device.revoked.is_none()
+                    && without != Loses::Device(&device.thumbprint)
+                    && !snapshot.is_quarantined(Some(&device.thumbprint), None)
             })
     };
     if snapshot.actors().any(|actor| can_act(&actor.id)) {

@@ -35,6 +35,19 @@ pub struct Checkpoint {
     pub extensions: Vec<String>,
 }
 
+/// Whether an origin is one of this installation's: the first, or a later one that a
+/// restored store went on under, `procura/<installation id>/<number>`.
+#[must_use]
+pub fn is_origin_of(name: &str, installation: &InstallationId) -> bool {
+    let rest = name.strip_prefix(origin(installation).as_str());
+    rest.is_some_and(|rest| {
+        rest.is_empty()
+            || rest.strip_prefix('/').is_some_and(|number| {
+                !number.starts_with('0') && decimal(number).is_some_and(|number| number > 1)
+            })
+    })
+}
+
 impl Checkpoint {
     /// The note text: origin, size, root, then the extension lines.
     pub fn body(&self) -> Result<String, LedgerError> {

@@ -4,7 +4,7 @@ use procura_crypto::sha256;
 use procura_types::wire::{CallerReport, Receipt};
 use procura_types::{
     ActorId, Entropy, EntropyError, EntryId, GrantId, Namespace, RunId, Thumbprint, Timestamp,
-    TraceId, encoding,
+    TokenId, TraceId, encoding,
 };
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Serialize, Serializer};
@@ -118,6 +118,8 @@ pub struct Entry {
     pub device: Option<Thumbprint>,
     /// Within which session.
     pub session: Option<SessionMark>,
+    /// By which project token, or which one was made: its id, never the token.
+    pub token: Option<TokenId>,
     /// Where.
     pub namespace: Option<Namespace>,
     /// On what, such as a secret's path.
@@ -163,6 +165,7 @@ impl Entry {
             owner: None,
             device: None,
             session: None,
+            token: None,
             namespace: None,
             resource: None,
             grant: None,
@@ -209,7 +212,7 @@ impl Entry {
 
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut to = to.serialize_struct("Entry", 25)?;
+        let mut to = to.serialize_struct("Entry", 26)?;
         to.serialize_field("v", &VERSION)?;
         to.serialize_field("id", &UuidText(self.id.as_bytes()))?;
         to.serialize_field("time", &self.time)?;
@@ -231,6 +234,9 @@ impl Serialize for Entry {
         }
         if let Some(session) = &self.session {
             to.serialize_field("session", &Base64Text(&session.0))?;
+        }
+        if let Some(token) = &self.token {
+            to.serialize_field("token", &UuidText(token.as_bytes()))?;
         }
         if let Some(namespace) = &self.namespace {
             to.serialize_field("namespace", namespace.as_str())?;
@@ -280,6 +286,7 @@ struct Fields {
     owner: Option<ActorId>,
     device: Option<Thumbprint>,
     session: Option<SessionMark>,
+    token: Option<TokenId>,
     namespace: Option<Namespace>,
     resource: Option<String>,
     grant: Option<GrantId>,
@@ -325,6 +332,7 @@ impl Fields {
             owner: self.owner,
             device: self.device,
             session: self.session,
+            token: self.token,
             namespace: self.namespace,
             resource: self.resource,
             grant: self.grant,

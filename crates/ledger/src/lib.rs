@@ -10,7 +10,8 @@
 //! - [`TileWriter`] turns entries into the files of C2SP tlog-tiles, and
 //!   [`inclusion_proof`] and [`consistency_proof`] read those back.
 //! - [`Checkpoint`] is the signed head (C2SP tlog-checkpoint); [`Checkpoint::after`] says
-//!   whether it goes on from what was [`Seen`] before.
+//!   whether it goes on from what was [`Seen`] before; [`Succession`] leads from one key
+//!   that signs it to the next.
 //! - [`verify_export`] holds a directory against its checkpoint, and every
 //!   approval in it against the approver's own signature.
 
@@ -28,13 +29,14 @@ mod id_text;
 mod note;
 mod proof;
 mod receipt;
+mod succession;
 mod tile;
 mod verify;
 mod writer;
 
 pub use bundle::{BundleEntry, BundleReader, push_entry};
 pub use chain::Chain;
-pub use checkpoint::{Checkpoint, origin};
+pub use checkpoint::{Checkpoint, is_origin_of, origin};
 pub use continuity::{Break, Growth, Seen};
 pub use entry::{Decision, Entry, MAX_ENTRY, OUTSIDE, Phase, SUMMARY, SessionMark, Summary};
 pub use error::LedgerError;
@@ -46,6 +48,7 @@ pub use proof::{
     HashTiles, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion,
 };
 pub use receipt::{GrantTerms, grant_bytes, receipt_message};
+pub use succession::{CheckpointSigners, Opened, Succession, handover_name};
 pub use tile::{FULL_TILE, TILE_WIDTH, TileKind, TilePath, layout};
-pub use verify::{ReadError, ReadFile, not_signed, verify_export};
+pub use verify::{ReadError, ReadFile, not_signed, succession_of, verify_export};
 pub use writer::{Flush, TileFile, TileWriter};

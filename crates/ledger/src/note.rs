@@ -123,13 +123,19 @@ impl NoteSigner {
     /// characters, and one signature.
     pub fn sign(&self, text: &str) -> Result<String, LedgerError> {
         check_text(text)?;
+        let line = self.line(text)?;
+        Ok(format!("{text}\n{line}"))
+    }
+
+    /// The signature line of a text that was checked.
+    pub(crate) fn line(&self, text: &str) -> Result<String, LedgerError> {
         let signature = self
             .key
             .sign(text.as_bytes())
             .map_err(|_| LedgerError::SigningFailed)?;
         let bytes = [&self.vkey.id[..], &signature].concat();
         let (name, line) = (&self.vkey.name, STANDARD.encode(bytes));
-        Ok(format!("{text}\n\u{2014} {name} {line}\n"))
+        Ok(format!("\u{2014} {name} {line}\n"))
     }
 }
 

@@ -86,11 +86,10 @@ impl GrantTerms {
             namespace: fields.parsed()?,
             agent: ActorId::from_bytes(fields.array()?),
             project: fields.parsed()?,
-            delivery: match fields.text()? {
-                "env" => Delivery::Env,
-                "http" => Delivery::Http,
-                _ => return Err(malformed("name a delivery that is not known")),
-            },
+            delivery: fields
+                .text()?
+                .parse()
+                .map_err(|_| malformed("name a delivery that is not known"))?,
             from: fields.moment()?,
             until: fields.moment()?,
             items: Vec::new(),

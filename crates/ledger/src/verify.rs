@@ -3,8 +3,8 @@
 
 use crate::audit::Audit;
 use crate::{
-    BundleReader, Checkpoint, Finding, FindingKind, Hash, LedgerError, Report, TILE_WIDTH,
-    TileFile, TileKind, TilePath, TileWriter, Vkey,
+    BundleReader, Checkpoint, Finding, FindingKind, Hash, LedgerError, Report, Succession,
+    TILE_WIDTH, TileFile, TileKind, TilePath, TileWriter, Vkey, handover_name,
 };
 use std::collections::HashSet;
 
@@ -31,7 +31,9 @@ pub trait ReadFile {
 /// Verifies an exported log: the checkpoint's signature, each entry and hash
 /// against the signed root, the form and order of the entries, and every
 /// receipt. With `after`, an older checkpoint of the same log that was
-/// [opened](Checkpoint::open) with the same key, also that the log continues it.
+/// [opened](Succession::open) with the same key, also that the log continues it. Where
+/// the key has turned since, the checkpoints that it turned with lead to the one that
+/// signs now ([`succession_of`]), and the log must go through each of them.
 ///
 /// The first finding, in the order of the log, is returned; damage of files
 /// comes before what intact entries say.
@@ -40,12 +42,17 @@ pub fn verify_export(
     vkey: &Vkey,
     after: Option<&Checkpoint>,
 ) -> Result<Report, Finding> {
-    let checkpoint = open_checkpoint(dir, vkey)?;
+    let succession = succession_of(dir, vkey)?;
+    let checkpoint = open_checkpoint(dir, vkey, &succession)?;
     if let Some(after) = after {
         not_shorter(&checkpoint, after)?;
     }
     let mut audit = Audit::new(&checkpoint.origin);
-    Walk::new(dir, &checkpoint, after, &mut audit).run()?;
+    // Files of an export that was broken off may be of a key that turned after it.
+    let heads = succession.heads().iter();
+    let heads = heads.filter(|head| head.size <= checkpoint.size);
+    let through = after.into_iter().chain(heads).collect();
+    Walk::new(dir, &checkpoint, through, &mut audit).run()?;
     let (from, until) = audit.span.unzip();
     Ok(Report {
         origin: checkpoint.origin.clone(),
@@ -58,6 +65,30 @@ pub fn verify_export(
         interrupted: audit.into_interrupted(),
         after: after.map(|after| after.size),
     })
+}
+
+/// The keys that follow `vkey`, by the checkpoints of the export that the keys turned
+/// with.
+///
+/// # Errors
+/// One of them cannot be read, or is no text.
+pub fn succession_of(dir: &dyn ReadFile, vkey: &Vkey) -> Result<Succession, Finding> {
+    let mut notes = Vec::new();
+    loop {
+        let name = handover_name(notes.len());
+        match dir.read(&name) {
+            Err(ReadError::Missing) => break,
+            _ => {
+                let note = String::from_utf8(read(dir, &name)?).map_err(|error| {
+                    finding(FindingKind::CheckpointMalformed)
+                        .in_file(&name)
+                        .found(error.utf8_error())
+                })?;
+                notes.push(note);
+            }
+        }
+    }
+    Ok(Succession::of(vkey.clone()).follow(notes.iter().map(String::as_str)))
 }
 
 /// The files below `tile/` that a checkpoint over `size` entries does not call
@@ -92,7 +123,11 @@ fn read(dir: &dyn ReadFile, name: &str) -> Result<Vec<u8>, Finding> {
     })
 }
 
-fn open_checkpoint(dir: &dyn ReadFile, vkey: &Vkey) -> Result<Checkpoint, Finding> {
+fn open_checkpoint(
+    dir: &dyn ReadFile,
+    vkey: &Vkey,
+    succession: &Succession,
+) -> Result<Checkpoint, Finding> {
     let bytes = read(dir, CHECKPOINT)?;
     let malformed =
         |cause: &dyn std::fmt::Display| at(FindingKind::CheckpointMalformed).found(cause);
@@ -100,7 +135,7 @@ fn open_checkpoint(dir: &dyn ReadFile, vkey: &Vkey) -> Result<Checkpoint, Findin
         let offset = u64::try_from(error.valid_up_to()).unwrap_or(u64::MAX);
         malformed(&"bytes that are not UTF-8").at_offset(offset)
     })?;
-    Checkpoint::open(note, vkey).map_err(|error| match error {
+    succession.open(note).map_err(|error| match error {
         LedgerError::Unsigned { .. } | LedgerError::BadSignature { .. } => {
             at(FindingKind::CheckpointNotSigned)
                 .expected(format_args!("a signature by {vkey}"))
@@ -149,13 +184,14 @@ fn not_shorter(checkpoint: &Checkpoint, after: &Checkpoint) -> Result<(), Findin
 struct Walk<'a, 'b> {
     dir: &'a dyn ReadFile,
     checkpoint: &'a Checkpoint,
-    after: Option<&'a Checkpoint>,
+    /// Older heads of the log, which it must have had.
+    through: Vec<&'a Checkpoint>,
     audit: &'a mut Audit<'b>,
     /// The tree as the entries make it.
     writer: TileWriter,
     /// First entry that does not hash to what its tile holds.
     differs: Option<Difference>,
-    /// The tree of the older checkpoint's size has another root than it signed.
+    /// The tree of an older head's size has another root than was signed.
     forked: Option<Finding>,
     /// First thing wrong in what the entries say.
     wrong: Option<Finding>,
@@ -193,13 +229,13 @@ impl<'a, 'b> Walk<'a, 'b> {
     fn new(
         dir: &'a dyn ReadFile,
         checkpoint: &'a Checkpoint,
-        after: Option<&'a Checkpoint>,
+        through: Vec<&'a Checkpoint>,
         audit: &'a mut Audit<'b>,
     ) -> Self {
         Self {
             dir,
             checkpoint,
-            after,
+            through,
             audit,
             writer: TileWriter::new(),
             differs: None,
@@ -314,18 +350,20 @@ impl<'a, 'b> Walk<'a, 'b> {
         Ok(leaf)
     }
 
-    /// At the size of the older checkpoint the tree must have had its root.
+    /// At the size of an older head the tree must have had its root.
     fn continues(&mut self) {
-        if let Some(after) = self.after
-            && after.size == self.writer.size()
-            && after.root != self.writer.frontier().root()
-        {
-            let (root, size) = (after.root, after.size);
-            self.forked = Some(
-                at(FindingKind::Forked)
-                    .expected(format_args!("root {root} over the first {size} entries"))
-                    .found(format_args!("root {}", self.writer.frontier().root())),
-            );
+        let size = self.writer.size();
+        for older in self.through.iter().filter(|older| older.size == size) {
+            let (expected, found) = (older.root, self.writer.frontier().root());
+            if expected != found && self.forked.is_none() {
+                self.forked = Some(
+                    at(FindingKind::Forked)
+                        .expected(format_args!(
+                            "root {expected} over the first {size} entries"
+                        ))
+                        .found(format_args!("root {found}")),
+                );
+            }
         }
     }
 

@@ -17,6 +17,9 @@ pub enum Rule {
     Member,
     /// An agent with a grant that holds and covers all that the operation needs.
     Grant,
+    /// The device that a project token was issued to, as long as token and grant hold
+    /// and cover all that the operation needs.
+    Token,
     /// The actor that the resource belongs to.
     Own,
     /// The resource's actor, or one of these roles.
@@ -60,6 +63,10 @@ actions! {
     InstallationUnseal = "installation.unseal", Rule::AdminSocket;
     /// Changes the passphrase, which rotates the root.
     InstallationPassphrase = "installation.passphrase", Rule::AdminSocket;
+    /// Makes another root, with what opens the vault as it is.
+    InstallationRotate = "installation.rotate", Rule::AdminSocket;
+    /// Says where the keys stand that the root leads to.
+    InstallationKeys = "installation.keys", Rule::Roles(&[Steward]);
     /// Adds something that opens the vault.
     UnsealSourceAdd = "unseal_source.add", Rule::AdminSocket;
     /// Removes something that opens the vault, which rotates the root.
@@ -68,10 +75,20 @@ actions! {
     UnsealSourceTest = "unseal_source.test", Rule::AdminSocket;
     /// Says that an operator knows of unseals with shares.
     RecoverySeen = "recovery.seen", Rule::Anyone;
+    /// Proposes what takes a quorum of stewards.
+    ProposalCreate = "proposal.create", Rule::Roles(&[Steward]);
+    /// Lists what was proposed, and who signed.
+    ProposalList = "proposal.list", Rule::Roles(&[Steward]);
+    /// Signs what was proposed.
+    ProposalSign = "proposal.sign", Rule::Roles(&[Steward]);
     /// Closes the vault.
     InstallationSeal = "installation.seal", Rule::Roles(&[Steward]);
     /// Reads and opens every row to see whether all is whole.
     InstallationCheck = "installation.check", Rule::Roles(&[Steward]);
+    /// Takes a backup, or a copy of what is new in the ledger.
+    InstallationBackup = "installation.backup", Rule::Roles(&[Steward]);
+    /// Makes a restored home the installation again.
+    InstallationRestore = "installation.restore", Rule::AdminSocket;
     /// Lists the keys that sign tokens.
     SigningKeyList = "signing_key.list", Rule::Roles(&[Steward]);
     /// Has the next key sign tokens from now on.
@@ -80,8 +97,18 @@ actions! {
     SigningKeyRetire = "signing_key.retire", Rule::Roles(&[Steward]);
     /// Makes a namespace; its maker gets every role in it.
     NamespaceCreate = "namespace.create", Rule::Roles(&[Steward]);
+    /// Gives a namespace another key.
+    NamespaceRotate = "namespace.rotate", Rule::Roles(&[Admin, Steward]);
     /// Lists the namespaces that the caller has a part in.
     NamespaceList = "namespace.list", Rule::Anyone;
+    /// Shows a namespace with its quota and what is in it.
+    NamespaceRead = "namespace.read", Rule::Roles(&[Steward, Admin, Approver, Auditor]);
+    /// Says what people call a namespace.
+    NamespaceDisplayName = "namespace.display_name", Rule::Roles(&[Steward, Admin]);
+    /// Says how much a namespace may hold.
+    NamespaceQuota = "namespace.quota", Rule::Roles(&[Steward]);
+    /// Ends a namespace and destroys its keys.
+    NamespaceDelete = "namespace.delete", Rule::Roles(&[Steward]);
     /// Invites an operator.
     OperatorInvite = "operator.invite", Rule::Roles(&[Steward]);
     /// Becomes an operator by an invitation.
@@ -105,6 +132,8 @@ actions! {
     AgentRevoke = "agent.revoke", Rule::Roles(&[Admin]);
     /// Says where an agent's requests may come from.
     AgentSources = "agent.sources", Rule::Roles(&[Admin]);
+    /// Says what people call an agent.
+    AgentDisplayName = "agent.display_name", Rule::Roles(&[Admin]);
     /// Binds an id of another system to an agent.
     ForeignBind = "foreign.bind", Rule::Roles(&[Admin]);
     /// Lists ids of other systems, and how old their secrets are.
@@ -148,16 +177,62 @@ actions! {
     SecretListDeleted = "secret.list.deleted", Rule::Roles(&[Admin]);
     /// Changes what is said of a secret, without a new version.
     SecretSet = "secret.set", Rule::Roles(&[Admin]);
+    /// Writes many secrets, all of them or none.
+    SecretImport = "secret.import", Rule::Roles(&[Admin]);
+    /// Takes values out, encrypted.
+    SecretExport = "secret.export", Rule::Roles(&[Admin]);
+    /// Makes new versions of what was there at a time.
+    SecretRollback = "secret.rollback", Rule::Roles(&[Admin]);
     /// Removes the bytes and keys of versions.
     SecretDestroy = "secret.destroy", Rule::Roles(&[Admin]);
+    /// Plants a decoy.
+    HoneyPlant = "honey.plant", Rule::Roles(&[Steward]);
+    /// Removes a decoy.
+    HoneyRemove = "honey.remove", Rule::Roles(&[Steward]);
+    /// Lists decoys and who touched them.
+    HoneyList = "honey.list", Rule::Roles(&[Steward]);
+    /// Asks which decoy a value is that was found.
+    HoneyWhich = "honey.which", Rule::Roles(&[Steward]);
+    /// Hands a decoy to an agent that asks for it.
+    HoneyBait = "honey.bait", Rule::Own;
+    /// Lists what is in quarantine.
+    QuarantineList = "quarantine.list", Rule::Roles(&[Steward]);
+    /// Lets something out of quarantine.
+    QuarantineLift = "quarantine.lift", Rule::Roles(&[Steward]);
     /// Hands one key to an agent that asks for it by name.
     KeyRead = "key.read", Rule::Grant;
     /// Lists the keys that an agent may have.
     KeyList = "key.list", Rule::Own;
     /// Makes or replaces a project.
     ProjectWrite = "project.write", Rule::Roles(&[Admin]);
+    /// Gives a project to other agents, and ends the grants of those before.
+    ProjectRebind = "project.rebind", Rule::Roles(&[Admin]);
+    /// Says what people call a project.
+    ProjectDisplayName = "project.display_name", Rule::Roles(&[Admin]);
+    /// Ends a project, and with it its grants and requests.
+    ProjectDelete = "project.delete", Rule::Roles(&[Admin]);
     /// Reads projects.
     ProjectRead = "project.read", Rule::Roles(&[Admin, Approver, Auditor]);
+    /// Issues a token of a project to the device that asks.
+    ProjectTokenIssue = "project_token.issue", Rule::Grant;
+    /// Hands values to the device that shows its project token.
+    ProjectTokenUse = "project_token.use", Rule::Token;
+    /// Exchanges a project token for another of the same scope.
+    ProjectTokenRotate = "project_token.rotate", Rule::Token;
+    /// Lists project tokens; an agent its own.
+    ProjectTokenList = "project_token.list", Rule::OwnOr(&[Admin, Approver, Auditor]);
+    /// Revokes one project token.
+    ProjectTokenRevoke = "project_token.revoke", Rule::OwnOr(&[Admin, Approver]);
+    /// Revokes all tokens of a project.
+    ProjectTokenRevokeAll = "project_token.revoke_all", Rule::Roles(&[Admin, Approver]);
+    /// Makes or removes a transit key, or says who may use it.
+    TransitWrite = "transit.write", Rule::Roles(&[Admin]);
+    /// Lists transit keys.
+    TransitList = "transit.list", Rule::Roles(&[Admin, Approver, Auditor]);
+    /// Wraps with a transit key.
+    TransitWrap = "transit.wrap", Rule::Member;
+    /// Unwraps with a transit key.
+    TransitUnwrap = "transit.unwrap", Rule::Member;
     /// Makes or removes a service, or turns its dial.
     ServiceWrite = "service.write", Rule::Roles(&[Admin]);
     /// Reads services and their dials.
@@ -203,7 +278,9 @@ impl Action {
     #[must_use]
     pub const fn takes_foreign(self, profile: Foreign) -> bool {
         match self {
-            Self::KeyRead | Self::KeyList | Self::RequestCreate => !profile.is_weak(),
+            Self::KeyRead | Self::KeyList | Self::RequestCreate | Self::HoneyBait => {
+                !profile.is_weak()
+            }
             Self::AgentTokenRefresh => matches!(profile, Foreign::HmacV2),
             Self::ForeignWeak => profile.is_weak(),
             _ => false,

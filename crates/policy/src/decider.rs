@@ -2,7 +2,7 @@
 
 use crate::action::{Action, Rule};
 use crate::resource::{Concerned, Resource};
-use procura_directory::Snapshot;
+use procura_directory::{Snapshot, TokenRefusal};
 use procura_proof::{Caller, Profile};
 use procura_types::{ActorId, GrantId, Role, Scope, Timestamp};
 
@@ -46,12 +46,18 @@ pub enum DenyReason {
     /// The caller or an actor above it is revoked, or its device is.
     #[error("revoked")]
     Revoked,
+    /// What proved the caller touched a decoy, and nobody let it out yet.
+    #[error("quarantined")]
+    Quarantined,
     /// No role that opens the action.
     #[error("no_role")]
     NoRole,
     /// No grant that holds and covers what is asked for.
     #[error("no_grant")]
     NoGrant,
+    /// The project token does not open what is asked for.
+    #[error("{0}")]
+    Token(TokenRefusal),
     /// The project or the service does not name the caller.
     #[error("not_a_member")]
     NotMember,
@@ -115,6 +121,12 @@ impl Decider for RoleDecider {
                 visible: false,
             });
         }
+        if snapshot.is_quarantined(caller.device(), caller.foreign_id()) {
+            return Err(Denied {
+                reason: DenyReason::Quarantined,
+                visible: false,
+            });
+        }
         let scope = question.resource.scope();
         let exists = match &scope {
             Scope::Installation => true,
@@ -160,6 +172,19 @@ impl Decider for RoleDecider {
                 })
                 .map_or_else(
                     || deny(DenyReason::NoGrant),
+                    |grant| Ok(Basis::Grant(grant.id)),
+                ),
+            Rule::Token => question
+                .concerned
+                .token
+                .ok_or(TokenRefusal::Unknown)
+                .and_then(|need| {
+                    let token = snapshot.token(need.token).ok_or(TokenRefusal::Unknown)?;
+                    let device = caller.device();
+                    snapshot.token_opens(token, actor, device, need.items, question.now)
+                })
+                .map_or_else(
+                    |refusal| deny(DenyReason::Token(refusal)),
                     |grant| Ok(Basis::Grant(grant.id)),
                 ),
             Rule::Joining | Rule::AdminSocket => deny(DenyReason::WrongProfile),

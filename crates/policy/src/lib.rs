@@ -16,4 +16,4 @@ pub use action::{Action, Rule};
 pub use decider::{Basis, Decider, Denied, DenyReason, Question, RoleDecider};
 pub use matrix::permission_matrix;
 pub use permit::{Op, Permit, authorize};
-pub use resource::{Concerned, GrantNeed, Resource};
+pub use resource::{Concerned, GrantNeed, Resource, TokenNeed};

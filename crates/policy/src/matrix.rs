@@ -26,6 +26,7 @@ pub fn permission_matrix() -> String {
             Rule::Anyone => "yes",
             Rule::Member => "named by the project or service",
             Rule::Grant => "with a covering grant",
+            Rule::Token => "with its project token",
             Rule::Own | Rule::OwnOr(_) => "its own",
             Rule::Roles(_) | Rule::Joining | Rule::AdminSocket => "",
         };

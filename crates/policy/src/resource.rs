@@ -1,9 +1,10 @@
 //! What an operation is about.
 
+use procura_directory::Suspect;
 use procura_types::wire::GrantItem;
 use procura_types::{
-    ActorId, Delivery, ForeignId, GrantId, Label, Namespace, ProjectName, RequestId, RunId, Scope,
-    SecretPath, Thumbprint,
+    ActorId, CanaryId, Delivery, ForeignId, GrantId, Label, Namespace, ProjectName, ProposalId,
+    RequestId, RunId, Scope, SecretPath, Thumbprint, TokenId,
 };
 use std::fmt;
 
@@ -25,20 +26,34 @@ pub enum Resource {
     Device(Option<Namespace>, Thumbprint),
     /// A secret.
     Secret(Namespace, SecretPath),
+    /// A decoy, or the place of one. Not of its namespace: whoever reads that one's
+    /// record need not know of it.
+    Honey(Namespace, SecretPath),
+    /// A decoy, without a word on where it lies.
+    Canary(CanaryId),
+    /// A device, or an id of another system, in quarantine or not; of the installation,
+    /// as those are who let it out.
+    Quarantine(Suspect),
     /// A project.
     Project(Namespace, ProjectName),
     /// A service.
     Service(Namespace, Label),
+    /// A transit key.
+    Transit(Namespace, Label),
     /// A request.
     Request(Namespace, RequestId),
     /// A grant.
     Grant(Namespace, GrantId),
     /// A hand-over of values.
     Run(Namespace, RunId),
+    /// A project token, by its id.
+    ProjectToken(Namespace, TokenId),
     /// A key that signs tokens.
     SigningKey(Thumbprint),
     /// An id of another system that stands, or is to stand, for an agent.
     Foreign(Namespace, ForeignId),
+    /// Something that a quorum of stewards has to agree to.
+    Proposal(ProposalId),
 }
 
 impl Resource {
@@ -49,6 +64,10 @@ impl Resource {
             Self::Installation
             | Self::UnsealSource(_)
             | Self::Operator(_)
+            | Self::Proposal(_)
+            | Self::Honey(..)
+            | Self::Canary(_)
+            | Self::Quarantine(_)
             | Self::SigningKey(_) => None,
             Self::Device(namespace, _) => namespace.as_ref(),
             Self::Namespace(namespace)
@@ -56,9 +75,11 @@ impl Resource {
             | Self::Secret(namespace, _)
             | Self::Project(namespace, _)
             | Self::Service(namespace, _)
+            | Self::Transit(namespace, _)
             | Self::Request(namespace, _)
             | Self::Grant(namespace, _)
             | Self::Run(namespace, _)
+            | Self::ProjectToken(namespace, _)
             | Self::Foreign(namespace, _) => Some(namespace),
         }
     }
@@ -82,11 +103,17 @@ impl fmt::Display for Resource {
             Self::Agent(_, label) => write!(f, "agent/{label}"),
             Self::Device(_, thumbprint) => write!(f, "device/{thumbprint}"),
             Self::Secret(_, path) => write!(f, "secret/{path}"),
+            Self::Honey(namespace, path) => write!(f, "honey/{namespace}/{path}"),
+            Self::Canary(id) => write!(f, "canary/{id}"),
+            Self::Quarantine(suspect) => write!(f, "{suspect}"),
             Self::Project(_, name) => write!(f, "project/{name}"),
             Self::Service(_, name) => write!(f, "service/{name}"),
+            Self::Transit(_, name) => write!(f, "transit/{name}"),
             Self::Request(_, id) => write!(f, "request/{id}"),
             Self::Grant(_, id) => write!(f, "grant/{id}"),
             Self::Run(_, id) => write!(f, "run/{id}"),
+            Self::ProjectToken(_, id) => write!(f, "project_token/{id}"),
+            Self::Proposal(id) => write!(f, "proposal/{id}"),
             Self::SigningKey(kid) => write!(f, "signing_key/{kid}"),
             Self::Foreign(_, id) => write!(f, "foreign/{id}"),
         }
@@ -106,6 +133,15 @@ pub struct GrantNeed<'a> {
     pub items: &'a [GrantItem],
 }
 
+/// What a project token has to open.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenNeed<'a> {
+    /// Which token.
+    pub token: &'a TokenId,
+    /// All of these.
+    pub items: &'a [GrantItem],
+}
+
 /// Whom an operation concerns besides its caller.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Concerned<'a> {
@@ -115,4 +151,6 @@ pub struct Concerned<'a> {
     pub members: &'a [ActorId],
     /// What a grant has to cover.
     pub need: Option<GrantNeed<'a>>,
+    /// What a project token has to open.
+    pub token: Option<TokenNeed<'a>>,
 }

@@ -29,6 +29,8 @@ pub enum Reason {
     SessionExpired,
     /// Who is at the other end may not use this way in, or not from there.
     SourceNotAllowed,
+    /// What proved it is in quarantine, since it touched a decoy.
+    Quarantined,
     /// More proofs than one key may use.
     RateLimited,
     /// What is needed to decide is not to be had; nothing is known of the proof.
@@ -37,7 +39,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::MissingHeaders,
         Self::Malformed,
         Self::TimestampOutOfWindow,
@@ -49,6 +51,7 @@ impl Reason {
         Self::SessionUnknown,
         Self::SessionExpired,
         Self::SourceNotAllowed,
+        Self::Quarantined,
         Self::RateLimited,
         Self::VerifierUnavailable,
     ];
@@ -68,6 +71,7 @@ impl Reason {
             Self::SessionUnknown => "session_unknown",
             Self::SessionExpired => "session_expired",
             Self::SourceNotAllowed => "source_not_allowed",
+            Self::Quarantined => "quarantined",
             Self::RateLimited => "rate_limited",
             Self::VerifierUnavailable => "verifier_unavailable",
         }
@@ -77,7 +81,7 @@ impl Reason {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::SourceNotAllowed => 403,
+            Self::SourceNotAllowed | Self::Quarantined => 403,
             Self::RateLimited => 429,
             Self::VerifierUnavailable => 503,
             _ => 401,
@@ -93,6 +97,8 @@ impl Reason {
         match self {
             Self::SessionExpired
             | Self::SessionUnknown
+            // It proved who it is, and others may be at the same address.
+            | Self::Quarantined
             | Self::RateLimited
             | Self::VerifierUnavailable => false,
             // Of the last: a good proof from where its agent cannot be may be a stolen
@@ -145,6 +151,8 @@ pub enum Step {
     Digest,
     /// It comes from where its agent may be.
     Address,
+    /// What proved it is not in quarantine.
+    Quarantine,
     /// It was never used before.
     Replay,
     /// The agent that another system's proof names is one of ours.
@@ -163,6 +171,7 @@ impl Step {
             Self::Signature => "signature",
             Self::Digest => "digest",
             Self::Address => "address",
+            Self::Quarantine => "quarantine",
             Self::Replay => "replay",
             Self::Actor => "actor",
         }
@@ -369,6 +378,9 @@ cases! {
     /// The agent's requests may come from other addresses only.
     AddressRefused = "address_refused", Address, SourceNotAllowed,
         "Requests of this agent may not come from this address; an admin says from where they may: procura agent sources LABEL.";
+    /// The device touched a decoy.
+    DeviceQuarantined = "device_quarantined", Quarantine, Quarantined,
+        "The device is in quarantine: until a steward lets it out, it can do nothing.";
     /// The nonce was used before.
     NonceUsed = "nonce_used", Replay, NonceReplayed,
         "The nonce was used before with this key.";
@@ -387,6 +399,9 @@ cases! {
     /// The id of the agent stands for none of ours.
     AgentUnbound = "agent_unbound", Actor, UnknownAgent,
         "The agent's id is not bound to an agent of this installation; an admin binds it: procura agent foreign bind ID LABEL.";
+    /// What proved an agent of another system's words touched a decoy.
+    AgentQuarantined = "agent_quarantined", Actor, Quarantined,
+        "The agent is in quarantine: until a steward lets it out, it can do nothing.";
 }
 
 /// A no to a request. [`Refusal::reason`] and the status go to the caller, all

@@ -201,6 +201,9 @@ impl Verifier {
         if !directory.admits(&who.actor, peer) {
             return Err(about(Case::AddressRefused, &device, Some(&who.actor)));
         }
+        if directory.is_quarantined(Some(&device), None) {
+            return Err(about(Case::DeviceQuarantined, &device, Some(&who.actor)));
+        }
         let profile = if who.session.is_some() {
             Profile::Session
         } else {
@@ -320,6 +323,12 @@ impl Verifier {
             return Err(refuse(Case::DirectoryBehind));
         }
         let owner = active(directory, &subject.device, &subject.actor).map_err(refuse)?;
+        // Not one of a device that is in quarantine: that is told once it is proven.
+        if directory.is_outlived(&subject.device, session.directory_seq())
+            && !directory.is_quarantined(Some(&subject.device), None)
+        {
+            return Err(refuse(Case::SessionOver));
+        }
         if !session
             .mac_key
             .verify(&[proof.base.as_bytes()], &proof.signature)

@@ -1,12 +1,17 @@
 //! A change of state together with its entry.
 
 use crate::entry::Details;
-use crate::tables::{ACTORS, DEVICES, DIRECTORY_GUARD, FOREIGN, GRANTS, GUARD, NAMESPACES, ROLES};
+use crate::tables::{
+    ACTORS, DEVICES, DIRECTORY_GUARD, FOREIGN, GRANTS, GRANTS_ENDED, GUARD, HONEY, NAMESPACES,
+    QUARANTINES, ROLES, TOKENS, TOKENS_ENDED,
+};
 use procura_directory::{
-    ActorRecord, DeviceRecord, ForeignRecord, GrantRecord, NamespaceRecord, RolesRecord, Snapshot,
+    ActorRecord, DeviceRecord, ForeignRecord, GrantRecord, GrantsEndedRecord, HoneyRecord,
+    NamespaceRecord, QuarantineRecord, RolesRecord, Snapshot, TokenRecord, TokensEndedRecord,
 };
 use procura_policy::{Op, Permit};
 use procura_store::{Batch, Store};
+use procura_types::{GrantId, Timestamp, TokenId};
 use std::sync::Arc;
 
 /// A change of state that cannot commit without its ledger entry, nor on a state
@@ -17,6 +22,8 @@ pub struct RecordedBatch<'a, O: Op> {
     store: &'a Store,
     batch: Batch,
     details: Details,
+    /// Of the entries behind the first.
+    further: Vec<String>,
     changes_directory: bool,
 }
 
@@ -33,15 +40,22 @@ impl<'a, O: Op> RecordedBatch<'a, O> {
             store,
             batch,
             details: Details::default(),
+            further: Vec::new(),
             changes_directory: false,
         }
     }
 
-    pub(crate) fn into_parts(mut self) -> (Batch, Details) {
+    pub(crate) fn into_parts(mut self) -> (Batch, Vec<Details>) {
         if self.changes_directory {
             DIRECTORY_GUARD.put(&mut self.batch, &GUARD.to_owned(), &());
         }
-        (self.batch, self.details)
+        let mut entries = vec![self.details];
+        for words in self.further {
+            let mut next = entries.first().cloned().unwrap_or_default();
+            next.with = Some(words);
+            entries.push(next);
+        }
+        (self.batch, entries)
     }
 
     /// The operation; the only source of targets.
@@ -76,6 +90,14 @@ impl<'a, O: Op> RecordedBatch<'a, O> {
     /// What the entry says beyond who, what and where.
     pub const fn details(&mut self) -> &mut Details {
         &mut self.details
+    }
+
+    /// Says what the change is about in as many entries as it takes, all of them in its
+    /// commit: the parts that [`in_parts`](crate::in_parts) made.
+    pub fn say_in_parts(&mut self, parts: Vec<String>) {
+        let mut parts = parts.into_iter();
+        self.details.with = parts.next();
+        self.further = parts.collect();
     }
 
     /// Lets the change use the space that is kept for a full disk. For what takes
@@ -114,9 +136,54 @@ impl<'a, O: Op> RecordedBatch<'a, O> {
         GRANTS.put(&mut self.batch, &record.id.to_string(), record);
     }
 
+    /// Ends these grants together, each of which has not ended.
+    pub fn end_grants(&mut self, grants: &[GrantId], time: Timestamp) {
+        for part in grants.chunks(GrantsEndedRecord::MOST) {
+            let Some(first) = part.first() else { continue };
+            self.changes_directory = true;
+            let record = GrantsEndedRecord {
+                time,
+                grants: part.to_vec(),
+            };
+            GRANTS_ENDED.put(&mut self.batch, &first.to_string(), &record);
+        }
+    }
+
     /// Binds an id of another system, or marks it released.
     pub fn put_foreign(&mut self, record: &ForeignRecord) {
         self.changes_directory = true;
         FOREIGN.put(&mut self.batch, &record.id.to_string(), record);
+    }
+
+    /// Issues a project token, or marks it revoked.
+    pub fn put_token(&mut self, record: &TokenRecord) {
+        self.changes_directory = true;
+        TOKENS.put(&mut self.batch, &record.id.to_string(), record);
+    }
+
+    /// Takes away a project token that opens nothing any more. Without a record it
+    /// opens nothing either.
+    pub fn forget_token(&mut self, id: &TokenId) {
+        self.changes_directory = true;
+        TOKENS.delete(&mut self.batch, &id.to_string());
+    }
+
+    /// Revokes all tokens of a project that were issued so far.
+    pub fn put_tokens_ended(&mut self, record: &TokensEndedRecord) {
+        self.changes_directory = true;
+        let key = format!("{}/{}", record.namespace, record.project);
+        TOKENS_ENDED.put(&mut self.batch, &key, record);
+    }
+
+    /// Plants a decoy, or marks it removed.
+    pub fn put_honey(&mut self, record: &HoneyRecord) {
+        self.changes_directory = true;
+        HONEY.put(&mut self.batch, &record.canary.to_string(), record);
+    }
+
+    /// Lets something out of quarantine.
+    pub fn put_quarantine(&mut self, record: &QuarantineRecord) {
+        self.changes_directory = true;
+        QUARANTINES.put(&mut self.batch, &record.suspect.to_string(), record);
     }
 }

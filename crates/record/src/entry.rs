@@ -4,7 +4,9 @@ use procura_directory::Snapshot;
 use procura_ledger::{Entry, SessionMark};
 use procura_policy::{Basis, Op, Permit};
 use procura_types::wire::{CallerReport, Receipt};
-use procura_types::{ActorId, Clock, Entropy, EntropyError, GrantId, RunId, Thumbprint, TraceId};
+use procura_types::{
+    ActorId, Clock, Entropy, EntropyError, GrantId, RunId, Thumbprint, TokenId, TraceId,
+};
 use std::borrow::Cow;
 
 /// Where a request came from, besides its caller.
@@ -36,6 +38,8 @@ pub struct Details {
     pub approval: Option<Receipt>,
     /// The hand-over.
     pub run: Option<RunId>,
+    /// The project token that it made; of one that it used the operation says which.
+    pub token: Option<TokenId>,
     /// Who acts, where the caller is not an actor yet: the owner whom `init`
     /// makes, with their first device.
     pub subject: Option<(ActorId, Thumbprint)>,
@@ -44,6 +48,27 @@ pub struct Details {
     /// What of or for the resource, after a space behind it: the values of a
     /// hand-over, the roles of an operator (`spec/ledger.md`).
     pub with: Option<String>,
+}
+
+/// Most bytes of words in one entry of several: with the longest resource and report
+/// it stays below the longest entry.
+const PART: usize = 20_000;
+
+/// Words with one space between, in as many parts as entries take, in their order.
+/// None when there are no words. A word is at most a few hundred bytes long.
+#[must_use]
+pub fn in_parts(words: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for word in words {
+        match parts.last_mut() {
+            Some(part) if part.len() + 1 + word.len() <= PART => {
+                part.push(' ');
+                part.push_str(&word);
+            }
+            _ => parts.push(word),
+        }
+    }
+    parts
 }
 
 /// The intent entry of a permit.
@@ -69,6 +94,9 @@ pub(crate) fn intent<O: Op>(
         Basis::Grant(grant) => Some(grant),
         _ => None,
     });
+    let token = details
+        .token
+        .or_else(|| permit.op().concerned().token.map(|need| *need.token));
     let resource = match details.with {
         Some(with) => format!("{} {with}", permit.resource()),
         None => permit.resource().to_string(),
@@ -78,6 +106,7 @@ pub(crate) fn intent<O: Op>(
         owner: Some(owner),
         device,
         session: caller.session().copied().map(SessionMark::from_bytes),
+        token,
         namespace: permit.resource().namespace().cloned(),
         resource: Some(resource),
         grant,

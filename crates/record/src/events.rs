@@ -10,11 +10,13 @@ mod notice;
 pub use notice::{Notice, RECOVERY};
 
 use crate::directory::{Directory, Following};
+use crate::others::{EntryFollower, Others};
 use crate::running::{Running, Stopping};
 use crate::tables::{DIRECTORY_GUARD, LEDGER};
-use procura_store::{CommitObserver, CommitView, Store, StoreError};
+use procura_directory::Snapshot;
+use procura_store::{CommitObserver, CommitView, LogEntry, Store, StoreError};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
@@ -111,8 +113,18 @@ impl Events {
             over,
             _pacing: Running::start(|stopping| pace(pacing.0, pacing.1, stopping)),
         });
-        store.observe(Arc::new(Following(Arc::downgrade(&events))));
+        // Where others write too, entries come from the log itself, in its order.
+        if !store.is_shared() {
+            store.observe(Arc::new(Following(Arc::downgrade(&events))));
+        }
         Ok(events)
+    }
+
+    /// Takes the ledger's entries from what follows the other servers, where there are
+    /// any.
+    pub fn beside(self: &Arc<Self>, others: &Others) {
+        let follower: Weak<Self> = Arc::downgrade(self);
+        others.tell(follower);
     }
 
     /// The place after everything so far.
@@ -182,6 +194,51 @@ async fn pace(news: Arc<Notify>, over: Arc<watch::Sender<bool>>, mut stopping: S
     }
 }
 
+impl Events {
+    /// Takes in an entry; whether it is told to anybody.
+    fn push(&self, index: u64, bytes: &[u8], snapshot: &mut Option<Arc<Snapshot>>) -> bool {
+        let notice = notice::may_be(bytes)
+            .then(|| snapshot.get_or_insert_with(|| self.directory.snapshot()))
+            .and_then(|snapshot| Notice::of(index, bytes, snapshot));
+        let mut ring = self.ring();
+        ring.next = index + 1;
+        let is_news = notice.is_some();
+        if let Some(notice) = notice {
+            ring.push(notice);
+        }
+        is_news
+    }
+}
+
+impl EntryFollower for Events {
+    fn entries(&self, entries: &[LogEntry]) {
+        let (mut is_news, mut snapshot) = (false, None);
+        let next = self.place();
+        if let Some(first) = entries.first().filter(|first| first.index > next) {
+            // Something came before this was told of anything.
+            self.skipped(first.index);
+        }
+        for entry in entries.iter().filter(|entry| entry.index >= next) {
+            is_news |= self.push(entry.index, entry.bytes.expose(), &mut snapshot);
+        }
+        if is_news {
+            self.wake();
+        }
+    }
+
+    fn skipped(&self, next: u64) {
+        let mut ring = self.ring();
+        ring.kept.clear();
+        (ring.from, ring.next) = (next, next);
+        drop(ring);
+        self.wake();
+    }
+
+    fn moved(&self) {
+        self.wake();
+    }
+}
+
 impl CommitObserver for Events {
     fn committed(&self, commits: &[CommitView<'_>]) {
         let mut is_news = false;
@@ -191,15 +248,7 @@ impl CommitObserver for Events {
                 .directory()
                 .any(|row| row.key.table() == DIRECTORY_GUARD.name());
             for appended in commit.appended().filter(|entry| entry.log == LEDGER) {
-                let notice = notice::may_be(appended.bytes)
-                    .then(|| snapshot.get_or_insert_with(|| self.directory.snapshot()))
-                    .and_then(|snapshot| Notice::of(appended.index, appended.bytes, snapshot));
-                let mut ring = self.ring();
-                ring.next = appended.index + 1;
-                if let Some(notice) = notice {
-                    ring.push(notice);
-                    is_news = true;
-                }
+                is_news |= self.push(appended.index, appended.bytes, &mut snapshot);
             }
         }
         if is_news {

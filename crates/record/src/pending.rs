@@ -1,7 +1,8 @@
 //! Entries that are committed and wait for their checkpoint.
 
+use crate::others::EntryFollower;
 use crate::tables::LEDGER;
-use procura_store::{CommitObserver, CommitView};
+use procura_store::{CommitObserver, CommitView, LogEntry};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
@@ -65,6 +66,25 @@ impl Pending {
     }
 }
 
+impl EntryFollower for Pending {
+    fn entries(&self, entries: &[LogEntry]) {
+        let Some(last) = entries.last() else { return };
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in entries {
+            fresh.push(entry.index, entry.bytes.expose());
+        }
+        drop(fresh);
+        self.reach(last.index + 1);
+        self.wake.notify_one();
+    }
+
+    fn skipped(&self, next: u64) {
+        // What is not in memory is read.
+        self.reach(next);
+        self.wake.notify_one();
+    }
+}
+
 impl CommitObserver for Pending {
     fn committed(&self, commits: &[CommitView<'_>]) {
         let mut length = None;
@@ -77,7 +97,7 @@ impl CommitObserver for Pending {
         }
         drop(fresh);
         if let Some(length) = length {
-            self.length.store(length, Ordering::Release);
+            self.reach(length);
             self.wake.notify_one();
         }
     }

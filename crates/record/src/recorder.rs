@@ -56,6 +56,8 @@ pub struct Recorded<O: Op> {
     /// What the outcome, if there is one, says like the intent.
     run: Option<procura_types::RunId>,
     with: Option<String>,
+    /// The same of the entries behind the first.
+    further: Vec<String>,
     origin: Origin,
 }
 
@@ -166,6 +168,7 @@ impl Recorder {
             Expected::At(Seq::new(directory_seq))
         };
         DIRECTORY_GUARD.expect(&mut batch, &GUARD.to_owned(), expected);
+        self.store.fence(&mut batch);
         Ok(batch)
     }
 
@@ -198,28 +201,71 @@ impl Recorder {
             })
     }
 
+    /// As [`Self::record`], with as many entries as the words of it take, all of them in
+    /// one commit: the parts that [`in_parts`](crate::in_parts) made.
+    pub async fn record_in_parts<O: Op>(
+        &self,
+        permit: Permit<O>,
+        origin: Origin,
+        parts: Vec<String>,
+    ) -> Result<Recorded<O>, RecordError> {
+        let mut parts = parts.into_iter();
+        let details = Details {
+            with: parts.next(),
+            ..Details::default()
+        };
+        let nothing = |_: &Permit<O>, _: &mut Batch| Ok::<(), RecordError>(());
+        self.record_all(permit, origin, details, parts.collect(), nothing)
+            .await
+            .map_err(|error| match error {
+                ChangeError::Domain(error) | ChangeError::Record(error) => error,
+            })
+    }
+
     /// As [`Self::record`], with rows of the operation's own in the same commit.
     pub async fn record_with<O: Op, E>(
         &self,
-        mut permit: Permit<O>,
+        permit: Permit<O>,
         origin: Origin,
         details: Details,
         rows: impl Fn(&Permit<O>, &mut Batch) -> Result<(), E>,
     ) -> Result<Recorded<O>, ChangeError<E>> {
+        self.record_all(permit, origin, details, Vec::new(), rows)
+            .await
+    }
+
+    async fn record_all<O: Op, E>(
+        &self,
+        mut permit: Permit<O>,
+        origin: Origin,
+        details: Details,
+        further: Vec<String>,
+        rows: impl Fn(&Permit<O>, &mut Batch) -> Result<(), E>,
+    ) -> Result<Recorded<O>, ChangeError<E>> {
         for _ in 0..ATTEMPTS {
             let snapshot = self.renew(&mut permit).map_err(RecordError::from)?;
-            let entry = entry::intent(
-                &permit,
-                &snapshot,
-                &origin,
-                details.clone(),
-                self.clock.as_ref(),
-                self.entropy.as_ref(),
-            )
-            .map_err(RecordError::from)?;
+            let intent = |details: Details| {
+                entry::intent(
+                    &permit,
+                    &snapshot,
+                    &origin,
+                    details,
+                    self.clock.as_ref(),
+                    self.entropy.as_ref(),
+                )
+                .map_err(RecordError::from)
+            };
+            let entry = intent(details.clone())?;
             let mut batch = self.batch_at(snapshot.seq())?;
             rows(&permit, &mut batch).map_err(ChangeError::Domain)?;
             batch.append(LEDGER, entry.to_bytes().map_err(RecordError::from)?);
+            for words in &further {
+                let next = intent(Details {
+                    with: Some(words.clone()),
+                    ..details.clone()
+                })?;
+                batch.append(LEDGER, next.to_bytes().map_err(RecordError::from)?);
+            }
             match self.store.commit(batch).await {
                 Ok(_) => {
                     return Ok(Recorded {
@@ -227,10 +273,11 @@ impl Recorder {
                         entry: entry.id,
                         run: details.run,
                         with: details.with,
+                        further,
                         origin,
                     });
                 }
-                Err(CommitError::Conflict { .. }) => {}
+                Err(CommitError::Conflict { .. }) => self.directory.settle(&self.store).await,
                 Err(error) => return Err(RecordError::from(error).into()),
             }
         }
@@ -245,24 +292,30 @@ impl Recorder {
         reason: &str,
     ) -> Result<(), RecordError> {
         let snapshot = self.directory.snapshot();
-        let details = Details {
-            reason: Some(reason.to_owned()),
-            run: recorded.run,
-            with: recorded.with.clone(),
-            ..Details::default()
-        };
-        let mut entry = entry::intent(
-            &recorded.permit,
-            &snapshot,
-            &recorded.origin,
-            details,
-            self.clock.as_ref(),
-            self.entropy.as_ref(),
-        )?;
-        entry.phase = Phase::Outcome;
-        entry.decision = Decision::Failed;
         let id = BatchId::generate(self.clock.now(), self.entropy.as_ref())?;
-        self.append(Batch::new(id), &entry).await
+        let mut batch = Batch::new(id);
+        let first = recorded.with.clone();
+        for with in std::iter::once(first).chain(recorded.further.iter().cloned().map(Some)) {
+            let details = Details {
+                reason: Some(reason.to_owned()),
+                run: recorded.run,
+                with,
+                ..Details::default()
+            };
+            let mut entry = entry::intent(
+                &recorded.permit,
+                &snapshot,
+                &recorded.origin,
+                details,
+                self.clock.as_ref(),
+                self.entropy.as_ref(),
+            )?;
+            entry.phase = Phase::Outcome;
+            entry.decision = Decision::Failed;
+            batch.append(LEDGER, entry.to_bytes()?);
+        }
+        self.store.commit(batch).await?;
+        Ok(())
     }
 
     /// Appends the entry that says that the vault was opened; it stands for no
@@ -301,20 +354,22 @@ impl Recorder {
             let rows = self.batch_at(snapshot.seq())?;
             let mut batch = RecordedBatch::new(&permit, Arc::clone(&snapshot), &self.store, rows);
             let value = build(&mut batch).map_err(ChangeError::Domain)?;
-            let (mut rows, details) = batch.into_parts();
-            let entry = entry::intent(
-                &permit,
-                &snapshot,
-                origin,
-                details,
-                self.clock.as_ref(),
-                self.entropy.as_ref(),
-            )
-            .map_err(RecordError::from)?;
-            rows.append(LEDGER, entry.to_bytes().map_err(RecordError::from)?);
+            let (mut rows, entries) = batch.into_parts();
+            for details in entries {
+                let entry = entry::intent(
+                    &permit,
+                    &snapshot,
+                    origin,
+                    details,
+                    self.clock.as_ref(),
+                    self.entropy.as_ref(),
+                )
+                .map_err(RecordError::from)?;
+                rows.append(LEDGER, entry.to_bytes().map_err(RecordError::from)?);
+            }
             match self.store.commit(rows).await {
                 Ok(_) => return Ok(value),
-                Err(CommitError::Conflict { .. }) => {}
+                Err(CommitError::Conflict { .. }) => self.directory.settle(&self.store).await,
                 Err(error) => return Err(RecordError::from(error).into()),
             }
         }

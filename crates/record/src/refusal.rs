@@ -6,7 +6,7 @@ use procura_ledger::{Decision, Entry, SUMMARY, Summary};
 use procura_proof::foreign::Foreign;
 use procura_store::{Batch, Store};
 use procura_types::{
-    ActorId, BatchId, Clock, Duration, Entropy, Namespace, Thumbprint, Timestamp, TraceId,
+    ActorId, BatchId, Clock, Duration, Entropy, Namespace, Thumbprint, Timestamp, TokenId, TraceId,
 };
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -41,6 +41,8 @@ pub struct Refusal {
     pub owner: Option<ActorId>,
     /// Which device.
     pub device: Option<Thumbprint>,
+    /// By which project token, when it is known: its id.
+    pub token: Option<TokenId>,
     /// Where.
     pub namespace: Option<Namespace>,
     /// On what.
@@ -70,6 +72,7 @@ impl Refusal {
             actor: None,
             owner: None,
             device: None,
+            token: None,
             namespace: None,
             resource: None,
             profile,
@@ -248,6 +251,7 @@ impl Writer {
             actor,
             owner,
             device,
+            token,
             namespace,
             resource,
             profile,
@@ -261,6 +265,7 @@ impl Writer {
             actor,
             owner,
             device,
+            token,
             namespace,
             resource,
             profile: Cow::Borrowed(profile),

@@ -1,6 +1,7 @@
 //! Where publishing goes on after a start or a failure: whether the store is still
 //! the one that was signed, and whether the files at the right edge are whole.
 
+use crate::handover;
 use crate::publisher::{PublisherError, PublisherParts, directory_digest};
 use crate::tables::{DIRECTORY_GUARD, GUARD, LEDGER, PUBLISHED, PUBLISHED_KEY, PublishedRow};
 use crate::tiles::Tiles;
@@ -21,8 +22,11 @@ const fn rolled_back(size: u64, what: &'static str) -> PublisherError {
 pub(crate) fn resume(
     parts: &PublisherParts,
 ) -> Result<(TileWriter, Option<Row<PublishedRow>>), PublisherError> {
-    let row = PUBLISHED.get(&parts.store, &PUBLISHED_KEY.to_owned())?;
-    let length = parts.store.log_len(LEDGER)?;
+    // As of one moment, since other servers may go on meanwhile.
+    let now = parts.store.snapshot()?;
+    let row = PUBLISHED.get_at(&now, &PUBLISHED_KEY.to_owned())?;
+    let head = now.head()?;
+    let length = head.log(LEDGER.as_str()).len;
     let (size, frontier) = stored(row.as_ref().map(|row| &row.value))?;
     if size > length {
         return Err(rolled_back(size, "entries are missing at the end"));
@@ -44,14 +48,13 @@ pub(crate) fn resume(
         }
     }
     if let Some(row) = &row {
-        let head = parts.store.head()?;
         if head.seq.get() < row.value.seq {
             return Err(rolled_back(size, "the store's sequence is older"));
         }
         // A directory that did not change since must be the one that was signed.
-        let changed = DIRECTORY_GUARD.get(&parts.store, &GUARD.to_owned())?;
+        let changed = DIRECTORY_GUARD.get_at(&now, &GUARD.to_owned())?;
         let since = changed.is_some_and(|guard| guard.version.get() > row.value.seq);
-        if !since && directory_digest(&head) != row.value.set_digest {
+        if !since && directory_digest(head) != row.value.set_digest {
             return Err(rolled_back(
                 size,
                 "the directory is not the one that was signed",
@@ -83,7 +86,7 @@ fn checkpoint(
             tracing::warn!(%error, "the ledger's checkpoint is not whole and is signed anew");
             Ok(None)
         }
-        _ => Ok(Some(Checkpoint::open(&note, parts.signer.vkey())?)),
+        _ => handover::open(&parts.store, &parts.keys.current(), &note).map(Some),
     }
 }
 

@@ -92,9 +92,13 @@ impl Spool {
 
     /// Moves everything into the ledger, once: the ledger remembers the last
     /// line that it took, so a crash between commit and truncation repeats nothing.
+    ///
+    /// `home` tells this home's spool from those of other servers of the same store;
+    /// `None` where there are none.
     pub async fn flush(
         &self,
         store: &Store,
+        home: Option<&str>,
         clock: &dyn Clock,
         entropy: &dyn Entropy,
     ) -> Result<usize, RecordError> {
@@ -106,7 +110,8 @@ impl Spool {
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
             .collect();
-        let known = SPOOLED.get(store, &SPOOLED_KEY.to_owned())?;
+        let key = home.unwrap_or(SPOOLED_KEY).to_owned();
+        let known = SPOOLED.get(store, &key)?;
         // Lines up to the one that the ledger remembers are in it: a crash came
         // between commit and truncation, and more may have happened since.
         let taken = known
@@ -131,7 +136,7 @@ impl Spool {
                 );
                 batch.append(LEDGER, foreign_lines(clock, entropy)?.to_bytes()?);
             }
-            SPOOLED.put(&mut batch, &SPOOLED_KEY.to_owned(), &mark(last));
+            SPOOLED.put(&mut batch, &key, &mark(last));
             store.commit(batch).await?;
         }
         self.clear().map_err(io)?;

@@ -2,9 +2,11 @@
 
 use crate::block::BlockRow;
 use procura_directory::{
-    ActorRecord, DeviceRecord, ForeignRecord, GrantRecord, NamespaceRecord, RolesRecord,
+    ActorRecord, DeviceRecord, ForeignRecord, GrantRecord, GrantsEndedRecord, HoneyRecord,
+    NamespaceRecord, QuarantineRecord, RolesRecord, TokenRecord, TokensEndedRecord,
 };
 use procura_store::{Kind, LogId, Table};
+use procura_types::{InstanceId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The ledger's log.
@@ -20,8 +22,19 @@ pub const ROLES: Table<String, RolesRecord> = Table::new("role", Kind::Directory
 pub const NAMESPACES: Table<String, NamespaceRecord> = Table::new("namespace", Kind::Directory);
 /// Grants, by id.
 pub const GRANTS: Table<String, GrantRecord> = Table::new("grant", Kind::Directory);
+/// Grants that ended together, by the first of them.
+pub const GRANTS_ENDED: Table<String, GrantsEndedRecord> = Table::new("grant-end", Kind::Directory);
 /// Ids of other systems, by id.
 pub const FOREIGN: Table<String, ForeignRecord> = Table::new("foreign-id", Kind::Directory);
+/// Project tokens, by id. Those that are over go.
+pub const TOKENS: Table<String, TokenRecord> = Table::new("project-token", Kind::Directory);
+/// That all tokens of a project were revoked, by namespace and project.
+pub const TOKENS_ENDED: Table<String, TokensEndedRecord> =
+    Table::new("project-token-end", Kind::Directory);
+/// Decoys, by canary.
+pub const HONEY: Table<String, HoneyRecord> = Table::new("honey", Kind::Directory);
+/// What was put into quarantine, by itself.
+pub const QUARANTINES: Table<String, QuarantineRecord> = Table::new("quarantine", Kind::Directory);
 /// One row that every change of the directory rewrites: a decision holds as long
 /// as its version stands.
 pub const DIRECTORY_GUARD: Table<String, ()> = Table::new("directory", Kind::Directory);
@@ -46,6 +59,48 @@ pub struct PublishedRow {
 pub const PUBLISHED: Table<String, PublishedRow> = Table::new("published", Kind::Ordinary);
 /// The key of that one row.
 pub const PUBLISHED_KEY: &str = "published";
+/// The newest signed checkpoint, for servers that do not sign themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedRow {
+    /// Entries in the tree.
+    pub size: u64,
+    /// The signed note.
+    pub note: String,
+    /// When it was signed.
+    pub time: Timestamp,
+}
+
+/// The signer's one row, under [`PUBLISHED_KEY`], where several servers share a store.
+pub const SIGNED: Table<String, SignedRow> = Table::new("published-note", Kind::Ordinary);
+
+/// Who has a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRow {
+    /// The run of a server that has it.
+    pub holder: InstanceId,
+    /// How often it was taken.
+    pub term: u64,
+}
+
+/// Leases by name. A row is written when its lease is taken and not again until it
+/// goes, so that what is done under a lease can expect its version.
+pub const LEASES: Table<String, LeaseRow> = Table::new("lease", Kind::Ordinary);
+/// Leases by name → rewritten by the holder for as long as it lives.
+pub const BEATS: Table<String, u64> = Table::new("lease-beat", Kind::Ordinary);
+
+/// A checkpoint that the key which signs them turned with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandoverRow {
+    /// The key that signed before (C2SP vkey).
+    pub before: String,
+    /// The one that signs from here on.
+    pub key: String,
+    /// The note, signed by both.
+    pub note: String,
+}
+
+/// The checkpoints that the key turned with, counted from 0.
+pub const HANDOVERS: Table<u64, HandoverRow> = Table::new("ledger-handover", Kind::Ordinary);
 /// Which spool is in the ledger already.
 pub const SPOOLED: Table<String, String> = Table::new("ledger-spool", Kind::Ordinary);
 /// What each whole block of the ledger holds, by the block's number. Derived: it may

@@ -3,13 +3,15 @@
 //! server's own directory.
 
 mod errors;
+mod shares;
 mod unseal;
 mod unseal_source;
 
-pub(crate) use unseal::Gatherings;
+pub(crate) use unseal::{Gatherings, from_wrapper};
 pub use unseal::{penalty, unseal};
 
-use crate::app::{App, Stage};
+use crate::app::{App, Open, Stage};
+use crate::database;
 use crate::opening::{OpeningError, open_services};
 use crate::problem::{Code, Failure};
 use crate::serve::{Arrived, Input, Reply, SMALL_BODY, read};
@@ -17,13 +19,15 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::{Json, Router};
 use procura_identity::InstallationInit;
-use procura_policy::authorize;
+use procura_ledger::Entry;
+use procura_policy::{Action, Resource, authorize};
 use procura_proof::Caller;
+use procura_record::tables::LEDGER;
 use procura_record::{Origin, Recorder};
 use procura_store::guard::Start;
-use procura_store::{SqliteOptions, Store};
+use procura_store::{Batch, SqliteOptions, Store};
 use procura_types::wire::{InitAnswer, InitRequest, Status, UnsealSourceTest};
-use procura_types::{FieldTuple, InstallationId, Namespace, Secret, TraceId};
+use procura_types::{BatchId, Clock, FieldTuple, InstallationId, Label, Namespace, TraceId};
 use procura_vault::{NewSource, SealError, Vault};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -102,19 +106,27 @@ pub async fn init(app: &App, request: InitRequest, trace: TraceId) -> Result<Ini
         Arc::clone(&app.entropy),
     );
     let options = store_options(app);
+    let database = app.config.database_url.as_ref().map(|_| app.config.clone());
     let passphrase = request.passphrase;
     let source = FIRST_SOURCE.parse().map_err(Failure::from)?;
     // Argon2id and the files take their time; the async threads go on.
     let made = tokio::task::spawn_blocking(move || -> Result<_, OpeningError> {
         discard_unestablished(&home)?;
-        let store = Store::create(
-            &home.join(DATABASE),
-            &id,
-            &options,
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-        )
-        .map_err(SealError::from)?;
+        let store = match database {
+            Some(config) => {
+                let engine = database::make(|| database::configured(&config), &id)
+                    .map_err(OpeningError::database)?;
+                Store::over(Arc::new(engine), Arc::clone(&clock), Arc::clone(&entropy))
+            }
+            None => Store::create(
+                &home.join(DATABASE),
+                &id,
+                &options,
+                Arc::clone(&clock),
+                Arc::clone(&entropy),
+            )
+            .map_err(SealError::from)?,
+        };
         let source = NewSource::passphrase(source, &passphrase, entropy.as_ref())?;
         Ok(Vault::found(
             &home,
@@ -183,8 +195,12 @@ pub const DATABASE: &str = "procura.db";
 /// How the store is opened, from the configuration.
 #[must_use]
 pub fn store_options(app: &App) -> SqliteOptions {
+    store_settings(&app.config)
+}
+
+pub(crate) fn store_settings(config: &crate::config::Config) -> SqliteOptions {
     SqliteOptions {
-        cache_bytes: app.config.cache_megabytes.saturating_mul(1024 * 1024),
+        cache_bytes: config.cache_megabytes.saturating_mul(1024 * 1024),
         ..SqliteOptions::default()
     }
 }
@@ -226,7 +242,15 @@ impl Drop for Sealing {
 /// comes to its end, also when whoever asked for it hangs up or its time is over:
 /// the next ceremony finds nothing of this vault running.
 pub async fn seal(app: &App) -> Result<(), Failure> {
+    seal_holding(app, false).await
+}
+
+/// Closes it, and keeps it from opening by itself if `hold` says so.
+async fn seal_holding(app: &App, hold: bool) -> Result<(), Failure> {
     let one = Arc::clone(&app.ceremony).lock_owned().await;
+    if hold {
+        app.auto_unseal.hold();
+    }
     let stage = app.stage();
     let Stage::Open(open) = stage.as_ref() else {
         return Ok(());
@@ -234,6 +258,7 @@ pub async fn seal(app: &App) -> Result<(), Failure> {
     let open = Arc::clone(open);
     let installation = open.vault.installation();
     let store = open.vault.store().clone();
+    let clock = Arc::clone(&app.clock);
     // From here on no request begins.
     app.set_stage(Stage::Sealed(store.clone(), Box::new(installation)));
     open.notices.close();
@@ -241,18 +266,74 @@ pub async fn seal(app: &App) -> Result<(), Failure> {
         let _one = one;
         let sealing = Sealing(store);
         open.recorder.drain_refusals().await;
+        open.honey.stop().await;
         open.upkeep.stop().await;
         if let Some(tombstones) = &open.tombstones {
             tombstones.stop().await;
         }
         open.indexer.stop().await;
         open.publisher.stop().await;
+        leave(&open, clock.as_ref()).await;
         open.verifier.forget_sessions();
         drop(sealing);
         tracing::info!("the vault is sealed");
         Ok(())
     })
     .await
+}
+
+/// Goes from among the other servers, if there are any.
+async fn leave(open: &Open, clock: &dyn Clock) {
+    if let Some(lease) = &open.lease {
+        lease.stop().await;
+    }
+    if let Err(error) = open.vault.leave_servers(clock).await {
+        // A root that is sealed to this one's key, which is gone, opens for nobody.
+        tracing::debug!(%error, "this server could not be taken off the list of open ones");
+    }
+    if let Some(others) = &open.others {
+        others.stop().await;
+    }
+}
+
+/// Closes the vault because somebody wants it closed: it does not open by itself until
+/// somebody opens it.
+pub async fn seal_on_purpose(app: &App) -> Result<(), Failure> {
+    // Said at once, so that nothing begins to open it; and again when it is its turn,
+    // since somebody may have opened it before.
+    app.auto_unseal.hold();
+    seal_holding(app, true).await
+}
+
+/// Closes the vault at a signal. That is recorded before, by nobody whom the server could
+/// name: whoever may send it signals. Where it cannot be recorded it is closed all the
+/// same: somebody is in a hurry.
+pub(crate) async fn seal_at_signal(app: &App) -> Result<(), Failure> {
+    if let Stage::Open(open) = app.stage().as_ref() {
+        let recorded = record_signal(app, open).await;
+        if let Err(failure) = recorded {
+            tracing::error!(cause = ?failure.cause, "that the vault is sealed at a signal could not be recorded");
+        }
+    }
+    seal_on_purpose(app).await
+}
+
+async fn record_signal(app: &App, open: &Open) -> Result<(), Failure> {
+    let (now, entropy) = (app.clock.now(), app.entropy.as_ref());
+    let trace = TraceId::generate(now, entropy).map_err(Failure::internal)?;
+    let action = Action::InstallationSeal.as_str();
+    let entry = Entry::new(now, entropy, action, trace).map_err(Failure::internal)?;
+    let entry = Entry {
+        reason: Some("signal".into()),
+        resource: Some(Resource::Installation.to_string()),
+        ..entry
+    };
+    let id = BatchId::generate(now, entropy).map_err(Failure::internal)?;
+    // On a full disk it is sealed as well.
+    let mut batch = Batch::new(id).reserved();
+    batch.append(LEDGER, entry.to_bytes().map_err(Failure::internal)?);
+    open.vault.store().commit(batch).await?;
+    Ok(())
 }
 
 /// Runs one call of the socket to its end, and answers it.
@@ -299,7 +380,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route(
             "/admin/unseal",
             post!(nothing, async |app, wish, _| {
-                unseal(&app, brought(wish)?).await
+                let brought = brought(&app, wish).await?;
+                unseal::by_hand(&app, brought).await
             }),
         )
         .route(
@@ -312,6 +394,12 @@ pub fn router(app: Arc<App>) -> Router {
             "/admin/passphrase",
             post!(nothing, async |app, wish, trace| {
                 unseal_source::change_passphrase(&app, wish, trace).await
+            }),
+        )
+        .route(
+            "/admin/rotate",
+            post!(nothing, async |app, wish, trace| {
+                unseal_source::rotate(&app, wish, trace).await
             }),
         )
         .route(
@@ -355,17 +443,19 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 /// The shares of a new source, on their only way.
-fn added(shares: Vec<Secret<String>>) -> Result<Reply, Failure> {
+fn added(made: unseal_source::Added) -> Result<Reply, Failure> {
+    let unseal_source::Added { shares, retired } = &made;
     let shares: Vec<&str> = shares.iter().map(|share| share.expose().as_str()).collect();
     let length = shares
         .iter()
         .map(|share| share.len().saturating_add(3))
         .sum();
-    Reply::secret(&Added { shares }, length)
+    Reply::secret(&Added { shares, retired }, length)
 }
 
 /// As [`procura_types::wire::UnsealSourceAdded`] is read.
 #[derive(Serialize)]
 struct Added<'a> {
     shares: Vec<&'a str>,
+    retired: &'a [Label],
 }

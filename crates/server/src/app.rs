@@ -2,9 +2,11 @@
 
 use crate::admin::Gatherings;
 use crate::agent_routes::AgentRoutes;
+use crate::auto_unseal::AutoUnseal;
 use crate::config::Config;
 use crate::events_log::EventsLog;
 use crate::followers::Followers;
+use crate::honey::HoneyWatch;
 use crate::key_server::KeyServer;
 use crate::metrics::Metrics;
 use crate::problem::{Code, Failure};
@@ -12,16 +14,20 @@ use crate::rates::Rates;
 use crate::reloading::InForce;
 use crate::shared_guard::Tombstones;
 use crate::tokens::Tokens;
+use crate::turns::Turns;
 use crate::upkeep::Upkeep;
+use crate::wrappers::Wrappers;
 use arc_swap::ArcSwap;
 use procura_edge::tls::Certificate;
 use procura_edge::trace::Tracer;
 use procura_proof::Verifier;
 use procura_proof::foreign::ForeignVerifier;
-use procura_record::{Directory, Events, Indexer, Publisher, RecordReader, Recorder, Spool};
+use procura_record::{
+    Directory, Events, Indexer, Lease, Others, Publisher, RecordReader, Recorder, Spool,
+};
 use procura_store::Store;
 use procura_store::guard::{JournalGuard, Of, SharedMemory};
-use procura_types::{Clock, Entropy, Timestamp};
+use procura_types::{Clock, Duration, Entropy, Timestamp};
 use procura_vault::{Installation, Vault};
 use std::fs::File;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -52,10 +58,38 @@ pub struct Open {
     pub indexer: Indexer,
     /// Does what nobody waits for.
     pub upkeep: Upkeep,
+    /// Notices who touches decoys.
+    pub honey: HoneyWatch,
+    /// Whose turn it is to write in a namespace with a quota.
+    pub turns: Turns,
     /// Tells a shared replay guard who is revoked.
     pub(crate) tombstones: Option<Tombstones>,
+    /// Follows the other servers of a shared store, if there are any.
+    pub others: Option<Others>,
+    /// What lets this server do what one of several does at a time.
+    pub lease: Option<Arc<Lease>>,
     /// When it was opened.
     pub since: Timestamp,
+}
+
+impl Open {
+    /// Why nothing may be decided by what is in memory, if it is so: what other servers
+    /// changed was last heard of longer ago than `most`.
+    #[must_use]
+    pub fn stale(&self, most: Duration) -> Option<String> {
+        let age = self.others.as_ref()?.age();
+        if age.is_some_and(|age| age <= most) {
+            return None;
+        }
+        let since = age.map_or_else(
+            || "nothing was heard yet".to_owned(),
+            |age| format!("the last was heard {} s ago", age.as_secs()),
+        );
+        Some(format!(
+            "What other servers change in the database is not heard of here: {since}, and {} s are the most. It goes on by itself when the database answers.",
+            most.as_secs()
+        ))
+    }
 }
 
 /// Where the server stands.
@@ -88,6 +122,8 @@ pub struct App {
     _held: File,
     /// Places for large bodies.
     pub(crate) large_bodies: Arc<tokio::sync::Semaphore>,
+    /// One backup is taken at a time.
+    pub(crate) backups: Arc<tokio::sync::Semaphore>,
     /// One ceremony (init, unseal, seal, passphrase) at a time. Each that derives a
     /// key from a passphrase does so under this lock: Argon2id takes 64 MiB.
     pub ceremony: Arc<tokio::sync::Mutex<()>>,
@@ -95,6 +131,13 @@ pub struct App {
     /// `ceremony`, so that a slowed-down try keeps nobody from sealing.
     pub(crate) tries: tokio::sync::Mutex<()>,
     wrong_tries: AtomicU32,
+    /// What somebody brings for a wrapper is tried one at a time as well, apart from
+    /// passphrases: a wrapper that hangs keeps nobody from another source.
+    pub(crate) wrapper_tries: tokio::sync::Mutex<()>,
+    /// Tokens, chips and services that keep keys of unseal sources.
+    pub(crate) wrappers: Wrappers,
+    /// How the vault opens by itself.
+    pub(crate) auto_unseal: AutoUnseal,
     /// Shares that are being brought.
     pub(crate) gatherings: Gatherings,
     api_url: std::sync::OnceLock<String>,
@@ -114,6 +157,9 @@ pub struct App {
     pub(crate) followers: Followers,
     /// How often it is asked, and by whom.
     pub(crate) rates: Rates,
+    /// Told when another server changed what opens the vault, and did not know of this
+    /// one.
+    pub(crate) displaced: Arc<tokio::sync::Notify>,
     /// Set once the server stops: nobody is to wait for news any more.
     pub(crate) stopping: tokio::sync::watch::Sender<bool>,
 }
@@ -132,6 +178,8 @@ impl App {
         held: File,
     ) -> Self {
         let metrics = Metrics::default();
+        let wrappers = Wrappers::new(&clock, &entropy);
+        let auto_unseal = AutoUnseal::of(&config.home);
         Self {
             in_force: InForce::new(&config),
             rates: Rates::new(&config, clock.steady()),
@@ -147,9 +195,13 @@ impl App {
             stage: ArcSwap::from_pointee(Stage::Uninitialised),
             _held: held,
             large_bodies: Arc::new(tokio::sync::Semaphore::new(crate::serve::LARGE_BODIES)),
+            backups: Arc::new(tokio::sync::Semaphore::new(1)),
             ceremony: Arc::default(),
             tries: tokio::sync::Mutex::new(()),
             wrong_tries: AtomicU32::new(0),
+            wrapper_tries: tokio::sync::Mutex::new(()),
+            wrappers,
+            auto_unseal,
             gatherings: Gatherings::default(),
             api_url: std::sync::OnceLock::new(),
             certificate: std::sync::OnceLock::new(),
@@ -157,6 +209,7 @@ impl App {
             foreign_guard: Mutex::default(),
             shared_guard: Mutex::default(),
             followers: Followers::default(),
+            displaced: Arc::default(),
             stopping: tokio::sync::watch::Sender::new(false),
         }
     }
@@ -227,7 +280,10 @@ impl App {
     /// The open vault, or why there is none.
     pub fn open(&self) -> Result<Arc<Open>, Failure> {
         match self.stage.load().as_ref() {
-            Stage::Open(open) => Ok(Arc::clone(open)),
+            Stage::Open(open) => match open.stale(self.config.max_stale()) {
+                None => Ok(Arc::clone(open)),
+                Some(why) => Err(Failure::new(Code::StoreUnavailable, why).with_reason("stale")),
+            },
             Stage::Sealed(..) => Err(Failure::new(
                 Code::Sealed,
                 "The vault is sealed: an operator types `procura unseal` on the server's machine.",

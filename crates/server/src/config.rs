@@ -5,10 +5,13 @@
 use procura_edge::jsonl::Limits;
 use procura_edge::trace::{Endpoint, Ratio};
 use procura_identity::SecretTerms;
+use procura_store::PostgresUrl;
 use procura_store::guard::GuardUrl;
 use procura_types::dial::Mode;
 use procura_types::{Cidr, Label, Malformed, Namespace, RateLimit};
+use procura_vault::RotationStep;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -132,6 +135,10 @@ config! {
     public_url: Option<String> = None, "none";
     /// File whose first line is the passphrase: unseals at start (a systemd credential, for instance); for the server's user or root alone (mode 0600).
     passphrase_file: Option<PathBuf> = None, "none";
+    /// Names of unseal sources that open the vault at start by themselves, tried in this order, again while what one needs is not there: a passphrase of which `unseal_credentials` names the file, a token, a chip or a service. What was sealed on purpose stays sealed until somebody unseals it.
+    auto_unseal: Vec<Label> = Vec::new(), "[]";
+    /// Files with what unseal sources ask for, by name, such as `{ hsm = "/run/credentials/procura.service/pin" }`: the PIN of a token, the access keys of AWS, what `procura unseal-source join` wrote, a passphrase; for the server's user or root alone (mode 0600).
+    unseal_credentials: BTreeMap<Label, PathBuf> = BTreeMap::new(), "{}";
     /// Seconds that a request may take, its body included.
     request_seconds: u64 = 30, "30";
     /// Seconds that running requests get when the server stops.
@@ -180,6 +187,18 @@ config! {
     guard_password_file: Option<PathBuf> = None, "none";
     /// Uses a shared guard at an address that is not of this machine, without TLS: whoever is on the way can let proofs be used again, and reads its password.
     danger_plain_guard: bool = false, "false";
+    /// PostgreSQL database that several servers share, as postgres://user@host/database, with several hosts behind commas of which the one is used that takes writes, or postgres:///database?host=/folder&user=user for a socket of this machine. Without it the store is in the home, and there is one server. Needs `guard_url`.
+    database_url: Option<String> = None, "none";
+    /// File whose first line is the password of the database's user; for the server's user or root alone (mode 0600).
+    database_password_file: Option<PathBuf> = None, "none";
+    /// Certificates of the authorities, PEM, one of which signed that of the database's server. With it connections are encrypted; needed for a database on another machine.
+    database_ca: Option<PathBuf> = None, "none";
+    /// Seconds after which a server that does not hear of the others' changes in the database answers nothing any more (503 `store_unavailable`), until it does again.
+    max_stale_seconds: u64 = 15, "15";
+    /// Uses a database whose standbys no commit waits for: what was acknowledged is lost when one of them takes over.
+    danger_async_standby: bool = false, "false";
+    /// For tests: the server kills itself, as `kill -9` would, at this step of a rotation (protocol.md §5), each time that it comes to it. Refused unless the API is plain HTTP on a loopback address.
+    danger_stop_at: Option<RotationStep> = None, "none";
     /// Goes on when keys cannot be locked in memory: they may reach the swap device.
     danger_unlocked_memory: bool = false, "false";
 }
@@ -290,14 +309,67 @@ impl Config {
         if self.log_megabytes == 0 || self.log_days == 0 || self.log_files == 0 {
             return contradiction("log_megabytes, log_days and log_files must be at least 1");
         }
+        if self.auto_unseal.len() > procura_vault::MAX_SOURCES {
+            return contradiction("auto_unseal names more unseal sources than there can be");
+        }
+        if self.danger_stop_at.is_some()
+            && (self.tls_cert.is_some() || !self.listen.ip().is_loopback())
+        {
+            return contradiction(
+                "danger_stop_at is for tests: it takes plain HTTP on a loopback address",
+            );
+        }
         self.guard_server()?;
         if self.guard_password_file.is_some() && self.guard_url.is_none() {
             return contradiction("guard_password_file says nothing without guard_url");
         }
+        self.check_database()?;
         if self.agent_secret_days == 0 {
             return contradiction("agent_secret_days must be at least 1");
         }
         Ok(())
+    }
+
+    fn check_database(&self) -> Result<(), ConfigError> {
+        let contradiction = |text: &str| Err(ConfigError::Contradiction(text.to_owned()));
+        if self.max_stale_seconds == 0 {
+            return contradiction("max_stale_seconds must be at least 1");
+        }
+        if self.database()?.is_some() {
+            if self.guard_url.is_none() {
+                return contradiction(
+                    "database_url needs guard_url: what one server has let in once, another must not let in again, so they share a replay guard",
+                );
+            }
+            return Ok(());
+        }
+        let without = [
+            (
+                "database_password_file",
+                self.database_password_file.is_some(),
+            ),
+            ("database_ca", self.database_ca.is_some()),
+            ("danger_async_standby", self.danger_async_standby),
+        ];
+        match without.into_iter().find(|(_, set)| *set) {
+            Some((key, _)) => contradiction(&format!("{key} says nothing without database_url")),
+            None => Ok(()),
+        }
+    }
+
+    /// The address of the database that several servers share.
+    ///
+    /// # Errors
+    /// One that is none.
+    pub(crate) fn database(&self) -> Result<Option<PostgresUrl>, ConfigError> {
+        let url = self.database_url.as_deref().map(str::parse);
+        url.transpose()
+            .map_err(|error: Malformed| ConfigError::Contradiction(error.to_string()))
+    }
+
+    /// How old what is known of other servers may be.
+    pub(crate) const fn max_stale(&self) -> Duration {
+        Duration::from_secs(self.max_stale_seconds)
     }
 
     /// The address of the shared replay guard.
@@ -468,5 +540,23 @@ mod tests {
         );
         config.tls_key = Some("k.pem".into());
         config.check().unwrap();
+    }
+
+    #[test]
+    fn a_server_that_others_reach_does_not_stop_at_a_step() {
+        let config = load("danger_stop_at = \"file-replaced\"", &[]).unwrap();
+        assert_eq!(config.danger_stop_at, Some(RotationStep::FileReplaced));
+        config.check().unwrap();
+        for (listen, certificate) in [("0.0.0.0:7310", true), ("127.0.0.1:7310", true)] {
+            let mut reached = config.clone();
+            reached.listen = listen.parse().unwrap();
+            reached.tls_cert = certificate.then(|| "c.pem".into());
+            reached.tls_key = certificate.then(|| "k.pem".into());
+            let error = reached.check().unwrap_err().to_string();
+            assert!(error.starts_with("danger_stop_at is for tests"), "{error}");
+        }
+        let error = load("danger_stop_at = \"somewhere\"", &[]).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("is no step of a rotation"), "{error}");
     }
 }

@@ -26,7 +26,13 @@ pub(crate) fn degraded(app: &App) -> Vec<String> {
             "TLS: {problem}; the certificate from before is in use"
         ));
     }
+    if let Stage::Sealed(..) = app.stage().as_ref() {
+        let config = &app.config;
+        let configured = !config.auto_unseal.is_empty() || config.passphrase_file.is_some();
+        why.extend(app.auto_unseal.problem(configured));
+    }
     if let Stage::Open(open) = app.stage().as_ref() {
+        why.extend(open.stale(app.config.max_stale()));
         why.extend(app.key_server.ignored(&open.directory.snapshot()));
         if let Some(problem) = open.publisher.problem() {
             why.push(format!("checkpoints: {problem}"));

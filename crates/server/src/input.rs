@@ -21,7 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 /// The largest body of most calls (`protocol.md` §9).
 pub const SMALL_BODY: usize = 64 * 1024;
 
-/// The largest body at all: a value of 1 MiB as base64url in JSON, and room for the rest.
+/// The largest body of all calls but imports: a value of 1 MiB as base64url in JSON, and room for the rest.
 pub const MAX_BODY: usize = 1_500_000;
 
 /// Bodies larger than [`SMALL_BODY`] that are in memory at once. Anybody can send
@@ -154,22 +154,30 @@ const JSON_FIELDS: &[&str] = &[
     "address",
     "agent",
     "agent_id",
+    "agents",
+    "at",
     "audience",
     "code_sha256",
     "current",
     "delivery",
+    "description",
     "device",
     "device_key",
+    "display_name",
     "env",
     "exceptions",
     "expect_version",
+    "expires",
     "from",
     "gates",
     "hmac_v1",
     "invalidate",
+    "kind",
     "label",
+    "life",
     "mode",
     "name",
+    "names",
     "namespace",
     "new",
     "owner",
@@ -179,11 +187,15 @@ const JSON_FIELDS: &[&str] = &[
     "project",
     "rate",
     "reason",
+    "recipients",
     "role",
     "roles",
     "root_key",
+    "rotate_by",
     "route",
     "routes",
+    "secrets",
+    "shape",
     "signature",
     "sources",
     "tags",
@@ -257,7 +269,11 @@ pub async fn read(app: &App, mut arrived: Arrived, limit: usize) -> Result<Input
     let large = length.map_or_else(|| !body.is_end_stream(), |length| length > SMALL_BODY);
     let place = if limit > SMALL_BODY && large {
         let places = Arc::clone(&app.large_bodies);
-        Some(places.acquire_owned().await.map_err(Failure::internal)?)
+        // A call that takes more than the others takes the places of as many.
+        let bytes = length.unwrap_or(limit).min(limit);
+        let taken = u32::try_from(bytes.div_ceil(MAX_BODY)).unwrap_or(u32::MAX);
+        let place = places.acquire_many_owned(taken).await;
+        Some(place.map_err(Failure::internal)?)
     } else {
         None
     };

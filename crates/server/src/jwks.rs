@@ -1,4 +1,5 @@
-//! `/.well-known/jwks.json`: the keys by which anybody verifies tokens (RFC 7517).
+//! `/.well-known/jwks.json`: the keys by which anybody verifies tokens (RFC 7517); and
+//! beside it the same for the tokens of one type, by their audience.
 
 use crate::app::App;
 use crate::problem::Failure;
@@ -11,32 +12,47 @@ use axum::routing::get;
 use http::{HeaderValue, header};
 use procura_token::KEY_SET_LIFE;
 use procura_types::TraceId;
+use procura_types::wire::TokenType;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Where it is (RFC 8615).
+/// Where all keys are (RFC 8615).
 pub(crate) const PATH: &str = "/.well-known/jwks.json";
+/// Where those are that sign tokens of agents, and no others.
+pub(crate) const AGENT_PATH: &str = "/.well-known/jwks/procura-agent.json";
+/// Where those are that sign tokens of projects, and no others.
+pub(crate) const PROJECT_PATH: &str = "/.well-known/jwks/procura-project.json";
 /// As it is counted.
 const LABEL: &str = "key_set.read";
 
-/// Mounts the key set.
+/// Mounts the key sets.
 pub(crate) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
-    router.route(PATH, get(serve))
+    let sets = [
+        (PATH, None),
+        (AGENT_PATH, Some(TokenType::Agent)),
+        (PROJECT_PATH, Some(TokenType::Project)),
+    ];
+    sets.into_iter().fold(router, |router, (path, tokens)| {
+        let handler = async move |State(app): State<Arc<App>>, request: Request| {
+            serve(&app, tokens, &request)
+        };
+        router.route(path, get(handler))
+    })
 }
 
-async fn serve(State(app): State<Arc<App>>, request: Request) -> Response {
+fn serve(app: &App, tokens: Option<TokenType>, request: &Request) -> Response {
     let started = Instant::now();
-    let response = answer(&app, &request).unwrap_or_else(|failure| refused(&app, failure));
+    let response = answer(app, tokens, request).unwrap_or_else(|failure| refused(app, failure));
     app.metrics
         .request(LABEL, response.status(), started.elapsed());
     response
 }
 
-fn answer(app: &App, request: &Request) -> Result<Response, Failure> {
+fn answer(app: &App, tokens: Option<TokenType>, request: &Request) -> Result<Response, Failure> {
     // Under another server's name it would be the set of that one.
     authority(app, request.version(), request.headers(), request.uri())?;
     let open = app.open()?;
-    let set = open.tokens.key_set(app.clock.now())?;
+    let set = open.tokens.key_set(tokens, app.clock.now())?;
     let mut response = Response::new(Body::from(set));
     let headers = response.headers_mut();
     headers.insert(

@@ -2,25 +2,32 @@
 //! served.
 
 use crate::app::{App, Open};
+use crate::honey::{HoneyParts, HoneyWatch};
 use crate::server_id;
 use crate::shared_guard::{self, Tombstones};
 use crate::tokens::Tokens;
+use crate::turns::Turns;
 use crate::upkeep::{Upkeep, UpkeepParts};
 use procura_identity::SigningKeys;
-use procura_ledger::{Entry, NoteSigner, origin};
+use procura_ledger::Entry;
 use procura_policy::{Resource, RoleDecider};
 use procura_proof::foreign::ForeignVerifier;
 use procura_proof::session::audience_key;
 use procura_proof::{Guard, SessionKeys, Verifier};
 use procura_record::{
-    Directory, Events, Indexer, Publisher, PublisherParts, RECOVERY, RecordReader, Recorder, Tiles,
+    Directory, Events, Indexer, Lease, Others, Publisher, PublisherParts, RECOVERY, RecordReader,
+    Recorder, Tiles, Turned,
 };
-use procura_store::Batch;
 use procura_store::guard::{JournalGuard, Of, SharedMemory, Start, boot_id};
+use procura_store::{Batch, IoCause, StoreError};
+use procura_types::wire::TokenType;
 use procura_types::{Secret, TraceId};
 use procura_vault::{SHARES, SealError, Vault};
 use std::path::Path;
 use std::sync::Arc;
+
+/// The lease of what one server does at a time.
+const LEASE: &str = "own-work";
 
 /// Why an open vault cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -46,12 +53,22 @@ pub enum OpeningError {
     /// The keys that sign tokens.
     #[error(transparent)]
     SigningKeys(#[from] procura_identity::IdentityError),
+    /// The database that several servers share.
+    #[error("{0}")]
+    Database(String),
     /// The memory of used proofs.
     #[error("the replay guard: {0}")]
     Guard(String),
     /// Randomness.
     #[error(transparent)]
     Entropy(#[from] procura_types::EntropyError),
+}
+
+impl OpeningError {
+    /// Why the database could not be made.
+    pub(crate) fn database(error: crate::start::StartError) -> Self {
+        Self::Database(error.to_string())
+    }
 }
 
 /// Session roots for `proof`; they follow the vault when its root is rotated.
@@ -90,6 +107,17 @@ where
     F: AsyncFnOnce(&Recorder) -> Result<(), E>,
     E: From<OpeningError>,
 {
+    if let Some(stop) = app.config.danger_stop_at {
+        tracing::warn!(
+            step = stop.as_str(),
+            "danger_stop_at: this server kills itself there"
+        );
+        vault.watch_steps(move |step| {
+            if step == stop {
+                die();
+            }
+        });
+    }
     let parts = prepare(app, vault, start)?;
     if let Some(memory) = &parts.shared_guard {
         // Whatever comes of it is in the log: it can be sealed and looked at without.
@@ -97,6 +125,12 @@ where
     }
     found(&parts.recorder).await?;
     Ok(Arc::new(parts.finish(app).await?))
+}
+
+/// Ends the process as `kill -9` does: nothing is flushed, and nobody is told.
+fn die() {
+    // When the kernel will not, the test sees a server that goes on.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
 }
 
 /// The journal of a replay guard; opens it when nobody has.
@@ -115,6 +149,29 @@ pub(crate) fn guard(app: &App, of: Of, start: Start) -> Result<Arc<JournalGuard>
     })
 }
 
+/// Takes over what another server put in force, when the row of the installation has
+/// changed. A server that was not told the new keys has to be sealed.
+fn turned(app: &App, vault: &Arc<Vault>) -> Turned {
+    let (vault, displaced) = (Arc::downgrade(vault), Arc::clone(&app.displaced));
+    Box::new(move || {
+        let Some(vault) = vault.upgrade() else {
+            return Ok(());
+        };
+        match vault.take_over() {
+            Ok(true) => {
+                tracing::info!("another server changed what opens the vault; its keys are in use");
+                Ok(())
+            }
+            Ok(false) => Ok(()),
+            Err(SealError::Store(error)) => Err(error),
+            Err(error) => {
+                displaced.notify_one();
+                Err(StoreError::Unavailable(IoCause::new(&error)))
+            }
+        }
+    })
+}
+
 struct Parts {
     vault: Arc<Vault>,
     directory: Arc<Directory>,
@@ -123,12 +180,21 @@ struct Parts {
     verifier: Verifier,
     foreign: ForeignVerifier,
     shared_guard: Option<Arc<SharedMemory>>,
+    others: Option<Others>,
+    lease: Option<Arc<Lease>>,
 }
 
 fn prepare(app: &App, vault: Arc<Vault>, start: Start) -> Result<Parts, OpeningError> {
     let store = vault.store().clone();
     let directory = Directory::load(&store)?;
+    let turned = turned(app, &vault);
+    let others = Others::start(&store, &directory, Vault::INSTALLATION, turned)?;
     let notices = Events::start(&store, &directory)?;
+    let mut lease = None;
+    if let Some(others) = &others {
+        notices.beside(others);
+        lease = Some(Lease::start(&store, LEASE, &app.clock, &app.entropy)?);
+    }
     let recorder = Recorder::new(
         store,
         Arc::clone(&directory),
@@ -152,6 +218,8 @@ fn prepare(app: &App, vault: Arc<Vault>, start: Start) -> Result<Parts, OpeningE
         verifier,
         foreign,
         shared_guard,
+        others,
+        lease,
     })
 }
 
@@ -165,6 +233,8 @@ impl Parts {
             verifier,
             foreign,
             shared_guard,
+            others,
+            lease,
         } = self;
         let store = vault.store().clone();
         let installation = vault.installation();
@@ -174,17 +244,29 @@ impl Parts {
             vault.bundle_keys(),
             Arc::clone(&app.entropy),
         );
-        let publisher = Publisher::start(PublisherParts {
+        let publishing = PublisherParts {
             store: store.clone(),
             tiles: tiles.clone(),
-            signer: NoteSigner::new(&origin(&installation.id), vault.ledger_key()?)?,
+            keys: vault.ledger_keys(),
             clock: Arc::clone(&app.clock),
             entropy: Arc::clone(&app.entropy),
-        })
-        .await?;
+        };
+        let publisher = match (&others, &lease) {
+            (Some(others), Some(lease)) => {
+                Publisher::start_beside(publishing, others, Arc::clone(lease)).await?
+            }
+            _ => Publisher::start(publishing).await?,
+        };
+        vault.join_servers(app.clock.as_ref()).await?;
+        let home = vault.home_id().map(|home| home.to_string());
         let moved = app
             .spool
-            .flush(&store, app.clock.as_ref(), app.entropy.as_ref())
+            .flush(
+                &store,
+                home.as_deref(),
+                app.clock.as_ref(),
+                app.entropy.as_ref(),
+            )
             .await?;
         if moved > 0 {
             tracing::info!(
@@ -214,20 +296,32 @@ impl Parts {
             }
         };
         recorder.opened(&opened, tell).await?;
-        let keys = SigningKeys::open(&store, app.clock.as_ref(), app.entropy.as_ref()).await?;
+        let (clock, entropy) = (app.clock.as_ref(), app.entropy.as_ref());
+        let projects = SigningKeys::open(&store, TokenType::Project, clock, entropy).await?;
+        let agents = SigningKeys::open(&store, TokenType::Agent, clock, entropy).await?;
         let issuer = app.public_url().to_owned();
-        let tokens = Tokens::new(keys, issuer, Arc::clone(&app.entropy));
+        let tokens = Tokens::new(agents, projects, issuer, Arc::clone(&app.entropy));
         tracing::info!(installation = %installation.id, server = %server_id(&vault), "the vault is open");
         let tombstones = shared_guard.map(|memory| {
             Tombstones::start(memory, Arc::clone(&directory), Arc::clone(&app.clock))
+        });
+        let honey = HoneyWatch::start(HoneyParts {
+            vault: Arc::clone(&vault),
+            directory: Arc::clone(&directory),
+            clock: Arc::clone(&app.clock),
+            entropy: Arc::clone(&app.entropy),
         });
         let upkeep = Upkeep::start(UpkeepParts {
             vault: Arc::clone(&vault),
             directory: Arc::clone(&directory),
             clock: Arc::clone(&app.clock),
             entropy: Arc::clone(&app.entropy),
+            lease: lease.clone(),
             ceremony: Arc::clone(&app.ceremony),
         });
+        if let Some(others) = &others {
+            others.settled().await;
+        }
         Ok(Open {
             vault,
             recorder,
@@ -240,7 +334,11 @@ impl Parts {
             reader: RecordReader::new(store, tiles),
             publisher,
             upkeep,
+            honey,
+            turns: Turns::default(),
             tombstones,
+            others,
+            lease,
             since: now,
         })
     }

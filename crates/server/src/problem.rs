@@ -72,6 +72,7 @@ codes! {
     CodeRefused = "code_refused", FORBIDDEN, Caller, "The link code is not accepted", "Ask for a new link code; one is good once, for ten minutes, for one actor.";
     SignatureRefused = "signature_refused", FORBIDDEN, Caller, "The signature over the content is not by the expected key", "Sign the exact bytes with the key of the device that sends the request.";
     Forbidden = "forbidden", FORBIDDEN, Policy, "Not allowed", "Ask an operator with one of the `roles` to do it, or a steward for the role; agents ask for a grant.";
+    DeviceQuarantined = "device_quarantined", FORBIDDEN, Policy, "The device is in quarantine", "Ask a steward, who looks at what happened and types `procura honey reinstate`.";
     NotFound = "not_found", NOT_FOUND, Caller, "There is no such thing, or it is not for you to know", "Check the name and the namespace.";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, Caller, "This path does not take that method", "See schema/openapi.json.";
     Timeout = "timeout", REQUEST_TIMEOUT, Caller, "The request took too long to arrive", "Send it again, faster.";
@@ -86,6 +87,9 @@ codes! {
     ValueMissing = "value_missing", UNPROCESSABLE_ENTITY, Policy, "A value of the project cannot be had, so none is given", "Write the secret, or take the name out of the project.";
     SecretExpired = "secret_expired", GONE, Policy, "The secret has expired, so it is not handed over", "Write a new version with another `expires`, or change it with `procura secret set`.";
     DeliveryNotAllowed = "delivery_not_allowed", UNPROCESSABLE_ENTITY, Policy, "The secret may not be handed over in this way, so nothing is given", "Ask for it in a way that its rule names, or change the rule with `procura secret set --deliver`.";
+    TokenRefused = "token_refused", UNAUTHORIZED, Caller, "The project token is not accepted", "See the reason in spec/protocol.md §4; issue another from the device that uses it.";
+    TokenScope = "token_scope", FORBIDDEN, Policy, "The project token does not open all that is asked for, so nothing is given", "Ask for names of the token, or issue one for what the project maps now.";
+    QuotaExceeded = "quota_exceeded", CONFLICT, Policy, "The namespace may not hold more", "Destroy what is not needed any more (`procura secret destroy PATH`), or have a steward raise it: `procura namespace quota NS`.";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, Caller, "Too many at once", "Wait as long as Retry-After says.";
     WrongPassphrase = "wrong_passphrase", FORBIDDEN, Caller, "The passphrase is wrong", "Wrong ones are counted and slow the next try.";
     WeakPassphrase = "weak_passphrase", BAD_REQUEST, Caller, "The passphrase is too short", "Use at least 12 characters.";
@@ -94,11 +98,21 @@ codes! {
     ShareForged = "share_forged", FORBIDDEN, Caller, "The share was never made", "Bring another; whoever holds this one should say where it comes from.";
     ShareRepeated = "share_repeated", CONFLICT, Caller, "The share was brought already", "Bring another share of the set.";
     SharesTooFew = "shares_too_few", UNPROCESSABLE_ENTITY, Caller, "It takes more shares", "Bring as many as the set needs.";
+    SourceUnavailable = "source_unavailable", SERVICE_UNAVAILABLE, Dependency, "What the unseal source needs is not there now", "Plug the token in, start the service, or open the vault with another source.";
+    CredentialsNeeded = "credentials_needed", BAD_REQUEST, Caller, "The unseal source takes credentials", "Bring them with --credentials FILE, or name the file in unseal_credentials.";
+    WrongPin = "wrong_pin", FORBIDDEN, Caller, "The PIN of the token is wrong", "Look it up before the next try: a token locks itself after a few wrong ones.";
+    PinLocked = "pin_locked", FORBIDDEN, Caller, "The token takes no PIN, or not from a program", "Open the vault with another source; the token's security officer unlocks it.";
+    CredentialsRefused = "credentials_refused", FORBIDDEN, Caller, "The wrapper of the unseal source refuses the credentials", "Let them use the key, or bring others.";
+    PcrsChanged = "pcrs_changed", FORBIDDEN, Policy, "This machine did not start as it did when the unseal source was added", "Find out what changed; open the vault with another source, and add this one anew if the change is yours.";
+    AnotherWrapper = "another_wrapper", FORBIDDEN, Caller, "This is not the token, chip or service that wrapped the key", "Bring the one that did, or open the vault with another source.";
+    WrappedKeyRefused = "wrapped_key_refused", FORBIDDEN, Caller, "What was wrapped was changed, or wrapped for another place", "Put installation.json back as it was, or open the vault with another source.";
+    WrapperUnfit = "wrapper_unfit", UNPROCESSABLE_ENTITY, Caller, "The token, chip or service cannot be used so", "See the detail.";
     AlreadyInitialised = "already_initialised", CONFLICT, Caller, "There is an installation already", "Use another home.";
     NotInitialised = "not_initialised", SERVICE_UNAVAILABLE, Dependency, "There is no installation yet", "Run `procura init`.";
     Sealed = "sealed", SERVICE_UNAVAILABLE, Dependency, "The vault is sealed", "Run `procura unseal`.";
     VerifierUnavailable = "verifier_unavailable", SERVICE_UNAVAILABLE, Dependency, "The proof cannot be checked now", "Send it again as Retry-After says.";
     LedgerUnavailable = "ledger_unavailable", SERVICE_UNAVAILABLE, Dependency, "The record cannot be written, so nothing happened", "See the server's log and `procura status`.";
+    StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, Dependency, "The database cannot be used now", "Send it again as Retry-After says; `procura status` says why.";
     StorageFull = "storage_full", INSUFFICIENT_STORAGE, Dependency, "The disk is full", "Make room; revoking, sealing and deleting still work.";
     Damaged = "damaged", INTERNAL_SERVER_ERROR, Us, "Stored data is damaged or was tampered with", "Run `procura status --deep` and restore from a backup.";
     Unknown = "outcome_unknown", INTERNAL_SERVER_ERROR, Us, "It is not known whether the request had its effect", "Read again what it was to change; restart the server if that fails too.";
@@ -111,6 +125,7 @@ impl Code {
     pub(crate) const fn of(reason: Reason) -> Self {
         match reason {
             Reason::SourceNotAllowed => Self::Forbidden,
+            Reason::Quarantined => Self::DeviceQuarantined,
             Reason::RateLimited => Self::RateLimited,
             Reason::VerifierUnavailable => Self::VerifierUnavailable,
             _ => Self::Unauthorized,
@@ -311,7 +326,10 @@ impl Failure {
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after.or(match self.code {
-            Code::RateLimited | Code::Sealed | Code::VerifierUnavailable => Some(1),
+            Code::RateLimited
+            | Code::Sealed
+            | Code::VerifierUnavailable
+            | Code::StoreUnavailable => Some(1),
             _ => None,
         }) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -10,7 +10,7 @@ use crate::rates::{count_agent, retry_after};
 use crate::serve::Input;
 use http::{HeaderMap, Uri, Version, header};
 use procura_directory::Snapshot;
-use procura_proof::{Caller, Headers, Refusal, RequestView};
+use procura_proof::{Caller, Case, Headers, Reason, Refusal, RequestView};
 use procura_record::Refusal as Recorded;
 use std::net::IpAddr;
 
@@ -48,10 +48,24 @@ pub(crate) async fn prove(
         Err(refusal) => Err(refusal),
     };
     let caller = proven
+        .and_then(|caller| held_back(open, snapshot, caller))
         .inspect(|caller| app.metrics.accepted(caller.profile().as_str()))
         .map_err(|refusal| refused(app, open, snapshot, input, &refusal))?;
     count_agent(app, snapshot, caller.actor(), input)?;
     Ok(caller)
+}
+
+/// Refuses a device that touched a decoy a moment ago: the directory of before does not
+/// say so yet.
+fn held_back(open: &Open, snapshot: &Snapshot, caller: Caller) -> Result<Caller, Refusal> {
+    if !open.honey.holds(snapshot, caller.device(), None) {
+        return Ok(caller);
+    }
+    Err(Refusal {
+        device: caller.device().copied(),
+        actor: Some(*caller.actor()),
+        ..Case::DeviceQuarantined.into()
+    })
 }
 
 /// The authority that a request is for; one that is for another server is recorded.
@@ -168,6 +182,9 @@ pub(crate) fn refused_by(
 ) -> Failure {
     let reason = refusal.reason();
     app.metrics.refused(reason.as_str());
+    if reason == Reason::Quarantined {
+        open.honey.asked_again(open, input, refusal, profile);
+    }
     open.recorder.refuse(Recorded {
         actor: refusal.actor,
         owner: refusal

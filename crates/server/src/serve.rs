@@ -6,6 +6,7 @@
 
 use crate::app::{App, Open};
 use crate::framed::{Frame, framed};
+use crate::honey::bait_run;
 pub use crate::input::{Arrived, Input, LARGE_BODIES, MAX_BODY, Peer, Progress, SMALL_BODY, read};
 use crate::problem::{Code, Failure};
 use crate::proving;
@@ -15,7 +16,8 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
-use procura_policy::{Denied, Op, Permit, authorize};
+use procura_directory::Snapshot;
+use procura_policy::{Action, Denied, DenyReason, Op, Permit, authorize};
 use procura_proof::Caller;
 use procura_record::{ChangeError, Origin, RecordedBatch, Refusal};
 use std::pin::Pin;
@@ -107,9 +109,15 @@ pub trait Endpoint: Send + Sync + 'static {
 /// The refusal of policy, for the caller.
 #[must_use]
 pub fn denial(denied: Denied) -> Failure {
-    if denied.reason == procura_policy::DenyReason::Revoked {
+    if denied.reason == DenyReason::Revoked {
         return Failure::new(Code::Unauthorized, "The device or its actor is revoked.")
             .with_reason("revoked");
+    }
+    if let DenyReason::Token(refusal) = denied.reason {
+        return token_refused(refusal.as_str());
+    }
+    if denied.reason == DenyReason::Quarantined {
+        return quarantined();
     }
     if denied.visible {
         Failure::new(Code::Forbidden, "Your roles and grants do not allow this.").because(denied)
@@ -120,6 +128,22 @@ pub fn denial(denied: Denied) -> Failure {
         )
         .because(denied)
     }
+}
+
+/// The refusal of a project token: the word says which check it failed.
+pub(crate) fn token_refused(reason: &'static str) -> Failure {
+    Failure::new(
+        Code::TokenRefused,
+        "The project token opens nothing here and now.",
+    )
+    .with_reason(reason)
+}
+
+/// The refusal of whoever touched a decoy.
+#[must_use]
+pub(crate) fn quarantined() -> Failure {
+    let case = procura_proof::Case::DeviceQuarantined;
+    Failure::new(Code::DeviceQuarantined, case.detail()).with_reason(case.reason().as_str())
 }
 
 /// The refusal of policy, for a caller who learns which role the operation takes.
@@ -138,6 +162,7 @@ pub fn refuse<O: Op>(context: &Context<'_>, caller: &Caller, op: &O, denied: Den
         actor: Some(*caller.actor()),
         owner: Some(*caller.owner()),
         device: caller.device().copied(),
+        token: op.concerned().token.map(|need| *need.token),
         namespace: resource.namespace().cloned(),
         resource: Some(resource.to_string()),
         profile: caller.profile().as_str(),
@@ -155,6 +180,7 @@ pub(crate) fn refuse_unfound(open: &Open, input: &Input, caller: &Caller, action
         actor: Some(*caller.actor()),
         owner: Some(*caller.owner()),
         device: caller.device().copied(),
+        token: None,
         namespace: input.param("ns").ok(),
         resource: Some(proving::http_resource(&input.parts.uri)),
         profile: caller.profile().as_str(),
@@ -227,19 +253,39 @@ async fn handle<E: Endpoint>(app: Arc<App>, arrived: Arrived) -> Result<Reply, F
         input.progress.answering.get_or_init(|| answering.clone());
     }
     count_call(&app, &snapshot, caller.actor(), E::Op::ACTION, &input)?;
-    let op = E::parse(&open, &input, &caller).inspect_err(|failure| {
-        // Looking for what is not there is refused like looking for what is not
-        // for the caller, so it stands in the record as well.
-        if failure.code == Code::NotFound {
-            refuse_unfound(&open, &input, &caller, E::Op::ACTION.as_str());
-        }
-    })?;
     let context = Context {
         app: &app,
         open: &open,
         input: &input,
     };
-    match authorize(open.recorder.decider(), &snapshot, caller, op, input.now) {
+    let watching = open.honey.watching(&snapshot, &caller, E::Op::ACTION);
+    let result = proven::<E>(context, &snapshot, caller).await;
+    if let Some(watching) = watching {
+        watching.ended(&open.honey, &snapshot, &input, result.as_ref().err());
+    }
+    result
+}
+
+/// What a caller gets who is proven.
+async fn proven<E: Endpoint>(
+    context: Context<'_>,
+    snapshot: &Snapshot,
+    caller: Caller,
+) -> Result<Reply, Failure> {
+    let Context { open, input, .. } = context;
+    if E::Op::ACTION == Action::RunDeliver
+        && let Some(baits) = bait_run(open, snapshot, &caller, input)?
+    {
+        return baits.hand(&context, snapshot, caller).await;
+    }
+    let op = E::parse(open, input, &caller).inspect_err(|failure| {
+        // Looking for what is not there is refused like looking for what is not
+        // for the caller, so it stands in the record as well.
+        if failure.code == Code::NotFound {
+            refuse_unfound(open, input, &caller, E::Op::ACTION.as_str());
+        }
+    })?;
+    match authorize(open.recorder.decider(), snapshot, caller, op, input.now) {
         Ok(permit) => E::run(context, permit).await,
         Err((denied, caller, op)) => E::denied(context, denied, caller, op).await,
     }

@@ -250,6 +250,7 @@ mod tests {
                 created: NOW,
                 revoked,
                 sources: Vec::new(),
+                display_name: None,
             })
         };
         let device = |byte, actor, revoked| {

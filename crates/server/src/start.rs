@@ -3,13 +3,16 @@
 use crate::admin;
 use crate::api;
 use crate::app::{App, Stage};
+use crate::auto_unseal;
 use crate::config::{Config, ConfigError};
+use crate::database;
 use crate::health;
 use crate::listen::{HEALTH_CONNECTIONS, Listening, Service};
 use crate::open_files;
 use crate::opening::{guard, is_initialised};
 use crate::problem::Failure;
 use crate::reloading::follow;
+use crate::restoring::find_marker;
 use crate::shared_guard;
 use procura_edge::places::{Each, Places};
 use procura_edge::private_file::read_private_file;
@@ -82,17 +85,22 @@ pub enum StartError {
     /// The passphrase file.
     #[error("passphrase_file: {0}")]
     Passphrase(String),
-    /// The replay guard that is shared, or its password.
+    /// The replay guard or the database that is shared, or a file that they need.
     #[error("{0}")]
     Guard(String),
+    /// The database does not answer.
+    #[error("{0}; start it, then this server again")]
+    Database(String),
 }
 
 impl StartError {
-    /// The exit code: 78 for the configuration, else one of 80–89.
+    /// The exit code: 78 for the configuration, 69 for a database that does not answer,
+    /// else one of 80–89.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Guard(_) => exit::CONFIG,
+            Self::Database(_) => exit::UNREACHABLE,
             Self::Home { .. } => exit::START_HOME,
             Self::InUse => exit::START_IN_USE,
             Self::NewerFormat(_) => exit::START_NEWER_FORMAT,
@@ -128,6 +136,7 @@ impl From<SealError> for StartError {
     fn from(error: SealError) -> Self {
         match error {
             SealError::NewerFormat { .. } => Self::NewerFormat(error.to_string()),
+            SealError::OlderInstallation { .. } => Self::RolledBack(error.to_string()),
             other => Self::Damaged(other.to_string()),
         }
     }
@@ -166,9 +175,27 @@ fn prepare_home(home: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Refuses a home that was restored: before it is activated it serves nobody, asks nobody
+/// and changes nothing.
+fn activated(home: &Path) -> Result<(), StartError> {
+    let refused = |problem: String| StartError::Home {
+        path: home.to_owned(),
+        problem,
+    };
+    match find_marker(home) {
+        Ok(None) => Ok(()),
+        Ok(Some(marker)) => Err(refused(format!(
+            "was restored from a backup of {} and is not activated; type: procura restore --activate --to {}",
+            marker.taken,
+            home.display()
+        ))),
+        Err(error) => Err(refused(error.to_string())),
+    }
+}
+
 /// Holds the home for as long as the file is open: before there is a database, its
 /// lock cannot keep a second server out.
-fn hold(home: &Path) -> Result<File, StartError> {
+pub(crate) fn hold(home: &Path) -> Result<File, StartError> {
     let path = home.join("server.lock");
     let failed = |cause: &dyn std::fmt::Display| StartError::Home {
         path: path.clone(),
@@ -209,6 +236,7 @@ fn application(
         });
     }
     prepare_home(&config.home)?;
+    activated(&config.home)?;
     let held = hold(&config.home)?;
     let spool = Spool::open(&config.home.join("spool.jsonl")).map_err(|error: SpoolError| {
         StartError::Home {
@@ -223,7 +251,9 @@ fn application(
             path: app.config.home.clone(),
             problem: format!("the folders of the verification service: {error}"),
         })?;
-    if is_initialised(&app.config.home) {
+    if let Some(stage) = database::found(&app)? {
+        app.set_stage(stage);
+    } else if is_initialised(&app.config.home) {
         let installation = Installation::read(&app.config.home)?;
         let store = Store::open(
             &app.config.home.join(admin::DATABASE),
@@ -360,7 +390,9 @@ pub async fn run(
         format!("http://{health_address}"),
     );
     app.set_api_url(api_url.clone());
-    if let (Some(path), Stage::Sealed(..)) = (&app.config.passphrase_file, app.stage().as_ref()) {
+    if let (Some(path), Stage::Sealed(..)) = (&app.config.passphrase_file, app.stage().as_ref())
+        && !app.auto_unseal.is_held()
+    {
         let passphrase = read_passphrase(path)?;
         admin::unseal(&app, Brought::Passphrase(passphrase))
             .await
@@ -395,10 +427,14 @@ pub async fn run(
         streams: None,
     };
     let hangup = || signal(SignalKind::hangup());
+    let seal_signal = signal(SignalKind::user_defined1());
     let stopping = || listening.stopping.clone();
     let running = [
+        tokio::spawn(auto_unseal::run(Arc::clone(&app), stopping())),
+        tokio::spawn(seal_at(Arc::clone(&app), seal_signal, stopping())),
         tokio::spawn(look_after(certificate, hangup(), stopping())),
         tokio::spawn(follow(Arc::clone(&app), hangup(), reread, stopping())),
+        tokio::spawn(seal_when_displaced(Arc::clone(&app), stopping())),
         tokio::spawn(listening.clone().tcp(api_listener, api)),
         tokio::spawn(listening.clone().tcp(health_listener, health)),
         tokio::spawn(listening.unix(admin_listener, admin::router(Arc::clone(&app)))),
@@ -446,6 +482,42 @@ pub async fn run(
     // The socket goes with the server; a stale one would only be replaced.
     let _ = fs::remove_file(app.config.home.join("admin.sock"));
     Ok(())
+}
+
+/// Seals the vault when another server has changed what opens it, and did not know of
+/// this one: what is in memory here leads to nothing any more.
+async fn seal_when_displaced(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = app.displaced.notified() => {
+                tracing::warn!("another server changed what opens the vault; this one is sealed: type `procura unseal`");
+                if let Err(failure) = admin::seal(&app).await {
+                    tracing::error!(cause = ?failure.cause, "the vault could not be sealed in order");
+                }
+            }
+            _ = stopping.changed() => return,
+        }
+    }
+}
+
+/// Seals the vault at each SIGUSR1: for whoever may send this process signals and has no
+/// operator's key at hand.
+async fn seal_at(app: Arc<App>, asked: io::Result<Signal>, mut stopping: watch::Receiver<bool>) {
+    let Ok(mut asked) = asked else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            asked = asked.recv() => if asked.is_none() {
+                return;
+            }
+        }
+        tracing::warn!("SIGUSR1: the vault is sealed on purpose");
+        if let Err(failure) = admin::seal_at_signal(&app).await {
+            tracing::error!(cause = ?failure.cause, "the vault could not be sealed in order");
+        }
+    }
 }
 
 async fn wait_for(signals: (io::Result<Signal>, io::Result<Signal>)) {

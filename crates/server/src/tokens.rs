@@ -1,15 +1,20 @@
 //! Tokens that services verify by themselves, with the key set (`protocol.md` §4).
 
 use crate::problem::{Code, Failure};
+use procura_directory::TokenRecord;
 use procura_identity::{CurrentKeys, SigningKeys};
-use procura_token::{AGENT_AUDIENCE, AgentClaims, TOKEN_LIFE, TokenError};
+use procura_token::{
+    AGENT_AUDIENCE, AgentClaims, Confirmation, Expected, KeySet, PROJECT_AUDIENCE, ProjectClaims,
+    TOKEN_LIFE, TokenError, scope,
+};
+use procura_types::wire::TokenType;
 use procura_types::{ActorId, Duration, Entropy, Secret, Timestamp, encoding};
 use std::sync::Arc;
 
 /// Makes tokens for as long as the vault is open.
 pub struct Tokens {
-    /// The keys that sign.
-    pub(crate) keys: SigningKeys,
+    agents: SigningKeys,
+    projects: SigningKeys,
     issuer: String,
     entropy: Arc<dyn Entropy>,
 }
@@ -23,12 +28,27 @@ pub struct AgentJwt {
 }
 
 impl Tokens {
-    /// Tokens by these keys, made by the server of this URL.
-    pub(crate) const fn new(keys: SigningKeys, issuer: String, entropy: Arc<dyn Entropy>) -> Self {
+    /// Tokens by the keys for those of agents and of projects, made by the server of
+    /// this URL.
+    pub(crate) const fn new(
+        agents: SigningKeys,
+        projects: SigningKeys,
+        issuer: String,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
         Self {
-            keys,
+            agents,
+            projects,
             issuer,
             entropy,
+        }
+    }
+
+    /// The keys of a type of tokens.
+    pub(crate) const fn keys(&self, tokens: TokenType) -> &SigningKeys {
+        match tokens {
+            TokenType::Agent => &self.agents,
+            TokenType::Project => &self.projects,
         }
     }
 
@@ -59,7 +79,7 @@ impl Tokens {
             exp: iat.saturating_add(TOKEN_LIFE.as_secs()),
             jti: encoding::b64url(&jti),
         };
-        let keys = self.keys.current()?;
+        let keys = self.agents.current()?;
         let token = claims.sign(keys.active()).map_err(not_made)?;
         Ok(AgentJwt {
             token,
@@ -67,11 +87,83 @@ impl Tokens {
         })
     }
 
-    /// The key set as JSON.
-    pub(crate) fn key_set(&self, now: Timestamp) -> Result<String, Failure> {
-        let keys: Arc<CurrentKeys> = self.keys.current()?;
+    /// What the signed token of a record says.
+    fn claims(&self, token: &TokenRecord) -> ProjectClaims {
+        ProjectClaims {
+            iss: self.issuer.clone(),
+            aud: PROJECT_AUDIENCE.to_owned(),
+            sub: token.agent,
+            iat: token.issued.as_secs(),
+            exp: token.until.as_secs(),
+            jti: token.id,
+            project: token.project.clone(),
+            namespace: token.namespace.clone(),
+            scope: scope(&token.items),
+            cnf: Confirmation { jkt: token.device },
+        }
+    }
+
+    /// The signed token of a record.
+    ///
+    /// # Errors
+    /// [`Code::Malformed`] at `names` when it would be too long; [`Code::Sealed`] while
+    /// sealed; the server's own otherwise.
+    pub(crate) fn project_jwt(&self, token: &TokenRecord) -> Result<Secret<String>, Failure> {
+        let keys = self.projects.current()?;
+        self.claims(token).sign(keys.active()).map_err(|error| {
+            if error != TokenError::NotMade {
+                return not_made(error);
+            }
+            let mut failure = Failure::new(
+                Code::Malformed,
+                "A signed token for so many names is longer than 8 KiB; name fewer, or ask for an opaque one.",
+            );
+            failure.field = Some("names");
+            failure
+        })
+    }
+
+    /// What a signed token says, if this server made it for projects and it counts by
+    /// the clock. Whether it was revoked is not looked at.
+    ///
+    /// # Errors
+    /// What does not hold; or, apart from that, what kept it from being looked at.
+    pub(crate) fn read_project(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Result<ProjectClaims, TokenError>, Failure> {
+        let keys: Arc<CurrentKeys> = self.projects.current()?;
         let set = keys.ring().key_set(now).map_err(not_made)?;
-        set.to_json().map_err(not_made)
+        let expected = Expected {
+            issuer: &self.issuer,
+            now,
+        };
+        Ok(ProjectClaims::verify(token, &set, &expected))
+    }
+
+    /// Whether a token says what its record does.
+    pub(crate) fn is_of(&self, claims: &ProjectClaims, token: &TokenRecord) -> bool {
+        *claims == self.claims(token)
+    }
+
+    /// The key set of one type of tokens, or of all of them, as JSON.
+    pub(crate) fn key_set(
+        &self,
+        tokens: Option<TokenType>,
+        now: Timestamp,
+    ) -> Result<String, Failure> {
+        let mut keys = Vec::new();
+        for of in TokenType::ALL {
+            if tokens.is_none_or(|tokens| tokens == of) {
+                let current = self.keys(of).current()?;
+                let set = current.ring().key_set(now).map_err(not_made)?;
+                keys.extend(set.keys().iter().cloned());
+            }
+        }
+        KeySet::new(keys)
+            .and_then(|set| set.to_json())
+            .map_err(not_made)
     }
 }
 

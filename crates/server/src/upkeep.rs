@@ -1,13 +1,14 @@
 //! Work that nobody waits for, done while the vault is open: what a change of
 //! passphrase left is put right, keys are wrapped anew after one, secrets whose date is
-//! over are recorded, and requests and runs whose time is over are taken away. All of it goes through the queue for
-//! bulk work and can break off anywhere.
+//! over are recorded, what is left of namespaces that ended goes, and requests and runs whose
+//! time is over are taken away. All of it goes through the queue for bulk work and can
+//! break off anywhere.
 //!
 //! The clock can be wrong for a while, and what is taken away does not come back:
 //! only what two readings an hour apart agree on is over (ADR 10).
 
-use procura_authority::Pruning;
-use procura_record::{Directory, Running, Stopping};
+use procura_authority::{Pruning, sweep_namespaces};
+use procura_record::{Directory, Lease, Running, Stopping};
 use procura_types::{Clock, Duration, Entropy, Timestamp};
 use procura_vault::Vault;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub(crate) struct UpkeepParts {
     pub(crate) directory: Arc<Directory>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    /// What lets this server do it, where there are several.
+    pub(crate) lease: Option<Arc<Lease>>,
     /// Held by ceremonies.
     pub(crate) ceremony: Arc<tokio::sync::Mutex<()>>,
 }
@@ -94,14 +97,23 @@ impl Work {
             vault,
             clock,
             ceremony,
+            lease,
+            directory,
             ..
         } = &self.parts;
+        // Of a namespace that another server ended this one has the keys still.
+        let snapshot = directory.snapshot();
+        vault.keep_keys(|name| snapshot.namespace_ended(name).is_none());
+        if lease.as_ref().is_some_and(|lease| !lease.is_held()) {
+            return;
+        }
         // During a change of passphrase two roots are as it should be.
         if let Ok(_no_other) = ceremony.try_lock()
             && let Err(error) = vault.settle_root(clock.as_ref()).await
         {
             tracing::warn!(%error, "what a change of passphrase left could not be put right");
         }
+        vault.end_sessions(clock.now());
         loop {
             match vault.rewrap_step(clock.as_ref()).await {
                 Ok(true) => {}
@@ -122,7 +134,29 @@ impl Work {
                 }
             }
         }
+        self.sweep().await;
         self.prune().await;
+    }
+
+    /// Takes away what is left of namespaces that ended.
+    async fn sweep(&self) {
+        let UpkeepParts {
+            vault,
+            clock,
+            entropy,
+            ..
+        } = &self.parts;
+        for _ in 0..BATCHES {
+            match sweep_namespaces(vault.store(), clock.as_ref(), entropy.as_ref()).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "what is left of a deleted namespace could not be taken away");
+                    return;
+                }
+            }
+        }
+        self.wake.notify_one();
     }
 
     async fn prune(&mut self) {

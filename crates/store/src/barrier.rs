@@ -4,7 +4,7 @@
 use crate::head::{Head, SetDigest};
 use crate::{Damage, LogId, RowKey, Seq, sealer::SealFailed};
 use procura_crypto::{
-    Binding, Holder, LockError, MacKey, Purpose, XaesKey, open as open_envelope,
+    Binding, Holder, LockError, MacKey, Purpose, XaesKey, envelope_epoch, open as open_envelope,
     seal as seal_envelope, sha256,
 };
 use procura_types::{Entropy, FieldTuple, InstallationId, Secret, SecretBytes};
@@ -16,12 +16,29 @@ pub struct BarrierKeys {
     pub installation: InstallationId,
     /// Row keys by epoch; the highest epoch seals, all open.
     pub epochs: Vec<(u32, Secret<[u8; 32]>)>,
-    /// Of the set digests. Never changes.
+    /// Of the set digests, until others follow ([`Barrier::turned`]).
     pub set_key: Secret<[u8; 32]>,
-    /// Of the keyed chains over logs. Never changes.
+    /// Of the keyed chains over logs, until others follow.
     pub chain_key: Secret<[u8; 32]>,
     /// Of blind indexes. Never changes.
     pub index_key: Secret<[u8; 32]>,
+}
+
+/// The keys of set digests and chains that follow those of before from an epoch on.
+pub struct TurnedKeys {
+    /// The epoch of row keys that they came with.
+    pub epoch: u32,
+    /// Of the set digests.
+    pub set_key: Secret<[u8; 32]>,
+    /// Of the keyed chains.
+    pub chain_key: Secret<[u8; 32]>,
+}
+
+/// The same, in locked memory.
+struct Turned {
+    epoch: u32,
+    set_key: MacKey,
+    chain_key: MacKey,
 }
 
 /// Why keys make no barrier.
@@ -45,8 +62,12 @@ pub struct Barrier {
     epochs: Vec<(u32, XaesKey)>,
     set_key: MacKey,
     chain_key: MacKey,
+    /// Those that follow them, ascending by epoch.
+    turned: Vec<Turned>,
     index_key: MacKey,
     entropy: Arc<dyn Entropy>,
+    /// Whether other servers use the same store, and may be ahead with their keys.
+    shared: bool,
 }
 
 const SENTINEL: &[u8] = b"procura.sentinel.v1";
@@ -74,9 +95,60 @@ impl Barrier {
             epochs,
             set_key: MacKey::from_bytes(keys.set_key.expose())?,
             chain_key: MacKey::from_bytes(keys.chain_key.expose())?,
+            turned: Vec::new(),
             index_key: MacKey::from_bytes(keys.index_key.expose())?,
             entropy,
+            shared: false,
         })
+    }
+
+    /// The same barrier, with the keys of set digests and chains that followed.
+    ///
+    /// # Errors
+    /// [`BarrierError::RepeatedEpoch`]; no locked memory.
+    pub fn turned(mut self, keys: Vec<TurnedKeys>) -> Result<Self, BarrierError> {
+        for key in keys {
+            self.turned.push(Turned {
+                epoch: key.epoch,
+                set_key: MacKey::from_bytes(key.set_key.expose())?,
+                chain_key: MacKey::from_bytes(key.chain_key.expose())?,
+            });
+        }
+        self.turned.sort_by_key(|turned| turned.epoch);
+        if let Some([twice, _]) = self
+            .turned
+            .array_windows::<2>()
+            .find(|[left, right]| left.epoch == right.epoch)
+        {
+            return Err(BarrierError::RepeatedEpoch(twice.epoch));
+        }
+        Ok(self)
+    }
+
+    /// The epoch whose set key is the newest; 0 for the first.
+    pub(crate) fn set_epoch(&self) -> u32 {
+        self.turned.last().map_or(0, |turned| turned.epoch)
+    }
+
+    /// The keys that were in use in an epoch, if they are not the first.
+    fn turned_by(&self, epoch: u32) -> Option<&Turned> {
+        self.turned
+            .iter()
+            .rev()
+            .find(|turned| turned.epoch <= epoch)
+    }
+
+    /// The same keys, for a store that other servers use too.
+    pub(crate) fn beside_others(self) -> Self {
+        Self {
+            shared: true,
+            ..self
+        }
+    }
+
+    /// Whether another server sealed this with keys that are not here yet.
+    pub(crate) fn is_behind(&self, envelope: &[u8]) -> bool {
+        self.shared && envelope_epoch(envelope).is_ok_and(|epoch| epoch > self.epoch())
     }
 
     /// The installation that it was made for.
@@ -99,14 +171,20 @@ impl Barrier {
         self.index_key.sign(&[tuple.as_bytes()])
     }
 
-    /// Whether this barrier can follow `former` in place: the keys that never
-    /// change are the same, and no epoch was lost.
+    /// Whether this barrier can follow `former` in place: what it knew is the same
+    /// here, and no epoch was lost.
     pub(crate) fn succeeds(&self, former: &Self) -> bool {
         const PROBE: &[u8] = b"procura.barrier.same.v1";
         let same = |mine: &MacKey, other: &MacKey| mine.verify(&[PROBE], &other.sign(&[PROBE]));
         same(&self.set_key, &former.set_key)
             && same(&self.chain_key, &former.chain_key)
             && same(&self.index_key, &former.index_key)
+            && former.turned.iter().all(|theirs| {
+                let mine = self.turned.iter().find(|mine| mine.epoch == theirs.epoch);
+                mine.is_some_and(|mine| {
+                    same(&mine.set_key, &theirs.set_key) && same(&mine.chain_key, &theirs.chain_key)
+                })
+            })
             && self.installation == former.installation
             && former
                 .epochs
@@ -218,23 +296,35 @@ impl Barrier {
             .is_some_and(|plain| plain.expose() == SENTINEL)
     }
 
-    /// The contribution of one row to its table's set digest.
-    pub(crate) fn element(&self, key: &RowKey, version: Seq) -> SetDigest {
+    /// The contribution of one row to its table's set digest. Which key it is made
+    /// with depends on when the row was written, as `head` tells.
+    pub(crate) fn element(&self, head: &Head, key: &RowKey, version: Seq) -> SetDigest {
+        let turned = self.turned_by(head.set_epoch(version));
+        let set_key = turned.map_or(&self.set_key, |turned| &turned.set_key);
         let tuple = FieldTuple::new("procura.set.v1")
             .text(key.table())
             .bytes(key.encoded())
             .u64(version.get());
-        SetDigest::from_bytes(&self.set_key.sign(&[tuple.as_bytes()]))
+        SetDigest::from_bytes(&set_key.sign(&[tuple.as_bytes()]))
     }
 
     /// The next link of a log's chain: HMAC(key, index ‖ leaf hash ‖ previous),
-    /// leaf hash = SHA-256(0x00 ‖ entry) (RFC 9162 §2.1.1, `protocol.md` §6).
-    pub(crate) fn link(&self, index: u64, entry: &[u8], previous: &[u8; 32]) -> [u8; 32] {
+    /// leaf hash = SHA-256(0x00 ‖ entry) (RFC 9162 §2.1.1, `protocol.md` §6). The key
+    /// is that of the epoch which the entry as `stored` is sealed in.
+    pub(crate) fn link(
+        &self,
+        stored: &[u8],
+        index: u64,
+        entry: &[u8],
+        previous: &[u8; 32],
+    ) -> [u8; 32] {
+        let epoch = envelope_epoch(stored).unwrap_or_default();
+        let turned = self.turned_by(epoch);
+        let chain_key = turned.map_or(&self.chain_key, |turned| &turned.chain_key);
         let mut leaf = Vec::with_capacity(entry.len() + 1);
         leaf.push(0);
         leaf.extend_from_slice(entry);
-        self.chain_key
-            .sign(&[&index.to_be_bytes(), &sha256(&leaf), previous])
+        chain_key.sign(&[&index.to_be_bytes(), &sha256(&leaf), previous])
     }
 }
 

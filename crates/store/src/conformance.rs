@@ -13,7 +13,7 @@ use crate::engine::{
 };
 use crate::key::KeyRange;
 use crate::sealer::{CommitSealer, GroupSealer, SealFailed};
-use crate::{CommitError, Committed, MAX_VALUE, RowKey, Seq, StoreError};
+use crate::{CommitError, Committed, MAX_BATCH, MAX_VALUE, RowKey, Seq, StoreError};
 use procura_types::{BatchId, SecretBytes};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -509,11 +509,13 @@ fn too_large_is_refused(fixture: &dyn Fixture) {
     let too_large = Err(CommitError::TooLarge);
     assert_eq!(commit(&*engine, batch().put("a", &value)), too_large);
     assert_eq!(commit(&*engine, batch().append(LOG, &value)), too_large);
-    let many = (0..65).fold(batch(), |all, n| all.put(&format!("{n}"), &value[1..]));
-    assert_eq!(commit(&*engine, many), too_large);
-    let most = (0..63).fold(batch(), |all, n| all.put(&format!("{n}"), &value[1..]));
-    let seq = committed(&*engine, most);
-    assert_eq!(row(&*engine, "62"), Some((seq, value[1..].to_vec())));
+    let values = |count| (0..count).fold(batch(), |all, n| all.put(&format!("{n}"), &value[1..]));
+    let fitting = MAX_BATCH / MAX_VALUE;
+    assert_eq!(commit(&*engine, values(fitting + 1)), too_large);
+    // Keys count as well.
+    let seq = committed(&*engine, values(fitting - 1));
+    let last = format!("{}", fitting - 2);
+    assert_eq!(row(&*engine, &last), Some((seq, value[1..].to_vec())));
 }
 
 fn the_anchor_moves_with_every_group(fixture: &dyn Fixture) {

@@ -94,7 +94,7 @@ impl Store {
                     return Err(missing(index).into());
                 }
                 let plain = barrier.open_entry(log, index, entry.version, &entry.value)?;
-                chain = barrier.link(index, plain.expose(), &chain);
+                chain = barrier.link(&entry.value, index, plain.expose(), &chain);
                 index += 1;
             }
         }

@@ -11,11 +11,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// The largest stored value of a row, in bytes, before sealing.
 pub const MAX_VALUE: usize = 64 * 1024;
-/// The largest batch: keys, values and appended bytes together.
-pub const MAX_BATCH: usize = 4 * 1024 * 1024;
+/// The largest batch: keys, values and appended bytes together. Ten thousand secrets
+/// that are brought in at once are one.
+pub const MAX_BATCH: usize = 12 * 1024 * 1024;
 
 /// What a table's rows are protected by, and how they are watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,8 +289,28 @@ pub trait Engine: Send + Sync {
         (0, 0)
     }
 
+    /// The commits of others, where others write to the same database too.
+    fn feed(&self) -> Option<&dyn CommitFeed> {
+        None
+    }
+
     /// Has the database check its own structure; lines of findings.
     fn integrity(&self) -> Result<Vec<String>, StoreError>;
+}
+
+/// What a process knows of the commits of others, where several servers write to one
+/// database.
+pub trait CommitFeed: Send + Sync {
+    /// The last commit that is known, of whatever server. Marked as changed whenever it
+    /// moves; what the commits changed is then in [`Engine::changes`].
+    fn moves(&self) -> watch::Receiver<Seq>;
+
+    /// How long ago it was certain that no commit of another server was missed; `None`
+    /// before it was for the first time.
+    fn age(&self) -> Option<Duration>;
+
+    /// Why the database is not used just now, if it is not, in words for people.
+    fn problem(&self) -> Option<String>;
 }
 
 /// Told of commits on the writer's thread: after they are durable, before

@@ -73,11 +73,15 @@ fn sqlite_conforms_without_a_cache() {
     let none = SqliteOptions {
         cache_bytes: 0,
         kept_commits: 64,
-        max_bytes: Some(18 * MIB),
+        max_bytes: Some(34 * MIB),
+    };
+    let roomy = SqliteOptions {
+        max_bytes: None,
+        ..none.clone()
     };
     let make = || -> Box<dyn Fixture> { Box::new(sqlite(&none)) };
     conformance::run(&Factory {
-        plain: &make,
+        plain: &|| Box::new(sqlite(&roomy)),
         forgetful: &make,
         small: &make,
     });

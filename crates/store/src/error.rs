@@ -25,6 +25,9 @@ impl fmt::Display for IoCause {
 
 impl std::error::Error for IoCause {}
 
+/// Why nothing is read or written for a moment.
+pub(crate) const BEHIND: &str = "the keys were changed by another server and are not here yet";
+
 /// What exactly is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
@@ -164,6 +167,17 @@ pub enum StoreError {
     Io(#[source] IoCause),
 }
 
+impl StoreError {
+    /// Another server has turned the keys, and they are not here yet.
+    pub(crate) fn behind() -> Self {
+        Self::Unavailable(IoCause::new(&BEHIND))
+    }
+
+    pub(crate) fn is_behind(&self) -> bool {
+        matches!(self, Self::Unavailable(IoCause(cause)) if **cause == *BEHIND)
+    }
+}
+
 impl From<Damage> for StoreError {
     fn from(what: Damage) -> Self {
         Self::Corrupt { what }
@@ -200,8 +214,8 @@ pub enum CommitError {
         /// What is not as it was written.
         what: Damage,
     },
-    /// A value is over 64 KiB (a [`Blob`](crate::Blob): 4 MiB), or the batch
-    /// over 4 MiB; nothing was applied.
+    /// A value is over 64 KiB (a [`Blob`](crate::Blob): 12 MiB), or the batch
+    /// over 12 MiB; nothing was applied.
     #[error("the change is too large")]
     TooLarge,
     /// A value could not be encoded; nothing was applied. A defect of ours.

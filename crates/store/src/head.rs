@@ -86,9 +86,14 @@ pub struct Head {
     pub tables: BTreeMap<Arc<str>, TableHead>,
     /// By log.
     pub logs: BTreeMap<Arc<str>, LogHead>,
+    /// From which commit on the set digests count rows by the key of which epoch;
+    /// those from before all of them by the first.
+    pub set_epochs: BTreeMap<Seq, u32>,
 }
 
 const FORMAT: u8 = 1;
+/// With epochs of set keys at the end; written once there are any.
+const TURNED: u8 = 2;
 
 impl Head {
     /// The set digest of a table; zero when it never had a row.
@@ -111,6 +116,24 @@ impl Head {
         sha256(tuple.as_bytes())
     }
 
+    /// The epoch of the set key that a row of this version is counted by; 0 for the
+    /// first.
+    #[must_use]
+    pub fn set_epoch(&self, version: Seq) -> u32 {
+        self.set_epochs
+            .range(..=version)
+            .next_back()
+            .map_or(0, |(_, epoch)| *epoch)
+    }
+
+    /// Rows of the commits after this one are counted by the key of `epoch`.
+    pub(crate) fn count_sets_by(&mut self, epoch: u32) {
+        let next = self.seq.next();
+        if epoch > self.set_epoch(next) {
+            self.set_epochs.insert(next, epoch);
+        }
+    }
+
     /// The end of a log; empty when nothing was appended.
     #[must_use]
     pub fn log(&self, name: &str) -> LogHead {
@@ -119,11 +142,13 @@ impl Head {
 
     /// `u8 1 ‖ u64 seq ‖ u16 tables ‖ (u8 len ‖ name ‖ u8 sealed ‖
     /// digest)* ‖ u16 logs ‖
-    /// (u8 len ‖ name ‖ u64 entries ‖ chain)*`, big-endian.
+    /// (u8 len ‖ name ‖ u64 entries ‖ chain)*`, big-endian. With epochs of set keys
+    /// the first byte is 2, and `u16 epochs ‖ (u64 from ‖ u32 epoch)*` follows.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 + 64 * (self.tables.len() + self.logs.len()));
-        out.push(FORMAT);
+        let turned = !self.set_epochs.is_empty();
+        out.push(if turned { TURNED } else { FORMAT });
         out.extend_from_slice(&self.seq.get().to_be_bytes());
         let count = |len: usize| u16::try_from(len).unwrap_or(u16::MAX).to_be_bytes();
         let name = |out: &mut Vec<u8>, name: &str| {
@@ -143,6 +168,13 @@ impl Head {
             out.extend_from_slice(&head.len.to_be_bytes());
             out.extend_from_slice(&head.chain);
         }
+        if turned {
+            out.extend_from_slice(&count(self.set_epochs.len()));
+            for (from, epoch) in &self.set_epochs {
+                out.extend_from_slice(&from.get().to_be_bytes());
+                out.extend_from_slice(&epoch.to_be_bytes());
+            }
+        }
         out
     }
 
@@ -150,9 +182,10 @@ impl Head {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
-        let [FORMAT] = reader.fixed()? else {
+        let [format] = reader.fixed()?;
+        if format != FORMAT && format != TURNED {
             return None;
-        };
+        }
         let mut head = Self {
             seq: Seq::new(u64::from_be_bytes(reader.fixed()?)),
             ..Self::default()
@@ -173,6 +206,13 @@ impl Head {
                 chain: reader.fixed()?,
             };
             head.logs.insert(name, log);
+        }
+        if format == TURNED {
+            for _ in 0..u16::from_be_bytes(reader.fixed()?) {
+                let from = Seq::new(u64::from_be_bytes(reader.fixed()?));
+                let epoch = u32::from_be_bytes(reader.fixed()?);
+                head.set_epochs.insert(from, epoch);
+            }
         }
         reader.0.is_empty().then_some(head)
     }
@@ -243,11 +283,35 @@ mod tests {
             chain: [9; 32],
         };
         head.logs.insert("ledger".into(), log);
+        let before = head.to_bytes();
+        assert_eq!(Head::from_bytes(&before), Some(head.clone()));
+        head.count_sets_by(3);
         let bytes = head.to_bytes();
         assert_eq!(Head::from_bytes(&bytes), Some(head));
         for end in 0..bytes.len() {
             assert_eq!(Head::from_bytes(&bytes[..end]), None);
         }
         assert_eq!(Head::from_bytes(&[&bytes[..], &[0]].concat()), None);
+    }
+
+    #[test]
+    fn a_row_is_counted_by_the_key_of_its_time() {
+        let mut head = Head {
+            seq: Seq::new(7),
+            ..Head::default()
+        };
+        assert_eq!(head.set_epoch(Seq::new(7)), 0);
+        head.count_sets_by(0);
+        assert!(head.set_epochs.is_empty());
+        head.count_sets_by(2);
+        head.seq = Seq::new(9);
+        // The same keys still: the boundary stays where it was.
+        head.count_sets_by(2);
+        head.count_sets_by(3);
+        let epochs = [7, 8, 9, 10].map(|seq| head.set_epoch(Seq::new(seq)));
+        assert_eq!(epochs, [0, 2, 2, 3]);
+        // What has older keys goes on with the newest that were used.
+        head.count_sets_by(2);
+        assert_eq!(head.set_epoch(Seq::new(100)), 3);
     }
 }

@@ -3,13 +3,15 @@
 use crate::head::Head;
 use crate::sealer::{CommitSealer, GroupSealer, SealFailed};
 use crate::{Barrier, Damage, LogId, RowKey, Seq};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::sync::Arc;
 
 /// The installed barrier and the head of the last durable group.
 pub(crate) struct HeadSealer {
     barrier: ArcSwap<Barrier>,
     head: ArcSwap<Head>,
+    /// The row that says which keys count, where others write too.
+    fence: ArcSwapOption<(RowKey, Seq)>,
 }
 
 impl HeadSealer {
@@ -17,7 +19,14 @@ impl HeadSealer {
         Self {
             barrier: ArcSwap::from_pointee(barrier),
             head: ArcSwap::from_pointee(head),
+            fence: ArcSwapOption::empty(),
         }
+    }
+
+    /// From the next group on these keys are used only while this row is of this
+    /// version.
+    pub(crate) fn put_fence(&self, key: RowKey, version: Seq) {
+        self.fence.store(Some(Arc::new((key, version))));
     }
 
     pub(crate) fn barrier(&self) -> arc_swap::Guard<Arc<Barrier>> {
@@ -40,10 +49,13 @@ impl HeadSealer {
 
 impl CommitSealer for HeadSealer {
     fn begin(&self) -> Box<dyn GroupSealer + '_> {
+        let barrier = self.barrier.load_full();
+        let mut head = Head::clone(&self.head.load());
+        head.count_sets_by(barrier.set_epoch());
         Box::new(Group {
             sealer: self,
-            barrier: self.barrier.load_full(),
-            head: Head::clone(&self.head.load()),
+            barrier,
+            head,
         })
     }
 
@@ -53,6 +65,14 @@ impl CommitSealer for HeadSealer {
 
     fn seq(&self) -> Seq {
         self.head.load().seq
+    }
+
+    fn is_behind(&self, head: &[u8]) -> bool {
+        self.barrier.load().is_behind(head)
+    }
+
+    fn fence(&self) -> Option<(RowKey, Seq)> {
+        self.fence.load().as_deref().cloned()
     }
 
     fn adopt(&self, seq: Seq, head: &[u8]) -> Result<(), Damage> {
@@ -87,13 +107,14 @@ impl GroupSealer for Group<'_> {
             true => self.barrier.seal_row(key, version, plain)?,
             false => plain.to_vec(),
         };
-        let added = self.barrier.element(key, version);
+        let added = self.barrier.element(&self.head, key, version);
+        let former = old.map(|old| self.barrier.element(&self.head, key, old));
         let table = match self.head.tables.get_mut(key.table()) {
             Some(table) => table,
             None => self.head.tables.entry(key.table_name()).or_default(),
         };
-        if let Some(old) = old {
-            table.digest.subtract(self.barrier.element(key, old));
+        if let Some(former) = former {
+            table.digest.subtract(former);
         }
         table.digest.add(added);
         table.sealed = sealed;
@@ -103,8 +124,9 @@ impl GroupSealer for Group<'_> {
     fn delete(&mut self, key: &RowKey, old: Seq) {
         // A row whose table the head does not know was put in by someone else;
         // the digest then shows it, also after it is gone.
+        let former = self.barrier.element(&self.head, key, old);
         if let Some(table) = self.head.tables.get_mut(key.table()) {
-            table.digest.subtract(self.barrier.element(key, old));
+            table.digest.subtract(former);
         }
     }
 
@@ -120,7 +142,7 @@ impl GroupSealer for Group<'_> {
             Some(end) => end,
             None => self.head.logs.entry(log.as_str().into()).or_default(),
         };
-        end.chain = self.barrier.link(index, plain, &end.chain);
+        end.chain = self.barrier.link(&stored, index, plain, &end.chain);
         end.len = index + 1;
         Ok(stored)
     }

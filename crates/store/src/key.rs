@@ -8,8 +8,8 @@
 
 use bytes::Bytes;
 use procura_types::{
-    ActorId, BatchId, EntryId, EnvName, GrantId, Label, Namespace, ProjectName, RequestId, RunId,
-    SecretPath, Thumbprint, TraceId,
+    ActorId, BatchId, EntryId, EnvName, GrantId, Label, Namespace, ProjectName, ProposalId,
+    RequestId, RunId, SecretPath, Thumbprint, TraceId,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -265,7 +265,7 @@ macro_rules! id_part {
     )*};
 }
 id_part!(
-    ActorId, Thumbprint, BatchId, EntryId, GrantId, RequestId, RunId, TraceId
+    ActorId, Thumbprint, BatchId, EntryId, GrantId, ProposalId, RequestId, RunId, TraceId
 );
 
 /// The key of a table: one part, or a tuple of up to four.

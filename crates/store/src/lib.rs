@@ -18,12 +18,14 @@
 //! 4. Without a barrier only [`Kind::Clear`] rows can be read, and nothing can
 //!    be written.
 
+pub mod backup;
 mod barrier;
 mod batch;
 mod cache;
 mod chunk;
 #[cfg(any(test, feature = "fake"))]
 pub mod conformance;
+pub mod cortexauth;
 mod deep;
 mod engine;
 #[cfg(test)]
@@ -38,6 +40,7 @@ mod journal;
 mod key;
 mod postgres;
 mod queue;
+mod restored;
 mod sealer;
 mod seq;
 mod sqlite;
@@ -47,12 +50,12 @@ mod value;
 mod verify;
 mod writer;
 
-pub use barrier::{Barrier, BarrierError, BarrierKeys};
+pub use barrier::{Barrier, BarrierError, BarrierKeys, TurnedKeys};
 pub use batch::Batch;
 pub use engine::{
-    Anchor, Appended, Change, Changes, CommitFuture, CommitObserver, CommitView, Committed,
-    DirectoryChange, Engine, Expected, Kind, Lane, LogId, MAX_BATCH, MAX_VALUE, RawAppend,
-    RawBatch, RawEntry, RawRow, RawWrite, Snapshot,
+    Anchor, Appended, Change, Changes, CommitFeed, CommitFuture, CommitObserver, CommitView,
+    Committed, DirectoryChange, Engine, Expected, Kind, Lane, LogId, MAX_BATCH, MAX_VALUE,
+    RawAppend, RawBatch, RawEntry, RawRow, RawWrite, Snapshot,
 };
 pub use error::{CommitError, Damage, IoCause, OpenError, StoreError, UnsealError};
 #[cfg(any(test, feature = "fake"))]
@@ -62,9 +65,10 @@ pub use key::{Key, KeyPart, KeyPrefix, KeyRange, KeyReader, KeyWriter, RowKey};
 #[cfg(any(test, feature = "fake"))]
 pub use postgres::LocalPostgres;
 pub use postgres::{PostgresEngine, PostgresFault, PostgresOptions, PostgresUrl};
+pub use restored::HeadAhead;
 pub use sealer::{CommitSealer, GroupSealer, SealFailed};
 pub use seq::Seq;
-pub use sqlite::{FORMAT, SqliteEngine, SqliteOptions};
+pub use sqlite::{FORMAT, SqliteEngine, SqliteLoader, SqliteOptions};
 pub use store::{LogEntry, SNAPSHOT_LIFE, Store, StoreSnapshot};
 pub use table::{ChangedRow, Row, Table};
 pub use value::{Blob, Value};

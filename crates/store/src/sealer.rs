@@ -20,6 +20,17 @@ pub trait CommitSealer: Send + Sync {
     fn seq(&self) -> Seq {
         Seq::ZERO
     }
+    /// The row that says which keys count, with the version that these keys are of: a
+    /// group applies only while the row is of this version. `None` where nobody else
+    /// writes.
+    fn fence(&self) -> Option<(RowKey, Seq)> {
+        None
+    }
+    /// Whether a head is sealed with keys that another server has turned to, and that
+    /// are not here yet.
+    fn is_behind(&self, _head: &[u8]) -> bool {
+        false
+    }
     /// Goes on from the head that another writer of the same database left with its
     /// commit `seq`.
     ///

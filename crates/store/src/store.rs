@@ -1,12 +1,18 @@
 //! The store as other crates use it: an engine, the barrier over it, and the
 //! tables on top.
 
-use crate::engine::{Changes, CommitFuture, CommitObserver, Engine, RawWrite, Snapshot};
+use crate::engine::{
+    Changes, CommitFeed, CommitFuture, CommitObserver, CommitView, Committed, Engine, Expected,
+    Kind, Lane, RawBatch, RawWrite, Snapshot,
+};
 use crate::head::Head;
 use crate::head_sealer::HeadSealer;
+use crate::sealer::CommitSealer as _;
 use crate::sqlite::{SqliteEngine, SqliteOptions};
 use crate::verify::{self, Verification};
-use crate::{Barrier, Batch, CommitError, Damage, LogId, OpenError, Seq, StoreError, UnsealError};
+use crate::{
+    Barrier, Batch, CommitError, Damage, LogId, OpenError, RowKey, Seq, StoreError, UnsealError,
+};
 use arc_swap::{ArcSwapOption, Guard};
 use procura_types::{BatchId, Clock, Entropy, InstallationId, SecretBytes};
 use std::path::Path;
@@ -29,6 +35,8 @@ struct Inner {
     pass: Mutex<Option<JoinHandle<()>>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    /// Those who observe, to be told of what other servers committed.
+    observers: Mutex<Vec<Arc<dyn CommitObserver>>>,
 }
 
 /// What there is while a barrier is installed.
@@ -93,6 +101,7 @@ impl Store {
             pass: Mutex::default(),
             clock,
             entropy,
+            observers: Mutex::default(),
         }))
     }
 
@@ -120,9 +129,17 @@ impl Store {
             if !barrier.succeeds(&unsealed.barrier()) {
                 return Err(UnsealError::WrongKey);
             }
+            let barrier = match self.is_shared() {
+                true => barrier.beside_others(),
+                false => barrier,
+            };
             unsealed.sealer.replace_barrier(barrier);
             return Ok(());
         }
+        let barrier = match self.is_shared() {
+            true => barrier.beside_others(),
+            false => barrier,
+        };
         let head = self.check_anchor(&barrier)?;
         let unsealed = Arc::new(Unsealed {
             sealer: Arc::new(HeadSealer::new(barrier, head)),
@@ -325,6 +342,9 @@ impl Store {
             if entry.index != index {
                 return Err(missing(index).into());
             }
+            if barrier.is_behind(&entry.value) {
+                return Err(StoreError::behind());
+            }
             let bytes = barrier.open_entry(log.as_str(), index, entry.version, &entry.value)?;
             let seq = entry.version;
             entries.push(LogEntry { index, seq, bytes });
@@ -364,8 +384,92 @@ impl Store {
         trouble
     }
 
+    /// The commits of others, where others write to the same database.
+    #[must_use]
+    pub fn feed(&self) -> Option<&dyn CommitFeed> {
+        self.0.engine.feed()
+    }
+
+    /// Whether other servers may write to the same database.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.feed().is_some()
+    }
+
+    /// From the next group on, commits apply only while this row is of this version:
+    /// the one that says which keys count. A group that finds another version waits a
+    /// moment for [`Self::install_barrier`] and for this to be called again.
+    ///
+    /// # Errors
+    /// `Sealed`.
+    pub fn put_fence(&self, key: RowKey, version: Seq) -> Result<(), StoreError> {
+        self.unsealed()?.sealer.put_fence(key, version);
+        Ok(())
+    }
+
+    /// Lets a batch apply only with the keys that are in force now: what is built from
+    /// them does not outlive them. Does nothing where no other server writes, nor while
+    /// sealed, when nothing applies.
+    pub fn fence(&self, batch: &mut Batch) {
+        if let Ok(unsealed) = self.unsealed()
+            && let Some((key, version)) = unsealed.sealer.fence()
+        {
+            batch.expect(key, Expected::At(version));
+        }
+    }
+
+    /// Tells the observers which rows of the directory are other by now, as of `seq`,
+    /// because other servers changed them; `None` for those that are gone. They may hear
+    /// of a change that they know.
+    pub fn others_changed(&self, seq: Seq, rows: Vec<(RowKey, Option<SecretBytes>)>) {
+        let writes = rows.into_iter().map(|(key, value)| match value {
+            Some(value) => RawWrite::Put {
+                key,
+                kind: Kind::Directory,
+                value,
+            },
+            None => RawWrite::Delete {
+                key,
+                kind: Kind::Directory,
+            },
+        });
+        let batch = RawBatch {
+            id: BatchId::from_bytes([0; 16]),
+            lane: Lane::Bulk,
+            reserved: false,
+            expect: Vec::new(),
+            writes: writes.collect(),
+            appends: Vec::new(),
+        };
+        let committed = Committed {
+            seq,
+            indexes: Vec::new(),
+        };
+        let view = CommitView {
+            batch: &batch,
+            committed: &committed,
+        };
+        let observers = self
+            .0
+            .observers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        for observer in observers {
+            observer.committed(std::slice::from_ref(&view));
+        }
+    }
+
     /// Adds an observer of durable commits.
     pub fn observe(&self, observer: Arc<dyn CommitObserver>) {
+        if self.is_shared() {
+            let mut observers = self
+                .0
+                .observers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            observers.push(Arc::clone(&observer));
+        }
         self.0.engine.observe(observer);
     }
 }
@@ -412,6 +516,24 @@ impl StoreSnapshot {
         }
         let head = verify::open_head(&self.store.unsealed()?.barrier(), &*self.raw)?;
         Ok(self.head.get_or_init(|| head))
+    }
+
+    /// A sealed row as it was put, and the commit that wrote it, by the key that the
+    /// change feed names; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Table::get_at`](crate::Table::get_at).
+    pub fn plain(&self, key: &RowKey) -> Result<Option<(Seq, SecretBytes)>, StoreError> {
+        let unsealed = self.store.unsealed()?;
+        let Some(row) = self.raw.get(key)? else {
+            return Ok(None);
+        };
+        let barrier = unsealed.barrier();
+        if barrier.is_behind(&row.value) {
+            return Err(StoreError::behind());
+        }
+        let plain = barrier.open_row(key, row.version, &row.value)?;
+        Ok(Some((row.version, plain)))
     }
 
     pub(crate) fn raw(&self) -> &dyn Snapshot {

@@ -11,6 +11,7 @@ use crate::{
 use procura_types::SecretBytes;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A row: its value and the commit that wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,11 @@ pub struct Table<K, V> {
     kind: Kind,
     types: PhantomData<fn(K) -> V>,
 }
+
+/// How often a row is read again whose keys another server has turned, and how long is
+/// waited in between.
+const KEY_TRIES: u32 = 50;
+const KEY_PAUSE: Duration = Duration::from_millis(20);
 
 /// How often a large value is read again when it was replaced meanwhile.
 const REREADS: u32 = 5;
@@ -74,9 +80,17 @@ impl<K: Key, V: Value> Table<K, V> {
     /// as it was committed; `Shape`; `Poisoned`; `Io`.
     pub fn get(&self, store: &Store, key: &K) -> Result<Option<Row<V>>, StoreError> {
         let unsealed = self.verified(store)?;
-        self.read(Some(&unsealed.barrier()), key, |key| {
-            store.engine().get(key)
-        })
+        for _ in 0..KEY_TRIES {
+            let read = self.read(Some(&unsealed.barrier()), key, |key| {
+                store.engine().get(key)
+            });
+            match read {
+                // Another server has turned the keys; they are here in a moment.
+                Err(error) if error.is_behind() => std::thread::sleep(KEY_PAUSE),
+                read => return read,
+            }
+        }
+        Err(StoreError::behind())
     }
 
     /// Whether the row is still the one of this version. It is not opened again:
@@ -155,7 +169,7 @@ impl<K: Key, V: Value> Table<K, V> {
         loop {
             let page = snapshot.raw().scan(&range, PAGE)?;
             for (key, row) in &page {
-                digest.add(barrier.element(key, row.version));
+                digest.add(barrier.element(head, key, row.version));
             }
             let full = page.len() == PAGE;
             raw.extend(page);
@@ -247,6 +261,46 @@ impl<K: Key, V: Value> Table<K, V> {
         }
         let kind = self.kind;
         batch.write(RawWrite::Delete { key, kind });
+    }
+
+    /// Removes all rows whose keys begin with `prefix` at the moment of the commit, also
+    /// those that nobody has read. For few rows: the writer does it in one go.
+    pub fn delete_all(&self, batch: &mut Batch, prefix: &KeyPrefix) {
+        let chunks = V::CHUNKED.then(|| chunk::chunk_table(self.name));
+        for table in std::iter::once(self.name.to_owned()).chain(chunks) {
+            batch.write(RawWrite::DeletePrefix {
+                prefix: RowKey::new(&table, prefix.as_bytes()),
+            });
+        }
+    }
+
+    /// Puts the removal of up to `limit` rows whose keys begin with `prefix` into the
+    /// batch, and gives how many. They are not opened, so that what is damaged goes too.
+    ///
+    /// # Errors
+    /// As [`Table::scan`].
+    pub fn sweep(
+        &self,
+        batch: &mut Batch,
+        snapshot: &StoreSnapshot,
+        prefix: &KeyPrefix,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        if limit == 0 {
+            return Ok(0);
+        }
+        let range = KeyRange::prefix(RowKey::new(self.name, prefix.as_bytes()).as_bytes());
+        let rows = snapshot.raw().scan(&range, limit)?;
+        for (key, _) in &rows {
+            if V::CHUNKED {
+                batch.write(RawWrite::DeletePrefix {
+                    prefix: chunk::chunk_prefix(key),
+                });
+            }
+            let (key, kind) = (key.clone(), self.kind);
+            batch.write(RawWrite::Delete { key, kind });
+        }
+        Ok(rows.len())
     }
 
     /// The batch applies only if the row is so at commit.
@@ -352,6 +406,7 @@ impl<K: Key, V: Value> Table<K, V> {
     ) -> Result<SecretBytes, StoreError> {
         match (self.kind, barrier) {
             (Kind::Clear, _) => Ok(SecretBytes::new(raw.value.to_vec())),
+            (_, Some(barrier)) if barrier.is_behind(&raw.value) => Err(StoreError::behind()),
             (_, Some(barrier)) => Ok(barrier.open_row(key, raw.version, &raw.value)?),
             (_, None) => Err(StoreError::Sealed),
         }

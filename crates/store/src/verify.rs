@@ -157,6 +157,7 @@ impl Verification {
 pub(crate) fn open_head(barrier: &Barrier, snapshot: &dyn Snapshot) -> Result<Head, StoreError> {
     let anchor = snapshot.anchor()?;
     match &anchor.head {
+        Some(sealed) if barrier.is_behind(sealed) => Err(StoreError::behind()),
         Some(sealed) => Ok(barrier.open_head(anchor.seq, sealed).ok_or(Damage::Head)?),
         None => Ok(Head::default()),
     }
@@ -193,7 +194,7 @@ pub(crate) fn check_sets(
             }
             match &mut current {
                 Some((name, digest)) if **name == *key.table() => {
-                    digest.add(barrier.element(key, *version));
+                    digest.add(barrier.element(head, key, *version));
                 }
                 _ => {
                     let name = key.table_name();
@@ -208,7 +209,7 @@ pub(crate) fn check_sets(
                         tell(&passed, gone(&passed, expected));
                     }
                     begun(&name);
-                    current = Some((name, barrier.element(key, *version)));
+                    current = Some((name, barrier.element(head, key, *version)));
                 }
             }
         }

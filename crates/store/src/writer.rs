@@ -3,6 +3,7 @@
 //! tells the observers, and then everyone who waits.
 
 use crate::engine::{CommitObserver, CommitView, Expected, Kind, RawBatch, RawWrite};
+use crate::error::BEHIND;
 use crate::queue::{Job, Queue};
 use crate::sealer::{CommitSealer, GroupSealer, SealFailed};
 use crate::{CommitError, Committed, Damage, IoCause, LogId, RowKey, Seq, journal};
@@ -12,6 +13,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often a group looks again for the keys that another server has turned, and how
+/// long it waits in between.
+const KEY_TRIES: u32 = 100;
+const KEY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a step of a transaction failed.
 #[derive(Debug, Clone)]
@@ -73,8 +80,9 @@ pub(crate) trait Backend {
     /// there is none.
     fn free_reserve(&mut self) -> bool;
 
-    /// Told what the next transaction is for, so that it can be asked for at once.
-    fn expects(&mut self, _batches: &[&RawBatch]) {}
+    /// Told what the next transaction is for, and which row is looked at besides, so
+    /// that it can be asked for at once.
+    fn expects(&mut self, _batches: &[&RawBatch], _fence: Option<&RowKey>) {}
     fn begin(&mut self) -> Result<(), Fault>;
     /// The sealed head that the transaction found, where it is not the one of this
     /// writer's last group: others write to the same database.
@@ -136,7 +144,10 @@ impl Shared {
             return Ok(());
         };
         match slot.as_deref() {
-            Some(sealer) if sealer.seq() < seq => sealer.adopt(seq, head),
+            // What is sealed with later keys is adopted when they are here.
+            Some(sealer) if sealer.seq() < seq && !sealer.is_behind(head) => {
+                sealer.adopt(seq, head)
+            }
             _ => Ok(()),
         }
     }
@@ -282,13 +293,33 @@ impl<B: Backend> Writer<'_, B> {
             return all(CommitError::Poisoned);
         }
         let shared = self.shared;
-        let slot = lock(&shared.sealer);
+        let mut tries = 0;
+        let (slot, has_reserve) = loop {
+            let slot = lock(&shared.sealer);
+            let Some(sealer) = slot.as_deref() else {
+                return all(CommitError::Sealed);
+            };
+            let has_reserve = self.backend.has_reserve();
+            let fence = sealer.fence();
+            self.backend
+                .expects(batches, fence.as_ref().map(|(key, _)| key));
+            self.backend.begin()?;
+            if self.is_within(fence)? {
+                break (slot, has_reserve);
+            }
+            // Another server has turned the keys: nothing is written with those of
+            // before. The new ones are taken over in a moment.
+            self.roll_back();
+            drop(slot);
+            if tries >= KEY_TRIES {
+                return Err(Fault::Away(IoCause::new(&BEHIND)));
+            }
+            tries += 1;
+            std::thread::sleep(KEY_PAUSE);
+        };
         let Some(sealer) = slot.as_deref() else {
             return all(CommitError::Sealed);
         };
-        let has_reserve = self.backend.has_reserve();
-        self.backend.expects(batches);
-        self.backend.begin()?;
         // Others have committed since, and may have appended.
         if self.backend.seq() != self.seq {
             self.logs.clear();
@@ -348,6 +379,18 @@ impl<B: Backend> Writer<'_, B> {
                 }
             },
         }
+    }
+
+    /// Whether the keys are those that count, by the row that says so.
+    fn is_within(&mut self, fence: Option<(RowKey, Seq)>) -> Result<bool, Fault> {
+        let Some((key, version)) = fence else {
+            return Ok(true);
+        };
+        let found = self.backend.version(&key);
+        if found.is_err() {
+            self.roll_back();
+        }
+        Ok(found? == Some(version))
     }
 
     fn roll_back(&mut self) {

@@ -6,6 +6,8 @@
 //!   §3.4) and nothing else; [`sign`] makes one.
 //! - [`AgentClaims`] is what the token of an agent says; [`AgentClaims::verify`] is
 //!   all that a verifier has to do.
+//! - [`ProjectClaims`] is the same of the signed tokens of projects; [`OpaqueToken`] is
+//!   one that says nothing.
 //! - [`KeySet`] is the JWK Set (RFC 7517 §5) that verifiers fetch.
 //! - [`KeyRing`] is which key signs, which come next, and which have signed.
 
@@ -14,10 +16,16 @@ mod error;
 mod json;
 mod jws;
 mod key_set;
+mod opaque;
+mod project;
 mod ring;
 
 pub use claims::{AGENT_AUDIENCE, AGENT_TYPE, AgentClaims, Expected, SKEW, TOKEN_LIFE};
 pub use error::TokenError;
 pub use jws::{Header, Jws, MAX_TOKEN, sign};
 pub use key_set::{KEY_SET_LIFE, KeySet, MAX_KEY_SET};
+pub use opaque::{OPAQUE_PREFIX, OpaqueToken};
+pub use project::{
+    Confirmation, PROJECT_AUDIENCE, PROJECT_LIFE, PROJECT_TYPE, ProjectClaims, scope,
+};
 pub use ring::{KeyRing, KeyState, NotReady, Retirement, RingKey, UnknownKey};

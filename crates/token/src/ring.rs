@@ -11,12 +11,12 @@
 //! stays in it for as long as a token of its counts. So a roll makes no verifier fail,
 //! and at each moment at least two keys are in the set.
 
-use crate::claims::{SKEW, TOKEN_LIFE};
+use crate::claims::SKEW;
 use crate::key_set::KEY_SET_LIFE;
 use crate::{KeySet, TokenError};
 use procura_crypto::PublicKey;
 pub use procura_types::wire::SigningKeyState as KeyState;
-use procura_types::{Thumbprint, Timestamp};
+use procura_types::{Duration, Thumbprint, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How many keys that are over are remembered; the ledger remembers all.
@@ -57,8 +57,9 @@ struct Former {
 }
 
 impl Former {
-    fn state(&self, now: Timestamp) -> KeyState {
-        if self.withdrawn || now >= self.ended.plus(TOKEN_LIFE).plus(SKEW) {
+    /// Where it stands; what it signed counts for `life` at most.
+    fn state(&self, life: Duration, now: Timestamp) -> KeyState {
+        if self.withdrawn || now >= self.ended.plus(life).plus(SKEW) {
             KeyState::Retired
         } else {
             KeyState::Retiring
@@ -75,6 +76,23 @@ pub struct KeyRing {
     active: Active,
     /// The newest last.
     former: Vec<Former>,
+    /// For how many seconds a token counts at most. Not said in the first rings, which
+    /// were for the tokens of agents.
+    #[serde(default = "an_hour", skip_serializing_if = "is_an_hour")]
+    life: u64,
+}
+
+const fn an_hour() -> u64 {
+    crate::claims::TOKEN_LIFE.as_secs()
+}
+
+/// Takes a reference because serde passes one.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_an_hour(seconds: &u64) -> bool {
+    *seconds == an_hour()
 }
 
 /// A key and where it stands at a moment.
@@ -114,10 +132,10 @@ pub enum Retirement {
 }
 
 impl KeyRing {
-    /// The first two keys. They are in the first set together, so a roll is possible at
-    /// once.
+    /// The first two keys, for tokens that count for `life` at most. They are in the first
+    /// set together, so a roll is possible at once.
     #[must_use]
-    pub const fn found(active: PublicKey, next: PublicKey, now: Timestamp) -> Self {
+    pub const fn found(active: PublicKey, next: PublicKey, life: Duration, now: Timestamp) -> Self {
         Self {
             next: Next {
                 key: next,
@@ -130,7 +148,12 @@ impl KeyRing {
                 since: now,
             },
             former: Vec::new(),
+            life: life.as_secs(),
         }
+    }
+
+    const fn life(&self) -> Duration {
+        Duration::from_secs(self.life)
     }
 
     /// The key that signs.
@@ -163,7 +186,7 @@ impl KeyRing {
         };
         let former = self.former.iter().rev().map(move |former| RingKey {
             key: &former.key,
-            state: former.state(now),
+            state: former.state(self.life(), now),
             made: former.made,
             since: former.since,
             ended: Some(former.ended),
@@ -225,12 +248,13 @@ impl KeyRing {
             });
             return Ok(Retirement::Replaced);
         }
+        let life = self.life();
         let former = self
             .former
             .iter_mut()
             .find(|former| former.key.thumbprint() == *kid)
             .ok_or(UnknownKey)?;
-        if former.state(now) == KeyState::Retired {
+        if former.state(life, now) == KeyState::Retired {
             return Ok(Retirement::Already);
         }
         former.withdrawn = true;
@@ -267,12 +291,12 @@ impl KeyRing {
     }
 
     fn end(&mut self, former: Former) {
-        let now = former.ended;
+        let (life, now) = (self.life(), former.ended);
         self.former.push(former);
         // Those that the set still has are kept, however many there are.
         let mut surplus = self.former.len().saturating_sub(REMEMBERED);
         self.former.retain(|former| {
-            let goes = surplus > 0 && former.state(now) == KeyState::Retired;
+            let goes = surplus > 0 && former.state(life, now) == KeyState::Retired;
             surplus -= usize::from(goes);
             !goes
         });

@@ -60,6 +60,8 @@ impl From<Delivery> for DeliveryWay {
     fn from(delivery: Delivery) -> Self {
         match delivery {
             Delivery::Env => Self::Env,
+            Delivery::File => Self::File,
+            Delivery::Stdin => Self::Stdin,
             Delivery::Http => Self::Http,
         }
     }

@@ -149,6 +149,16 @@ id!(
     "run"
 );
 id!(
+    /// A project token; of a signed one its `jti`.
+    TokenId,
+    "token"
+);
+id!(
+    /// Something that a quorum of stewards has to agree to.
+    ProposalId,
+    "proposal"
+);
+id!(
     /// One ledger entry.
     EntryId,
     "entry"
@@ -162,6 +172,11 @@ id!(
     /// One gate's home: of those that follow a service, each has another.
     InstanceId,
     "instance"
+);
+id!(
+    /// One decoy, in the record: where it lies is said to few.
+    CanaryId,
+    "canary"
 );
 id!(
     /// One batch of changes, by which its fate can be asked after a failure.

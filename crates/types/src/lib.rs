@@ -10,10 +10,12 @@ mod audience;
 mod cidr;
 mod delivery_rules;
 pub mod dial;
+mod display_name;
 mod dotenv;
 pub mod encoding;
 pub mod exit;
 mod guard_generation;
+mod honey;
 mod id;
 mod link_code;
 mod name;
@@ -26,6 +28,7 @@ mod seam;
 mod secret;
 mod secret_kind;
 mod tags;
+pub mod template;
 mod time;
 mod tuple;
 pub mod wire;
@@ -36,11 +39,15 @@ pub use cidr::Cidr;
 pub use delivery_rules::{DeliveryRules, DeliveryWay};
 pub use dotenv::{Dotenv, DotenvEntry, DotenvError};
 pub use guard_generation::GuardGeneration;
-pub use id::{BatchId, EntryId, GrantId, InstallationId, InstanceId, RequestId, RunId, TraceId};
+pub use honey::{HoneyMode, HoneyShape};
+pub use id::{
+    BatchId, CanaryId, EntryId, GrantId, InstallationId, InstanceId, ProposalId, RequestId, RunId,
+    TokenId, TraceId,
+};
 pub use link_code::{Joins, LinkCodeText};
 pub use name::{
-    DataClass, Delivery, EnvName, ForeignId, Label, LoaderVariable, Namespace, ProjectName,
-    RoutePrefix, SecretOwner, SecretPath, Tag, is_loader_variable,
+    DataClass, Delivery, DisplayName, EnvName, ForeignId, Label, LoaderVariable, Namespace,
+    ProjectName, RoutePrefix, SecretOwner, SecretPath, Tag, is_loader_variable,
 };
 pub use observed::{
     Counted, LinesLost, MAX_OBSERVED_LINE, OBSERVE_LOG, OBSERVED_EVERY, ObservedLine, WouldReject,

@@ -118,6 +118,12 @@ name!(
     SecretOwner, "owner", is_owner, "must be a line of 1 to 128 characters, none of them a control character"
 );
 
+name!(
+    /// What an agent, a project or a namespace is called by people, beside its label,
+    /// which never changes. Nothing is decided by it.
+    DisplayName, "display_name", crate::display_name::is_display_name, "must be a line of 1 to 64 characters with a letter or digit among them, single spaces between words, and no control, format or invisible characters"
+);
+
 fn is_tag(text: &str) -> bool {
     (1..=32).contains(&text.len())
         && text
@@ -232,23 +238,52 @@ impl DataClass {
 
 /// How values reach the process that uses them. Part of what a grant fixes.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Delivery {
     /// Environment variables of one process.
+    #[default]
     Env,
+    /// Files in memory of one process, whose variables name them.
+    File,
+    /// One value, as the standard input of one process.
+    Stdin,
     /// The body of the answer to a request that the agent proved.
     Http,
 }
 
 impl Delivery {
+    /// Every delivery.
+    pub const ALL: [Self; 4] = [Self::Env, Self::File, Self::Stdin, Self::Http];
+
+    /// Whether it reaches a process that is run, and so is asked for by a run.
+    #[must_use]
+    pub const fn is_of_a_run(self) -> bool {
+        matches!(self, Self::Env | Self::File | Self::Stdin)
+    }
+
     /// The word that stands for the delivery in grants and receipts.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Env => "env",
+            Self::File => "file",
+            Self::Stdin => "stdin",
             Self::Http => "http",
         }
+    }
+}
+
+impl FromStr for Delivery {
+    type Err = Malformed;
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let found = Self::ALL.into_iter().find(|way| way.as_str() == text);
+        found.ok_or(Malformed::new(
+            "delivery",
+            "must be env, file, stdin or http",
+        ))
     }
 }
 

@@ -22,16 +22,20 @@ pub enum SecretKind {
     SshKey,
     /// One word, as services hand it out.
     ApiKey,
+    /// A text with variables, into which other secrets of a project are put when it is
+    /// handed over.
+    Template,
 }
 
 impl SecretKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::KeyValue,
         Self::Json,
         Self::Certificate,
         Self::SshKey,
         Self::ApiKey,
+        Self::Template,
     ];
 
     /// The kind as in JSON.
@@ -43,6 +47,7 @@ impl SecretKind {
             Self::Certificate => "certificate",
             Self::SshKey => "ssh-key",
             Self::ApiKey => "api-key",
+            Self::Template => "template",
         }
     }
 
@@ -65,7 +70,7 @@ impl FromStr for SecretKind {
         let found = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
         found.ok_or(Malformed::new(
             "kind",
-            "must be key-value, json, certificate, ssh-key or api-key",
+            "must be key-value, json, certificate, ssh-key, api-key or template",
         ))
     }
 }
@@ -82,7 +87,7 @@ mod tests {
             assert_eq!(json, format!("\"{kind}\""));
             assert_eq!(serde_json::from_str::<SecretKind>(&json).unwrap(), kind);
         }
-        for bad in ["", "JSON", "keyvalue", "ssh_key", "template"] {
+        for bad in ["", "JSON", "keyvalue", "ssh_key", "Template"] {
             assert_eq!(bad.parse::<SecretKind>().unwrap_err().field, "kind");
         }
         assert!(SecretKind::KeyValue.is_default() && !SecretKind::Json.is_default());

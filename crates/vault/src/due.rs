@@ -44,6 +44,14 @@ pub(crate) fn index<O: Op>(
     }
 }
 
+/// Takes a head that goes out of the index of dates.
+pub(crate) fn unindex(batch: &mut Batch, (namespace, path): &(String, String), about: &About) {
+    for date in about.deadlines() {
+        let at = date.at.as_millis();
+        DUE.delete(batch, &(at, namespace.clone(), path.clone()));
+    }
+}
+
 impl Vault {
     /// Records up to 64 secrets whose date is over, each once for each date, in the
     /// queue for bulk work; false when no more are.

@@ -1,5 +1,7 @@
 //! What goes wrong in the vault, split by who is to blame.
 
+use crate::quota::Bound;
+use crate::unseal_source::WrapError;
 use procura_crypto::OpenError;
 use procura_store::StoreError;
 use procura_types::{Delivery, EntropyError, Label, Namespace, SecretKind, SecretPath};
@@ -45,14 +47,78 @@ pub enum VaultError {
         /// What is wrong; never the value itself.
         problem: String,
     },
+    /// More secrets at once than one commit takes.
+    #[error("1 to 10000 secrets are taken at once; take them in parts, by their paths")]
+    TooMany,
+    /// More bytes at once than one answer takes.
+    #[error("the values are more than 6 MiB together; take them in parts, by --prefix")]
+    TooMuch,
+    /// One path stands twice.
+    #[error("{0} stands there twice")]
+    Twice(SecretPath),
+    /// What one of several secrets is refused for.
+    #[error("{path}: {source}")]
+    At {
+        /// Which secret.
+        path: SecretPath,
+        /// Why.
+        source: Box<VaultError>,
+    },
+    /// What was to be done is not what was seen before.
+    #[error("secrets were changed since it was looked at; look again, and decide anew")]
+    ChangedMeanwhile,
+    /// What leaves could not be encrypted.
+    #[error(transparent)]
+    Encrypt(#[from] procura_crypto::age::AgeError),
+    /// There is no transit key of this name.
+    #[error("there is no transit key {0}")]
+    NoTransitKey(Label),
+    /// An agent that should use a transit key is none of the namespace.
+    #[error("there is no agent {0}")]
+    NoAgent(Label),
+    /// Too many agents of one transit key, or too many keys of one namespace.
+    #[error("a transit key has at most 16 agents, and a namespace at most 256 transit keys")]
+    TooManyTransit,
+    /// A transit key did not wrap it, or not for this context.
+    #[error("this key did not wrap it, or not for this context")]
+    NotWrapped,
+    /// A decoy is planted where no secret is or was.
+    #[error("there is something at {0} already, or was; plant where nothing is")]
+    PathTaken(SecretPath),
+    /// Who may know of decoys writes where one lies.
+    #[error("a honey secret lies at {0}; remove it first")]
+    HoneyThere(SecretPath),
+    /// A namespace full of decoys.
+    #[error("a namespace has at most 256 honey secrets")]
+    TooManyHoney,
+    /// A decoy that is too short to be known again, or too long.
+    #[error("a decoy of one's own is 16 bytes to 32 KiB; what was found, at most that")]
+    BadDecoy,
     /// There is no such namespace.
     #[error("there is no such namespace")]
     NoNamespace,
     /// The namespace exists already.
     #[error("the namespace exists already")]
     NamespaceExists,
-    /// A namespace was made while the root was being changed.
-    #[error("a namespace was made meanwhile")]
+    /// A namespace of this name ended; no other gets its name.
+    #[error("the namespace {0} was deleted, and no other gets its name")]
+    NamespaceEnded(Namespace),
+    /// The quota of the namespace has no room for it.
+    #[error(
+        "the namespace {namespace} may hold {limit} {} and holds {used}", bound.words()
+    )]
+    QuotaExceeded {
+        /// Whose.
+        namespace: Namespace,
+        /// What there would be too much of.
+        bound: Bound,
+        /// How much there may be.
+        limit: u64,
+        /// How much there is.
+        used: u64,
+    },
+    /// A namespace was made or deleted while the root was being changed.
+    #[error("a namespace was made or deleted meanwhile")]
     NamespacesChanged,
     /// The latest version is another than expected.
     #[error("the latest version is {latest}, not {expected}")]
@@ -96,6 +162,31 @@ pub enum VaultError {
     Entropy(#[from] EntropyError),
 }
 
+impl VaultError {
+    /// The same, of one of several secrets.
+    pub(crate) fn at(self, path: &SecretPath) -> Self {
+        match self {
+            Self::Store(_) => self,
+            source => Self::At {
+                path: path.clone(),
+                source: Box::new(source),
+            },
+        }
+    }
+
+    /// Whether it is about what somebody wants to write, and not about what is there.
+    pub(crate) const fn is_of_the_value(&self) -> bool {
+        matches!(
+            self,
+            Self::TooLarge
+                | Self::BadDescription
+                | Self::NotOfKind { .. }
+                | Self::OtherKind { .. }
+                | Self::VersionMismatch { .. }
+        )
+    }
+}
+
 /// Why a vault could not be made, opened or re-keyed.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
@@ -110,6 +201,19 @@ pub enum SealError {
     ForgedShare {
         /// Which it says it is.
         index: u8,
+    },
+    /// What a wrapper gave back is not the key of the source.
+    #[error(
+        "what the wrapper of {0} gave back does not open the vault: installation.json was changed, or put back"
+    )]
+    WrongKey(Label),
+    /// A wrapper did not wrap, or not give back what it wrapped.
+    #[error("{source_name}: {cause}")]
+    Wrapper {
+        /// The source.
+        source_name: Label,
+        /// Why.
+        cause: WrapError,
     },
     /// Shares that cannot be made, or not be combined.
     #[error(transparent)]
@@ -151,6 +255,22 @@ pub enum SealError {
         "the keyring does not open under this root: the database and installation.json do not belong together"
     )]
     KeyringMismatch,
+    /// The database, which several servers use, names an older root than the copy in
+    /// the home: an older database was put in its place.
+    #[error(
+        "the database names root {stored}, and installation.json root {copy}: the database is an older one"
+    )]
+    OlderInstallation {
+        /// In the home.
+        copy: u32,
+        /// In the database.
+        stored: u32,
+    },
+    /// Another server changed what opens the vault, and did not know of this one.
+    #[error(
+        "another server changed what opens the vault, and the new keys were not handed over to this one; unseal it again"
+    )]
+    NotHandedOver,
     /// Files.
     #[error("{what}: {cause}")]
     Io {

@@ -55,7 +55,7 @@ pub struct Installation {
 }
 
 fn ledger_vkey(id: &InstallationId, keyring: &Keyring) -> Result<String, SealError> {
-    procura_ledger::Vkey::new(&procura_ledger::origin(id), keyring.ledger_key.public())
+    procura_ledger::Vkey::new(&keyring.origin(id), keyring.ledger_key.public())
         .map(|vkey| vkey.to_string())
         .map_err(|error| SealError::Damaged(error.to_string()))
 }
@@ -74,12 +74,20 @@ impl Installation {
             }
             Err(error) => return Err(io("reading installation.json")(error)),
         };
+        Self::parse(&bytes)
+    }
+
+    /// Reads the text of the file.
+    ///
+    /// # Errors
+    /// [`SealError::NewerFormat`], [`SealError::Damaged`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, SealError> {
         #[derive(Deserialize)]
         struct Format {
             format: u32,
         }
         let damaged = |error: serde_json::Error| SealError::Damaged(error.to_string());
-        let Format { format } = serde_json::from_slice(&bytes).map_err(damaged)?;
+        let Format { format } = serde_json::from_slice(bytes).map_err(damaged)?;
         if format > FORMAT {
             return Err(SealError::NewerFormat {
                 found: format,
@@ -90,9 +98,9 @@ impl Installation {
             return Err(SealError::Damaged("there is no format 0".to_owned()));
         }
         if format == first_format::FORMAT {
-            return first_format::read(&bytes).map_err(damaged);
+            return first_format::read(bytes).map_err(damaged);
         }
-        serde_json::from_slice(&bytes).map_err(damaged)
+        serde_json::from_slice(bytes).map_err(damaged)
     }
 
     /// Puts the file in place: whole or not at all, and on disk when this returns.
@@ -163,6 +171,12 @@ impl Installation {
         })
     }
 
+    /// Takes the origin of the record over from the keyring.
+    pub(crate) fn rename_log(&mut self, keyring: &Keyring) -> Result<(), SealError> {
+        self.ledger_vkey = ledger_vkey(&self.id, keyring)?;
+        Ok(())
+    }
+
     /// Holds the public keys of the file, which joining devices are told to pin,
     /// against the keyring: nothing else binds them, and whoever can write the
     /// file could have clients trust a record of their own.
@@ -198,6 +212,7 @@ impl Installation {
         Err(match brought {
             Brought::Passphrase(_) => SealError::WrongPassphrase,
             Brought::Shares(_) => SealError::OtherShare,
+            Brought::Unwrapped { source, .. } => SealError::WrongKey(source.clone()),
         })
     }
 

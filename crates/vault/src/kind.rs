@@ -4,7 +4,8 @@
 use crate::error::VaultError;
 use procura_crypto::certificate::certificate_with_key;
 use procura_crypto::ssh::{SshKeyError, read_private};
-use procura_types::SecretKind;
+use procura_types::template::Template;
+use procura_types::{EnvName, SecretKind};
 use serde::de::IgnoredAny;
 
 /// Longest key of an API, in bytes.
@@ -21,6 +22,7 @@ pub(crate) fn check(kind: SecretKind, value: &[u8]) -> Result<(), VaultError> {
         SecretKind::Certificate => certificate_with_key(value).map_err(|error| error.to_string()),
         SecretKind::SshKey => ssh_key(value),
         SecretKind::ApiKey => api_key(value),
+        SecretKind::Template => variables(value).map(|_| ()),
     };
     checked.map_err(|problem| VaultError::NotOfKind { kind, problem })
 }
@@ -45,6 +47,12 @@ fn ssh_key(value: &[u8]) -> Result<(), String> {
         Ok(_) | Err(SshKeyError::PassphraseNeeded) => Ok(()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// The names of the variables of a template.
+pub(crate) fn variables(value: &[u8]) -> Result<Vec<EnvName>, String> {
+    let template = Template::parse(value).map_err(|error| error.to_string())?;
+    Ok(template.variables().into_iter().collect())
 }
 
 fn api_key(value: &[u8]) -> Result<(), String> {

@@ -6,43 +6,79 @@
 //! `store` never sees a value.
 
 mod about;
+mod as_of;
 mod due;
 mod error;
+mod export;
 mod first_format;
+mod honey;
+mod honey_shape;
+mod honey_touch;
+mod import;
 mod installation;
 mod keyring;
 mod kind;
 mod namespace;
+mod namespace_end;
+mod namespace_keys;
+mod namespace_rotation;
+mod origin;
+mod quota;
 mod recovery;
 mod release;
 mod rewrap;
+mod rollback;
 mod root;
 mod rotation;
+mod rotation_state;
+mod rotation_step;
 mod secret;
 mod secret_rows;
+mod servers;
 mod set;
+mod transit;
 mod undelete;
 mod unseal_source;
+mod whole;
 mod write;
 
 pub use about::SecretAbout;
 pub use due::ACTION as DUE_ACTION;
 pub use error::{SealError, VaultError};
+pub use export::{Leaving, MAX_EXPORT, SecretExport};
+pub use honey::{
+    HoneyBait, HoneyListing, HoneyPlant, HoneyRemove, HoneyWhich, Planted, knows_honey,
+};
+pub use honey_touch::{ACTION as TOUCH_ACTION, MAX_TOUCHES, Touch, commit_touches};
+pub use import::{Found, Incoming, MAX_AT_ONCE, SecretImport};
 pub use installation::Installation;
 pub use keyring::{Keyring, SessionRoots};
 pub use namespace::{Founding, NamespaceCreate, NamespaceListing, OpenedBy, Vault};
+pub use namespace_end::{NamespaceDisplayName, sweep_namespace};
+pub use namespace_rotation::NamespaceRotate;
+pub use origin::NextOrigin;
+pub use quota::{Bound, NamespaceQuota, arrives, nothing_arrives};
 pub use recovery::RecoverySeen;
 pub use release::{Readable, Released, Releases, SecretRead, Wanted};
-pub use rotation::{NextRoot, PassphraseChange, SourceChange};
+pub use rollback::{RollbackScope, SecretRollback};
+pub use rotation::{NextRoot, PassphraseChange, RootRotate, SourceChange};
+pub use rotation_state::RotationQuery;
+pub use rotation_step::RotationStep;
 pub use secret::{
     DeletedListing, Newest, SecretHistoryQuery, SecretListing, candidates_for_env, newest_version,
 };
 pub use set::SecretSet;
+pub use transit::{
+    MAX_TRANSIT, TransitListing, TransitRemove, TransitUnwrapping, TransitUse, TransitWrapping,
+    TransitWrite,
+};
 pub use undelete::SecretUndelete;
 pub use unseal_source::{
-    Brought, Keeper, MAX_SOURCES, NewSource, NextSources, SHARES, Source, UnsealSourceAdd,
-    UnsealSourceRemove, UnsealSourceTest,
+    Brought, Credentials, Keeper, MAX_SOURCES, NewSource, NextSources, Payload, Pkcs11Tokens,
+    Place, SHARES, Source, Tpms, UnsealSourceAdd, UnsealSourceRemove, UnsealSourceTest,
+    WRAPPED_BYTES, WrapError, Wrapped, Wraps,
 };
+pub use whole::{EveryValue, end_secret};
 pub use write::{SecretDelete, SecretDestroy, SecretWrite};
 
 /// Longest value in bytes.

@@ -3,22 +3,23 @@
 use crate::error::{SealError, VaultError};
 use crate::installation::{Installation, KEYRINGS};
 use crate::keyring::{Keyring, SessionRoots, random_key};
+use crate::namespace_end::Forgetting;
 use crate::root::Root;
-use crate::secret_rows::all_rows;
+use crate::rotation_step::RotationStep;
+use crate::servers::Beside;
 use crate::unseal_source::{Brought, NewSource};
 use arc_swap::ArcSwap;
-use procura_crypto::{Binding, Holder, Purpose, SigningKey, XaesKey, open, seal};
+use procura_crypto::{Binding, Holder, MacKey, Purpose, SigningKey, XaesKey, seal};
 use procura_directory::{NamespaceRecord, RolesRecord, Snapshot};
 use procura_policy::{Action, Op, Permit, Resource};
-use procura_record::{BundleKeys, RecordedBatch};
-use procura_store::{
-    Barrier, BarrierKeys, Blob, Expected, KeyPrefix, Kind, Row, Store, StoreError, Table,
-};
+use procura_record::{BundleKeys, LedgerKeys, RecordedBatch};
+use procura_store::{Barrier, BarrierKeys, Blob, Expected, Kind, Row, Seq, Store, Table};
 use procura_types::wire::{NamespaceInfo, NamespaceList, RoleAssignment};
 use procura_types::{Clock, Entropy, Label, Namespace, Role, Secret, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// (root epoch, namespace, key epoch) → the key, sealed under the root's
 /// key-encryption key.
@@ -34,9 +35,11 @@ pub(crate) type NamespaceKeys = BTreeMap<u32, XaesKey>;
 /// What changes together when the root is rotated.
 pub(crate) struct Keys {
     pub(crate) installation: Installation,
+    pub(crate) origin: String,
     pub(crate) kek: XaesKey,
-    session: Arc<SessionRoots>,
-    namespaces: RwLock<HashMap<Namespace, Arc<NamespaceKeys>>>,
+    session: ArcSwap<SessionRoots>,
+    /// As far as they were asked for; none of a namespace that ended.
+    pub(crate) namespaces: RwLock<HashMap<Namespace, Option<Arc<NamespaceKeys>>>>,
 }
 
 impl Keys {
@@ -46,11 +49,26 @@ impl Keys {
         keyring: &Keyring,
     ) -> Result<Self, SealError> {
         Ok(Self {
+            origin: keyring.origin(&installation.id),
             installation,
             kek: root.namespace_kek()?,
-            session: Arc::new(SessionRoots::new(&keyring.session)?),
+            session: ArcSwap::from_pointee(keyring.session_roots()?),
             namespaces: RwLock::new(HashMap::new()),
         })
+    }
+
+    /// Forgets the keys of these namespaces. Who read their rows a moment ago does not
+    /// bring them back.
+    pub(crate) fn forget(&self, ended: impl Fn(&Namespace) -> bool) {
+        let mut namespaces = self
+            .namespaces
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (name, keys) in namespaces.iter_mut() {
+            if ended(name) {
+                *keys = None;
+            }
+        }
     }
 }
 
@@ -59,11 +77,17 @@ pub struct Vault {
     pub(crate) home: PathBuf,
     pub(crate) store: Store,
     pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) keys: ArcSwap<Keys>,
+    pub(crate) keys: Arc<ArcSwap<Keys>>,
     server_key: SigningKey,
-    ledger_key: SigningKey,
+    pub(crate) ledger_keys: Arc<LedgerKeys>,
     pub(crate) bundle_keys: Arc<BundleKeys>,
+    backup_key: MacKey,
     opened_by: Option<OpenedBy>,
+    steps: OnceLock<Box<dyn Fn(RotationStep) + Send + Sync>>,
+    /// How many rows the next batch of a rewrapping pass looks at.
+    pub(crate) room: AtomicUsize,
+    /// What this server is among others, where several use the store.
+    pub(crate) beside: Option<Beside>,
 }
 
 /// Which unseal source opened a vault.
@@ -101,7 +125,8 @@ pub(crate) fn barrier(
             index_key: copy(&keyring.index_key),
         },
         entropy,
-    )?)
+    )?
+    .turned(keyring.turned())?)
 }
 
 fn duplicate(key: &SigningKey) -> Result<SigningKey, SealError> {
@@ -138,7 +163,11 @@ impl Vault {
         let installation =
             Installation::describe(id, now, &root, sources, &keyring, entropy.as_ref())?;
         store.install_barrier(barrier(&installation, &keyring, Arc::clone(&entropy))?)?;
-        let vault = Self::with_keys(home, store, entropy, installation, &root, &keyring)?;
+        let beside = Beside::new(home, &store, Seq::ZERO, now, entropy.as_ref())?;
+        let vault = Self {
+            beside,
+            ..Self::with_keys(home, store, entropy, installation, &root, &keyring)?
+        };
         Ok((vault, Founding { root, keyring }))
     }
 
@@ -148,7 +177,11 @@ impl Vault {
         batch: &mut RecordedBatch<'_, O>,
         founding: &Founding,
     ) -> Result<(), SealError> {
-        let id = self.keys.load().installation.id;
+        let keys = self.keys.load();
+        let id = keys.installation.id;
+        if self.beside.is_some() {
+            keys.installation.put_first(batch.rows())?;
+        }
         Installation::put_keyring(
             batch.rows(),
             &id,
@@ -161,6 +194,11 @@ impl Vault {
     /// Writes `installation.json`, after the first commit: the home is
     /// initialised from here on.
     pub fn establish(&self) -> Result<(), SealError> {
+        if self.beside.is_some()
+            && let Some((_, version)) = Installation::stored(&self.store)?
+        {
+            self.fence(version)?;
+        }
         self.keys.load().installation.write(&self.home)
     }
 
@@ -177,6 +215,12 @@ impl Vault {
         brought: &Brought,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, SealError> {
+        let mut version = Seq::ZERO;
+        if store.is_shared() {
+            // Another server may have changed it since it was last looked at.
+            (installation, version) =
+                Installation::stored(&store)?.ok_or(SealError::NotInitialised)?;
+        }
         let (root, opened) = installation.open_root(brought)?;
         let opened_by = OpenedBy {
             source: opened.name.clone(),
@@ -188,16 +232,26 @@ impl Vault {
             present.write(home)?;
             installation = present;
         }
-        if installation.follows_another(&store)? {
+        if !store.is_shared() && installation.follows_another(&store)? {
             // From here on rows may be sealed with keys that only this file leads
             // to; a change of passphrase that broke off may not have got it to disk.
             installation.confirm(home)?;
         }
         store.install_barrier(barrier(&installation, &keyring, Arc::clone(&entropy))?)?;
-        Ok(Self {
+        let beside = Beside::new(
+            home,
+            &store,
+            version,
+            installation.created,
+            entropy.as_ref(),
+        )?;
+        let vault = Self {
             opened_by: Some(opened_by),
+            beside,
             ..Self::with_keys(home, store, entropy, installation, &root, &keyring)?
-        })
+        };
+        vault.fence(version)?;
+        Ok(vault)
     }
 
     fn with_keys(
@@ -208,15 +262,26 @@ impl Vault {
         root: &Root,
         keyring: &Keyring,
     ) -> Result<Self, SealError> {
+        let signers = keyring.signers(&installation.id)?;
+        let keys = Arc::new(ArcSwap::from_pointee(Keys::new(
+            installation,
+            root,
+            keyring,
+        )?));
+        store.observe(Arc::new(Forgetting(Arc::downgrade(&keys))));
         Ok(Self {
             home: home.to_owned(),
             store,
             entropy,
-            keys: ArcSwap::from_pointee(Keys::new(installation, root, keyring)?),
+            keys,
             server_key: duplicate(&keyring.server_key)?,
-            ledger_key: duplicate(&keyring.ledger_key)?,
+            ledger_keys: Arc::new(LedgerKeys::new(signers)),
             bundle_keys: Arc::new(BundleKeys::new(keyring.bundle_keys()?)),
+            backup_key: keyring.backup_key()?,
             opened_by: None,
+            steps: OnceLock::new(),
+            room: AtomicUsize::new(crate::rewrap::PAGE),
+            beside: None,
         })
     }
 
@@ -241,7 +306,16 @@ impl Vault {
     /// The roots of sessions.
     #[must_use]
     pub fn session_roots(&self) -> Arc<SessionRoots> {
-        Arc::clone(&self.keys.load().session)
+        self.keys.load().session.load_full()
+    }
+
+    /// Forgets the roots of sessions whose time is over.
+    pub fn end_sessions(&self, now: Timestamp) {
+        let keys = self.keys.load();
+        let left = keys.session.load().without_ended(now);
+        if let Some(left) = left {
+            keys.session.store(Arc::new(left));
+        }
     }
 
     /// Signs what clients pin: answers to joins and sessions.
@@ -250,9 +324,24 @@ impl Vault {
         &self.server_key
     }
 
-    /// The key that signs checkpoints, for the one publisher.
-    pub fn ledger_key(&self) -> Result<SigningKey, SealError> {
-        duplicate(&self.ledger_key)
+    /// The keys that sign checkpoints; they follow the root when it turns.
+    #[must_use]
+    pub fn ledger_keys(&self) -> Arc<LedgerKeys> {
+        Arc::clone(&self.ledger_keys)
+    }
+
+    /// Has `steps` called after each durable step of a rotation, on the thread that made
+    /// it. Only the first call counts.
+    pub fn watch_steps(&self, steps: impl Fn(RotationStep) + Send + Sync + 'static) {
+        // There is one place that watches: where the vault is opened.
+        let _ = self.steps.set(Box::new(steps));
+    }
+
+    /// Tells that a step of a rotation is durable.
+    pub(crate) fn reached(&self, step: RotationStep) {
+        if let Some(steps) = self.steps.get() {
+            steps(step);
+        }
     }
 
     /// Seal entry bundles on disk; they follow the root when it turns.
@@ -261,58 +350,14 @@ impl Vault {
         Arc::clone(&self.bundle_keys)
     }
 
+    /// Tags backups; it never turns, so that an old backup is known for one of ours.
+    #[must_use]
+    pub const fn backup_key(&self) -> &MacKey {
+        &self.backup_key
+    }
+
     pub(crate) fn entropy(&self) -> &dyn Entropy {
         self.entropy.as_ref()
-    }
-
-    pub(crate) fn namespace_rows(
-        &self,
-        prefix: &KeyPrefix,
-    ) -> Result<Vec<NamespaceRow>, StoreError> {
-        all_rows(&NAMESPACE_KEYS, &self.store, prefix)
-    }
-
-    /// The keys of a namespace; read once, then held.
-    pub(crate) fn namespace_keys(
-        &self,
-        namespace: &Namespace,
-    ) -> Result<Arc<NamespaceKeys>, VaultError> {
-        let keys = self.keys.load();
-        if let Some(found) = keys
-            .namespaces
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(namespace)
-        {
-            return Ok(Arc::clone(found));
-        }
-        let epoch = keys.installation.root_epoch;
-        let mut found = NamespaceKeys::new();
-        let prefix = KeyPrefix::all()
-            .part(&u64::from(epoch))
-            .part(&namespace.to_string());
-        for ((_, _, key_epoch), row) in self.namespace_rows(&prefix)? {
-            let damaged = || VaultError::DamagedKey(namespace.clone());
-            let key_epoch = u32::try_from(key_epoch).map_err(|_| damaged())?;
-            let binding = key_binding(namespace, key_epoch);
-            let key = open(
-                |other| (other == epoch).then_some(&keys.kek),
-                &binding,
-                row.value.as_bytes(),
-            )
-            .map_err(|_| damaged())?;
-            let key: [u8; 32] = key.expose().as_slice().try_into().map_err(|_| damaged())?;
-            found.insert(key_epoch, XaesKey::new(Secret::new(key))?);
-        }
-        if found.is_empty() {
-            return Err(VaultError::NoNamespace);
-        }
-        let found = Arc::new(found);
-        keys.namespaces
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(namespace.clone(), Arc::clone(&found));
-        Ok(found)
     }
 
     /// Makes a namespace, its key, and its maker's roles in it.
@@ -326,6 +371,10 @@ impl Vault {
     ) -> Result<NamespaceInfo, VaultError> {
         if batch.directory().namespace(name).is_some() {
             return Err(VaultError::NamespaceExists);
+        }
+        // Entries of the record, backups and receipts name it: one name stays one thing.
+        if batch.directory().namespace_ended(name).is_some() {
+            return Err(VaultError::NamespaceEnded(name.clone()));
         }
         let keys = self.keys.load();
         let epoch = keys.installation.root_epoch;
@@ -345,6 +394,8 @@ impl Vault {
         batch.put_namespace(&NamespaceRecord {
             name: name.clone(),
             created: now,
+            display_name: None,
+            ended: None,
         });
         let mut roles: Vec<RoleAssignment> = maker_roles.to_vec();
         for role in [Role::Admin, Role::Approver, Role::Auditor] {
@@ -361,6 +412,7 @@ impl Vault {
         });
         Ok(NamespaceInfo {
             name: name.clone(),
+            display_name: None,
             created: now,
         })
     }
@@ -430,6 +482,7 @@ impl NamespaceListing {
             })
             .map(|namespace| NamespaceInfo {
                 name: namespace.name.clone(),
+                display_name: namespace.display_name.clone(),
                 created: namespace.created,
             })
             .collect();

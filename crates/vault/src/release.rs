@@ -1,5 +1,6 @@
 //! The release of values: only against a durable intent.
 
+use crate::as_of::{self, AsOf};
 use crate::error::VaultError;
 use crate::namespace::Vault;
 use crate::secret_rows::{BODIES, HEADS, VERSIONS, VersionRow, head_key, version_key};
@@ -50,6 +51,8 @@ pub struct SecretRead {
     pub path: SecretPath,
     /// Which version; the newest when there is none.
     pub version: Option<u64>,
+    /// Instead of a version: the one that was there then, deleted since or not.
+    pub at: Option<Timestamp>,
 }
 
 impl Op for SecretRead {
@@ -69,12 +72,6 @@ impl SecretRead {
             version: self.version,
             delivery: None,
         }
-    }
-}
-
-impl Releases for SecretRead {
-    fn wanted(&self) -> Vec<Wanted<'_>> {
-        vec![self.wanted_one()]
     }
 }
 
@@ -131,6 +128,10 @@ impl Vault {
     ) -> Result<Released, VaultError> {
         let wanted = recorded.op().wanted_one();
         let key = head_key(wanted.namespace, wanted.path);
+        if let Some(at) = recorded.op().at {
+            // What was there then stays the same, unless it was destroyed since.
+            return self.open(wanted, self.readable_at(wanted, at, now)?);
+        }
         let readable = match readable.head {
             Some(head) if HEADS.is_still(self.store(), &key, head)? => {
                 in_time(wanted.path, readable.expires, now)?;
@@ -185,15 +186,115 @@ impl Vault {
         Ok(readable)
     }
 
+    /// The version that a read is of, when there is one that it can have.
+    ///
+    /// # Errors
+    /// As [`Self::readable`].
+    pub fn readable_of(
+        &self,
+        read: &SecretRead,
+        now: Timestamp,
+    ) -> Result<Option<Readable>, VaultError> {
+        match read.at {
+            Some(at) => self.readable_at(read.wanted_one(), at, now),
+            None => self.readable(read.wanted_one(), now),
+        }
+    }
+
+    /// The version that was there at a time, when there is one that was not destroyed
+    /// since. For whoever may undelete: it may be deleted by now.
+    ///
+    /// # Errors
+    /// As [`Self::readable`].
+    fn readable_at(
+        &self,
+        wanted: Wanted<'_>,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Readable>, VaultError> {
+        let Some(head) = HEADS.get(self.store(), &head_key(wanted.namespace, wanted.path))? else {
+            return Ok(None);
+        };
+        let expires = head.value.about.expires();
+        let rules = head.value.about.delivery;
+        let found = as_of::version(self.store(), wanted.namespace, wanted.path, head.value, at)?;
+        let Some(AsOf::There(row)) = found else {
+            return Ok(None);
+        };
+        in_time(wanted.path, expires, now)?;
+        allowed(wanted, rules)?;
+        Ok(Some(Readable {
+            row,
+            expires,
+            head: None,
+        }))
+    }
+
     fn open(&self, wanted: Wanted<'_>, readable: Option<Readable>) -> Result<Released, VaultError> {
         let not_found = || VaultError::NotFound(wanted.path.clone());
         let row = readable.ok_or_else(not_found)?.row;
+        let value = self.open_version(wanted.namespace, wanted.path, &row)?;
+        Ok(Released {
+            version: row.version,
+            created: row.created,
+            value,
+        })
+    }
+
+    /// Opens the value of a version. Whoever calls this has a record of it, or keeps the
+    /// value inside the vault.
+    pub(crate) fn open_version(
+        &self,
+        namespace: &Namespace,
+        path: &SecretPath,
+        row: &VersionRow,
+    ) -> Result<SecretBytes, VaultError> {
+        match self.open_row(namespace, path, row) {
+            // Its key may have been wrapped anew since the row was read, and the one that
+            // wrapped it before be gone.
+            Err(VaultError::Damaged {
+                cause: OpenError::UnknownEpoch(_),
+                ..
+            }) => {
+                let row = self.row_again(namespace, path, row)?;
+                self.open_row(namespace, path, &row)
+            }
+            other => other,
+        }
+    }
+
+    /// A version as it is stored now.
+    fn row_again(
+        &self,
+        namespace: &Namespace,
+        path: &SecretPath,
+        before: &VersionRow,
+    ) -> Result<VersionRow, VaultError> {
+        let version = before.version;
+        let head = HEADS.get(self.store(), &head_key(namespace, path))?;
+        let row = match head.map(|head| head.value.latest) {
+            Some(latest) if latest.version == version => Some(latest),
+            _ => VERSIONS
+                .get(self.store(), &version_key(namespace, path, version))?
+                .map(|row| row.value),
+        };
+        // It may have been deleted in the same moment.
+        row.filter(|row| row.state == before.state)
+            .ok_or_else(|| VaultError::NotFound(path.clone()))
+    }
+
+    fn open_row(
+        &self,
+        namespace: &Namespace,
+        path: &SecretPath,
+        row: &VersionRow,
+    ) -> Result<SecretBytes, VaultError> {
         let damaged = |cause| VaultError::Damaged {
-            path: wanted.path.clone(),
+            path: path.clone(),
             cause,
         };
-        let bind = |purpose| binding(wanted.namespace, wanted.path, row.version, purpose);
-        let keys = self.namespace_keys(wanted.namespace)?;
+        let bind = |purpose| binding(namespace, path, row.version, purpose);
+        let keys = self.namespace_keys_of(namespace, &row.dek)?;
         let dek = open(
             |epoch| keys.get(&epoch),
             &bind(Purpose::SecretDek),
@@ -207,18 +308,9 @@ impl Vault {
             .map_err(|_| damaged(OpenError::Malformed))?;
         let dek = Dek::from_bytes(Secret::new(dek))?;
         let body = BODIES
-            .get(
-                self.store(),
-                &version_key(wanted.namespace, wanted.path, row.version),
-            )?
-            .ok_or_else(not_found)?;
-        let value = open_with_dek(&dek, &bind(Purpose::SecretBody), body.value.as_bytes())
-            .map_err(damaged)?;
-        Ok(Released {
-            version: row.version,
-            created: row.created,
-            value,
-        })
+            .get(self.store(), &version_key(namespace, path, row.version))?
+            .ok_or_else(|| VaultError::NotFound(path.clone()))?;
+        open_with_dek(&dek, &bind(Purpose::SecretBody), body.value.as_bytes()).map_err(damaged)
     }
 }
 

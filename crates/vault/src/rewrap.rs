@@ -1,170 +1,416 @@
-//! After a change of passphrase: the DEKs that older namespace keys wrap are
-//! wrapped by the newest (`protocol.md` §5). A backup from before the change then
-//! opens nothing of a later copy of the database but what it holds itself.
+//! After the root or the key of a namespace turned: the DEKs that older namespace keys
+//! wrap are wrapped by the newest, and then the older keys go (`protocol.md` §5). A
+//! backup from before opens nothing of a later copy of the database but what it holds
+//! itself.
 //!
 //! The pass is a row that the change commits and the last batch removes; each
-//! batch moves it on, so that a restart goes on where it stood.
+//! batch moves it on, so that a restart goes on where it stood. It takes the namespaces
+//! one by one. Within each the newest versions come first: a write during the pass moves
+//! one to the older versions, where it is still met. What is written meanwhile is wrapped
+//! by the newest key ([`Vault::sealing_key`]), so when the pass has met everything once
+//! nothing can be left by an older one.
 
 use crate::error::{SealError, VaultError};
-use crate::namespace::Vault;
-use crate::secret_rows::{HEADS, VERSIONS, VersionRow};
+use crate::installation::KEYRINGS;
+use crate::namespace::{NAMESPACE_KEYS, NamespaceKeys, Vault};
+use crate::rotation_step::RotationStep;
+use crate::secret_rows::{HEADS, VERSIONS, VersionRow, all_rows};
 use crate::write::binding;
 use procura_crypto::{Purpose, envelope_epoch, open, seal};
 use procura_ledger::{Entry, SUMMARY, Summary};
+use procura_policy::Resource;
 use procura_record::RecordError;
 use procura_record::tables::LEDGER;
-use procura_store::{Batch, CommitError, Expected, KeyPrefix, Kind, Table};
-use procura_types::wire::VersionState;
+use procura_store::{Batch, CommitError, Expected, KeyPrefix, Kind, Row, StoreSnapshot, Table};
+use procura_types::wire::{RewrapState, VersionState};
 use procura_types::{BatchId, Clock, Namespace, SecretPath, Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-/// Rows that one batch looks at.
-const PAGE: usize = 128;
+/// Rows that one batch looks at. Reads that are recorded wait for the batch before
+/// theirs, so it is what a few milliseconds suffice for.
+pub(crate) const PAGE: usize = 256;
 
 /// Root epoch → how far its pass is. There as long as the pass is under way.
 pub(crate) const REWRAPS: Table<u64, Progress> = Table::new("rewrap", Kind::Ordinary);
 
-/// How far a pass is. Newest versions come first: a write during the pass moves
-/// one to the older versions, where it is still met.
+/// (root epoch, namespace) → nothing: namespaces whose key turned, which the pass has not
+/// heard of yet. Rows of their own, so that who turns a key does not have to wait for a
+/// moment in which the pass stands still.
+pub(crate) const ASKED: Table<(u64, String), ()> = Table::new("rewrap-asked", Kind::Ordinary);
+
+/// How far a pass is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Progress {
+    /// The namespaces that are left, the first being under way; nothing when they are
+    /// still to be listed, which is all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left: Option<Vec<String>>,
+    /// DEKs wrapped anew since the pass began.
+    #[serde(default)]
+    wrapped: u64,
+    /// Of the namespace that is under way.
+    #[serde(default)]
+    at: Place,
+}
+
+/// How far a pass is in one namespace.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Place {
     /// DEKs wrapped anew.
     done: u64,
-    /// When the first of them was.
+    /// DEKs that did not open, and are left as they are.
+    damaged: u64,
+    /// When the first was wrapped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     began: Option<Timestamp>,
     /// The last newest version that was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     head: Option<(String, String)>,
     /// All newest versions were looked at.
-    #[serde(default)]
     heads_done: bool,
     /// The last older version that was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<(String, String, u64)>,
+    /// All versions were looked at: the older keys can go.
+    met_all: bool,
+}
+
+impl Progress {
+    /// A pass over no namespace.
+    fn over_none() -> Self {
+        Self {
+            left: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
+    /// Has this namespace before it too, from its beginning.
+    fn also(&mut self, name: String) {
+        // One that has not listed them yet has all of them before it.
+        let Some(left) = &mut self.left else {
+            return;
+        };
+        if left.first() == Some(&name) {
+            self.at = Place {
+                done: self.at.done,
+                began: self.at.began,
+                ..Place::default()
+            };
+        } else if !left.contains(&name) {
+            left.push(name);
+        }
+    }
+}
+
+/// A namespace that the pass has not heard of yet.
+type AskedRow = ((u64, String), Row<()>);
+
+/// The key that DEKs of a namespace are wrapped by, and those before it.
+struct Newest<'a> {
+    namespace: &'a Namespace,
+    epoch: u32,
+    keys: Arc<NamespaceKeys>,
+}
+
+/// What became of a DEK.
+enum Rewrapped {
+    Anew,
+    AsItWas,
+    Damaged,
 }
 
 impl Vault {
     /// Whether DEKs remain to be wrapped by the newest namespace keys.
     pub fn is_rewrapping(&self) -> Result<bool, SealError> {
         let epoch = u64::from(self.keys.load().installation.root_epoch);
-        Ok(REWRAPS.get(&self.store, &epoch)?.is_some())
+        Ok(REWRAPS.get(&self.store, &epoch)?.is_some() || !self.asked(epoch)?.is_empty())
     }
 
-    /// Wraps up to 128 DEKs anew, in the queue for bulk work; false when there is
-    /// nothing left. The last step records how many there were.
+    /// Namespaces that the pass has not heard of yet.
+    fn asked(&self, epoch: u64) -> Result<Vec<AskedRow>, SealError> {
+        let asked = KeyPrefix::all().part(&epoch);
+        Ok(all_rows(&ASKED, &self.store, &asked)?)
+    }
+
+    /// How far the pass is that is under way, if one is.
+    pub(crate) fn rewrap_state(&self) -> Result<Option<RewrapState>, SealError> {
+        let epoch = u64::from(self.keys.load().installation.root_epoch);
+        let row = REWRAPS.get(&self.store, &epoch)?;
+        let asked = self.asked(epoch)?;
+        if row.is_none() && asked.is_empty() {
+            return Ok(None);
+        }
+        let mut pass = row.map_or_else(Progress::over_none, |row| row.value);
+        asked.into_iter().for_each(|((_, name), _)| pass.also(name));
+        let left = match pass.left {
+            Some(left) => left,
+            None => self.namespaces_with_keys()?,
+        };
+        Ok(Some(RewrapState {
+            wrapped: pass.wrapped,
+            namespaces: left.iter().filter_map(|name| name.parse().ok()).collect(),
+        }))
+    }
+
+    fn namespaces_with_keys(&self) -> Result<Vec<String>, SealError> {
+        let epoch = u64::from(self.keys.load().installation.root_epoch);
+        let rows = self.namespace_rows(&KeyPrefix::all().part(&epoch))?;
+        let mut names: Vec<String> = rows.into_iter().map(|((_, name, _), _)| name).collect();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Wraps up to 256 DEKs anew, in the queue for bulk work, or takes away the older
+    /// keys of a namespace by which nothing is wrapped any more; false when there is
+    /// nothing left. What was done in a namespace is recorded with the end of its keys.
     ///
-    /// A DEK that does not open is left as it is: reading its secret says so.
+    /// A DEK that does not open is left as it is: reading its secret says so. The keys
+    /// of its namespace stay then, since nobody knows which of them it is for.
     pub async fn rewrap_step(&self, clock: &dyn Clock) -> Result<bool, SealError> {
         let epoch = u64::from(self.keys.load().installation.root_epoch);
-        let Some(row) = REWRAPS.get(&self.store, &epoch)? else {
+        let row = REWRAPS.get(&self.store, &epoch)?;
+        let asked = self.asked(epoch)?;
+        if row.is_none() && asked.is_empty() {
             return Ok(false);
-        };
+        }
+        // As long as the rows of the root before are there, a write may be under way that
+        // was begun under it.
+        if KEYRINGS
+            .get(&self.store, &epoch.saturating_sub(1))?
+            .is_some()
+        {
+            return Ok(false);
+        }
         let now = clock.now();
         let mut batch = Batch::new(BatchId::generate(now, self.entropy())?).bulk();
-        REWRAPS.expect(&mut batch, &epoch, Expected::At(row.version));
-        let mut progress = row.value;
-        let before = progress.done;
-        let more = self.page(&mut batch, &mut progress)?;
-        if progress.done > before && progress.began.is_none() {
-            progress.began = Some(now);
+        let expected = row
+            .as_ref()
+            .map_or(Expected::Absent, |row| Expected::At(row.version));
+        REWRAPS.expect(&mut batch, &epoch, expected);
+        let mut progress = row.map_or_else(Progress::over_none, |row| row.value);
+        for (key, row) in asked {
+            ASKED.expect(&mut batch, &key, Expected::At(row.version));
+            ASKED.delete(&mut batch, &key);
+            progress.also(key.1);
         }
-        if more {
-            REWRAPS.put(&mut batch, &epoch, &progress);
-        } else {
-            REWRAPS.delete(&mut batch, &epoch);
-            if let Some(began) = progress.began {
-                let entry = self.entry(now, began, progress.done)?;
-                batch.append(LEDGER, entry.to_bytes().map_err(RecordError::from)?);
+        let mut left = match progress.left.take() {
+            Some(left) => left,
+            None => self.namespaces_with_keys()?,
+        };
+        let namespace = left.first().and_then(|name| name.parse::<Namespace>().ok());
+        let step = match &namespace {
+            Some(namespace) if progress.at.met_all => {
+                let ended = self.end_older_keys(&mut batch, epoch, namespace, &progress.at, now)?;
+                progress.at = Place::default();
+                left.remove(0);
+                ended.then_some(RotationStep::OldNamespaceKeysGone)
             }
+            Some(namespace) => {
+                let before = progress.at.done;
+                self.page(&mut batch, namespace, &mut progress.at)?;
+                progress.wrapped += progress.at.done - before;
+                if progress.at.done > 0 && progress.at.began.is_none() {
+                    progress.at.began = Some(now);
+                }
+                Some(match progress.at.met_all {
+                    true => RotationStep::NamespaceWrapped,
+                    false => RotationStep::PageWrapped,
+                })
+            }
+            // There is none left, or one whose name is none.
+            None => {
+                left.drain(..left.len().min(1));
+                None
+            }
+        };
+        let more = !left.is_empty();
+        progress.left = Some(left);
+        match more {
+            true => REWRAPS.put(&mut batch, &epoch, &progress),
+            false => REWRAPS.delete(&mut batch, &epoch),
         }
         match self.store.commit(batch).await {
-            Ok(_) => Ok(more),
-            // A secret was written meanwhile: the same page once more.
-            Err(CommitError::Conflict { .. }) => Ok(true),
-            Err(error) => Err(RecordError::from(error).into()),
-        }
-    }
-
-    fn entry(&self, now: Timestamp, began: Timestamp, count: u64) -> Result<Entry, SealError> {
-        let trace = TraceId::generate(now, self.entropy())?;
-        Ok(Entry {
-            reason: Some(SUMMARY.into()),
-            resource: Some("installation".to_owned()),
-            summary: Some(Summary {
-                count,
-                from: began.min(now),
-                until: now,
-            }),
-            ..Entry::new(now, self.entropy(), "installation.rewrap", trace)?
-        })
-    }
-
-    /// Puts the next page; whether there is another.
-    fn page(&self, batch: &mut Batch, progress: &mut Progress) -> Result<bool, SealError> {
-        let snapshot = self.store.snapshot()?;
-        if !progress.heads_done {
-            let all = KeyPrefix::all();
-            let rows = HEADS.scan(&snapshot, &all, progress.head.as_ref(), PAGE)?;
-            progress.heads_done = rows.len() < PAGE;
-            for (key, row) in rows {
-                let mut head = row.value;
-                if self.rewrap(&key.0, &key.1, &mut head.latest)? {
-                    HEADS.expect(batch, &key, Expected::At(row.version));
-                    HEADS.put(batch, &key, &head);
-                    progress.done += 1;
-                }
-                progress.head = Some(key);
+            Ok(_) => self.room.store(PAGE, Ordering::Relaxed),
+            // A secret was written meanwhile: the same page once more, and fewer at once,
+            // so that it comes to its end beside any number of writes.
+            Err(CommitError::Conflict { .. }) => {
+                let room = self.room.load(Ordering::Relaxed);
+                self.room.store((room / 2).max(1), Ordering::Relaxed);
+                return Ok(true);
             }
-            return Ok(true);
+            Err(error) => return Err(RecordError::from(error).into()),
         }
-        let all = KeyPrefix::all();
-        let rows = VERSIONS.scan(&snapshot, &all, progress.version.as_ref(), PAGE)?;
-        let more = rows.len() == PAGE;
-        for (key, row) in rows {
-            let mut version = row.value;
-            if self.rewrap(&key.0, &key.1, &mut version)? {
-                VERSIONS.expect(batch, &key, Expected::At(row.version));
-                VERSIONS.put(batch, &key, &version);
-                progress.done += 1;
-            }
-            progress.version = Some(key);
+        if let (Some(RotationStep::OldNamespaceKeysGone), Some(namespace)) = (step, &namespace) {
+            self.forget_namespace(namespace);
+        }
+        if let Some(step) = step {
+            self.reached(step);
         }
         Ok(more)
     }
 
-    /// Wraps the DEK of one version by the newest key of its namespace; false when
-    /// it is already, or cannot be.
+    /// Takes the older keys of a namespace away, and says so; whether there were any.
+    fn end_older_keys(
+        &self,
+        batch: &mut Batch,
+        root: u64,
+        namespace: &Namespace,
+        place: &Place,
+        now: Timestamp,
+    ) -> Result<bool, SealError> {
+        let prefix = KeyPrefix::all().part(&root).part(&namespace.to_string());
+        let mut rows = self.namespace_rows(&prefix)?;
+        let Some((newest, row)) = rows.pop() else {
+            // It ended meanwhile.
+            return Ok(false);
+        };
+        NAMESPACE_KEYS.expect(batch, &newest, Expected::At(row.version));
+        let later = (newest.0, newest.1.clone(), newest.2.saturating_add(1));
+        NAMESPACE_KEYS.expect(batch, &later, Expected::Absent);
+        let ends = place.damaged == 0 && !rows.is_empty();
+        if ends {
+            for (key, _) in &rows {
+                NAMESPACE_KEYS.delete(batch, key);
+            }
+        }
+        if ends || place.done > 0 {
+            let entry = self.entry(namespace, place, now)?;
+            batch.append(LEDGER, entry.to_bytes().map_err(RecordError::from)?);
+        }
+        Ok(ends)
+    }
+
+    fn entry(
+        &self,
+        namespace: &Namespace,
+        place: &Place,
+        now: Timestamp,
+    ) -> Result<Entry, SealError> {
+        let trace = TraceId::generate(now, self.entropy())?;
+        let summary = place.began.map(|began| Summary {
+            count: place.done,
+            from: began.min(now),
+            until: now,
+        });
+        Ok(Entry {
+            reason: summary.is_some().then(|| SUMMARY.into()),
+            namespace: Some(namespace.clone()),
+            resource: Some(Resource::Namespace(namespace.clone()).to_string()),
+            summary,
+            ..Entry::new(now, self.entropy(), "installation.rewrap", trace)?
+        })
+    }
+
+    /// Puts the next page of a namespace.
+    fn page(
+        &self,
+        batch: &mut Batch,
+        namespace: &Namespace,
+        at: &mut Place,
+    ) -> Result<(), SealError> {
+        let by = match self.sealing_key(batch, namespace) {
+            Ok((epoch, keys)) => Newest {
+                namespace,
+                epoch,
+                keys,
+            },
+            // It ended meanwhile, and with it everything that is wrapped by its keys.
+            Err(VaultError::NoNamespace) => {
+                at.met_all = true;
+                return Ok(());
+            }
+            Err(VaultError::Store(error)) => return Err(error.into()),
+            Err(error) => return Err(SealError::Damaged(error.to_string())),
+        };
+        let snapshot = self.store.snapshot()?;
+        let mut room = self.room.load(Ordering::Relaxed);
+        if !at.heads_done {
+            room = self.heads(batch, &snapshot, &by, at, room)?;
+        }
+        if at.heads_done && room > 0 {
+            self.versions(batch, &snapshot, &by, at, room)?;
+        }
+        Ok(())
+    }
+
+    /// Newest versions; how much room is left in the page.
+    fn heads(
+        &self,
+        batch: &mut Batch,
+        snapshot: &StoreSnapshot,
+        by: &Newest<'_>,
+        at: &mut Place,
+        room: usize,
+    ) -> Result<usize, SealError> {
+        let prefix = KeyPrefix::all().part(&by.namespace.to_string());
+        let rows = HEADS.scan(snapshot, &prefix, at.head.as_ref(), room)?;
+        at.heads_done = rows.len() < room;
+        let room = room - rows.len();
+        for (key, row) in rows {
+            let mut head = row.value;
+            match self.rewrap(by, &key.1, &mut head.latest)? {
+                Rewrapped::Anew => {
+                    HEADS.expect(batch, &key, Expected::At(row.version));
+                    HEADS.put(batch, &key, &head);
+                    at.done += 1;
+                }
+                Rewrapped::Damaged => at.damaged += 1,
+                Rewrapped::AsItWas => {}
+            }
+            at.head = Some(key);
+        }
+        Ok(room)
+    }
+
+    /// Older versions.
+    fn versions(
+        &self,
+        batch: &mut Batch,
+        snapshot: &StoreSnapshot,
+        by: &Newest<'_>,
+        at: &mut Place,
+        room: usize,
+    ) -> Result<(), SealError> {
+        let prefix = KeyPrefix::all().part(&by.namespace.to_string());
+        let rows = VERSIONS.scan(snapshot, &prefix, at.version.as_ref(), room)?;
+        at.met_all = rows.len() < room;
+        for (key, row) in rows {
+            let mut version = row.value;
+            match self.rewrap(by, &key.1, &mut version)? {
+                Rewrapped::Anew => {
+                    VERSIONS.expect(batch, &key, Expected::At(row.version));
+                    VERSIONS.put(batch, &key, &version);
+                    at.done += 1;
+                }
+                Rewrapped::Damaged => at.damaged += 1,
+                Rewrapped::AsItWas => {}
+            }
+            at.version = Some(key);
+        }
+        Ok(())
+    }
+
+    /// Wraps the DEK of one version by the newest key of its namespace.
     fn rewrap(
         &self,
-        namespace: &str,
+        by: &Newest<'_>,
         path: &str,
         version: &mut VersionRow,
-    ) -> Result<bool, SealError> {
-        let (Ok(namespace), Ok(path)) =
-            (namespace.parse::<Namespace>(), path.parse::<SecretPath>())
-        else {
-            return Ok(false);
-        };
-        if version.state == VersionState::Destroyed {
-            return Ok(false);
+    ) -> Result<Rewrapped, SealError> {
+        let is_newest = envelope_epoch(&version.dek).is_ok_and(|epoch| epoch == by.epoch);
+        if version.state == VersionState::Destroyed || is_newest {
+            return Ok(Rewrapped::AsItWas);
         }
-        let keys = match self.namespace_keys(&namespace) {
-            Ok(keys) => keys,
-            Err(VaultError::Store(error)) => return Err(error.into()),
-            Err(_) => return Ok(false),
+        let (Ok(path), Some(key)) = (path.parse::<SecretPath>(), by.keys.get(&by.epoch)) else {
+            return Ok(Rewrapped::Damaged);
         };
-        let Some((newest, key)) = keys.last_key_value() else {
-            return Ok(false);
+        let place = binding(by.namespace, &path, version.version, Purpose::SecretDek);
+        let Ok(dek) = open(|epoch| by.keys.get(&epoch), &place, &version.dek) else {
+            return Ok(Rewrapped::Damaged);
         };
-        if envelope_epoch(&version.dek).is_ok_and(|epoch| epoch == *newest) {
-            return Ok(false);
-        }
-        let place = binding(&namespace, &path, version.version, Purpose::SecretDek);
-        let Ok(dek) = open(|epoch| keys.get(&epoch), &place, &version.dek) else {
-            return Ok(false);
-        };
-        version.dek = seal(key, *newest, &place, self.entropy(), dek.expose())?;
-        Ok(true)
+        version.dek = seal(key, by.epoch, &place, self.entropy(), dek.expose())?;
+        Ok(Rewrapped::Anew)
     }
 }

@@ -97,6 +97,37 @@ impl Root {
         }
     }
 
+    /// Seals it to an open server of the same installation.
+    pub(crate) fn hand_over(
+        &self,
+        id: &InstallationId,
+        home: &str,
+        key: &SealingKey,
+    ) -> Result<Vec<u8>, SealError> {
+        let path = handover_path(home);
+        let place = binding(id, path.as_bytes(), self.epoch, Purpose::RootWrap);
+        Ok(key.seal(self.epoch, &place, self.key.expose())?)
+    }
+
+    /// Opens what was sealed to this server.
+    ///
+    /// # Errors
+    /// [`SealError::NotHandedOver`] when it is not for this key, or not of this epoch.
+    pub(crate) fn handed_over(
+        id: &InstallationId,
+        epoch: u32,
+        home: &str,
+        key: &OpeningKey,
+        sealed: &[u8],
+    ) -> Result<Self, SealError> {
+        let path = handover_path(home);
+        let place = binding(id, path.as_bytes(), epoch, Purpose::RootWrap);
+        match key.open(&place, sealed) {
+            Ok((_, bytes)) => Self::from_bytes(epoch, &bytes),
+            Err(_) => Err(SealError::NotHandedOver),
+        }
+    }
+
     /// Opens what the derived key of a passphrase sealed in the first format; `None`
     /// when the passphrase is another.
     pub(crate) fn open_first_format(
@@ -215,6 +246,11 @@ impl Root {
         .map_err(|_| SealError::KeyringMismatch)?;
         Keyring::from_bytes(&bytes)
     }
+}
+
+/// No unseal source has a name with a slash in it.
+fn handover_path(home: &str) -> String {
+    format!("handover/{home}")
 }
 
 pub(crate) fn binding<'a>(

@@ -1,11 +1,11 @@
 //! A change of the unseal sources, which makes a new root (`protocol.md` §5).
 //!
-//! | step | if it fails, or the process ends after it |
+//! | step ([`RotationStep`]) | if it fails, or the process ends after it |
 //! |---|---|
-//! | 1. the next root's keyring and namespace keys are committed beside the old ones | the file names the old root: the old sources open |
-//! | 2. `installation.json` is replaced: from here on the new sources open, and only they | which of the two files the disk has is decided by what can be read there; both lead to all data, since nothing was sealed with new keys |
-//! | 3. the new keys seal | all that the new root leads to is on disk |
-//! | 4. the old root's rows go | they stay, and lead to nothing new |
+//! | 1. `root-prepared`: the next root's keyring and namespace keys are committed beside the old ones | the file names the old root: the old sources open |
+//! | 2. `file-replaced`: `installation.json` is replaced: from here on the new sources open, and only they | which of the two files the disk has is decided by what can be read there; both lead to all data, since nothing was sealed with new keys |
+//! | 3. `keys-in-use`: the new keys seal and sign | all that the new root leads to is on disk |
+//! | 4. `old-root-gone`: the old root's rows go | they stay, and lead to nothing new |
 //!
 //! After a failure [`Vault::settle_root`] brings the home back to the root that is
 //! in force: at once, again whenever it is called, and at the next unseal. Its
@@ -15,16 +15,17 @@ use crate::error::{SealError, VaultError};
 use crate::installation::{Installation, KEYRINGS};
 use crate::keyring::random_key;
 use crate::namespace::{Keys, NAMESPACE_KEYS, Vault, barrier, key_binding};
-use crate::rewrap::REWRAPS;
+use crate::rewrap::{ASKED, REWRAPS};
 use crate::root::Root;
+use crate::rotation_step::RotationStep;
 use crate::secret_rows::all_rows;
 use crate::unseal_source::{Brought, NewSource, Source};
 use procura_crypto::{XaesKey, open, seal};
-use procura_ledger::{Decision, Entry};
+use procura_ledger::{CheckpointSigners, Decision, Entry};
 use procura_policy::{Action, Op, Resource};
 use procura_record::tables::LEDGER;
 use procura_record::{RecordError, RecordedBatch};
-use procura_store::{Barrier, Batch, Blob, Expected, KeyPrefix};
+use procura_store::{Barrier, Batch, Blob, Expected, KeyPrefix, Row, Seq};
 use procura_types::{BatchId, Clock, Entropy, Label, Namespace, Secret, TraceId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -39,6 +40,19 @@ impl Op for PassphraseChange {
     }
 }
 
+/// Turns the root, with the unseal sources as they are.
+pub struct RootRotate;
+
+impl Op for RootRotate {
+    const ACTION: Action = Action::InstallationRotate;
+    fn resource(&self) -> Resource {
+        Resource::Installation
+    }
+}
+
+/// What the ledger says when the root of before is gone.
+const ROTATED: &str = "installation.rotated";
+
 /// How the unseal sources change when the root turns.
 pub enum SourceChange {
     /// The source that was brought gets another passphrase.
@@ -47,11 +61,21 @@ pub enum SourceChange {
     Put(NewSource),
     /// It opens nothing any more.
     Remove(Label),
+    /// These open nothing any more, and another does in their place.
+    Replace(Vec<Label>, NewSource),
+    /// All of them stay, and get the new root.
+    None {
+        /// Whether sessions of before go on until their end. Whoever has their root can
+        /// make sessions until the last of them is over.
+        sessions_go_on: bool,
+    },
 }
 
 enum Resolved {
     Put(NewSource),
     Remove(Label),
+    Replace(Vec<Label>, NewSource),
+    None { sessions_go_on: bool },
 }
 
 impl SourceChange {
@@ -72,8 +96,16 @@ impl SourceChange {
                 let name = opened.name.clone();
                 NewSource::passphrase(name, &new, entropy).map(Resolved::Put)
             }
+            Self::None { sessions_go_on } => Ok(Resolved::None { sessions_go_on }),
             Self::Put(new) if exists(&new.name) => Ok(Resolved::Put(new)),
             Self::Remove(name) if exists(&name) => Ok(Resolved::Remove(name)),
+            Self::Replace(leaving, new) => match leaving.iter().find(|name| !exists(name)) {
+                Some(name) => Err(SealError::NoSource(name.clone())),
+                None if exists(&new.name) && !leaving.contains(&new.name) => {
+                    Err(SealError::SourceExists(new.name))
+                }
+                None => Ok(Resolved::Replace(leaving, new)),
+            },
             Self::Put(NewSource { name, .. }) | Self::Remove(name) => {
                 Err(SealError::NoSource(name))
             }
@@ -92,19 +124,26 @@ enum RootRow {
 /// The root for other sources, made and not yet in force. Whatever can fail
 /// for want of memory or random bytes has been done.
 pub struct NextRoot {
-    keys: Keys,
-    barrier: Barrier,
-    bundle_keys: BTreeMap<u32, XaesKey>,
+    pub(crate) keys: Keys,
+    pub(crate) barrier: Barrier,
+    pub(crate) bundle_keys: BTreeMap<u32, XaesKey>,
+    pub(crate) signers: CheckpointSigners,
     rows: Vec<RootRow>,
     namespaces: BTreeSet<Namespace>,
+    /// The namespace keys that this root was made from, by namespace and epoch.
+    made_from: BTreeSet<(String, u64)>,
+    /// The root's epoch before.
+    before: u64,
+    /// For the other servers of the store, and this one.
+    pub(crate) handovers: Vec<(String, Vec<u8>)>,
 }
 
 impl NextRoot {
     /// Puts its rows into the batch that records the change.
     ///
     /// # Errors
-    /// [`VaultError::NamespacesChanged`] when a namespace was made after this root
-    /// was: its key would be left behind under the old one.
+    /// [`VaultError::NamespacesChanged`] when a namespace, or a key of one, was made
+    /// after this root was: it would be left behind under the old one.
     pub fn put<O: Op>(&self, batch: &mut RecordedBatch<'_, O>) -> Result<(), VaultError> {
         let all_are_here = batch
             .directory()
@@ -113,6 +152,10 @@ impl NextRoot {
         if !all_are_here {
             return Err(VaultError::NamespacesChanged);
         }
+        let left = self.left(batch)?;
+        let key = format!("ledger_key:{}", self.signers.vkey());
+        let said = batch.details().with.take();
+        batch.details().with = Some(said.map_or(key.clone(), |said| format!("{said} {key}")));
         for row in &self.rows {
             match row {
                 RootRow::Keyring(epoch, envelope) => {
@@ -120,12 +163,39 @@ impl NextRoot {
                     KEYRINGS.put(batch.rows(), epoch, &Blob::new(envelope.clone()));
                     REWRAPS.put(batch.rows(), epoch, &crate::rewrap::Progress::default());
                 }
+                RootRow::Namespace((_, name, _), _) if !left.contains(name) => {}
                 RootRow::Namespace(key, envelope) => {
                     NAMESPACE_KEYS.put(batch.rows(), key, &Blob::new(envelope.clone()));
                 }
             }
         }
         Ok(())
+    }
+
+    /// The namespaces that are there still, whose keys stay as they are until the batch
+    /// is committed. A key that went meanwhile goes with the old root, and is of no use
+    /// to anybody under the new one.
+    fn left<O: Op>(
+        &self,
+        batch: &mut RecordedBatch<'_, O>,
+    ) -> Result<BTreeSet<String>, VaultError> {
+        let prefix = KeyPrefix::all().part(&self.before);
+        let rows: Vec<((u64, String, u64), Row<Blob>)> =
+            all_rows(&NAMESPACE_KEYS, batch.store(), &prefix)?;
+        let mut newest: BTreeMap<String, u64> = BTreeMap::new();
+        for (key, row) in rows {
+            if !self.made_from.contains(&(key.1.clone(), key.2)) {
+                return Err(VaultError::NamespacesChanged);
+            }
+            let epoch = newest.entry(key.1.clone()).or_default();
+            *epoch = key.2.max(*epoch);
+            NAMESPACE_KEYS.expect(batch.rows(), &key, Expected::At(row.version));
+        }
+        for (name, epoch) in &newest {
+            let later = (self.before, name.clone(), epoch.saturating_add(1));
+            NAMESPACE_KEYS.expect(batch.rows(), &later, Expected::Absent);
+        }
+        Ok(newest.into_keys().collect())
     }
 
     /// What `installation.json` will hold.
@@ -159,17 +229,19 @@ impl Vault {
         let change = change.resolve(before, opened, entropy)?;
         let mut keyring = before.load_keyring(&self.store, &old)?;
         let epoch = old.epoch.checked_add(1).ok_or(SealError::KeyringMismatch)?;
-        keyring.turn(epoch, entropy)?;
-        let root = Root::generate(epoch, entropy)?;
-        let (leaving, new) = match change {
-            Resolved::Put(new) => (new.name.clone(), Some(new)),
-            Resolved::Remove(name) => (name, None),
+        let (leaving, new, sessions_go_on) = match change {
+            Resolved::Put(new) => (vec![new.name.clone()], Some(new), false),
+            Resolved::Remove(name) => (vec![name], None, false),
+            Resolved::Replace(leaving, new) => (leaving, Some(new), false),
+            Resolved::None { sessions_go_on } => (Vec::new(), None, sessions_go_on),
         };
+        keyring.turn(epoch, sessions_go_on, now, entropy)?;
+        let root = Root::generate(epoch, entropy)?;
         let mut sources = Vec::with_capacity(before.sources.len());
         for source in before
             .sources
             .iter()
-            .filter(|source| source.name != leaving)
+            .filter(|source| !leaving.contains(&source.name))
         {
             sources.push(Source {
                 root: root.seal_to(&before.id, &source.name, &source.key)?,
@@ -186,10 +258,12 @@ impl Vault {
             u64::from(epoch),
             root.seal_keyring(&installation.id, &keyring, entropy)?,
         )];
-        let mut namespaces = BTreeSet::new();
+        let mut newest: BTreeMap<Namespace, u32> = BTreeMap::new();
+        let mut made_from = BTreeSet::new();
         let prefix = KeyPrefix::all().part(&u64::from(old.epoch));
         for ((_, name, key_epoch), row) in self.namespace_rows(&prefix)? {
             let namespace: Namespace = name.parse().map_err(|_| SealError::KeyringMismatch)?;
+            made_from.insert((name.clone(), key_epoch));
             let key_epoch = u32::try_from(key_epoch).map_err(|_| SealError::KeyringMismatch)?;
             let binding = key_binding(&namespace, key_epoch);
             let key = open(
@@ -202,16 +276,18 @@ impl Vault {
                 (u64::from(epoch), name, u64::from(key_epoch)),
                 seal(&kek, epoch, &binding, entropy, key.expose())?,
             ));
-            namespaces.insert(namespace);
+            let known = newest.entry(namespace).or_default();
+            *known = key_epoch.max(*known);
         }
-        for namespace in &namespaces {
+        for (namespace, key_epoch) in &newest {
             let fresh = random_key(entropy)?;
+            let next = key_epoch.checked_add(1).ok_or(SealError::KeyringMismatch)?;
             rows.push(RootRow::Namespace(
-                (u64::from(epoch), namespace.to_string(), u64::from(epoch)),
+                (u64::from(epoch), namespace.to_string(), u64::from(next)),
                 seal(
                     &kek,
                     epoch,
-                    &key_binding(namespace, epoch),
+                    &key_binding(namespace, next),
                     entropy,
                     fresh.expose(),
                 )?,
@@ -220,27 +296,46 @@ impl Vault {
         Ok(NextRoot {
             barrier: barrier(&installation, &keyring, Arc::clone(&self.entropy))?,
             bundle_keys: keyring.bundle_keys()?,
+            signers: keyring.signers(&installation.id)?,
             keys: Keys::new(installation, &root, &keyring)?,
+            handovers: self.handovers(&root)?,
             rows,
-            namespaces,
+            namespaces: newest.into_keys().collect(),
+            made_from,
+            before: u64::from(old.epoch),
         })
     }
 
     /// Puts a root in force whose rows are durable ([`NextRoot::put`]). Sessions of
-    /// before end, since their root is one that an old backup holds.
+    /// before end, since their root is one that an old backup holds, unless
+    /// [`SourceChange::None`] says that they go on.
     ///
     /// # Errors
     /// `installation.json` could not be replaced, or the store did not take the new
     /// keys. The old root is still in force, though the file may name the new one;
     /// [`Self::settle_root`] puts that right and makes the old root the only one.
     pub fn turn_root(&self, next: NextRoot) -> Result<(), SealError> {
+        self.reached(RotationStep::RootPrepared);
         next.keys.installation.write(&self.home)?;
+        self.reached(RotationStep::FileReplaced);
         // Rows are sealed under the new epoch only from here on: before the file
         // names the new root, a crash would leave rows that nothing opens.
         self.store.install_barrier(next.barrier)?;
         self.bundle_keys.replace(next.bundle_keys);
+        self.ledger_keys.replace(next.signers);
         self.keys.store(Arc::new(next.keys));
+        self.reached(RotationStep::KeysInUse);
         Ok(())
+    }
+
+    /// Whether the keyring of a root that is not in force may go: a later one may be
+    /// another server's, which is in the middle of putting it in force.
+    fn is_of_no_use(&self, in_force: u64, other: u64, row: Seq) -> bool {
+        other < in_force
+            || self
+                .beside
+                .as_ref()
+                .is_none_or(|beside| beside.is_given_up(other, row))
     }
 
     /// Makes the root that is in force the only one: `installation.json` is put
@@ -257,13 +352,15 @@ impl Vault {
         let epoch = u64::from(installation.root_epoch);
         let others: Vec<_> = all_rows(&KEYRINGS, &self.store, &KeyPrefix::all())?
             .into_iter()
-            .filter(|(key, _)| *key != epoch)
+            .filter(|(key, row)| *key != epoch && self.is_of_no_use(epoch, *key, row.version))
             .collect();
         if others.is_empty() {
             return Ok(());
         }
-        // Whichever file a crash would have left, it must not name rows that go.
-        installation.confirm(&self.home)?;
+        if self.beside.is_none() {
+            // Whichever file a crash would have left, it must not name rows that go.
+            installation.confirm(&self.home)?;
+        }
         let now = clock.now();
         // A full disk is one reason for a change to break off; the keys go still.
         let mut batch = Batch::new(BatchId::generate(now, self.entropy.as_ref())?).reserved();
@@ -271,24 +368,35 @@ impl Vault {
             KEYRINGS.expect(&mut batch, key, Expected::At(row.version));
             KEYRINGS.delete(&mut batch, key);
             REWRAPS.delete(&mut batch, key);
+            ASKED.delete_all(&mut batch, &KeyPrefix::all().part(key));
         }
         for (key, _) in self.namespace_rows(&KeyPrefix::all())? {
-            if key.0 != epoch {
+            if key.0 < epoch || others.iter().any(|(other, _)| *other == key.0) {
                 NAMESPACE_KEYS.delete(&mut batch, &key);
             }
         }
-        if others.iter().any(|(key, _)| *key > epoch) {
+        let entry = |action, failed: bool| -> Result<Vec<u8>, SealError> {
             let trace = TraceId::generate(now, self.entropy.as_ref())?;
-            let action = PassphraseChange::ACTION.as_str();
-            let entry = Entry {
-                decision: Decision::Failed,
-                reason: Some("interrupted".into()),
+            let mut entry = Entry {
                 resource: Some(Resource::Installation.to_string()),
                 ..Entry::new(now, self.entropy.as_ref(), action, trace)?
             };
-            batch.append(LEDGER, entry.to_bytes().map_err(RecordError::from)?);
+            if failed {
+                entry.decision = Decision::Failed;
+                entry.reason = Some("interrupted".into());
+            }
+            Ok(entry.to_bytes().map_err(RecordError::from)?)
+        };
+        if others.iter().any(|(key, _)| *key > epoch) {
+            let action = PassphraseChange::ACTION.as_str();
+            batch.append(LEDGER, entry(action, true)?);
+        }
+        if others.iter().any(|(key, _)| *key < epoch) {
+            // It is also what has the record signed with the key of from now on.
+            batch.append(LEDGER, entry(ROTATED, false)?);
         }
         self.store.commit(batch).await.map_err(RecordError::from)?;
+        self.reached(RotationStep::OldRootGone);
         Ok(())
     }
 }

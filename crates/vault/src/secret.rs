@@ -1,17 +1,23 @@
 //! Names and versions, never values.
 
 use crate::error::VaultError;
+use crate::honey::stands_for;
 use crate::secret_rows::{BY_ENV, HEADS, HeadRow, all_rows, head_key, older_versions};
 use crate::undelete::is_hidden;
+use procura_directory::Snapshot;
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_store::{KeyPrefix, Store, StoreError};
 use procura_types::wire::{SecretHistory, SecretList, SecretRow, SecretVersion, VersionState};
-use procura_types::{Delivery, DeliveryRules, EnvName, Namespace, SecretPath, Timestamp};
+use procura_types::{
+    Delivery, DeliveryRules, EnvName, Namespace, SecretKind, SecretPath, Timestamp,
+};
 
 /// Most rows of one page.
 const MAX_PAGE: usize = 1000;
 /// Rows of a page when the caller does not say.
 const PAGE: usize = 100;
+/// Rows read at once where not all are wanted.
+const SCANNED: usize = 512;
 
 fn page(limit: Option<usize>) -> usize {
     limit.unwrap_or(PAGE).clamp(1, MAX_PAGE)
@@ -39,53 +45,73 @@ impl Op for SecretListing {
 }
 
 impl SecretListing {
-    /// Secrets whose newest version can be read.
-    pub fn run(permit: &Permit<Self>, store: &Store) -> Result<SecretList, VaultError> {
+    /// Secrets whose newest version can be read, and decoys among them: nothing tells
+    /// one from the other.
+    pub fn run(
+        permit: &Permit<Self>,
+        directory: &Snapshot,
+        store: &Store,
+    ) -> Result<SecretList, VaultError> {
         let op = permit.op();
-        op.rows(store, |head| {
+        let decoys = directory
+            .honey_of(&op.namespace)
+            .filter(|_| op.due.is_none())
+            .filter_map(|honey| {
+                let mut head = stands_for(directory, &op.namespace, &honey.path)?;
+                head.env.clone_from(&honey.env);
+                Some(row(honey.path.clone(), head))
+            });
+        op.rows(store, decoys, |head| {
             head.latest.state == VersionState::Live && op.due.is_none_or(|by| head.about.is_due(by))
         })
     }
 
-    /// The page of those that `wanted` says.
+    /// The page of those that `wanted` says, and of `more` that lie elsewhere.
     fn rows(
         &self,
         store: &Store,
+        more: impl Iterator<Item = SecretRow>,
         wanted: impl Fn(&HeadRow) -> bool,
     ) -> Result<SecretList, VaultError> {
         let limit = page(self.limit);
         let snapshot = store.snapshot()?;
-        let mut secrets = Vec::new();
+        let prefix = KeyPrefix::all()
+            .part(&self.namespace.to_string())
+            .text_start(&self.prefix);
         let mut after = self
             .after
             .as_ref()
             .map(|path| head_key(&self.namespace, path));
+        let mut secrets: Vec<SecretRow> = Vec::new();
+        let mut size = limit + 1;
         loop {
-            let prefix = KeyPrefix::all()
-                .part(&self.namespace.to_string())
-                .text_start(&self.prefix);
-            let rows = HEADS.scan(&snapshot, &prefix, after.as_ref(), limit)?;
-            let last = rows.last().map(|(key, _)| key.clone());
-            let whole = rows.len() < limit;
+            let rows = HEADS.scan(&snapshot, &prefix, after.as_ref(), size)?;
+            let whole = rows.len() < size;
+            after = rows.last().map(|(key, _)| key.clone());
             for (key, found) in rows {
-                if !wanted(&found.value) {
-                    continue;
+                if wanted(&found.value) && secrets.len() <= limit {
+                    secrets.push(row(stored_path(&key.1)?, found.value));
                 }
-                let path = stored_path(&key.1)?;
-                if secrets.len() == limit {
-                    let next = secrets.last().map(|row: &SecretRow| row.path.clone());
-                    return Ok(SecretList { secrets, next });
-                }
-                secrets.push(row(path, found.value));
             }
-            if whole {
-                return Ok(SecretList {
-                    secrets,
-                    next: None,
-                });
+            if whole || secrets.len() > limit {
+                break;
             }
-            after = last;
+            // However few the caller wants: of many there may be few that are wanted.
+            size = SCANNED;
         }
+        secrets.extend(more.filter(|row| {
+            row.path.as_str().starts_with(&self.prefix)
+                && self.after.as_ref().is_none_or(|after| *after < row.path)
+        }));
+        secrets.sort_by(|one, other| one.path.cmp(&other.path));
+        let next = (secrets.len() > limit).then(|| {
+            secrets.truncate(limit);
+            secrets.last().map(|row| row.path.clone())
+        });
+        Ok(SecretList {
+            secrets,
+            next: next.flatten(),
+        })
     }
 }
 
@@ -103,7 +129,9 @@ impl DeletedListing {
     /// Secrets whose newest version is deleted.
     pub fn run(permit: &Permit<Self>, store: &Store) -> Result<SecretList, VaultError> {
         let op = &permit.op().0;
-        op.rows(store, |head| head.latest.state == VersionState::Deleted)
+        op.rows(store, std::iter::empty(), |head| {
+            head.latest.state == VersionState::Deleted
+        })
     }
 }
 
@@ -199,10 +227,14 @@ pub fn candidates_for_env(
 }
 
 /// The newest version of a secret that can be read, and what stands in its way.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Newest {
     /// Its number.
     pub version: u64,
+    /// What it is.
+    pub kind: SecretKind,
+    /// The variables of a template, ascending.
+    pub variables: Vec<EnvName>,
     expires: Option<Timestamp>,
     rules: DeliveryRules,
 }
@@ -234,13 +266,15 @@ pub fn newest_version(
         .filter(|head| head.latest.state == VersionState::Live)
         .map(|head| Newest {
             version: head.latest.version,
+            kind: head.kind,
             expires: head.about.expires(),
             rules: head.about.delivery,
+            variables: head.latest.variables,
         }))
 }
 
 /// A path as this program once stored it.
-fn stored_path(text: &str) -> Result<SecretPath, VaultError> {
+pub(crate) fn stored_path(text: &str) -> Result<SecretPath, VaultError> {
     text.parse().map_err(|_| {
         StoreError::Shape {
             table: HEADS.name().into(),

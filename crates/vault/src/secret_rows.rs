@@ -6,6 +6,7 @@
 //! never rewritten.
 
 use crate::about::About;
+use crate::as_of::Away;
 use procura_store::{Blob, Key, KeyPrefix, Kind, Row, Store, StoreError, Table, Value};
 use procura_types::wire::VersionState;
 use procura_types::{EnvName, Namespace, SecretKind, SecretPath, Timestamp};
@@ -25,6 +26,13 @@ pub(crate) struct VersionRow {
     /// The DEK, sealed under the namespace key; empty once destroyed.
     #[serde(with = "procura_types::encoding::serde_b64url")]
     pub(crate) dek: Vec<u8>,
+    /// Of a template: the names of its variables, so that they are known without the
+    /// value being opened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) variables: Vec<EnvName>,
+    /// When it was deleted and when it came back, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) away: Vec<Away>,
 }
 
 /// A path and its newest version.

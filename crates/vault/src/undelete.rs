@@ -1,15 +1,17 @@
 //! Bringing deleted versions back. What was destroyed does not come back.
 
 use crate::about::About;
+use crate::as_of;
 use crate::due;
 use crate::error::VaultError;
+use crate::quota::arrives;
 use crate::secret_rows::{HEADS, HeadRow, VERSIONS, head_key, older_versions};
 use crate::write::declare;
 use procura_policy::{Action, Basis, Op, Resource, Rule};
 use procura_record::RecordedBatch;
 use procura_store::Expected;
 use procura_types::wire::{SecretUndeleted, VersionState};
-use procura_types::{Namespace, SecretPath};
+use procura_types::{Namespace, SecretPath, Timestamp};
 
 /// Makes one deleted version readable again, or all of them.
 pub struct SecretUndelete {
@@ -35,7 +37,10 @@ impl SecretUndelete {
     /// # Errors
     /// [`VaultError::NotFound`] when there is no such secret or version,
     /// [`VaultError::Destroyed`], and [`VaultError::NotDeleted`].
-    pub fn run(batch: &mut RecordedBatch<'_, Self>) -> Result<SecretUndeleted, VaultError> {
+    pub fn run(
+        batch: &mut RecordedBatch<'_, Self>,
+        now: Timestamp,
+    ) -> Result<SecretUndeleted, VaultError> {
         let op = batch.op();
         let key = head_key(&op.namespace, &op.path);
         let not_found = || VaultError::NotFound(op.path.clone());
@@ -47,6 +52,7 @@ impl SecretUndelete {
         let newest = head.latest.version;
         if op.version.is_none_or(|version| version == newest) && seen.revives(head.latest.state) {
             head.latest.state = VersionState::Live;
+            as_of::returns(&mut head.latest, now);
             seen.versions.push(newest);
             if let Some(env) = head.deleted_env.take() {
                 declare(batch, &op.namespace, &op.path, None, Some(&env));
@@ -66,6 +72,7 @@ impl SecretUndelete {
                 continue;
             }
             version.state = VersionState::Live;
+            as_of::returns(&mut version, now);
             seen.versions.push(version.version);
             let key = (key.0.clone(), key.1.clone(), version.version);
             VERSIONS.expect(batch.rows(), &key, Expected::At(row.version));
@@ -81,6 +88,8 @@ impl SecretUndelete {
             });
         }
         HEADS.put(batch.rows(), &key, &head);
+        // What was deleted counted all the time, so no quota is asked.
+        arrives(batch.rows(), &op.namespace);
         Ok(SecretUndeleted {
             path: op.path.clone(),
             versions: seen.versions,

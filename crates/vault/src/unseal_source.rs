@@ -6,13 +6,20 @@
 //! removed, leads to no later one.
 
 mod change;
+mod pkcs11;
+mod tpm;
+mod wrapper;
 
 pub use change::{NextSources, UnsealSourceAdd, UnsealSourceRemove, UnsealSourceTest};
+pub use pkcs11::Pkcs11Tokens;
+pub use tpm::Tpms;
+pub use wrapper::{Credentials, Payload, Place, WRAPPED_BYTES, WrapError, Wrapped, Wraps};
 
 use crate::error::SealError;
 use crate::root::Root;
 use procura_crypto::shamir::{self, Share};
 use procura_crypto::{Argon2Params, OpeningKey, SealingKey, derive_passphrase_key};
+use procura_types::wire::Wrapper;
 use procura_types::{Entropy, InstallationId, Label, Secret, Timestamp, encoding};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +53,14 @@ pub enum Keeper {
         /// combined.
         shares: Vec<Digest>,
     },
+    /// A wrapper outside of the vault, which wraps it (`spec/protocol.md` §5, wrappers).
+    Wrapped {
+        /// Where the wrapper is.
+        by: Wrapper,
+        /// The private half, wrapped.
+        #[serde(with = "encoding::serde_b64url")]
+        wrapped: Vec<u8>,
+    },
     /// A passphrase whose derived key sealed the root itself; in files of format 1,
     /// and in memory until they are unsealed.
     #[serde(skip)]
@@ -67,6 +82,7 @@ impl Keeper {
         match self {
             Self::Passphrase { .. } | Self::FirstFormat { .. } => "passphrase",
             Self::Shares { .. } => SHARES,
+            Self::Wrapped { by, .. } => by.kind(),
         }
     }
 
@@ -123,6 +139,13 @@ pub enum Brought {
     Passphrase(Secret<String>),
     /// Shares of one set.
     Shares(Vec<Share>),
+    /// The private half of a source, as its wrapper gave it back.
+    Unwrapped {
+        /// The source.
+        source: Label,
+        /// The private half.
+        key: Secret<[u8; 32]>,
+    },
 }
 
 impl Source {
@@ -153,6 +176,11 @@ impl Source {
                     keeper.check_share(share)?;
                 }
                 shamir::combine(shares)?
+            }
+            (Keeper::Wrapped { .. }, Brought::Unwrapped { source, key })
+                if *source == self.name =>
+            {
+                Secret::new(*key.expose())
             }
             _ => return Ok(None),
         };
@@ -218,6 +246,42 @@ impl NewSource {
             key: key.sealing_key()?,
         };
         Ok((new, shares))
+    }
+
+    /// A source whose private half a wrapper wraps. Takes as long as the wrapper takes.
+    ///
+    /// # Errors
+    /// [`WrapError`].
+    pub fn wrapped(
+        name: Label,
+        installation: &InstallationId,
+        by: &Wrapper,
+        wraps: &dyn Wraps,
+        credentials: &Credentials,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, WrapError> {
+        let key = OpeningKey::generate(entropy)?;
+        let place = Place {
+            installation,
+            source: &name,
+            kind: by.kind(),
+        };
+        let payload = wrapper::payload(&place, key.expose());
+        let Wrapped { by, bytes } = wraps.wrap(by, &place, credentials, &payload)?;
+        Ok(Self {
+            keeper: Keeper::Wrapped { by, wrapped: bytes },
+            key: key.sealing_key()?,
+            name,
+        })
+    }
+
+    /// Where its wrapper is, if it has one.
+    #[must_use]
+    pub const fn wrapper(&self) -> Option<&Wrapper> {
+        match &self.keeper {
+            Keeper::Wrapped { by, .. } => Some(by),
+            _ => None,
+        }
     }
 
     pub(crate) fn seal(

@@ -52,6 +52,16 @@ impl Installation {
     /// As [`Self::ready`], with `text` as `procura.toml`.
     #[must_use]
     pub fn configured(text: &str) -> Self {
+        let installation = Self::beside(text);
+        installation.cli(&["init", "--owner", "alice"]).ok();
+        installation.cli(&["login"]).ok();
+        installation
+    }
+
+    /// A server on an empty home with `text` as `procura.toml`: not initialised, unless
+    /// another server of the same database is.
+    #[must_use]
+    pub fn beside(text: &str) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("procura-")
             .tempdir()
@@ -69,8 +79,6 @@ impl Installation {
             health: String::new(),
         };
         installation.start();
-        installation.cli(&["init", "--owner", "alice"]).ok();
-        installation.cli(&["login"]).ok();
         installation
     }
 

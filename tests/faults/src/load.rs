@@ -99,10 +99,21 @@ impl Load {
     /// anything to the server. Errors end a task: it is the acknowledged that
     /// counts.
     pub fn during(&self, url: &str, during: impl FnOnce()) {
+        self.run(&[url], false, during);
+    }
+
+    /// The same at several servers at once. An error ends no task: it goes on when it
+    /// can.
+    pub fn during_at(&self, urls: &[&str], during: impl FnOnce()) {
+        self.run(urls, true, during);
+    }
+
+    fn run(&self, urls: &[&str], lasting: bool, during: impl FnOnce()) {
         let stop = Arc::new(AtomicBool::new(false));
         let runtime = runtime();
         let tasks: Vec<_> = (0..8)
             .map(|task| {
+                let url = urls[task % urls.len()];
                 let (client, stop, next) =
                     (self.client(url), Arc::clone(&stop), Arc::clone(&self.next));
                 let acknowledged = Arc::clone(&self.acknowledged);
@@ -117,6 +128,10 @@ impl Load {
                                 .into_bytes();
                         let put = SecretPut::new(ValueB64::encode(&value));
                         let Ok(written) = client.put_secret(&namespace, &path, &put).await else {
+                            if lasting {
+                                tokio::time::sleep(Duration::from_millis(20)).await;
+                                continue;
+                            }
                             return;
                         };
                         acknowledged.lock().unwrap().writes.push(Write {
@@ -129,6 +144,9 @@ impl Load {
                                 .get_secret(&namespace, &path, Some(written.version))
                                 .await
                             else {
+                                if lasting {
+                                    continue;
+                                }
                                 return;
                             };
                             assert_eq!(read.version, written.version);

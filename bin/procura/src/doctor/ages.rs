@@ -1,8 +1,8 @@
-//! How old secrets of agents and the key that signs their tokens are.
+//! How old secrets of agents and the keys that sign tokens are.
 
 use super::Checks;
 use procura_client::SessionClient;
-use procura_types::wire::{ForeignIdentity, SigningKey, SigningKeyState};
+use procura_types::wire::{ForeignIdentity, SigningKey, SigningKeyState, TokenType};
 use procura_types::{Duration, Timestamp};
 
 /// After this a key has been within reach of enough people and backups.
@@ -21,10 +21,14 @@ pub(super) async fn look(checks: &mut Checks, server: &SessionClient, now: Times
             "they are refused some days after they were due; docs/runbooks/rotate-agent-secrets.md",
         ),
     }
-    let Ok(list) = server.signing_keys().await else {
-        return checks.note("signing key", "not looked at");
-    };
-    if is_old(&list.keys, now) {
+    let mut keys = Vec::new();
+    for tokens in TokenType::ALL {
+        let Ok(list) = server.signing_keys(tokens).await else {
+            return checks.note("signing key", "not looked at");
+        };
+        keys.extend(list.keys);
+    }
+    if is_old(&keys, now) {
         checks.notice(
             "signing key",
             "it has signed for more than 90 days",

@@ -75,10 +75,13 @@ pub(super) fn secrets(checks: &mut Checks, config: &Config) {
         .home
         .metadata()
         .map_or_else(|_| geteuid().as_raw(), |home| home.uid());
-    for (key, path) in [
-        ("passphrase_file", &config.passphrase_file),
-        ("tls_key", &config.tls_key),
-    ] {
+    let of_sources = config.unseal_credentials.values();
+    let of_sources = of_sources.map(|path| ("unseal_credentials", Some(path)));
+    let others = [
+        ("passphrase_file", config.passphrase_file.as_ref()),
+        ("tls_key", config.tls_key.as_ref()),
+    ];
+    for (key, path) in others.into_iter().chain(of_sources) {
         let Some(path) = path else { continue };
         match check_private_file(path, own) {
             Ok(()) => checks.ok(key, format!("{} is the server's alone", path.display())),

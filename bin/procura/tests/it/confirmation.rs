@@ -40,6 +40,10 @@ fn without_a_terminal_only_yes_is_a_yes() {
             "Remove the key of the device 4pKbMyPXWbNVqwj3d4ZUrB4KTaUYO0ArTVcsBPyCVH4 from this machine? This cannot be undone.",
         ),
         (
+            &["restore", "--activate", "--to", "/nowhere/restored"],
+            "Activate /nowhere/restored? The installation that it is a copy of must never run again.",
+        ),
+        (
             &["device", "trust-rollback"],
             "Accept a server that may have been rolled back?",
         ),

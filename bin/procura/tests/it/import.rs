@@ -138,8 +138,8 @@ fn the_preview_tells_what_exists_already() {
     assert_eq!(
         cli.json(&args),
         serde_json::json!([
-            { "env": "API_KEY", "path": "api_key" },
-            { "env": "DB_URL", "path": "db_url", "exists": 2 },
+            { "env": "API_KEY", "path": "api_key", "state": "new" },
+            { "env": "DB_URL", "path": "db_url", "state": "changed", "exists": 2 },
         ])
     );
     // Nothing was written by looking.

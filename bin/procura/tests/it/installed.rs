@@ -2,7 +2,7 @@
 //! of its own, unsealed, and the owner logged in.
 
 use crate::{Ran, procura, ran};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
@@ -13,21 +13,33 @@ pub(crate) const PASSPHRASE: &[u8] = b"correct horse battery\n";
 pub(crate) struct Running {
     child: Child,
     pub(crate) url: String,
+    health: String,
 }
 
 impl Running {
     /// Starts a server on `home` and waits until it is ready.
     pub(crate) fn start(home: &Path) -> Self {
+        Self::start_with(home, &[])
+    }
+
+    /// The same, with variables in its environment.
+    pub(crate) fn start_with(home: &Path, environment: &[(String, String)]) -> Self {
+        Self::start_at(home, environment, "127.0.0.1:0")
+    }
+
+    /// The same, at an address.
+    pub(crate) fn start_at(home: &Path, environment: &[(String, String)], address: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_procura"))
             .args([
                 "server",
                 "--listen",
-                "127.0.0.1:0",
+                address,
                 "--health-listen",
                 "127.0.0.1:0",
             ])
             .env_clear()
             .env("PROCURA_HOME", home)
+            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -40,7 +52,29 @@ impl Running {
         let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(ready["event"], "ready");
         let url = ready["api"].as_str().unwrap().to_owned();
-        Self { child, url }
+        let health = ready["health"].as_str().unwrap().to_owned();
+        Self { child, url, health }
+    }
+
+    /// What `/health` answers.
+    pub(crate) fn health(&self) -> serde_json::Value {
+        let address = self.health.trim_start_matches("http://");
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        write!(
+            stream,
+            "GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}"))
+    }
+
+    /// SIGUSR1.
+    pub(crate) fn signal_user_defined(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::USR1).unwrap();
     }
 
     /// SIGTERM; it must end in order.

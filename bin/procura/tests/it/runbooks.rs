@@ -11,7 +11,7 @@ fn blocks(name: &str) -> Vec<String> {
 }
 
 /// The same of a page in a folder of the documentation.
-fn blocks_of(folder: &str, name: &str) -> Vec<String> {
+pub(crate) fn blocks_of(folder: &str, name: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../docs")
         .join(folder)
@@ -28,15 +28,26 @@ fn blocks_of(folder: &str, name: &str) -> Vec<String> {
 
 /// Types one block, as somebody would who follows the text; gives what it printed.
 fn typed(installed: &Installed, block: &str, variables: &[(&str, &str)]) -> String {
+    let home = installed.cli.home.to_str().unwrap();
+    let own = [
+        ("PROCURA_HOME", home),
+        (
+            "PROCURA_SERVER",
+            installed.cli.url.as_ref().unwrap().as_str(),
+        ),
+    ];
+    typed_in(installed.dir(), block, &[&own, variables].concat())
+}
+
+/// The same in a folder, with these variables and no others.
+pub(crate) fn typed_in(place: &Path, block: &str, variables: &[(&str, &str)]) -> String {
     let programs = Path::new(env!("CARGO_BIN_EXE_procura")).parent().unwrap();
     let output = Command::new("setsid")
         .args(["--wait", "bash", "-euc", block])
         .env_clear()
         .env("PATH", format!("{}:/usr/bin:/bin", programs.display()))
-        .env("PROCURA_HOME", &installed.cli.home)
-        .env("PROCURA_SERVER", installed.cli.url.as_ref().unwrap())
         .envs(variables.iter().copied())
-        .current_dir(installed.dir())
+        .current_dir(place)
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -309,7 +320,7 @@ fn a_drill_opens_the_vault_without_its_passphrase() {
         .iter()
         .map(|block| typed(&installed, block, &[]))
         .collect();
-    assert!(said[0].contains("2 of 3"), "{said:?}");
+    assert!(said[0].contains("2 of its 3"), "{said:?}");
     assert!(said[3].contains("unseal_source/recovery"), "{said:?}");
     assert!(said[3].contains("recovery"), "{said:?}");
     assert!(!said[4].contains(" passphrase  passphrase"), "{said:?}");

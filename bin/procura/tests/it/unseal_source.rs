@@ -70,7 +70,7 @@ fn a_lost_passphrase_is_survived() {
     assert_eq!(shares.len(), 3);
     let listed = ok(&["unseal-source", "list"], &[]).out;
     assert!(
-        listed.contains("recovery") && listed.contains("2 of 3"),
+        listed.contains("recovery") && listed.contains("2 of its 3"),
         "{listed}"
     );
     assert!(!listed.contains("PROCURA-SHARE"));

@@ -10,6 +10,7 @@
 )]
 
 mod daemon;
+mod deliveries;
 #[path = "../../../../crates/daemon/tests/it/fake.rs"]
 mod fake;
 #[path = "../../../../crates/daemon/tests/it/host.rs"]

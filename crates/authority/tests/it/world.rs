@@ -365,7 +365,11 @@ impl World {
             path: path.parse().unwrap(),
             version: None,
         };
-        self.act(&self.alice, op, SecretDelete::run).await.unwrap();
+        self.act(&self.alice, op, |batch| {
+            SecretDelete::run(batch, self.now())
+        })
+        .await
+        .unwrap();
     }
 
     pub(crate) async fn project(

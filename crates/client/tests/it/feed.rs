@@ -20,6 +20,7 @@ fn text() -> Vec<u8> {
         actors: Vec::new(),
         devices: Vec::new(),
         foreign: Vec::new(),
+        quarantined: Vec::new(),
         mode: None,
         routes: Routes::default(),
         keys: Vec::new(),

@@ -225,6 +225,7 @@ impl Authority {
             created: now,
             revoked: None,
             sources: Vec::new(),
+            display_name: None,
         };
         let bound = DeviceRecord {
             thumbprint: device.thumbprint(),

@@ -81,7 +81,7 @@ impl SshPublicKey {
     }
 
     /// The key's binary form (RFC 8709 section 4).
-    fn blob(&self) -> Vec<u8> {
+    pub(crate) fn blob(&self) -> Vec<u8> {
         let mut blob = Vec::with_capacity(51);
         for part in [ED25519, self.key.as_bytes()] {
             // Both are far shorter than 2^32 bytes.

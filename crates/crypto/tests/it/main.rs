@@ -10,6 +10,7 @@
 
 mod actor;
 mod aes_gcm;
+mod age;
 mod certificate;
 mod ecdsa_p256;
 mod ed25519;

@@ -2,9 +2,9 @@
 //! `procura device`, and for the stub.
 
 use crate::socket::{Ask, ExecAsk, Failure, Greeting, JoinAsk, Op, Reply, Status, VERSION, packet};
-use crate::{DaemonError, DeviceSummary, values};
+use crate::{DaemonError, DeviceSummary, ValuesError, values};
 use procura_types::wire::ValueB64;
-use procura_types::{EnvName, Namespace, ProjectName, Secret, SecretBytes, Thumbprint};
+use procura_types::{Delivery, EnvName, Namespace, ProjectName, Secret, SecretBytes, Thumbprint};
 use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -226,6 +226,8 @@ pub struct RunOptions {
     pub env_files: Vec<PathBuf>,
     /// Wait until a person has answered.
     pub wait: bool,
+    /// How the command takes the values: one of the ways of a run.
+    pub delivery: Delivery,
     /// One JSON line on stdout instead of prose when it is pending or refused.
     pub json: bool,
     /// The command and its arguments.
@@ -269,6 +271,9 @@ fn prepare(options: &RunOptions) -> Result<(Command, OwnedFd), DaemonError> {
             program.display()
         )));
     }
+    if options.delivery == Delivery::Stdin && options.names.len() != 1 {
+        return Err(DaemonError::Usage(ValuesError::NotOne.to_string()));
+    }
     let ticket = DaemonClient::connect(&options.socket)?.ticket()?;
     let file = carry(&ticket).map_err(|source| DaemonError::io("hold the ticket", source))?;
 
@@ -295,6 +300,9 @@ fn prepare(options: &RunOptions) -> Result<(Command, OwnedFd), DaemonError> {
     }
     if options.wait {
         command.arg("--wait");
+    }
+    if options.delivery != Delivery::Env {
+        command.arg("--delivery").arg(options.delivery.as_str());
     }
     if options.json {
         command.arg("--json");

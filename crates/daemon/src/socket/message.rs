@@ -2,7 +2,7 @@
 
 use crate::DeviceSummary;
 use procura_types::wire::{GrantItem, Unmatched, ValueB64};
-use procura_types::{GrantId, Namespace, ProjectName, RequestId, RunId, Thumbprint};
+use procura_types::{Delivery, GrantId, Namespace, ProjectName, RequestId, RunId, Thumbprint};
 use serde::{Deserialize, Serialize};
 
 /// The version of these messages.
@@ -99,6 +99,14 @@ pub struct ExecAsk {
     pub git: Option<String>,
     /// Go on asking until a person has answered.
     pub wait: bool,
+    /// How the process takes the values. Not said when it is the environment, which
+    /// a daemon of before knows too.
+    #[serde(default, skip_serializing_if = "is_env")]
+    pub delivery: Delivery,
+}
+
+fn is_env(delivery: &Delivery) -> bool {
+    *delivery == Delivery::Env
 }
 
 /// What the daemon answers.

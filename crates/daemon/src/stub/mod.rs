@@ -13,11 +13,13 @@ use crate::inherited::take_ticket;
 use crate::protect::{StubProtection, protect_stub};
 use crate::socket::client::DaemonClient;
 use crate::socket::{ExecAsk, Reply};
-use crate::{DaemonError, EnvValues, receive_values};
+use crate::{DaemonError, EnvValues, ValuesError, receive_values};
 use procura_crypto::sha256;
 use procura_types::encoding::hex;
 use procura_types::wire::ValueB64;
-use procura_types::{Dotenv, EnvName, FieldTuple, Namespace, ProjectName, SecretBytes, exit};
+use procura_types::{
+    Delivery, Dotenv, EnvName, FieldTuple, Namespace, ProjectName, SecretBytes, exit,
+};
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -47,6 +49,8 @@ pub struct StubOptions {
     pub env_files: Vec<PathBuf>,
     /// Wait until a person has answered.
     pub wait: bool,
+    /// How the command takes the values.
+    pub delivery: Delivery,
     /// One JSON line on stdout instead of prose when it is pending or refused.
     pub json: bool,
     /// The command and its arguments.
@@ -142,11 +146,15 @@ impl Stub {
                 .map(str::to_owned),
             git: directory.as_deref().and_then(git::commit),
             wait: options.wait,
+            delivery: options.delivery,
         };
         let daemon = DaemonClient::connect(&options.socket)?;
         daemon.exec(ask)?;
-        let values = receive(&daemon, say)?;
-        let mut command = environment::command(program, arguments, std::env::vars_os(), &values);
+        let values = receive(&daemon, options.delivery, say)?;
+        let mut command = environment::command(program, arguments, std::env::vars_os());
+        // The files have to be open when the command begins.
+        let _files = environment::hand_over(&mut command, &values, options.delivery)
+            .map_err(undeliverable)?;
         drop(values);
         drop(daemon);
         self.protection.restore()?;
@@ -160,13 +168,15 @@ impl Stub {
 }
 
 /// Waits for the answer that counts.
-fn receive(daemon: &DaemonClient, say: &mut report::Report<'_>) -> Result<EnvValues, Ended> {
+fn receive(
+    daemon: &DaemonClient,
+    delivery: Delivery,
+    say: &mut report::Report<'_>,
+) -> Result<EnvValues, Ended> {
     loop {
         match daemon.answer()? {
             (Reply::Values { .. }, Some(file)) => {
-                return receive_values(file).map_err(|error| {
-                    DaemonError::refused("undeliverable", error.to_string()).into()
-                });
+                return receive_values(file, delivery).map_err(|error| undeliverable(error).into());
             }
             (Reply::Pending(pending), None) => {
                 say.pending(&pending);
@@ -178,6 +188,10 @@ fn receive(daemon: &DaemonClient, say: &mut report::Report<'_>) -> Result<EnvVal
             _ => return Err(daemon.odd().into()),
         }
     }
+}
+
+fn undeliverable(error: ValuesError) -> DaemonError {
+    DaemonError::refused("undeliverable", error.to_string())
 }
 
 /// The names typed and those in all the files, each once. The values in the

@@ -137,3 +137,42 @@ fn an_agent_cannot_accept_an_older_record_for_itself() {
         assert_eq!(accepted.unwrap_err().code(), "not_root");
     }
 }
+
+#[test]
+fn a_key_that_turned_is_followed_while_both_sign_and_after_a_long_sleep() {
+    let mut host = host();
+    let wait = |future: std::pin::Pin<Box<dyn Future<Output = String> + '_>>| {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.build().unwrap().block_on(future)
+    };
+    // Both sign: the device goes by the new one from then on.
+    let first = wait(Box::pin(host.fake.turn_ledger_key(true)));
+    host.restart();
+    passes(&host);
+    // The one before is over, and it needs it no more.
+    if let Some((_, beside)) = &mut host.fake.script().turned {
+        *beside = false;
+    }
+    host.restart();
+    passes(&host);
+    // Another turn that it slept through: by the one that it knows nothing is signed.
+    let second = wait(Box::pin(host.fake.turn_ledger_key(false)));
+    host.restart();
+    let failure = ask_exec(&host.socket(), |_| {}).failure();
+    assert_eq!(failure.code, "bad_checkpoint");
+    // What was kept of the turns leads to it, and nothing else does.
+    host.fake.script().handovers = vec![first.clone()];
+    host.restart();
+    let failure = ask_exec(&host.socket(), |_| {}).failure();
+    assert_eq!(failure.code, "bad_checkpoint");
+    host.fake.script().handovers = vec![first, second];
+    host.restart();
+    passes(&host);
+    host.fake.script().handovers.clear();
+    host.restart();
+    passes(&host);
+    // What was seen counts still.
+    host.fake.script().entries = 4;
+    host.restart();
+    refused(&host, "its record has 4 entries, and 5 were seen before");
+}

@@ -104,6 +104,7 @@ pub(crate) fn exec(ticket: &[u8]) -> ExecAsk {
         cwd: Some("/work".to_owned()),
         git: Some("c".repeat(40)),
         wait: false,
+        delivery: procura_types::Delivery::Env,
     }
 }
 

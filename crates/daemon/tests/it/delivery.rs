@@ -19,7 +19,7 @@ fn values(raw: &Raw) -> Vec<(String, Vec<u8>)> {
     match raw.hear().expect("an answer") {
         (Reply::Values { run, .. }, Some(file)) => {
             assert_eq!(run, RUN);
-            receive_values(file)
+            receive_values(file, procura_types::Delivery::Env)
                 .unwrap()
                 .into_iter()
                 .map(|(name, value)| (name.to_string(), value.expose().clone()))
@@ -149,6 +149,8 @@ fn waiting_ends_when_a_person_denies_or_nobody_answers() {
     for (state, code) in [
         (RequestState::Denied, "denied"),
         (RequestState::Expired, "expired"),
+        (RequestState::Revoked, "denied"),
+        (RequestState::Ended, "denied"),
     ] {
         let host = host([Scripted::Pending]);
         host.fake.script().states.push_back(state);

@@ -4,8 +4,8 @@ use procura_client::ClientError;
 use procura_crypto::{SigningKey, SystemEntropy, sha256};
 use procura_daemon::{Answer, Connect, Device, Server};
 use procura_ledger::{
-    Checkpoint, Frontier, Hash, HashTiles, LedgerError, NoteSigner, consistency_proof, leaf_hash,
-    origin,
+    Checkpoint, CheckpointSigners, Frontier, Hash, HashTiles, LedgerError, NoteSigner,
+    consistency_proof, leaf_hash, origin,
 };
 use procura_types::wire::{
     ConsistencyAnswer, GrantItem, JoinAnswer, Problem, RequestState, RunAnswer, RunPending,
@@ -30,6 +30,11 @@ pub(crate) struct Script {
     pub(crate) join_fails: VecDeque<ClientError>,
     pub(crate) entries: u64,
     pub(crate) fork: bool,
+    pub(crate) handovers: Vec<String>,
+    /// The keys that signed checkpoints before, oldest first, and that sign no more.
+    pub(crate) retired: Vec<Vec<u8>>,
+    /// The one that signs them, where it has turned, and whether the one before does too.
+    pub(crate) turned: Option<(Vec<u8>, bool)>,
     pub(crate) asked: Vec<RunRequest>,
     pub(crate) ended: Vec<RunId>,
     pub(crate) joined: Vec<Thumbprint>,
@@ -56,6 +61,7 @@ pub(crate) struct Fake {
 impl Fake {
     pub(crate) fn new() -> Self {
         let key = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
+        let first = key.to_secret_bytes().expose().clone();
         Self {
             script: Arc::new(Mutex::new(Script {
                 runs: VecDeque::new(),
@@ -63,6 +69,9 @@ impl Fake {
                 join_fails: VecDeque::new(),
                 entries: 5,
                 fork: false,
+                handovers: Vec::new(),
+                retired: vec![first],
+                turned: None,
                 asked: Vec::new(),
                 ended: Vec::new(),
                 joined: Vec::new(),
@@ -72,6 +81,24 @@ impl Fake {
             })),
             ledger: Arc::new(NoteSigner::new(&origin(&INSTALLATION), key).unwrap()),
         }
+    }
+
+    /// Has another key sign checkpoints, beside the one before or without it; gives the
+    /// checkpoint that it turned with.
+    #[allow(dead_code, reason = "the tests of procurad include this file too")]
+    pub(crate) async fn turn_ledger_key(&self, beside: bool) -> String {
+        let key = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
+        let key = key.to_secret_bytes().expose().clone();
+        {
+            let mut script = self.script();
+            if let Some((before, _)) = script.turned.take() {
+                script.retired.push(before);
+            }
+            script.turned = Some((key.clone(), true));
+        }
+        let note = String::from_utf8(self.checkpoint().await.unwrap()).unwrap();
+        self.script().turned = Some((key, beside));
+        note
     }
 
     pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
@@ -202,8 +229,19 @@ impl Server for Fake {
                 set: None,
                 extensions: Vec::new(),
             };
-            Ok(checkpoint.sign(&self.ledger).unwrap().into_bytes())
+            let Some((key, beside)) = &script.turned else {
+                return Ok(checkpoint.sign(&self.ledger).unwrap().into_bytes());
+            };
+            let former = script.retired.last().unwrap();
+            let former = vec![(signer(former), procura_types::Timestamp::from_millis(0))];
+            let signers = CheckpointSigners::new(signer(key), former);
+            let note = signers.sign(checkpoint, crate::host::NOW, *beside);
+            Ok(note.unwrap().into_bytes())
         })
+    }
+
+    fn handovers(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(async move { Ok(self.script().handovers.clone()) })
     }
 
     fn consistency(&self, from: u64, to: u64) -> Answer<'_, ConsistencyAnswer> {
@@ -218,6 +256,11 @@ impl Server for Fake {
             })
         })
     }
+}
+
+fn signer(key: &[u8]) -> NoteSigner {
+    let key = SigningKey::from_secret_bytes(key).unwrap();
+    NoteSigner::new(&origin(&INSTALLATION), key).unwrap()
 }
 
 fn answer(scripted: &Scripted) -> Result<RunAnswer, ClientError> {

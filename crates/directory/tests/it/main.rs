@@ -10,3 +10,4 @@
 mod model;
 mod records;
 mod snapshot;
+mod tokens;

@@ -3,9 +3,10 @@
 use procura_crypto::{PublicKey, SigningKey, SystemEntropy};
 use procura_directory::{
     ActorKind, ActorRecord, DeviceRecord, ForeignRecord, GrantRecord, NamespaceRecord, RolesRecord,
+    TokenHash, TokenRecord, TokensEndedRecord,
 };
-use procura_types::wire::{GrantItem, Receipt, RoleAssignment};
-use procura_types::{ActorId, Alg, Delivery, GrantId, Role, Thumbprint, Timestamp};
+use procura_types::wire::{GrantItem, ProjectTokenKind, Receipt, RoleAssignment};
+use procura_types::{ActorId, Alg, Delivery, GrantId, Role, Thumbprint, Timestamp, TokenId};
 use std::sync::LazyLock;
 
 static KEY: LazyLock<PublicKey> = LazyLock::new(|| {
@@ -43,6 +44,7 @@ pub(crate) fn owner(number: u8, name: &str) -> ActorRecord {
         created: time(1),
         revoked: None,
         sources: Vec::new(),
+        display_name: None,
     }
 }
 
@@ -59,6 +61,7 @@ pub(crate) fn agent(number: u8, parent: u8, label: &str, incarnation: u32) -> Ac
         created: time(1),
         revoked: None,
         sources: Vec::new(),
+        display_name: None,
     }
 }
 
@@ -94,6 +97,8 @@ pub(crate) fn namespace(name: &str) -> NamespaceRecord {
     NamespaceRecord {
         name: name.parse().unwrap(),
         created: time(1),
+        display_name: None,
+        ended: None,
     }
 }
 
@@ -135,5 +140,42 @@ pub(crate) fn foreign(id: &str, actor: u8) -> ForeignRecord {
         device: None,
         created: time(1),
         released: None,
+    }
+}
+
+/// Of an agent from 3 to 6 and device 1 for `KEY` of the project `web`, by grant 1, from
+/// 10 until 18; even ones are opaque.
+pub(crate) fn token(number: u8) -> TokenRecord {
+    let opaque = number.is_multiple_of(2);
+    TokenRecord {
+        id: TokenId::from_bytes([number; 16]),
+        kind: if opaque {
+            ProjectTokenKind::Opaque
+        } else {
+            ProjectTokenKind::Signed
+        },
+        namespace: "shop".parse().unwrap(),
+        project: "web".parse().unwrap(),
+        agent: actor_id(3 + number % 4),
+        device: thumbprint(1),
+        delivery: Delivery::Env,
+        items: vec![item("KEY", "a/key")],
+        grant: grant_id(1),
+        generation: 0,
+        seq: 1,
+        hash: opaque.then(|| TokenHash::from_bytes([number; 32])),
+        issued: time(10),
+        until: time(18),
+        revoked: None,
+    }
+}
+
+/// All tokens of the project `web` up to this generation.
+pub(crate) fn tokens_ended(generation: u64) -> TokensEndedRecord {
+    TokensEndedRecord {
+        namespace: "shop".parse().unwrap(),
+        project: "web".parse().unwrap(),
+        generation,
+        time: time(11),
     }
 }

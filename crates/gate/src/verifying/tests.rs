@@ -54,6 +54,7 @@ fn delta(seq: u64, foreign: Vec<FeedForeign>) -> Feed {
         actors: Vec::new(),
         devices: Vec::new(),
         foreign,
+        quarantined: Vec::new(),
         mode: None,
         routes: Routes::default(),
         keys: Vec::new(),

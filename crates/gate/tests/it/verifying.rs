@@ -7,7 +7,9 @@ use procura_proof::session::{Issued, Subject, audience_key, issue};
 use procura_proof::sign::{Signer, sign_request};
 use procura_proof::{Limits, MemoryGuard, Reason, ReplayGuard, RequestView, SessionKeys, Windows};
 use procura_types::dial::Routes;
-use procura_types::wire::{Feed, FeedActor, FeedActorKind, FeedDevice, FeedKey, ValueB64};
+use procura_types::wire::{
+    Feed, FeedActor, FeedActorKind, FeedDevice, FeedKey, FeedQuarantine, ValueB64,
+};
 use procura_types::{ActorId, Alg, Clock, Duration, Secret, Timestamp};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -153,6 +155,7 @@ impl World {
             actors: Vec::new(),
             devices: Vec::new(),
             foreign: Vec::new(),
+            quarantined: Vec::new(),
             mode: None,
             routes: Routes::default(),
             keys: vec![FeedKey {
@@ -323,6 +326,37 @@ async fn what_changed_counts_from_the_next_request_on() {
     };
     world.take(&without).unwrap();
     assert_eq!(world.asks(&world.owner).await, Err(Reason::UnknownAgent));
+}
+
+#[tokio::test]
+async fn what_is_in_quarantine_is_refused_until_it_is_let_out() {
+    let world = World::new();
+    let session = world.session(AUDIENCE, 40);
+    assert_eq!(world.asks_in(&session, 1).await, Ok(()));
+    let quarantine = |seq, lifted| Feed {
+        quarantined: vec![FeedQuarantine {
+            device: Some(world.key.public().thumbprint()),
+            id: None,
+            actor: AGENT,
+            since: NOW,
+            lifted,
+        }],
+        ..world.delta(seq)
+    };
+    world.take(&quarantine(41, None)).unwrap();
+    assert_eq!(world.asks(&world.key).await, Err(Reason::Quarantined));
+    assert_eq!(world.asks_in(&session, 2).await, Err(Reason::Quarantined));
+    assert_eq!(world.asks(&world.owner).await, Ok(()));
+
+    // Let out, with what it is given from then on.
+    world.take(&quarantine(42, Some(41))).unwrap();
+    assert_eq!(world.asks(&world.key).await, Ok(()));
+    assert_eq!(
+        world.asks_in(&session, 3).await,
+        Err(Reason::SessionExpired)
+    );
+    let after = world.session(AUDIENCE, 42);
+    assert_eq!(world.asks_in(&after, 1).await, Ok(()));
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod foreign;
 mod founding;
 mod joining;
 mod operators;
+mod proposals;
 mod signing_keys;
 mod tree;
 mod world;

@@ -8,7 +8,7 @@ use procura_ledger::Entry;
 use procura_policy::DenyReason;
 use procura_record::tables::LEDGER;
 use procura_store::{Blob, KeyPrefix, Kind, Store, Table};
-use procura_types::wire::SigningKeyList;
+use procura_types::wire::{SigningKeyList, TokenType};
 use procura_types::{Duration, Role, Thumbprint};
 
 /// The same rows as the crate's own.
@@ -16,7 +16,13 @@ const PRIVATE: Table<Thumbprint, Blob> = Table::new("signing-key", Kind::Ordinar
 
 async fn open(world: &World) -> SigningKeys {
     let recorder = &world.recorder;
-    SigningKeys::open(recorder.store(), recorder.clock(), recorder.entropy())
+    let (clock, entropy) = (recorder.clock(), recorder.entropy());
+    for tokens in [TokenType::Project, TokenType::Agent] {
+        SigningKeys::open(recorder.store(), tokens, clock, entropy)
+            .await
+            .unwrap();
+    }
+    SigningKeys::open(recorder.store(), TokenType::Agent, clock, entropy)
         .await
         .unwrap()
 }
@@ -42,8 +48,9 @@ fn stored(world: &World) -> Vec<Thumbprint> {
 }
 
 async fn roll(world: &World) -> Result<SigningKeyList, Failure> {
+    let tokens = TokenType::Agent;
     world
-        .act(&world.alice, SigningKeyRoll, |batch| {
+        .act(&world.alice, SigningKeyRoll { tokens }, |batch| {
             SigningKeyRoll::run(batch, world.now(), world.recorder.entropy())
         })
         .await
@@ -67,6 +74,14 @@ async fn the_first_keys_are_made_once_and_that_is_recorded() {
     let made: Vec<Entry> = entries(world.recorder.store())
         .into_iter()
         .filter(|entry| entry.action == "signing_key.make")
+        // Those of projects say so.
+        .filter(|entry| {
+            !entry
+                .resource
+                .as_deref()
+                .unwrap()
+                .ends_with("tokens:project")
+        })
         .collect();
     let [made] = made.as_slice() else {
         panic!("{} entries", made.len());
@@ -131,7 +146,14 @@ async fn a_roll_waits_until_the_next_key_is_known() {
         matches!(unknown, IdentityError::NoSigningKey(_)),
         "{unknown}"
     );
-    let permit = world.permit(&world.alice, SigningKeyListing).unwrap();
+    let permit = world
+        .permit(
+            &world.alice,
+            SigningKeyListing {
+                tokens: TokenType::Agent,
+            },
+        )
+        .unwrap();
     let list = SigningKeyListing::run(&permit, &keys, world.now()).unwrap();
     assert_eq!(list.keys.len(), 4);
 }
@@ -144,10 +166,11 @@ async fn only_a_steward_may() {
     let bob = world.operator("bob", &every).await;
     let scribe = world.agent_with_device("scribe", None).await;
     for actor in [&bob, &scribe] {
-        let refused = world.permit(actor, SigningKeyListing).err();
+        let tokens = TokenType::Agent;
+        let refused = world.permit(actor, SigningKeyListing { tokens }).err();
         assert_eq!(refused, Some(DenyReason::NoRole));
         assert_eq!(
-            world.permit(actor, SigningKeyRoll).err(),
+            world.permit(actor, SigningKeyRoll { tokens }).err(),
             Some(DenyReason::NoRole)
         );
         let kid = Thumbprint::from_bytes([9; 32]);

@@ -206,6 +206,8 @@ impl World {
             batch.put_namespace(&NamespaceRecord {
                 name,
                 created: Timestamp::from_millis(1),
+                display_name: None,
+                ended: None,
             });
             batch.put_roles(&roles);
             Ok(())

@@ -221,6 +221,7 @@ impl World {
                 revoked: None,
             }],
             foreign: Vec::new(),
+            quarantined: Vec::new(),
             mode: None,
             routes: Routes::default(),
             keys: vec![FeedKey {

@@ -16,6 +16,7 @@ mod fixture;
 mod note;
 mod parsers;
 mod receipt;
+mod succession;
 mod tiles;
 mod tree;
 mod vectors;

@@ -97,7 +97,7 @@ fn anything_else_is_refused() {
         ),
         (head("procura.grant.v1").text("env").into_bytes(), ends),
         (
-            head("procura.grant.v1").text("file").into_bytes(),
+            head("procura.grant.v1").text("mail").into_bytes(),
             "name a delivery that is not known",
         ),
         (tuple().u32(1).into_bytes(), ends),

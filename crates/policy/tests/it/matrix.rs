@@ -1,7 +1,8 @@
 //! The printed table says what the decider does: every action, every kind of
 //! caller, the right namespace and another.
 
-use crate::world::{World, item, need, other, project, right};
+use crate::world::{World, item, need, other, project, right, shows};
+use procura_directory::TokenRefusal;
 use procura_policy::{
     Action, Basis, Concerned, Denied, DenyReason, Resource, Rule, permission_matrix,
 };
@@ -35,7 +36,8 @@ fn resource(action: Action, namespace: &Namespace) -> Resource {
     let scope = action.as_str().split('.').next().unwrap();
     match (scope, action) {
         (
-            "installation" | "recovery" | "unseal_source" | "operator" | "session" | "signing_key",
+            "installation" | "recovery" | "unseal_source" | "operator" | "session" | "honey"
+            | "quarantine" | "signing_key" | "proposal",
             _,
         )
         | (
@@ -59,6 +61,7 @@ const fn without(rule: Rule) -> DenyReason {
         Rule::Roles(_) | Rule::OwnOr(_) | Rule::Anyone => DenyReason::NoRole,
         Rule::Member => DenyReason::NotMember,
         Rule::Grant => DenyReason::NoGrant,
+        Rule::Token => DenyReason::Token(TokenRefusal::Unknown),
         Rule::Own => DenyReason::NotOwn,
         Rule::Joining | Rule::AdminSocket => DenyReason::WrongProfile,
     }
@@ -152,6 +155,13 @@ fn agents_may_what_the_table_says() {
                     "{name}"
                 );
             }
+            "with its project token" => {
+                assert_eq!(nothing, denied(without(rule), true), "{name}");
+                let id = procura_types::GrantId::from_bytes([1; 16]);
+                assert_eq!(ask(shows(&items)), Ok(Basis::Grant(id)), "{name}");
+                // A grant without the token is none of it.
+                assert_eq!(ask(need(&here, &web, &items)), nothing, "{name}");
+            }
             "its own" => {
                 assert_eq!(nothing, denied(without(rule), true), "{name}");
                 let asked = ask(Concerned {
@@ -180,6 +190,10 @@ fn another_agent_has_nothing_of_it() {
                 members: &members,
                 ..need(&here, &web, &items)
             };
+            let concerned = Concerned {
+                token: shows(&items).token,
+                ..concerned
+            };
             let found = world.ask(&caller, action, &resource, concerned);
             let rule = action.rule();
             let expected = if rule == Rule::Anyone {
@@ -187,7 +201,11 @@ fn another_agent_has_nothing_of_it() {
             } else {
                 let sees = resource.namespace().is_none() || who == "sibling";
                 let hidden = matches!(rule, Rule::Joining | Rule::AdminSocket | Rule::Member);
-                denied(without(rule), sees && !hidden)
+                let reason = match rule {
+                    Rule::Token => DenyReason::Token(TokenRefusal::Device),
+                    rule => without(rule),
+                };
+                denied(reason, sees && !hidden)
             };
             assert_eq!(found, expected, "{who} {}", action.as_str());
         }
@@ -249,10 +267,11 @@ fn link_codes_and_the_admin_socket_open_their_own_and_nothing_else() {
 }
 
 /// What proofs of other systems may be used for; everything else is closed to them.
-const FOREIGN: [(&str, &[&str]); 5] = [
+const FOREIGN: [(&str, &[&str]); 6] = [
     ("key.read", &["key-server-v1", "guide-v1", "hmac-v2"]),
     ("key.list", &["key-server-v1", "guide-v1", "hmac-v2"]),
     ("request.create", &["key-server-v1", "guide-v1", "hmac-v2"]),
+    ("honey.bait", &["key-server-v1", "guide-v1", "hmac-v2"]),
     ("agent.token.refresh", &["hmac-v2"]),
     ("foreign.weak", &["hmac-v1"]),
 ];

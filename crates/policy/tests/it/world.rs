@@ -3,21 +3,24 @@
 use procura_crypto::{SigningKey, SystemEntropy};
 use procura_directory::{
     ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord, GrantRecord, NamespaceRecord,
-    RolesRecord, Snapshot,
+    RolesRecord, Snapshot, TokenRecord,
 };
 use procura_policy::{
     Action, Basis, Concerned, Decider as _, Denied, GrantNeed, Question, Resource, RoleDecider,
+    TokenNeed,
 };
 use procura_proof::foreign::Foreign;
 use procura_proof::{Caller, Profile};
-use procura_types::wire::{GrantItem, Receipt, RoleAssignment};
+use procura_types::wire::{GrantItem, ProjectTokenKind, Receipt, RoleAssignment};
 use procura_types::{
-    ActorId, Alg, Delivery, GrantId, Namespace, ProjectName, Role, Thumbprint, Timestamp,
+    ActorId, Alg, Delivery, GrantId, Namespace, ProjectName, Role, Thumbprint, Timestamp, TokenId,
 };
 use std::collections::BTreeMap;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 const HOUR: u64 = 3_600_000;
+/// The one project token of the world.
+const TOKEN: TokenId = TokenId::from_bytes([7; 16]);
 
 pub(crate) fn right() -> Namespace {
     "right".parse().unwrap()
@@ -45,7 +48,14 @@ impl World {
     /// Owners `steward`, `admin`, `approver`, `auditor` (of `right`) and `nobody`;
     /// agents `agent`, `granted` and `sibling` in `right`, `stranger` in `other`.
     pub(crate) fn new() -> Self {
-        let namespace = |name| Change::Namespace(NamespaceRecord { name, created: NOW });
+        let namespace = |name| {
+            Change::Namespace(NamespaceRecord {
+                name,
+                created: NOW,
+                display_name: None,
+                ended: None,
+            })
+        };
         let mut world = Self {
             snapshot: Snapshot::default().apply(1, [namespace(right()), namespace(other())]),
             key: SigningKey::generate_ed25519(&SystemEntropy).unwrap(),
@@ -70,7 +80,31 @@ impl World {
         }
         let grant = world.grant("granted", [1; 16]);
         world.put(Change::Grant(grant));
+        let token = world.token("granted");
+        world.put(Change::Token(token));
         world
+    }
+
+    /// A token for `KEY` by the grant of the world, for half an hour.
+    pub(crate) fn token(&self, agent: &str) -> TokenRecord {
+        let (agent, device) = self.actors[agent];
+        TokenRecord {
+            id: TOKEN,
+            kind: ProjectTokenKind::Signed,
+            namespace: right(),
+            project: project(),
+            agent,
+            device,
+            delivery: Delivery::Env,
+            items: vec![item("KEY", "a/key")],
+            grant: GrantId::from_bytes([1; 16]),
+            generation: 0,
+            seq: 1,
+            hash: None,
+            issued: NOW,
+            until: Timestamp::from_millis(NOW.as_millis() + HOUR / 2),
+            revoked: None,
+        }
     }
 
     fn number(&self) -> u8 {
@@ -106,6 +140,7 @@ impl World {
             created: NOW,
             revoked: None,
             sources: Vec::new(),
+            display_name: None,
         }));
         self.put(Change::Roles(RolesRecord {
             actor: id,
@@ -133,6 +168,7 @@ impl World {
             created: NOW,
             revoked: None,
             sources: Vec::new(),
+            display_name: None,
         }));
         self.join(name, id);
     }
@@ -245,6 +281,17 @@ pub(crate) fn need<'a>(
             namespace,
             project,
             delivery: Delivery::Env,
+            items,
+        }),
+        ..Concerned::default()
+    }
+}
+
+/// The one token of the world, shown for these.
+pub(crate) fn shows(items: &[GrantItem]) -> Concerned<'_> {
+    Concerned {
+        token: Some(TokenNeed {
+            token: &TOKEN,
             items,
         }),
         ..Concerned::default()

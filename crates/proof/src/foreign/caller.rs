@@ -80,7 +80,7 @@ impl Caller {
     /// [`Case::AgentUnbound`]; [`Case::ActorRevoked`] when the agent, or one above it,
     /// is not active any more, and [`Case::DeviceRevoked`] when the device is not that
     /// was enrolled under the id; [`Case::AddressRefused`] when it may not be where it
-    /// is.
+    /// is, and [`Case::AgentQuarantined`].
     pub fn foreign(proven: ForeignCaller, directory: &Snapshot) -> Result<Self, Refusal> {
         Self::of(&proven, directory)
     }
@@ -119,6 +119,12 @@ impl Caller {
         }
         if !directory.admits(&actor.id, proven.peer) {
             return Err(refuse(Case::AddressRefused, Some(actor.id)));
+        }
+        if directory.is_quarantined(bound.device.as_ref(), Some(&proven.agent)) {
+            return Err(Refusal {
+                device: bound.device,
+                ..refuse(Case::AgentQuarantined, Some(actor.id))
+            });
         }
         Ok(Self {
             actor: actor.id,

@@ -1,7 +1,9 @@
 //! A small world: an owner, its agent, their devices, a verifier.
 
 use procura_crypto::{LockedKey, MacKey, PublicKey, SigningKey};
-use procura_directory::{ActorKind, ActorRecord, Change, DeviceRecord, Snapshot};
+use procura_directory::{
+    ActorKind, ActorRecord, Change, DeviceRecord, QuarantineRecord, Snapshot, Suspect,
+};
 use procura_proof::session::{self, Issued, Subject, audience_key};
 use procura_proof::sign::{Signed, Signer, sign_request};
 use procura_proof::{
@@ -86,6 +88,7 @@ pub(crate) fn owner(root_key: &PublicKey, revoked: Option<Timestamp>) -> Change 
         created: NOW,
         revoked,
         sources: Vec::new(),
+        display_name: None,
     })
 }
 
@@ -103,6 +106,7 @@ pub(crate) fn agent(revoked: Option<Timestamp>) -> Change {
         created: NOW,
         revoked,
         sources: Vec::new(),
+        display_name: None,
     })
 }
 
@@ -115,6 +119,18 @@ pub(crate) fn held(change: Change, sources: &[&str]) -> Change {
     Change::Actor(ActorRecord {
         sources: sources.collect(),
         ..actor
+    })
+}
+
+/// Something in quarantine, or let out at a state of the directory.
+pub(crate) fn quarantined(suspect: Suspect, lifted: Option<u64>) -> Change {
+    Change::Quarantine(QuarantineRecord {
+        suspect,
+        actor: AGENT,
+        since: NOW,
+        canary: None,
+        lifted,
+        lifted_at: None,
     })
 }
 
@@ -220,7 +236,8 @@ impl World {
             device: self.device(),
         };
         let roots = self.roots.as_ref();
-        session::issue(roots, &subject, audience, now, first, SEQ, &self.entropy).unwrap()
+        let seq = self.directory.seq();
+        session::issue(roots, &subject, audience, now, first, seq, &self.entropy).unwrap()
     }
 
     pub(crate) fn sign_under(&self, request: &Request, session: &Issued, counter: u64) -> Request {

@@ -1,10 +1,11 @@
 //! `spec/reasons.md`, row by row.
 
 use crate::fixture::{
-    AGENT, NOW, OWNER, PEER, Request, Roots, SEQ, World, agent, device, held, owner,
+    AGENT, NOW, OWNER, PEER, Request, Roots, SEQ, World, agent, device, held, owner, quarantined,
 };
 use crate::foreign::cases;
 use procura_crypto::SigningKey;
+use procura_directory::Suspect;
 use procura_proof::sign::Signer;
 use procura_proof::{Caller, Case, Limits, Outcome, Reason, Refusal, Step, verify_join};
 use procura_types::wire::JoinRequest;
@@ -81,6 +82,7 @@ fn what_ends_by_itself_or_was_not_looked_at_is_held_against_nobody() {
         [
             Reason::SessionUnknown,
             Reason::SessionExpired,
+            Reason::Quarantined,
             Reason::RateLimited,
             Reason::VerifierUnavailable,
         ]
@@ -387,6 +389,16 @@ fn provoke(case: Case) -> Vec<Refusal> {
             }
             out
         }
+        Case::DeviceQuarantined => {
+            let mut world = World::new();
+            let session = world.session();
+            world.apply([quarantined(Suspect::Device(world.device()), None)]);
+            let native = world.sign(&Request::get());
+            let under = world.sign_under(&Request::get(), &session, 1);
+            [native, under]
+                .map(|request| refused(world.verify(&request)))
+                .to_vec()
+        }
         Case::SessionForeign => {
             let session = world.session();
             let id = session.session_id.as_str();
@@ -588,7 +600,8 @@ fn provoke(case: Case) -> Vec<Refusal> {
         | Case::KeysUnavailable
         | Case::AgentSignatureRefused
         | Case::AgentMacRefused
-        | Case::AgentUnbound => cases::provoke(case),
+        | Case::AgentUnbound
+        | Case::AgentQuarantined => cases::provoke(case),
     }
 }
 
@@ -687,6 +700,39 @@ fn an_agent_may_be_where_its_sources_say() {
     world.apply([held(agent(None), &["10.0.0.0/8"])]);
     let other = forged(&world, world.sign(&Request::get()));
     assert_eq!(refused(world.verify(&other)).case, Case::SignatureRefused);
+}
+
+/// Who is in quarantine is told so once all else is in order, uses nothing up, and may
+/// go on when it is let out, with a new session.
+#[test]
+fn a_device_in_quarantine_proves_who_it_is_and_nothing_else() {
+    let mut world = World::new();
+    let suspect = Suspect::Device(world.device());
+    let before = world.session();
+    let signed = world.sign(&Request::put());
+    world.apply([quarantined(suspect.clone(), None)]);
+    let found = refused(world.verify(&signed));
+    assert_eq!(found.case, Case::DeviceQuarantined);
+    assert_eq!((found.reason(), found.status()), (Reason::Quarantined, 403));
+    assert_eq!(
+        (found.device, found.actor),
+        (Some(world.device()), Some(AGENT))
+    );
+    let mut bad = signed.clone();
+    bad.body[0] ^= 1;
+    assert_eq!(refused(world.verify(&bad)).case, Case::BodyChanged);
+    let other = forged(&world, signed.clone());
+    assert_eq!(refused(world.verify(&other)).case, Case::SignatureRefused);
+
+    // As it is let out: what was given to it before is over, also what it held then.
+    let seq = world.directory.seq();
+    world.apply([quarantined(suspect, Some(seq))]);
+    assert!(world.verify(&signed).is_ok());
+    let under = world.sign_under(&Request::get(), &before, 1);
+    assert_eq!(refused(world.verify(&under)).case, Case::SessionOver);
+    let after = world.session();
+    let under = world.sign_under(&Request::get(), &after, 1);
+    assert!(world.verify(&under).is_ok());
 }
 
 /// What is refused does not use the nonce up: only the holder of the key can.

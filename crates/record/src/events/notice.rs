@@ -1,6 +1,6 @@
 //! From an entry of the ledger to what is told of it, and to whom it may be told.
 
-use procura_directory::{ActorRecord, Snapshot};
+use procura_directory::{ActorRecord, Snapshot, TokenRefusal};
 use procura_ledger::{Decision, Entry, Phase, SUMMARY};
 use procura_policy::Action;
 use procura_proof::foreign::Foreign;
@@ -26,6 +26,9 @@ const HOSTILE: [&str; 5] = [
 
 /// Why it is told that the vault was opened: with shares, by whoever brought them.
 pub const RECOVERY: &str = "recovery";
+
+/// What stands in the record of a touch of a decoy.
+const TOUCH: &str = "honey.touch";
 
 /// What is told of one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +57,9 @@ fn kinds_at_a_glance(entry: &[u8]) -> Option<&'static [EventKind]> {
     let (action, rest) = text_after(head, b"\"action\":\"")?;
     let (decision, _) = text_after(rest, b"\"decision\":\"")?;
     match decision {
-        "allow" if action == Action::InstallationUnseal.as_str() => Some(&[EventKind::Alarm]),
+        "allow" if action == Action::InstallationUnseal.as_str() || action == TOUCH => {
+            Some(&[EventKind::Alarm])
+        }
         "allow" => kinds(action),
         // Whether it is one is seen in what stands behind.
         "deny" => Some(&[EventKind::Alarm]),
@@ -73,10 +78,11 @@ fn text_after<'a>(bytes: &'a [u8], name: &[u8]) -> Option<(&'a str, &'a [u8])> {
 
 /// What an action is that was allowed.
 fn kinds(action: &str) -> Option<&'static [EventKind]> {
-    const KINDS: [(Action, &[EventKind]); 10] = [
+    const KINDS: [(Action, &[EventKind]); 13] = [
         (Action::UnsealSourceAdd, &[EventKind::Alarm]),
         (Action::UnsealSourceRemove, &[EventKind::Alarm]),
         (Action::AgentRevoke, &[EventKind::Revocation]),
+        (Action::NamespaceDelete, &[EventKind::Revocation]),
         (Action::DeviceRevoke, &[EventKind::Revocation]),
         (Action::OperatorDeviceRevoke, &[EventKind::Revocation]),
         (Action::OperatorRevoke, &[EventKind::Revocation]),
@@ -87,6 +93,8 @@ fn kinds(action: &str) -> Option<&'static [EventKind]> {
         ),
         (Action::RequestDeny, &[EventKind::Request]),
         (Action::GrantWithdraw, &[EventKind::Grant]),
+        (Action::ProjectDelete, &[EventKind::Grant]),
+        (Action::ProjectRebind, &[EventKind::Grant]),
     ];
     let found = KINDS.iter().find(|(known, _)| known.as_str() == action);
     found.map(|(_, kinds)| *kinds)
@@ -109,7 +117,11 @@ impl Notice {
         } else {
             subject(&entry, snapshot)
         };
-        let concerned = subject.map_or_else(Vec::new, |subject| concerned(snapshot, subject));
+        let mut concerned = subject.map_or_else(Vec::new, |subject| concerned(snapshot, subject));
+        // Whoever touched a decoy is not told that it was one.
+        if entry.action == TOUCH {
+            concerned.clear();
+        }
         let namespace = entry.namespace.clone().or_else(|| {
             let subject = snapshot.actor(&subject?)?;
             subject.namespace().cloned()
@@ -138,7 +150,7 @@ impl Notice {
 
 /// Whether an entry is told as an alarm: an unseal with shares, and any change of what opens the
 /// vault; a refused proof that no
-/// honest device makes, a refused try to open the vault, or refusals of any kind that were
+/// honest device makes, a project token that another device shows, a refused try to open the vault, or refusals of any kind that were
 /// too many to be written one by one.
 /// What was shown by `hmac-v1` is evidence of nothing: whoever saw one such request
 /// makes any other of it (`protocol.md` §3.2), refused ones in its agent's name too.
@@ -147,12 +159,18 @@ fn is_alarm(entry: &Entry) -> bool {
         return false;
     }
     let reason = entry.reason.as_deref().unwrap_or_default();
+    // Further touches are in the count of the one that was told.
+    if entry.action == TOUCH {
+        return reason != SUMMARY;
+    }
     if entry.decision == Decision::Allow {
         return reason == RECOVERY || entry.action != Action::InstallationUnseal.as_str();
     }
     reason == SUMMARY
         || entry.action == Action::InstallationUnseal.as_str()
         || (PROOFS.contains(&entry.action.as_ref()) && HOSTILE.contains(&reason))
+        || (entry.action == Action::ProjectTokenUse.as_str()
+            && reason == TokenRefusal::Device.as_str())
 }
 
 /// The actor that the event is about.
@@ -168,7 +186,7 @@ fn subject(entry: &Entry, snapshot: &Snapshot) -> Option<ActorId> {
         "request" => grantee(entry, snapshot)
             .or_else(|| words.find_map(|word| word.strip_prefix("agent:")?.parse().ok())),
         // Who asks for a project's values asks for itself.
-        "project" => entry.actor,
+        "project" if entry.action == Action::RequestCreate.as_str() => entry.actor,
         _ => None,
     }
 }

@@ -136,7 +136,7 @@ async fn a_full_disk_keeps_nobody_from_opening_and_taking_away() {
     let world = world.reopen();
     let publisher = world.publisher(home.path()).await.unwrap();
     let (clock, entropy) = (crate::world::clock(), crate::world::entropy());
-    let moved = spool.flush(world.store(), clock.as_ref(), entropy.as_ref());
+    let moved = spool.flush(world.store(), None, clock.as_ref(), entropy.as_ref());
     assert_eq!(moved.await.unwrap(), 1);
     let opened = crate::world::entry("installation.unseal");
     world.recorder.opened(&opened, |_| ()).await.unwrap();

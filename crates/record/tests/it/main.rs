@@ -11,6 +11,7 @@ mod changes;
 mod events;
 mod faults;
 mod followed;
+mod handover;
 mod index;
 mod publisher;
 mod reader;

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 fn checkpoint(publisher: &Publisher, note: &str) -> Checkpoint {
-    Checkpoint::open(note, publisher.vkey()).unwrap()
+    Checkpoint::open(note, &publisher.vkey()).unwrap()
 }
 
 /// A checkpoint over all that the store holds, checked against every entry.

@@ -140,7 +140,7 @@ async fn entries_are_found_by_id_and_proofs_hold() {
         .iter()
         .map(|text| text.parse().unwrap())
         .collect();
-    let signed = procura_ledger::Checkpoint::open(&newest.note, publisher.vkey()).unwrap();
+    let signed = procura_ledger::Checkpoint::open(&newest.note, &publisher.vkey()).unwrap();
     let first = procura_ledger::leaf_hash(&world.entries()[0].to_bytes().unwrap());
     verify_consistency(1, &first, 4, &signed.root, &path).unwrap();
     for (from, to) in [(4, 1), (1, 5)] {

@@ -15,6 +15,7 @@ fn refusal(reason: &str, time: Timestamp) -> Refusal {
         actor: None,
         owner: None,
         device: None,
+        token: None,
         namespace: Some(shop()),
         resource: Some("http//v1/namespaces".to_owned()),
         profile: "none",

@@ -48,7 +48,7 @@ impl Place {
 
 async fn flush(spool: &Spool, store: &Store) -> Result<usize, RecordError> {
     spool
-        .flush(store, &crate::world::Still, &SystemEntropy)
+        .flush(store, None, &crate::world::Still, &SystemEntropy)
         .await
 }
 

@@ -39,7 +39,7 @@ async fn exported(reader: &RecordReader, size: u64) -> Vec<(TilePath, Vec<u8>)> 
 async fn proves(store: &Store, publisher: &Publisher, reader: &RecordReader, indexes: &[u64]) {
     let size = store.log_len(LEDGER).unwrap();
     let note = publisher.covering(size).await.unwrap();
-    let signed = Checkpoint::open(&note.note, publisher.vkey()).unwrap();
+    let signed = Checkpoint::open(&note.note, &publisher.vkey()).unwrap();
     for index in indexes {
         let path = reader.inclusion(*index, signed.size).await.unwrap();
         let path: Vec<Hash> = path.iter().map(|hash| hash.parse().unwrap()).collect();

@@ -2,12 +2,12 @@
 
 use procura_crypto::{SigningKey, SystemEntropy, XaesKey};
 use procura_directory::{ActorKind, ActorRecord, DeviceRecord, NamespaceRecord, RolesRecord};
-use procura_ledger::{Entry, NoteSigner};
+use procura_ledger::{CheckpointSigners, Entry, NoteSigner};
 use procura_policy::{Action, DenyReason, Op, Permit, Resource, RoleDecider, authorize};
 use procura_proof::{Caller, Profile};
 use procura_record::tables::LEDGER;
 use procura_record::{
-    ChangeError, Details, Directory, Origin, Publisher, PublisherError, PublisherParts,
+    ChangeError, Details, Directory, LedgerKeys, Origin, Publisher, PublisherError, PublisherParts,
     RecordError, RecordedBatch, Recorder, Tiles,
 };
 use procura_store::{
@@ -150,6 +150,7 @@ impl World {
                     created: NOW,
                     revoked: None,
                     sources: Vec::new(),
+                    display_name: None,
                 });
                 batch.put_device(&DeviceRecord {
                     thumbprint: DEVICE,
@@ -162,6 +163,8 @@ impl World {
                 batch.put_namespace(&NamespaceRecord {
                     name: shop(),
                     created: NOW,
+                    display_name: None,
+                    ended: None,
                 });
             })
             .await;
@@ -265,10 +268,11 @@ pub(crate) fn tiles(home: &Path) -> Tiles {
 
 pub(crate) fn parts(store: &Store, home: &Path) -> PublisherParts {
     let key = LEDGER_KEY.with(|bytes| SigningKey::from_secret_bytes(bytes).unwrap());
+    let signer = NoteSigner::new(&procura_ledger::origin(&ID), key).unwrap();
     PublisherParts {
         store: store.clone(),
         tiles: tiles(home),
-        signer: NoteSigner::new(&procura_ledger::origin(&ID), key).unwrap(),
+        keys: Arc::new(LedgerKeys::new(CheckpointSigners::new(signer, Vec::new()))),
         clock: clock(),
         entropy: entropy(),
     }

@@ -9,6 +9,7 @@ impl From<SealError> for Failure {
     fn from(error: SealError) -> Self {
         let code = match &error {
             SealError::WrongPassphrase => Code::WrongPassphrase,
+            SealError::WrongKey(_) => Code::WrappedKeyRefused,
             SealError::WeakPassphrase => Code::WeakPassphrase,
             SealError::Initialised => Code::AlreadyInitialised,
             SealError::NotInitialised => Code::NotInitialised,
@@ -24,8 +25,17 @@ impl From<SealError> for Failure {
             SealError::LastSource | SealError::TooManySources => Code::Conflict,
             SealError::NoSource(_) => Code::NotFound,
             SealError::SourceExists(_) => Code::AlreadyExists,
-            SealError::Damaged(_) | SealError::KeyringMismatch | SealError::Unseal(_) => {
-                Code::Damaged
+            SealError::Damaged(_)
+            | SealError::KeyringMismatch
+            | SealError::OlderInstallation { .. }
+            | SealError::Unseal(
+                procura_store::UnsealError::WrongKey | procura_store::UnsealError::Corrupt { .. },
+            ) => Code::Damaged,
+            SealError::NotHandedOver => Code::Sealed,
+            // What happened to the store is said as it is elsewhere.
+            SealError::Store(error) => return error.clone().into(),
+            SealError::Unseal(procura_store::UnsealError::Store(error)) => {
+                return error.clone().into();
             }
             _ => return Self::internal(error),
         };
@@ -37,6 +47,8 @@ impl From<OpeningError> for Failure {
     fn from(error: OpeningError) -> Self {
         match error {
             OpeningError::Seal(error) => error.into(),
+            OpeningError::Store(error @ procura_store::StoreError::Unavailable(_)) => error.into(),
+            OpeningError::Database(detail) => Self::new(Code::StoreUnavailable, detail),
             OpeningError::Publisher(procura_record::PublisherError::RolledBack { .. })
             | OpeningError::Store(procura_store::StoreError::Corrupt { .. }) => {
                 Self::new(Code::Damaged, error.to_string()).because(error)

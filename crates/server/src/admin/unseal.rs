@@ -1,5 +1,5 @@
-//! Opening the vault: with a passphrase, or with shares that several people bring one
-//! after the other. What is wrong is counted and slows the next try down.
+//! Opening the vault: with a passphrase, with shares that several people bring one after
+//! the other, or with a source whose wrapper gives its key back. What is wrong is counted and slows the next try down.
 
 mod gathering;
 
@@ -7,17 +7,19 @@ pub(crate) use gathering::Gatherings;
 use gathering::PATIENCE;
 
 use crate::app::{App, Open, Stage};
+use crate::database;
 use crate::opening::{OpeningError, open_services};
 use crate::problem::{Code, Failure};
+use crate::wrappers;
 use procura_crypto::shamir::{Share, ShareError};
 use procura_ledger::{Decision, Entry};
-use procura_policy::Action;
+use procura_policy::{Action, Resource};
 use procura_proof::Profile;
 use procura_record::{Recorder, Refusal};
 use procura_store::guard::Start;
-use procura_types::wire::{Opening, ShareBrought, ShareProgress};
-use procura_types::{Duration, TraceId};
-use procura_vault::{Brought, Installation, SealError, Vault};
+use procura_types::wire::{Opening, ShareBrought, ShareProgress, SourceOpening};
+use procura_types::{Duration, Label, Secret, TraceId};
+use procura_vault::{Brought, Installation, SealError, Vault, WrapError};
 use std::sync::Arc;
 
 /// How long the next try waits after so many wrong ones: 1, 2, 4 … 60 s.
@@ -30,8 +32,8 @@ pub fn penalty(wrong: u32) -> Duration {
     )
 }
 
-/// What was brought, as the vault takes it.
-pub(super) fn brought(opening: Opening) -> Result<Brought, Failure> {
+/// What was brought, as the vault takes it: the wrapper of a source is asked for its key.
+pub(super) async fn brought(app: &App, opening: Opening) -> Result<Brought, Failure> {
     match opening {
         Opening::Passphrase(passphrase) => Ok(Brought::Passphrase(passphrase)),
         Opening::Shares(texts) => texts
@@ -40,7 +42,81 @@ pub(super) fn brought(opening: Opening) -> Result<Brought, Failure> {
             .collect::<Result<_, _>>()
             .map(Brought::Shares)
             .map_err(|error| SealError::from(error).into()),
+        Opening::Source(SourceOpening { name, credentials }) => {
+            // Guesses wait for their turn. One that hangs keeps nobody from sealing, nor
+            // from trying another source.
+            let _turn = app.wrapper_tries.lock().await;
+            if app.wrong_tries() > 0 {
+                tokio::time::sleep(penalty(app.wrong_tries())).await;
+            }
+            let brought = from_wrapper(app, &name, credentials, false).await?;
+            app.auto_unseal.forgive(&name);
+            Ok(brought)
+        }
     }
+}
+
+/// Has the wrapper of a source give its key back. What it refuses is counted and recorded,
+/// as a wrong passphrase is.
+pub(crate) async fn from_wrapper(
+    app: &App,
+    name: &Label,
+    credentials: Option<Secret<String>>,
+    unattended: bool,
+) -> Result<Brought, Failure> {
+    let installation = app.installation()?;
+    let source = installation
+        .sources
+        .iter()
+        .find(|source| source.name == *name)
+        .ok_or_else(|| SealError::NoSource(name.clone()))?;
+    if source.wrapper().is_none() {
+        let needs = wrappers::needs(&source.keeper);
+        return Err(Failure::new(
+            Code::Conflict,
+            format!("{name} is opened with {needs}; bring that."),
+        ));
+    }
+    let asked = wrappers::unwrapped(
+        app,
+        installation.id,
+        source.clone(),
+        credentials,
+        unattended,
+    );
+    asked
+        .await
+        .map_err(|error| refused_by_wrapper(app, name, error))
+}
+
+/// What a try is told that a wrapper refused. One that says nothing of who asked is
+/// neither counted nor recorded.
+pub(super) fn refused_by_wrapper(app: &App, source: &Label, error: WrapError) -> Failure {
+    let reason = error.reason();
+    let failure = wrappers::told(source, error);
+    match reason {
+        Some(reason) => counted(app, reason, Some(source), failure),
+        None => failure,
+    }
+}
+
+/// Opens the vault for somebody who sits there: from now on it may open by itself again.
+pub(super) async fn by_hand(app: &App, brought: Brought) -> Result<Arc<Open>, Failure> {
+    open_with(app, brought, By::Hand).await
+}
+
+/// Opens the vault by itself, unless somebody sealed it on purpose.
+///
+/// # Errors
+/// As for somebody; a conflict when it waits for somebody.
+pub async fn unseal(app: &App, brought: Brought) -> Result<Arc<Open>, Failure> {
+    open_with(app, brought, By::Itself).await
+}
+
+/// Who opens it.
+enum By {
+    Hand,
+    Itself,
 }
 
 /// Waits for the turn of a try: there is one at a time, and after wrong ones the next is
@@ -58,7 +134,8 @@ pub(super) async fn turn(app: &App) -> tokio::sync::MutexGuard<'_, ()> {
 ///
 /// # Errors
 /// A wrong passphrase, what is wrong with shares, what is damaged.
-pub async fn unseal(app: &App, brought: Brought) -> Result<Arc<Open>, Failure> {
+async fn open_with(app: &App, brought: Brought, by: By) -> Result<Arc<Open>, Failure> {
+    database::look_again(app)?;
     // Where there is nothing to try, nobody waits for a turn.
     match app.stage().as_ref() {
         Stage::Open(open) => return Ok(Arc::clone(open)),
@@ -72,6 +149,13 @@ pub async fn unseal(app: &App, brought: Brought) -> Result<Arc<Open>, Failure> {
         Stage::Uninitialised => return Err(SealError::NotInitialised.into()),
         Stage::Sealed(store, installation) => (store.clone(), Installation::clone(installation)),
     };
+    // Whoever seals on purpose does so under the same lock.
+    if matches!(by, By::Itself) && app.auto_unseal.is_held() {
+        return Err(Failure::new(
+            Code::Conflict,
+            "Somebody sealed the vault on purpose: it waits for procura unseal.",
+        ));
+    }
     let (home, entropy, sealable) = (
         app.config.home.clone(),
         Arc::clone(&app.entropy),
@@ -89,6 +173,9 @@ pub async fn unseal(app: &App, brought: Brought) -> Result<Arc<Open>, Failure> {
         Ok(open) => {
             app.forgive();
             app.gatherings.forget();
+            if matches!(by, By::Hand) {
+                app.auto_unseal.release();
+            }
             app.set_stage(Stage::Open(Arc::clone(&open)));
             Ok(open)
         }
@@ -147,7 +234,7 @@ pub(super) async fn bring_share(
         });
         return Ok(gathered.progress);
     };
-    unseal(app, Brought::Shares(shares)).await?;
+    by_hand(app, Brought::Shares(shares)).await?;
     Ok(ShareProgress {
         opened: true,
         ..gathered.progress
@@ -162,20 +249,29 @@ pub(super) fn refused(app: &App, error: SealError) -> Failure {
         SealError::OtherShare => "share_other_set",
         SealError::ForgedShare { .. } => "share_forged",
         SealError::Shares(ShareError::Inconsistent | ShareError::Disagree) => "share_forged",
+        SealError::WrongKey(_) => "wrapped_key_refused",
         _ => return error.into(),
     };
+    counted(app, reason, None, error.into())
+}
+
+/// Counts and records a refused try, and says how long the next one waits.
+fn counted(
+    app: &App,
+    reason: &'static str,
+    source: Option<&Label>,
+    mut failure: Failure,
+) -> Failure {
     let seconds = app.count_wrong_try();
-    let recorded = record(app, reason);
+    let recorded = record(app, reason, source);
     if let Err(error) = recorded {
         tracing::error!(%error, "a refused try to open the vault could not be recorded");
     }
-    let detail = format!(
+    failure.detail = format!(
         "{} ({} refused since the last right one); the next try waits {seconds} s.",
-        sentence(&error.to_string()),
+        sentence(&failure.detail),
         app.wrong_tries()
     );
-    let mut failure = Failure::from(error);
-    failure.detail = detail;
     failure.retry_after = Some(seconds);
     failure
 }
@@ -189,16 +285,19 @@ fn sentence(text: &str) -> String {
 }
 
 /// Puts a refused try into the record, or into the spool while there is no record to
-/// write to.
-fn record(app: &App, reason: &'static str) -> Result<(), String> {
+/// write to; which source it was stands in the former alone, since a spool vouches for
+/// nothing but a refusal.
+fn record(app: &App, reason: &'static str, source: Option<&Label>) -> Result<(), String> {
     let now = app.clock.now();
     let entropy = app.entropy.as_ref();
     let action = Action::InstallationUnseal.as_str();
     let trace = TraceId::generate(now, entropy).map_err(|error| error.to_string())?;
     if let Ok(open) = app.open() {
         let profile = Profile::AdminSocket.as_str();
-        open.recorder
-            .refuse(Refusal::of_nobody(action, reason, now, profile, trace));
+        open.recorder.refuse(Refusal {
+            resource: source.map(|name| Resource::UnsealSource(name.clone()).to_string()),
+            ..Refusal::of_nobody(action, reason, now, profile, trace)
+        });
         return Ok(());
     }
     let entry = Entry::new(now, entropy, action, trace).map_err(|error| error.to_string())?;

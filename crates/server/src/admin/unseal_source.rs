@@ -1,21 +1,22 @@
 //! What opens the vault, changed while it is open. A session is never enough for it:
 //! each change begins with something that opens the vault today.
 
+use super::shares::{self, Terms};
 use super::socket_caller;
-use super::unseal::{brought, refused, turn};
+use super::unseal::{brought, refused, refused_by_wrapper, turn};
 use crate::app::{App, Open};
 use crate::problem::{Code, Failure};
-use procura_directory::ActorKind;
+use crate::wrappers;
 use procura_policy::{Op, Permit, authorize};
-use procura_record::{Details, Origin, RECOVERY};
-use procura_store::Batch;
+use procura_record::{Details, Origin, RECOVERY, RecordError};
+use procura_store::{Batch, CommitError};
 use procura_types::wire::{
     NewUnsealSource, Opening, PassphraseChange, Recovery, ShareSet, UnsealSource, UnsealSourceList,
 };
-use procura_types::{Entropy, Label, Secret, TraceId};
+use procura_types::{Entropy, InstallationId, Label, Secret, TraceId};
 use procura_vault::{
-    Brought, Keeper, NewSource, SealError, SourceChange, UnsealSourceAdd, UnsealSourceRemove,
-    UnsealSourceTest, Vault, VaultError,
+    Brought, Keeper, MAX_SOURCES, NewSource, SealError, SourceChange, UnsealSourceAdd,
+    UnsealSourceRemove, UnsealSourceTest, Vault,
 };
 use std::sync::Arc;
 
@@ -30,7 +31,9 @@ pub(super) fn list(app: &App) -> Result<UnsealSourceList, Failure> {
                 Keeper::Shares {
                     threshold, shares, ..
                 } => (Some(*threshold), u8::try_from(shares.len()).ok()),
-                Keeper::Passphrase { .. } | Keeper::FirstFormat { .. } => (None, None),
+                Keeper::Passphrase { .. } | Keeper::FirstFormat { .. } | Keeper::Wrapped { .. } => {
+                    (None, None)
+                }
             };
             UnsealSource {
                 name: source.name.clone(),
@@ -38,46 +41,41 @@ pub(super) fn list(app: &App) -> Result<UnsealSourceList, Failure> {
                 added: source.added,
                 threshold,
                 count,
+                wrapper: source.wrapper().cloned(),
+                needs: wrappers::needs(&source.keeper),
             }
         })
         .collect();
     Ok(UnsealSourceList { sources })
 }
 
-/// A source that is to be, and the shares of it.
-type Made = (NewSource, Vec<Secret<String>>);
-
-/// Makes a source; takes as long as Argon2id takes.
-fn make(name: Label, new: NewUnsealSource, entropy: &dyn Entropy) -> Result<Made, SealError> {
-    match new {
-        NewUnsealSource::Passphrase(passphrase) => {
-            NewSource::passphrase(name, &passphrase, entropy).map(|source| (source, Vec::new()))
-        }
-        NewUnsealSource::Shares(ShareSet { threshold, count }) => {
-            let (source, shares) = NewSource::shares(name, threshold, count, entropy)?;
-            let texts = shares.iter().map(|share| share.encode()).collect();
-            Ok((source, texts))
-        }
-    }
+/// A source that is to be.
+enum Wanted {
+    Passphrase(Secret<String>),
+    Shares(ShareSet),
+    /// Its key is wrapped already.
+    Wrapped(NewSource),
 }
 
-/// Shares let a few people open the vault without the others, so who is the only operator
-/// makes them with the passphrase, and of several a quorum would have to agree, which
-/// there is no way to say yet.
-fn may_make_shares(open: &Open, new: &NewUnsealSource) -> Result<(), Failure> {
-    let snapshot = open.directory.snapshot();
-    let operators = snapshot
-        .actors()
-        .filter(|actor| matches!(actor.kind, ActorKind::Owner { .. }))
-        .filter(|actor| snapshot.is_active(&actor.id))
-        .count();
-    if matches!(new, NewUnsealSource::Shares(_)) && operators > 1 {
-        return Err(Failure::new(
-            Code::Forbidden,
-            "Shares are made where there is one operator; with several it takes a quorum of them, which cannot be asked for yet.",
-        ));
+impl Wanted {
+    /// Makes it, and the shares of it; takes as long as Argon2id takes.
+    fn make(
+        self,
+        name: Label,
+        entropy: &dyn Entropy,
+    ) -> Result<(NewSource, Vec<Secret<String>>), SealError> {
+        match self {
+            Self::Passphrase(passphrase) => {
+                NewSource::passphrase(name, &passphrase, entropy).map(|source| (source, Vec::new()))
+            }
+            Self::Shares(ShareSet { threshold, count }) => {
+                let (source, shares) = NewSource::shares(name, threshold, count, entropy)?;
+                let texts = shares.iter().map(|share| share.encode()).collect();
+                Ok((source, texts))
+            }
+            Self::Wrapped(source) => Ok((source, Vec::new())),
+        }
     }
-    Ok(())
 }
 
 /// Runs what takes as long as Argon2id takes; the async threads go on.
@@ -108,7 +106,7 @@ pub(super) async fn test(
     opening: Opening,
     trace: TraceId,
 ) -> Result<UnsealSource, Failure> {
-    let brought = brought(opening)?;
+    let brought = brought(app, opening).await?;
     app.open()?;
     let _turn = turn(app).await;
     let _one = app.ceremony.lock().await;
@@ -146,26 +144,117 @@ fn recovery(app: &App, open: &Open, brought: &Brought) -> Result<Option<Recovery
     Ok(Some(open.vault.recovery(&source, app.clock.now())?))
 }
 
-/// Adds a source. The shares of one that is shares are in the answer, and nowhere else.
+/// A source that was added.
+pub(super) struct Added {
+    /// The shares of one that is shares: here, and nowhere else.
+    pub(super) shares: Vec<Secret<String>>,
+    /// Sources that open nothing any more.
+    pub(super) retired: Vec<Label>,
+}
+
+/// Adds a source.
 pub(super) async fn add(
     app: &App,
     request: procura_types::wire::UnsealSourceAdd,
     trace: TraceId,
+) -> Result<Added, Failure> {
+    let open = app.open()?;
+    let terms = shares::terms(app, &open, &request)?;
+    let name = request.name;
+    let brought = brought(app, request.open).await?;
+    if !terms.retired.is_empty() {
+        return replace(app, brought, name, request.source, terms, trace).await;
+    }
+    let brought = Arc::new(brought);
+    let (wanted, made) = match request.source {
+        NewUnsealSource::Passphrase(passphrase) => (Wanted::Passphrase(passphrase), None),
+        NewUnsealSource::Shares(set) => (Wanted::Shares(set), None),
+        NewUnsealSource::Wrapped(new) => {
+            // Keys are made on tokens for those who may add a source, and before the
+            // ceremony: a wrapper that hangs keeps nobody from sealing.
+            let id = addable(app, &open, &brought, &name).await?;
+            let wrapping = wrappers::wrapped(app, id, name.clone(), new.by, new.credentials);
+            let (source, made) = wrapping
+                .await
+                .map_err(|error| refused_by_wrapper(app, &name, error))?;
+            (Wanted::Wrapped(source), Some(made))
+        }
+    };
+    drop(open);
+    let added = put(app, brought, name, wanted, &terms, trace).await;
+    if let (Err(_), Some(made)) = (&added, made) {
+        made.forget().await;
+    }
+    added.map(|shares| Added {
+        shares,
+        retired: Vec::new(),
+    })
+}
+
+/// Puts shares in the place of others. Whoever keeps what is retired must not open what
+/// comes, so the root turns.
+async fn replace(
+    app: &App,
+    brought: Brought,
+    name: Label,
+    new: NewUnsealSource,
+    terms: Terms,
+    trace: TraceId,
+) -> Result<Added, Failure> {
+    let NewUnsealSource::Shares(set) = new else {
+        return Err(Failure::internal("only shares take the place of shares"));
+    };
+    let op = UnsealSourceAdd { name: name.clone() };
+    let (source, shares) = Wanted::Shares(set).make(name, app.entropy.as_ref())?;
+    let change = SourceChange::Replace(terms.retired.clone(), source);
+    turn_root(app, brought, change, op, &terms, trace).await?;
+    let retired = terms.retired;
+    Ok(Added { shares, retired })
+}
+
+/// Whether a source of this name can be added by whoever brings this: the installation
+/// that it is for.
+async fn addable(
+    app: &App,
+    open: &Open,
+    brought: &Arc<Brought>,
+    name: &Label,
+) -> Result<InstallationId, Failure> {
+    let _turn = turn(app).await;
+    let (vault, brought) = (Arc::clone(&open.vault), Arc::clone(brought));
+    blocking(app, move || vault.try_source(&brought)).await?;
+    let installation = open.vault.installation();
+    if installation
+        .sources
+        .iter()
+        .any(|source| source.name == *name)
+    {
+        return Err(SealError::SourceExists(name.clone()).into());
+    }
+    if installation.sources.len() >= MAX_SOURCES {
+        return Err(SealError::TooManySources.into());
+    }
+    Ok(installation.id)
+}
+
+/// Puts it in force.
+async fn put(
+    app: &App,
+    brought: Arc<Brought>,
+    name: Label,
+    wanted: Wanted,
+    terms: &Terms,
+    trace: TraceId,
 ) -> Result<Vec<Secret<String>>, Failure> {
-    let brought = brought(request.open)?;
-    app.open()?;
     let _turn = turn(app).await;
     let _one = app.ceremony.lock().await;
     let open = app.open()?;
-    may_make_shares(&open, &request.source)?;
-    let op = UnsealSourceAdd {
-        name: request.name.clone(),
-    };
+    let op = UnsealSourceAdd { name: name.clone() };
     let recovery = recovery(app, &open, &brought)?;
     let vault = Arc::clone(&open.vault);
     let (clock, entropy) = (Arc::clone(&app.clock), Arc::clone(&app.entropy));
     let (next, shares) = blocking(app, move || {
-        let (source, shares) = make(request.name, request.source, entropy.as_ref())?;
+        let (source, shares) = wanted.make(name, entropy.as_ref())?;
         let next = vault.next_sources(&brought, source, clock.as_ref())?;
         Ok((next, shares))
     })
@@ -173,19 +262,28 @@ pub(super) async fn add(
     let permit = permit(app, &open, op)?;
     let details = Details {
         reason: recovery.as_ref().map(|_| RECOVERY.to_owned()),
+        with: terms.words(),
         ..Details::default()
     };
     let tell = |_: &Permit<UnsealSourceAdd>, batch: &mut Batch| {
         if let Some(recovery) = &recovery {
             Vault::put_recovery(batch, recovery);
         }
-        Ok::<(), VaultError>(())
+        terms.put(app, &open, batch)
     };
     let recorded = open
         .recorder
         .record_with(permit, Origin::new(trace), details, tell)
         .await?;
-    if let Err(error) = open.vault.put_sources(next) {
+    let put = match open.others {
+        Some(_) => {
+            open.vault
+                .put_sources_beside(next, app.clock.as_ref())
+                .await
+        }
+        None => open.vault.put_sources(next),
+    };
+    if let Err(error) = put {
         let told = open.recorder.failed(&recorded, "not_written").await;
         if let Err(error) = told {
             tracing::error!(%error, "that an unseal source was not added could not be recorded");
@@ -205,7 +303,8 @@ pub(super) async fn remove(
         name: request.name.clone(),
     };
     let change = SourceChange::Remove(request.name);
-    turn_root(app, brought(request.open)?, change, op, trace).await
+    let brought = brought(app, request.open).await?;
+    turn_root(app, brought, change, op, &Terms::default(), trace).await
 }
 
 /// Changes the passphrase that was brought.
@@ -216,7 +315,44 @@ pub(super) async fn change_passphrase(
 ) -> Result<(), Failure> {
     let change = SourceChange::Passphrase(request.new);
     let brought = Brought::Passphrase(request.current);
-    turn_root(app, brought, change, procura_vault::PassphraseChange, trace).await
+    turn_root(
+        app,
+        brought,
+        change,
+        procura_vault::PassphraseChange,
+        &Terms::default(),
+        trace,
+    )
+    .await
+}
+
+/// Turns the root, with the sources as they are.
+pub(super) async fn rotate(
+    app: &App,
+    request: procura_types::wire::RootRotate,
+    trace: TraceId,
+) -> Result<(), Failure> {
+    let change = SourceChange::None {
+        sessions_go_on: request.sessions_go_on,
+    };
+    let brought = brought(app, request.open).await?;
+    turn_root(
+        app,
+        brought,
+        change,
+        procura_vault::RootRotate,
+        &Terms::default(),
+        trace,
+    )
+    .await
+}
+
+/// Whether the fate of a commit is open.
+fn is_unknown(error: &SealError) -> bool {
+    matches!(
+        error,
+        SealError::Record(RecordError::Commit(CommitError::Unknown))
+    )
 }
 
 /// Turns the root, with the sources changed.
@@ -225,6 +361,7 @@ async fn turn_root<O: Op>(
     brought: Brought,
     change: SourceChange,
     op: O,
+    terms: &Terms,
     trace: TraceId,
 ) -> Result<(), Failure> {
     app.open()?;
@@ -247,12 +384,19 @@ async fn turn_root<O: Op>(
                 batch.details().reason = Some(RECOVERY.to_owned());
                 Vault::put_recovery(batch.rows(), recovery);
             }
-            next.put(batch)
+            if let Some(words) = terms.words() {
+                batch.details().with = Some(words);
+            }
+            terms.put(app, &open, batch.rows())?;
+            next.put(batch).map_err(Failure::from)
         })
         .await?;
     // What was gathered may be of a set that is another now.
     app.gatherings.forget();
-    let turned = open.vault.turn_root(next);
+    let turned = match open.others {
+        Some(_) => open.vault.turn_root_beside(next, app.clock.as_ref()).await,
+        None => open.vault.turn_root(next),
+    };
     // The change is over, one way or the other. What is left of the root that is
     // not in force is taken away now, or by the upkeep.
     let settled = open.vault.settle_root(app.clock.as_ref()).await;
@@ -263,6 +407,10 @@ async fn turn_root<O: Op>(
     // Sessions of before have ended, and so do their streams.
     open.notices.wake();
     turned.map_err(|error| match settled {
+        Ok(()) if is_unknown(&error) => Failure::new(
+            Code::Unknown,
+            "It is not known whether the change was stored. When the database answers, the servers go by what it holds: try with what should open the vault now, then with what did.",
+        ),
         Ok(()) => Failure::new(
             Code::Internal,
             "Nothing was changed: installation.json could not be replaced, or the new keys not be used. What opened the vault before opens it.",

@@ -5,10 +5,12 @@ use crate::app::Open;
 use crate::problem::Failure;
 use crate::serve::{Context, Endpoint, Input, Reply};
 use http::StatusCode;
-use procura_identity::{AgentCreate, AgentLink, AgentListing, AgentRevoke, AgentSources};
+use procura_identity::{
+    AgentCreate, AgentDisplayName, AgentLink, AgentListing, AgentRevoke, AgentSources,
+};
 use procura_policy::Permit;
 use procura_proof::Caller;
-use procura_types::wire;
+use procura_types::wire::{self, DisplayNamePut};
 
 pub(super) struct List;
 
@@ -137,6 +139,31 @@ impl Endpoint for Sources {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let agent = context.change(permit, AgentSources::run).await?;
+        Reply::json::<Self::Answer>(&agent)
+    }
+}
+
+pub(super) struct DisplayName;
+
+impl Endpoint for DisplayName {
+    type Op = AgentDisplayName;
+    type Body = DisplayNamePut;
+    type Answer = wire::Agent;
+    const SUMMARY: &'static str = "Says what people call an agent";
+    const METHOD_NAME: &'static str = "PUT";
+    const PATH: &'static str = "/v1/namespaces/{ns}/agents/{label}/display-name";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let DisplayNamePut { display_name } = input.json::<Self::Body>()?;
+        Ok(AgentDisplayName {
+            namespace: input.param("ns")?,
+            label: input.param("label")?,
+            display_name,
+        })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let agent = context.change(permit, AgentDisplayName::run).await?;
         Reply::json::<Self::Answer>(&agent)
     }
 }

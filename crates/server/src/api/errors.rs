@@ -8,6 +8,22 @@ use procura_store::{CommitError, StoreError};
 use procura_types::LoaderVariable;
 use procura_vault::VaultError;
 
+/// Nothing is read or written before it is known how an earlier write ended.
+fn poisoned() -> Failure {
+    Failure::new(
+        Code::StoreUnavailable,
+        "How an earlier write ended is not known yet, so nothing was done. A database that several servers share tells by itself; restart the server if this lasts.",
+    )
+}
+
+/// The database does not answer.
+fn away() -> Failure {
+    Failure::new(
+        Code::StoreUnavailable,
+        "The database cannot be used now, so nothing was done. It goes on by itself when the database answers.",
+    )
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match &error {
@@ -15,11 +31,8 @@ impl From<StoreError> for Failure {
             StoreError::Corrupt { .. } | StoreError::Shape { .. } => {
                 Self::new(Code::Damaged, "What is stored is not what was written.").because(error)
             }
-            StoreError::Poisoned => Self::new(
-                Code::Unknown,
-                "An earlier write failed; restart the server.",
-            )
-            .because(error),
+            StoreError::Poisoned => poisoned().because(error),
+            StoreError::Unavailable(_) => away().because(error),
             _ => Self::internal(error),
         }
     }
@@ -41,11 +54,13 @@ impl From<CommitError> for Failure {
                 Code::TooLarge,
                 "The change is larger than the store takes at once.",
             ),
-            CommitError::Unknown | CommitError::Poisoned => Self::new(
+            CommitError::Unknown => Self::new(
                 Code::Unknown,
-                "The write failed and its outcome is not known; restart the server.",
+                "The write failed and its outcome is not known: read again what it was to change.",
             )
             .because(error),
+            CommitError::Poisoned => poisoned().because(error),
+            CommitError::Unavailable(_) => away().because(error),
             CommitError::Corrupt { .. } => {
                 Self::new(Code::Damaged, "What is stored is not what was written.").because(error)
             }
@@ -108,7 +123,30 @@ impl From<VaultError> for Failure {
         let text = error.to_string();
         match error {
             VaultError::NotFound(_) | VaultError::NoNamespace => Self::new(Code::NotFound, text),
+            VaultError::NoTransitKey(_) => Self::new(Code::NotFound, text),
+            VaultError::NotWrapped => Self::new(Code::WrappedKeyRefused, text),
+            VaultError::TooManyTransit => Self::new(Code::Conflict, text),
+            VaultError::NoAgent(_) => Self {
+                field: Some("agents"),
+                ..Self::new(Code::Malformed, text)
+            },
+            VaultError::PathTaken(_) => Self::new(Code::AlreadyExists, text),
+            VaultError::HoneyThere(_) => Self::new(Code::Conflict, text).with_reason("honey"),
+            VaultError::TooManyHoney => Self::new(Code::Conflict, text),
+            VaultError::BadDecoy => {
+                let mut failure = Self::new(Code::Malformed, text);
+                failure.field = Some("value_b64");
+                failure
+            }
             VaultError::NamespaceExists => Self::new(Code::AlreadyExists, text),
+            VaultError::NamespaceEnded(_) => Self::new(Code::Conflict, text).with_reason("deleted"),
+            VaultError::QuotaExceeded { bound, .. } => Self::new(
+                Code::QuotaExceeded,
+                format!(
+                    "{text}. Destroy what is not needed any more (what is only deleted counts), or have a steward raise it."
+                ),
+            )
+            .with_reason(bound.as_str()),
             VaultError::NamespacesChanged => Self::new(Code::Contended, text),
             VaultError::VersionMismatch { .. } => Self::new(Code::VersionMismatch, text),
             VaultError::Destroyed(_) => Self::new(Code::Conflict, text).with_reason("destroyed"),
@@ -123,7 +161,22 @@ impl From<VaultError> for Failure {
                 failure.field = Some("value_b64");
                 failure
             }
-            VaultError::TooLarge => Self::new(Code::TooLarge, text),
+            VaultError::TooLarge | VaultError::TooMany | VaultError::TooMuch => {
+                Self::new(Code::TooLarge, text)
+            }
+            VaultError::Twice(_) => {
+                let mut failure = Self::new(Code::Malformed, text);
+                failure.field = Some("path");
+                failure
+            }
+            VaultError::ChangedMeanwhile => {
+                Self::new(Code::Conflict, text).with_reason("changed_meanwhile")
+            }
+            VaultError::At { path, source } => {
+                let mut failure = Self::from(*source);
+                failure.detail = format!("Nothing was written. {path}: {}", failure.detail);
+                failure
+            }
             VaultError::BadDescription => {
                 let mut failure = Self::new(Code::Malformed, text);
                 failure.field = Some("description");
@@ -171,7 +224,26 @@ impl From<IdentityError> for Failure {
             }
             IdentityError::Founded => Self::new(Code::AlreadyInitialised, text),
             IdentityError::RootKeyAlgorithm => Self::new(Code::Malformed, text),
-            IdentityError::NoSigningKey(_) => Self::new(Code::NotFound, text),
+            IdentityError::NoSigningKey(_)
+            | IdentityError::NoProposal
+            | IdentityError::NotQuarantined => Self::new(Code::NotFound, text),
+            IdentityError::BadShares => {
+                let mut failure = Self::new(Code::Malformed, text);
+                failure.field = Some("act");
+                failure
+            }
+            IdentityError::TooManyProposals => {
+                Self::new(Code::Conflict, text).with_reason("too_many_proposals")
+            }
+            IdentityError::ProposalOver => {
+                Self::new(Code::Conflict, text).with_reason("proposal_over")
+            }
+            IdentityError::NotAgreed { .. } => {
+                Self::new(Code::Conflict, text).with_reason("not_agreed")
+            }
+            IdentityError::BadProposalSignature => {
+                Self::new(Code::SignatureRefused, text).with_reason("bad_signature")
+            }
             IdentityError::NotReady(_) => Self::new(
                 Code::Conflict,
                 format!("{text}. If the active key may be in other hands, retire it at once."),
@@ -197,8 +269,14 @@ impl From<AuthorityError> for Failure {
             | AuthorityError::NotMember
             | AuthorityError::NoRequest
             | AuthorityError::NoGrant
+            | AuthorityError::NoToken
             | AuthorityError::NoRun => Self::new(Code::NotFound, text),
             AuthorityError::ServiceVersion { .. } => Self::new(Code::VersionMismatch, text),
+            AuthorityError::NamespaceInUse { .. } => Self::new(
+                Code::Conflict,
+                format!("{text}. Delete that first, or say its name in `confirm`."),
+            )
+            .with_reason("in_use"),
             AuthorityError::TooManyServices => Self::new(Code::Conflict, text),
             AuthorityError::NoGate(_) | AuthorityError::TooManyGates => field("gates"),
             AuthorityError::NoAgent(_) => field("agents"),
@@ -210,13 +288,30 @@ impl From<AuthorityError> for Failure {
             AuthorityError::BadEnd => field("until"),
             AuthorityError::Ambiguous(_) => Self::new(Code::AmbiguousName, text),
             AuthorityError::NothingToDeliver(_) => Self::new(Code::NothingToDeliver, text),
-            AuthorityError::MissingSecret(_) => Self::new(Code::ValueMissing, text),
+            AuthorityError::MissingSecret(_)
+            | AuthorityError::MissingVariable { .. }
+            | AuthorityError::NestedTemplate { .. } => Self::new(Code::ValueMissing, text),
+            AuthorityError::NotRendered { .. } => Self::new(Code::TooLarge, text),
+            AuthorityError::NoValue(_) => Self::new(Code::ValueMissing, text),
+            AuthorityError::Token(refusal) => crate::serve::token_refused(refusal.as_str()),
+            AuthorityError::NotInScope(_) => {
+                Self::new(Code::TokenScope, text).with_reason("not_in_scope")
+            }
+            AuthorityError::Remapped(_) => {
+                Self::new(Code::TokenScope, text).with_reason("remapped")
+            }
+            AuthorityError::BadLife => field("life"),
+            AuthorityError::GrantEnds => Self::new(Code::Conflict, text).with_reason("grant_ends"),
+            AuthorityError::TooManyTokens => {
+                Self::new(Code::Conflict, text).with_reason("too_many_tokens")
+            }
             AuthorityError::Expired(_) => Self::new(Code::SecretExpired, text),
             AuthorityError::DeliveryNotAllowed { .. } => Self::new(Code::DeliveryNotAllowed, text),
             AuthorityError::TooManyPending => Self::new(Code::RateLimited, text),
             AuthorityError::AlreadyApproved
             | AuthorityError::AlreadyDenied
             | AuthorityError::RequestExpired
+            | AuthorityError::RequestEnded
             | AuthorityError::AgentRevoked => Self::new(Code::Conflict, text),
             AuthorityError::BadSignature => {
                 Self::new(Code::SignatureRefused, text).with_reason("bad_signature")

@@ -218,8 +218,11 @@ impl Place {
     fn may_see(&self, snapshot: &Snapshot, notice: &Notice, now: Timestamp) -> bool {
         let caller = self.permit.caller();
         let resource = match &notice.namespace {
-            Some(namespace) => Resource::Namespace(namespace.clone()),
-            None => Resource::Installation,
+            // Nobody has a role in a namespace that ended; its end is for stewards.
+            Some(namespace) if snapshot.namespace_ended(namespace).is_none() => {
+                Resource::Namespace(namespace.clone())
+            }
+            _ => Resource::Installation,
         };
         let concerns = notice.concerned.contains(caller.actor());
         let question = Question {

@@ -78,6 +78,13 @@ impl Endpoint for Follow {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let op = permit.op();
+        if context.open.others.is_some() && op.guard.is_none() {
+            // Which gates follow at the other servers is not known here.
+            return Err(Failure::new(
+                Code::AlreadyFollowed,
+                "Several servers share the database, and a gate may follow at another: give it their --guard-url.",
+            ));
+        }
         let asking = Asking {
             instance: op.instance,
             guard: op.guard,
@@ -209,6 +216,7 @@ fn render(
         actors,
         devices,
         foreign,
+        quarantined,
     } = changes.map_or_else(
         || Following::whole(snapshot, &op.namespace),
         |changes| Following::changed(snapshot, &op.namespace, &changes),
@@ -229,6 +237,7 @@ fn render(
         actors,
         devices,
         foreign,
+        quarantined,
         mode: dialled.mode,
         routes: dialled.routes,
         keys,

@@ -71,14 +71,18 @@ impl<T: Send + Sync + 'static> Op for LedgerCheckpoint<T> {
 
 /// Actions of entries that no permit opens: the server's own acts
 /// (`spec/ledger.md`), and callers who proved nothing.
-const OWN_ACTIONS: [&str; 9] = [
+const OWN_ACTIONS: [&str; 13] = [
     "authenticate",
     crate::reloading::ACTION,
     "installation.rewrap",
+    "installation.rotated",
     "installation.spool",
+    "namespace.sweep",
+    "project_token.prune",
     "request.prune",
     "run.prune",
     procura_vault::DUE_ACTION,
+    procura_vault::TOUCH_ACTION,
     "signing_key.make",
     "verify",
 ];
@@ -246,6 +250,28 @@ impl Endpoint for Consistency {
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let Sizes { from, to } = permit.op().what;
         Reply::json::<Self::Answer>(&context.open.reader.consistency(from, to).await?)
+    }
+}
+
+/// What leads from an earlier key of the record to the one of today.
+pub(super) struct Handovers;
+
+impl Endpoint for Handovers {
+    type Op = LedgerCheckpoint<()>;
+    type Body = ();
+    type Answer = wire::HandoverList;
+    const SUMMARY: &'static str =
+        "The checkpoints that the key of the record turned with, signed by both keys";
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = "/v1/ledger/handovers";
+
+    fn parse(_: &Open, _: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(LedgerCheckpoint { what: () })
+    }
+
+    async fn run(context: Context<'_>, _: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let handovers = procura_record::handovers(context.open.vault.store())?;
+        Reply::json::<Self::Answer>(&wire::HandoverList { handovers })
     }
 }
 

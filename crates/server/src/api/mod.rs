@@ -2,6 +2,7 @@
 //! declaration of its operation and a few lines.
 
 mod agent;
+mod backup;
 mod device;
 mod errors;
 mod event_stream;
@@ -9,19 +10,25 @@ mod events;
 mod feed;
 mod foreign;
 mod grant;
+mod honey;
 mod join;
 mod ledger;
 mod namespace;
 mod operator;
 mod project;
+mod project_token;
+mod proposal;
 mod recovery;
 mod request;
+mod rotation;
 mod run;
 mod secret;
+pub(crate) mod secret_import;
 mod service;
 mod session;
 mod signing_key;
 pub mod status;
+mod transit;
 mod verify_for_gate;
 
 use crate::app::App;
@@ -61,7 +68,9 @@ macro_rules! routes {
                 .call::<device::OfAgent>()
                 .call::<status::DeepCheck>()
                 .open_call::<JoinRequest, JoinAnswer>("POST", "/v1/join", "Binds a device to an actor by a link code")
-                .open_call::<(), ()>("GET", crate::jwks::PATH, "The keys by which tokens are verified: a JWK Set (RFC 7517)");
+                .open_call::<(), ()>("GET", crate::jwks::PATH, "The keys by which tokens are verified: a JWK Set (RFC 7517)")
+                .open_call::<(), ()>("GET", crate::jwks::AGENT_PATH, "The same for tokens of agents alone")
+                .open_call::<(), ()>("GET", crate::jwks::PROJECT_PATH, "The same for tokens of projects alone");
             let document = keys_routes::document(key_server::document(document));
             agent_routes::document(document).into_json()
         }
@@ -76,6 +85,12 @@ macro_rules! routes {
 routes![
     namespace::List,
     namespace::Create,
+    namespace::Read,
+    namespace::Quota,
+    namespace::DisplayName,
+    namespace::Delete,
+    rotation::Read,
+    rotation::Namespace,
     operator::List,
     operator::Invite,
     operator::SetRoles,
@@ -86,6 +101,7 @@ routes![
     agent::Link,
     agent::Revoke,
     agent::Sources,
+    agent::DisplayName,
     foreign::List,
     foreign::Read,
     foreign::Bind,
@@ -101,9 +117,28 @@ routes![
     secret::Undelete,
     secret::Set,
     secret::History,
+    secret_import::Import,
+    secret_import::Export,
+    secret_import::RollbackOne,
+    secret_import::RollbackAll,
+    honey::List,
+    honey::Plant,
+    honey::Remove,
+    honey::Which,
+    honey::Quarantine,
+    honey::ReinstateDevice,
+    honey::ReinstateId,
     project::List,
     project::Read,
     project::Write,
+    project::Rebind,
+    project::DisplayName,
+    project::Delete,
+    transit::List,
+    transit::Write,
+    transit::Wrap,
+    transit::Unwrap,
+    transit::Remove,
     service::List,
     service::Read,
     service::Write,
@@ -111,6 +146,12 @@ routes![
     feed::Follow,
     events::Follow,
     verify_for_gate::Verify,
+    project_token::Issue,
+    project_token::Values,
+    project_token::RevokeAll,
+    project_token::List,
+    project_token::Rotate,
+    project_token::Revoke,
     run::Deliver,
     run::End,
     request::List,
@@ -122,10 +163,15 @@ routes![
     grant::Withdraw,
     ledger::Checkpoint,
     ledger::Consistency,
+    ledger::Handovers,
     ledger::Tile,
     ledger::Proof,
     recovery::Seen,
+    proposal::List,
+    proposal::Create,
+    proposal::Sign,
     status::Seal,
+    backup::Take,
 ];
 
 /// The routes of the API listener.

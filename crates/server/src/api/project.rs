@@ -3,10 +3,12 @@
 use crate::app::Open;
 use crate::problem::Failure;
 use crate::serve::{Context, Endpoint, Input, Reply};
-use procura_authority::{ProjectListing, ProjectRead, ProjectWrite};
+use procura_authority::{
+    ProjectDelete, ProjectDisplayName, ProjectListing, ProjectRead, ProjectRebind, ProjectWrite,
+};
 use procura_policy::Permit;
 use procura_proof::Caller;
-use procura_types::wire;
+use procura_types::wire::{self, DisplayNamePut};
 
 pub(super) struct List;
 
@@ -85,5 +87,91 @@ impl Endpoint for Write {
             .change(permit, |batch| ProjectWrite::run(batch, now))
             .await?;
         Reply::json::<Self::Answer>(&project)
+    }
+}
+
+pub(super) struct Rebind;
+
+impl Endpoint for Rebind {
+    type Op = ProjectRebind;
+    type Body = wire::ProjectRebind;
+    type Answer = wire::ProjectRebound;
+    const SUMMARY: &'static str =
+        "Gives a project to other agents: the grants of those who leave end";
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = "/v1/namespaces/{ns}/projects/{name}/rebind";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let wire::ProjectRebind { agents, env } = input.json::<Self::Body>()?;
+        Ok(ProjectRebind {
+            namespace: input.param("ns")?,
+            name: input.param("name")?,
+            agents,
+            env,
+        })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let now = context.input.now;
+        let namespace = permit.op().namespace.clone();
+        let (project, ended) = context
+            .change(permit, |batch| ProjectRebind::run(batch, now))
+            .await?;
+        let ended = ended.with_running(context.open.vault.store(), &namespace)?;
+        Reply::json::<Self::Answer>(&wire::ProjectRebound { project, ended })
+    }
+}
+
+pub(super) struct DisplayName;
+
+impl Endpoint for DisplayName {
+    type Op = ProjectDisplayName;
+    type Body = DisplayNamePut;
+    type Answer = wire::Project;
+    const SUMMARY: &'static str = "Says what people call a project";
+    const METHOD_NAME: &'static str = "PUT";
+    const PATH: &'static str = "/v1/namespaces/{ns}/projects/{name}/display-name";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let DisplayNamePut { display_name } = input.json::<Self::Body>()?;
+        Ok(ProjectDisplayName {
+            namespace: input.param("ns")?,
+            name: input.param("name")?,
+            display_name,
+        })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let project = context.change(permit, ProjectDisplayName::run).await?;
+        Reply::json::<Self::Answer>(&project)
+    }
+}
+
+pub(super) struct Delete;
+
+impl Endpoint for Delete {
+    type Op = ProjectDelete;
+    type Body = ();
+    type Answer = wire::ProjectDeleted;
+    const SUMMARY: &'static str = "Deletes a project, withdraws its grants and ends its requests";
+    const METHOD_NAME: &'static str = "DELETE";
+    const PATH: &'static str = Read::PATH;
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        Ok(ProjectDelete {
+            namespace: input.param("ns")?,
+            name: input.param("name")?,
+        })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let now = context.input.now;
+        let ProjectDelete { namespace, name } = permit.op();
+        let (namespace, name) = (namespace.clone(), name.clone());
+        let ended = context
+            .change(permit, |batch| ProjectDelete::run(batch, now))
+            .await?;
+        let ended = ended.with_running(context.open.vault.store(), &namespace)?;
+        Reply::json::<Self::Answer>(&wire::ProjectDeleted { name, ended })
     }
 }

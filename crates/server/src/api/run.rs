@@ -52,9 +52,12 @@ impl Endpoint for Deliver {
             delivery,
             caller: report,
         } = input.json::<Self::Body>()?;
-        if delivery != Delivery::Env {
+        if !delivery.is_of_a_run() {
             // A grant for another way does not open this one, nor may one be asked for.
-            return Err(Malformed::new("delivery", "must be env").into());
+            return Err(Malformed::new("delivery", "must be env, file or stdin").into());
+        }
+        if delivery == Delivery::Stdin && names.len() != 1 {
+            return Err(Malformed::new("names", "must be one name when delivery is stdin").into());
         }
         let query = RunQuery {
             namespace: input.param("ns")?,
@@ -111,21 +114,22 @@ impl Endpoint for Deliver {
             }
         };
         let op = recorded.op();
-        let values: BTreeMap<_, RunValue> = op
-            .deliver
-            .items()
-            .iter()
-            .zip(released)
-            .map(|(item, value)| {
-                let value_b64 = ValueB64::encode(value.value.expose());
-                (
-                    item.name.clone(),
-                    RunValue {
-                        path: item.path.clone(),
-                        version: value.version,
-                        value_b64,
-                    },
-                )
+        let handed = match op.deliver.hand(released) {
+            Ok(handed) => handed,
+            Err(error) => {
+                open.recorder.failed(&recorded, "not_rendered").await?;
+                return Err(error.into());
+            }
+        };
+        let values: BTreeMap<_, RunValue> = handed
+            .into_iter()
+            .map(|handed| {
+                let value = RunValue {
+                    path: handed.item.path.clone(),
+                    version: handed.version,
+                    value_b64: ValueB64::encode(handed.value.expose()),
+                };
+                (handed.item.name.clone(), value)
             })
             .collect();
         let length = values.values().map(|value| value.value_b64.len()).sum();

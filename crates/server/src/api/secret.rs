@@ -1,15 +1,16 @@
 //! `/v1/namespaces/{ns}/secrets` and `/history`.
 
 use crate::app::Open;
+use crate::honey::bait_of_read;
 use crate::problem::Failure;
 use crate::serve::{Context, Endpoint, Input, Reply};
 use procura_policy::Permit;
 use procura_proof::Caller;
 use procura_types::wire::{self, SecretPut, SecretValue, ValueB64};
-use procura_types::{Duration, Malformed, SecretPath};
+use procura_types::{Duration, Malformed, SecretPath, Timestamp};
 use procura_vault::{
     DeletedListing, SecretAbout, SecretDelete, SecretDestroy, SecretHistoryQuery, SecretListing,
-    SecretRead, SecretSet, SecretUndelete, SecretWrite, VaultError,
+    SecretRead, SecretSet, SecretUndelete, SecretWrite,
 };
 use serde::Deserialize;
 
@@ -64,7 +65,9 @@ impl Endpoint for List {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        Reply::json::<Self::Answer>(&SecretListing::run(&permit, context.open.vault.store())?)
+        let open = context.open;
+        let list = SecretListing::run(&permit, &open.directory.snapshot(), open.vault.store())?;
+        Reply::json::<Self::Answer>(&list)
     }
 }
 
@@ -94,6 +97,13 @@ struct VersionQuery {
     version: Option<u64>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadQuery {
+    version: Option<u64>,
+    at: Option<Timestamp>,
+}
+
 pub(super) struct Read;
 
 impl Endpoint for Read {
@@ -101,16 +111,23 @@ impl Endpoint for Read {
     type Body = ();
     type Answer = wire::SecretValue;
     const SUMMARY: &'static str = "Reads a value; the intent is in the ledger before";
-    const QUERY: &'static [&'static str] = &["version"];
+    const QUERY: &'static [&'static str] = &["version", "at"];
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces/{ns}/secrets/{*path}";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let VersionQuery { version } = input.query()?;
+        let ReadQuery { version, at } = input.query()?;
+        if let Some(at) = at {
+            if version.is_some() {
+                return Err(Malformed::new("at", "and version exclude each other").into());
+            }
+            past(at, input.now)?;
+        }
         Ok(SecretRead {
             namespace: input.param("ns")?,
             path: input.param("path")?,
             version,
+            at,
         })
     }
 
@@ -118,8 +135,8 @@ impl Endpoint for Read {
         let open = context.open;
         let op = permit.op();
         let now = context.input.now;
-        let Some(readable) = open.vault.readable(op.wanted_one(), now)? else {
-            return Err(VaultError::NotFound(op.path.clone()).into());
+        let Some(readable) = open.vault.readable_of(op, now)? else {
+            return bait_of_read(&context, permit).await;
         };
         // The intent is durable when this returns; only then is the value opened.
         let recorded = open
@@ -182,11 +199,21 @@ impl Endpoint for Write {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let (vault, now) = (&context.open.vault, context.input.now);
+        let namespace = &permit.op().namespace;
+        let _turn = context.open.turns.take(vault, namespace).await?;
         let written: wire::SecretWritten = context
             .change(permit, |batch| SecretWrite::run(vault, batch, now))
             .await?;
         Reply::json::<Self::Answer>(&written)
     }
+}
+
+/// Refuses a time of which it is not known yet what was there.
+pub(super) fn past(at: Timestamp, now: Timestamp) -> Result<(), Failure> {
+    if at > now {
+        return Err(Malformed::new("at", "must not be after now, by the server's clock").into());
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -233,7 +260,10 @@ impl Endpoint for Delete {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        context.change(permit, SecretDelete::run).await?;
+        let now = context.input.now;
+        context
+            .change(permit, |batch| SecretDelete::run(batch, now))
+            .await?;
         Ok(Reply::nothing())
     }
 }
@@ -260,7 +290,13 @@ impl Endpoint for Destroy {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        context.change(permit, SecretDestroy::run).await?;
+        let now = context.input.now;
+        let namespace = &permit.op().namespace;
+        let turns = &context.open.turns;
+        let _turn = turns.take(&context.open.vault, namespace).await?;
+        context
+            .change(permit, |batch| SecretDestroy::run(batch, now))
+            .await?;
         Ok(Reply::nothing())
     }
 }
@@ -286,7 +322,10 @@ impl Endpoint for Undelete {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        let undeleted: wire::SecretUndeleted = context.change(permit, SecretUndelete::run).await?;
+        let now = context.input.now;
+        let undeleted: wire::SecretUndeleted = context
+            .change(permit, |batch| SecretUndelete::run(batch, now))
+            .await?;
         Reply::json::<Self::Answer>(&undeleted)
     }
 }

@@ -6,7 +6,15 @@ use crate::serve::{Context, Endpoint, Input, Reply};
 use procura_identity::{SigningKeyListing, SigningKeyRetire, SigningKeyRoll};
 use procura_policy::Permit;
 use procura_proof::Caller;
-use procura_types::wire;
+use procura_types::wire::{self, TokenType};
+
+/// Which tokens' keys a call is about; those of agents, when it does not say.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    #[serde(default)]
+    tokens: TokenType,
+}
 
 pub(super) struct List;
 
@@ -17,13 +25,15 @@ impl Endpoint for List {
     const SUMMARY: &'static str = "Lists the keys that sign tokens, and where each stands";
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/signing-keys";
+    const QUERY: &'static [&'static str] = &["tokens"];
 
-    fn parse(_: &Open, _: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(SigningKeyListing)
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let Which { tokens } = input.query()?;
+        Ok(SigningKeyListing { tokens })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        let keys = &context.open.tokens.keys;
+        let keys = context.open.tokens.keys(permit.op().tokens);
         let list = SigningKeyListing::run(&permit, keys, context.input.now)?;
         Reply::json::<Self::Answer>(&list)
     }
@@ -38,9 +48,11 @@ impl Endpoint for Roll {
     const SUMMARY: &'static str = "Has the next key sign tokens; the one before stays in the key set until its tokens are over";
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/signing-keys/roll";
+    const QUERY: &'static [&'static str] = &["tokens"];
 
-    fn parse(_: &Open, _: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        Ok(SigningKeyRoll)
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let Which { tokens } = input.query()?;
+        Ok(SigningKeyRoll { tokens })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {

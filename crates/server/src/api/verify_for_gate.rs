@@ -195,6 +195,7 @@ fn refused(context: &Context<'_>, op: &ServiceVerify, refusal: &Refusal) {
         actor: refusal.actor,
         owner: None,
         device: refusal.device,
+        token: None,
         namespace: Some(op.namespace.clone()),
         resource: Some(refusal.agent.as_ref().map_or_else(
             || op.resource().to_string(),

@@ -19,7 +19,7 @@ use http::header;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use procura_edge::trace::TraceContext;
 use procura_proof::foreign::{Foreign, Presented};
-use procura_proof::{Reason, Refusal};
+use procura_proof::{Case, Reason, Refusal};
 use procura_types::{ForeignId, Timestamp, TraceId, encoding};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -186,11 +186,16 @@ async fn judge(app: &App, open: &Open, fields: &Fields, now: Timestamp) -> Verdi
         Err(refusal) => Err(refusal),
     };
     match verified {
+        // Towards other services it is as if it were revoked.
+        Ok(()) if is_quarantined(open, &agent) => {
+            Verdict::Invalid(agent, Case::AgentQuarantined.into())
+        }
         Ok(()) => Verdict::Valid(agent),
         Err(refusal) => match refusal.reason() {
             Reason::BadSignature
             | Reason::UnknownAgent
             | Reason::Revoked
+            | Reason::Quarantined
             | Reason::TimestampOutOfWindow
             | Reason::NonceReplayed => Verdict::Invalid(agent, refusal),
             Reason::MissingHeaders | Reason::Malformed => invalid(),
@@ -204,11 +209,18 @@ async fn judge(app: &App, open: &Open, fields: &Fields, now: Timestamp) -> Verdi
     }
 }
 
+/// Whether an agent touched a decoy and nobody let it out yet.
+fn is_quarantined(open: &Open, agent: &ForeignId) -> bool {
+    let snapshot = open.directory.snapshot();
+    let device = snapshot.foreign(agent).and_then(|bound| bound.device);
+    open.honey.holds(&snapshot, device.as_ref(), Some(agent))
+}
+
 /// A reason in the words of the service, which tell a revoked agent from an unknown
 /// one to nobody.
 const fn word(reason: Reason) -> &'static str {
     match reason {
-        Reason::Revoked => Reason::UnknownAgent.as_str(),
+        Reason::Revoked | Reason::Quarantined => Reason::UnknownAgent.as_str(),
         reason => reason.as_str(),
     }
 }

@@ -4,6 +4,7 @@
 use super::answer::Refused;
 use super::{Asked, Context};
 use crate::app::{App, Open};
+use crate::honey::{bait_key, hand_key};
 use crate::problem::{Code, Failure};
 use crate::reply::Reply;
 use crate::serve::{denial, refuse, refuse_unfound};
@@ -38,18 +39,24 @@ pub(super) async fn read(
     } = asked;
     let now = input.now;
     let snapshot = open.directory.snapshot();
-    let op = match kind.path(&name) {
-        Some(path) => KeyRead::resolve(&open.vault, &snapshot, caller.actor(), &path, now)?,
+    let path = kind.path(&name);
+    let op = match &path {
+        Some(path) => KeyRead::resolve(&open.vault, &snapshot, caller.actor(), path, now)?,
         None => None,
-    };
-    let Some(op) = op else {
-        refuse_unfound(open, &input, &caller, Action::KeyRead.as_str());
-        return Err(Refused::NoKey(kind));
     };
     let context = Context {
         app,
         open,
         input: &input,
+    };
+    let Some(op) = op else {
+        if let Some(honey) = bait_key(&snapshot, &caller, path.as_ref()) {
+            let released = hand_key(&context, &snapshot, caller, honey).await?;
+            return reply(kind, &name, released);
+        }
+        open.honey.missed_key(&snapshot, &caller, path, &input);
+        refuse_unfound(open, &input, &caller, Action::KeyRead.as_str());
+        return Err(Refused::NoKey(kind));
     };
     match authorize(open.recorder.decider(), &snapshot, caller, op, now) {
         Ok(permit) => {

@@ -2,7 +2,7 @@
 //! told from each other by their shape and never tried one after the other.
 
 use super::weak::record_weak;
-use super::{LOCAL, Lines, addressed, refused_by, view};
+use super::{LOCAL, Lines, addressed, held_back, refused_by, view};
 use crate::app::{App, Open};
 use crate::key_server::KeysNow;
 use crate::problem::Failure;
@@ -124,7 +124,9 @@ pub(crate) async fn examine(
                 open.verifier.prepare(snapshot, &view, input.now, peer)
             };
             let pending = pending.map_err(Unproven::of(Some(shown)))?;
-            open.verifier.finish(pending).await.map(Proven::Native)
+            let proven = open.verifier.finish(pending).await;
+            let proven = proven.and_then(|caller| held_back(open, snapshot, caller));
+            proven.map(Proven::Native)
         }
         Shown::Foreign(profile) => {
             let pending = {
@@ -134,7 +136,7 @@ pub(crate) async fn examine(
             };
             let pending = pending.map_err(Unproven::of(Some(shown)))?;
             let proven = open.foreign.finish(pending).await;
-            proven.and_then(|caller| placed(snapshot, caller))
+            proven.and_then(|caller| placed(open, snapshot, caller))
         }
     }
     .map_err(Unproven::of(Some(shown)))?;
@@ -145,10 +147,23 @@ pub(crate) async fn examine(
     Ok(proven)
 }
 
-/// Refuses an agent that is not at one of its addresses; an id that stands for nobody
-/// has none to be at.
-fn placed(snapshot: &Snapshot, caller: ForeignCaller) -> Result<Proven, Refusal> {
-    match snapshot.foreign(caller.agent()) {
+/// Refuses an agent that is not at one of its addresses, and one that is in quarantine;
+/// an id that stands for nobody has no addresses to be at.
+fn placed(open: &Open, snapshot: &Snapshot, caller: ForeignCaller) -> Result<Proven, Refusal> {
+    let bound = snapshot.foreign(caller.agent());
+    let device = bound.and_then(|bound| bound.device);
+    if open
+        .honey
+        .holds(snapshot, device.as_ref(), Some(caller.agent()))
+    {
+        return Err(Refusal {
+            device,
+            actor: bound.map(|bound| bound.actor),
+            agent: Some(caller.agent().clone()),
+            ..Case::AgentQuarantined.into()
+        });
+    }
+    match bound {
         Some(bound) if !snapshot.admits(&bound.actor, caller.peer()) => Err(Refusal {
             actor: Some(bound.actor),
             agent: Some(caller.agent().clone()),

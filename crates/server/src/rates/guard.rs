@@ -207,6 +207,7 @@ mod tests {
         for reason in Reason::ALL {
             let code = match reason {
                 Reason::SourceNotAllowed => Code::Forbidden,
+                Reason::Quarantined => Code::DeviceQuarantined,
                 Reason::RateLimited => Code::RateLimited,
                 Reason::VerifierUnavailable => Code::VerifierUnavailable,
                 _ => Code::Unauthorized,

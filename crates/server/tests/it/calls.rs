@@ -3,6 +3,11 @@
 //! fails `every_call_is_in_the_table`.
 
 use crate::actors::{Actors, value_b64};
+use procura_crypto::SystemEntropy;
+use procura_directory::Suspect;
+use procura_types::{ActorId, CanaryId, Thumbprint, TraceId};
+use procura_types::{encoding, wire};
+use procura_vault::{Touch, commit_touches};
 use serde_json::{Value, json};
 
 /// A malformed variant: another target or another body, with its code and field.
@@ -30,6 +35,8 @@ pub(crate) struct Case {
     pub(crate) template: &'static str,
     pub(crate) target: String,
     pub(crate) body: Option<Value>,
+    /// Header fields beside those of every request.
+    pub(crate) fields: Vec<(String, String)>,
     /// Who may.
     pub(crate) by: &'static str,
     /// Who may not although they have a part in the same scope, and the code.
@@ -49,6 +56,7 @@ impl Case {
             template,
             target: target.into(),
             body: None,
+            fields: Vec::new(),
             by,
             refused: None,
             bad: Vec::new(),
@@ -57,6 +65,12 @@ impl Case {
 
     fn body(mut self, body: Value) -> Self {
         self.body = Some(body);
+        self
+    }
+
+    fn shows(mut self, token: &str) -> Self {
+        let field = ("authorization".to_owned(), format!("Bearer {token}"));
+        self.fields.push(field);
         self
     }
 
@@ -90,7 +104,7 @@ impl Case {
     }
 
     pub(crate) fn namespaced(&self) -> bool {
-        self.target.contains("/namespaces/shop/") || self.target.contains("namespace=shop")
+        self.target.starts_with("/v1/namespaces/shop") || self.target.contains("namespace=shop")
     }
 
     pub(crate) fn what(&self) -> String {
@@ -99,20 +113,24 @@ impl Case {
 }
 
 /// Calls without a wrong actor: whoever has a device may make them.
-pub(crate) const OPEN: [&str; 5] = [
+pub(crate) const OPEN: [&str; 6] = [
     // Whoever has a role anywhere, and every agent; what they see is in `events`.
     "GET /v1/events",
     "GET /v1/namespaces",
     "POST /v1/sessions",
     "GET /v1/ledger/checkpoint",
+    "GET /v1/ledger/handovers",
     "GET /v1/ledger/consistency",
 ];
 /// Calls that read neither path parameters, nor a query, nor a body.
-pub(crate) const NO_INPUT: [&str; 7] = [
-    "GET /v1/signing-keys",
-    "POST /v1/signing-keys/roll",
+pub(crate) const NO_INPUT: [&str; 10] = [
+    "GET /v1/honey",
+    "GET /v1/quarantine",
+    "GET /v1/proposals",
     "GET /v1/namespaces",
     "GET /v1/operators",
+    "GET /v1/rotation",
+    "GET /v1/ledger/handovers",
     "GET /v1/ledger/checkpoint",
     "POST /v1/seal",
     "GET /v1/status",
@@ -125,6 +143,38 @@ fn c(
     by: &'static str,
 ) -> Case {
     Case::new(method, template, target, by)
+}
+
+/// A device and an id of another system that touched a decoy.
+async fn in_quarantine(actors: &Actors) -> (String, String) {
+    let open = actors.world.app.open().unwrap();
+    let (device, id) = (Thumbprint::from_bytes([7; 32]), "mole.7");
+    let now = actors.world.now();
+    let entropy = SystemEntropy;
+    let touch = |suspect| Touch {
+        suspect,
+        canary: CanaryId::generate(now, &entropy).unwrap(),
+        actor: ActorId::from_bytes([7; 32]),
+        owner: ActorId::from_bytes([7; 32]),
+        how: "secret.read",
+        profile: "native",
+        session: None,
+        ip: None,
+        trace: TraceId::generate(now, &entropy).unwrap(),
+        first: now,
+        last: now,
+        count: 1,
+        told: false,
+    };
+    let touches = [
+        touch(Suspect::Device(device)),
+        touch(Suspect::Foreign(id.parse().unwrap())),
+    ];
+    let (store, directory) = (open.vault.store(), &open.directory);
+    let clock = actors.world.clock.as_ref();
+    let done = commit_touches(store, directory, &touches, clock, &entropy).await;
+    assert!(done.unwrap());
+    (device.to_string(), id.to_owned())
 }
 
 /// In an order in which all of them succeed one after the other.
@@ -140,10 +190,38 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
     let entry: Value =
         serde_json::from_str(entries["entries"][0]["entry"].as_str().unwrap()).unwrap();
     let entry = entry["id"].as_str().unwrap().to_owned();
+    let issue = json!({"kind": "opaque", "names": ["DB"]});
+    let issued = actors
+        .ok(
+            "scribe",
+            "POST",
+            &format!("{NS}/projects/web/tokens"),
+            issue,
+        )
+        .await;
+    let (token, token_id) = (issued["token"].as_str().unwrap(), &issued["id"]);
+    let (token, token_id) = (token.to_owned(), token_id.as_str().unwrap().to_owned());
+    let transit = format!("{NS}/transit/unseal");
+    actors
+        .ok("adam", "PUT", &transit, json!({"agents": ["baker"]}))
+        .await;
+    let wrap = json!({"value_b64": value_b64(), "context": "AA"});
+    let wrapped = actors
+        .ok("baker", "POST", &format!("{transit}/wrap"), wrap)
+        .await;
     let keys = actors
         .ok("alice", "GET", "/v1/signing-keys", Value::Null)
         .await;
     let kid = keys["keys"][0]["kid"].as_str().unwrap().to_owned();
+    let act = json!({"act": {"make_shares": {"name": "shares", "threshold": 2, "count": 3}}});
+    let proposed = actors.ok("alice", "POST", "/v1/proposals", act).await;
+    let proposed: wire::Proposal = serde_json::from_value(proposed).unwrap();
+    let proposal = proposed.id.to_string();
+    let agreed = actors
+        .key("alice")
+        .sign(&proposed.message(&actors.installation));
+    let agreed = encoding::b64url(&agreed.unwrap());
+    let held = in_quarantine(actors).await;
     vec![
         c("GET", "/v1/namespaces", "/v1/namespaces", "scribe"),
         c("POST", "/v1/namespaces", "/v1/namespaces", "alice")
@@ -152,6 +230,29 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_body(json!({"name": "Not-A-Label"}), "invalid_json", Some("namespace"))
             .bad_body(json!({}), "invalid_json", Some("name"))
             .bad_body(json!({"name": 7}), "invalid_json", None),
+        c("GET", "/v1/namespaces/{ns}", "/v1/namespaces/shop", "otto")
+            .refuses("scribe", "forbidden")
+            .bad_target("shop", "Shop", "namespace"),
+        c("PUT", "/v1/namespaces/{ns}/quota", format!("{NS}/quota"), "alice")
+            .body(json!({"secrets": 100, "versions_per_secret": 50, "versions": 1000, "bytes": 1_000_000}))
+            .refuses("adam", "forbidden")
+            .bad_target("shop", "shop-", "namespace")
+            .bad_body(json!({"secrets": -1}), "invalid_json", None)
+            .bad_body(json!({"secret": 1}), "invalid_json", None),
+        c("PUT", "/v1/namespaces/{ns}/display-name", format!("{NS}/display-name"), "adam")
+            .body(json!({"display_name": "The shop"}))
+            .refuses("anna", "forbidden")
+            .bad_target("shop", "sh%00p", "namespace")
+            .bad_body(json!({"display_name": "a\nb"}), "invalid_json", Some("display_name"))
+            .bad_body(json!({"display_name": "\u{1b}[2J"}), "invalid_json", Some("display_name"))
+            .bad_body(json!({}), "invalid_json", Some("display_name")),
+        c("DELETE", "/v1/namespaces/{ns}", "/v1/namespaces/dock", "alice")
+            .body(json!({"confirm": "dock"}))
+            .refuses("adam", "not_found")
+            .bad_target("dock", "..%2Fdock", "namespace")
+            .bad_body(json!({"confirm": "deck"}), "malformed", Some("confirm"))
+            .bad_body(json!({"confirm": "Dock"}), "invalid_json", Some("namespace"))
+            .bad_body(json!({"force": true}), "invalid_json", None),
         c("POST", "/v1/sessions", "/v1/sessions", "scribe")
             .body(json!({"audience": "procura"}))
             .bad_body(json!({"audience": "another"}), "malformed", Some("audience"))
@@ -192,6 +293,13 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_body(json!({"sources": ["10.0.0.0/33"]}), "invalid_json", Some("address"))
             .bad_body(json!({"sources": (0..33).map(|host| format!("10.0.0.{host}")).collect::<Vec<_>>()}), "malformed", Some("sources"))
             .bad_body(json!({}), "invalid_json", Some("sources")),
+        c("PUT", "/v1/namespaces/{ns}/agents/{label}/display-name", format!("{NS}/agents/clerk/display-name"), "adam")
+            .body(json!({"display_name": null}))
+            .refuses("otto", "forbidden")
+            .bad_target("clerk", "cl%20erk", "label")
+            .bad_body(json!({"display_name": "\u{202e}krelc"}), "invalid_json", Some("display_name"))
+            .bad_body(json!({"display_name": 7}), "invalid_json", None)
+            .bad_body(json!({}), "invalid_json", Some("display_name")),
         c("DELETE", "/v1/namespaces/{ns}/agents/{label}", format!("{NS}/agents/clerk"), "adam")
             .refuses("scribe", "forbidden")
             .bad_target("clerk", "clerk-", "label"),
@@ -207,7 +315,8 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_body(json!({"value_b64": value_b64(), "description": "a\nb"}), "malformed", Some("description"))
             .bad_body(json!({"value_b64": value_b64(), "expect_version": -1}), "invalid_json", None)
             .bad_body(json!({"value_b64": value_b64(), "kind": "json"}), "malformed", Some("value_b64"))
-            .bad_body(json!({"value_b64": value_b64(), "kind": "template"}), "invalid_json", None)
+            .bad_body(json!({"value_b64": value_b64(), "kind": "text"}), "invalid_json", None)
+            .bad_body(json!({"value_b64": encoding::b64url(b"{{procura:1}}"), "kind": "template"}), "malformed", Some("value_b64"))
             .bad_body(json!({"value_b64": value_b64(), "tags": ["A"]}), "invalid_json", Some("tags"))
             .bad_body(json!({"value_b64": value_b64(), "tags": (0..17).map(|tag| format!("t{tag}")).collect::<Vec<_>>()}), "invalid_json", Some("tags"))
             .bad_body(json!({"value_b64": value_b64(), "owner": "a\nb"}), "invalid_json", Some("owner"))
@@ -239,7 +348,10 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .refuses("otto", "forbidden")
             .bad_target("new/key", "new%20/key", "path")
             .bad_target("version=1", "version=one", "query")
-            .bad_target("version=1", "version=1&version=1", "query"),
+            .bad_target("version=1", "version=1&version=1", "query")
+            .bad_target("version=1", "at=2026-11-17T08:00:00Z&version=1", "at")
+            .bad_target("version=1", "at=2099-11-20T08:00:00Z", "at")
+            .bad_target("version=1", "at=yesterday", "query"),
         c("GET", "/v1/namespaces/{ns}/history/{path}", format!("{NS}/history/new/key?limit=1"), "otto")
             .refuses("scribe", "forbidden")
             .bad_target("new/key", "new/%C3%BC", "path")
@@ -253,6 +365,35 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .refuses("anna", "forbidden")
             .bad_target("new/key", "new/../key", "path")
             .bad_target("version=1", "version=", "query"),
+        c("POST", "/v1/namespaces/{ns}/import", format!("{NS}/import"), "adam")
+            .body(json!({"secrets": [{"secret": {"path": "im/one", "value_b64": value_b64()}, "expect_version": 0}]}))
+            .refuses("anna", "forbidden")
+            .bad_body(json!({"secrets": []}), "malformed", Some("secrets"))
+            .bad_body(json!({}), "invalid_json", Some("secrets"))
+            .bad_body(json!({"secrets": [{"path": "im/one", "value_b64": value_b64()}]}), "invalid_json", None)
+            .bad_body(json!({"secrets": [{"secret": {"path": "im//one", "value_b64": value_b64()}}]}), "invalid_json", Some("path"))
+            .bad_body(json!({"secrets": [{"secret": {"path": "im/one", "value_b64": "!"}}]}), "malformed", Some("value_b64"))
+            .bad_body(json!({"secrets": [{"secret": {"path": "im/one", "value_b64": value_b64(), "env": "LD_PRELOAD"}}]}), "malformed", Some("env"))
+            .bad_body(json!({"secrets": [{"secret": {"path": "im/one", "value_b64": value_b64(), "kind": "json"}}]}), "malformed", Some("value_b64"))
+            .bad_body(json!({"secrets": [{"secret": {"path": "im/a", "value_b64": value_b64()}}, {"secret": {"path": "im/a", "value_b64": value_b64()}}]}), "malformed", Some("path")),
+        c("POST", "/v1/namespaces/{ns}/export", format!("{NS}/export"), "adam")
+            .body(json!({"prefix": "new/", "recipients": ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]}))
+            .refuses("anna", "forbidden")
+            .bad_body(json!({"recipients": []}), "malformed", Some("recipients"))
+            .bad_body(json!({"prefix": ""}), "invalid_json", Some("recipients"))
+            .bad_body(json!({"recipients": ["ssh-rsa AAAA"]}), "malformed", Some("recipients")),
+        c("POST", "/v1/namespaces/{ns}/rollback/{path}", format!("{NS}/rollback/new/key"), "adam")
+            .body(json!({"at": "2026-11-17T08:00:00Z", "dry_run": true}))
+            .refuses("anna", "forbidden")
+            .bad_target("new/key", "new//key", "path")
+            .bad_body(json!({"at": "2026-11-17T08:00:00Z", "prefix": "a"}), "malformed", Some("prefix"))
+            .bad_body(json!({"at": "2099-11-20T08:00:00Z"}), "malformed", Some("at"))
+            .bad_body(json!({"dry_run": true}), "invalid_json", Some("at")),
+        c("POST", "/v1/namespaces/{ns}/rollback", format!("{NS}/rollback"), "adam")
+            .body(json!({"at": "2026-11-17T08:00:00Z", "prefix": "im/", "dry_run": true}))
+            .refuses("anna", "forbidden")
+            .bad_body(json!({"at": "2099-11-20T08:00:00Z"}), "malformed", Some("at"))
+            .bad_body(json!({"at": "then"}), "invalid_json", Some("time")),
         c("DELETE", "/v1/namespaces/{ns}/secrets/{path}", format!("{NS}/secrets/new/key?version=1&destroy=true"), "adam")
             .refuses("anna", "forbidden")
             .bad_target("destroy=true", "destroy=yes", "query")
@@ -270,6 +411,47 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
         c("GET", "/v1/namespaces/{ns}/projects/{name}", format!("{NS}/projects/cron"), "otto")
             .refuses("scribe", "forbidden")
             .bad_target("cron", "CRON", "project"),
+        c("PUT", "/v1/namespaces/{ns}/transit/{key}", format!("{NS}/transit/unseal"), "adam")
+            .body(json!({"agents": ["baker"]}))
+            .refuses("anna", "forbidden")
+            .bad_target("unseal", "Unseal", "label")
+            .bad_body(json!({"agents": ["nobody"]}), "malformed", Some("agents"))
+            .bad_body(json!({}), "invalid_json", Some("agents")),
+        c("GET", "/v1/namespaces/{ns}/transit", format!("{NS}/transit"), "otto").refuses("scribe", "forbidden"),
+        c("POST", "/v1/namespaces/{ns}/transit/{key}/wrap", format!("{NS}/transit/unseal/wrap"), "baker")
+            .body(json!({"value_b64": value_b64(), "context": "AA"}))
+            .refuses("scribe", "not_found")
+            .bad_target("unseal", "Unseal", "label")
+            .bad_body(json!({"value_b64": "", "context": ""}), "malformed", Some("value_b64"))
+            .bad_body(json!({"value_b64": encoding::b64url(&[1; 257]), "context": ""}), "malformed", Some("value_b64"))
+            .bad_body(json!({"value_b64": "AA", "context": encoding::b64url(&[1; 257])}), "malformed", Some("context"))
+            .bad_body(json!({"value_b64": "AA"}), "invalid_json", Some("context")),
+        c("POST", "/v1/namespaces/{ns}/transit/{key}/unwrap", format!("{NS}/transit/unseal/unwrap"), "baker")
+            .body(json!({"wrapped": wrapped["wrapped"], "context": "AA"}))
+            .refuses("scribe", "not_found")
+            .bad_target("unseal", "Unseal", "label")
+            .bad_body(json!({"wrapped": "AA", "context": encoding::b64url(&[1; 257])}), "malformed", Some("context"))
+            .bad_body(json!({"context": ""}), "invalid_json", Some("wrapped"))
+            .bad_body(json!({"wrapped": "AA", "context": ""}), "wrapped_key_refused", None),
+        c("DELETE", "/v1/namespaces/{ns}/transit/{key}", format!("{NS}/transit/unseal"), "adam")
+            .refuses("otto", "forbidden")
+            .bad_target("unseal", "Unseal", "label"),
+        c("PUT", "/v1/namespaces/{ns}/projects/{name}/display-name", format!("{NS}/projects/cron/display-name"), "adam")
+            .body(json!({"display_name": "By the clock"}))
+            .refuses("otto", "forbidden")
+            .bad_target("cron", "CRON", "project")
+            .bad_body(json!({"display_name": " cron"}), "invalid_json", Some("display_name"))
+            .bad_body(json!({}), "invalid_json", Some("display_name")),
+        c("POST", "/v1/namespaces/{ns}/projects/{name}/rebind", format!("{NS}/projects/cron/rebind"), "adam")
+            .body(json!({"agents": ["baker"], "env": {"KEY": "db/password"}}))
+            .refuses("anna", "forbidden")
+            .bad_target("cron", "cr%2Fon", "project")
+            .bad_body(json!({"agents": ["nobody"]}), "malformed", Some("agents"))
+            .bad_body(json!({"agents": [], "env": {"LD_X": "db/password"}}), "malformed", Some("env"))
+            .bad_body(json!({"env": {}}), "invalid_json", Some("agents")),
+        c("DELETE", "/v1/namespaces/{ns}/projects/{name}", format!("{NS}/projects/cron"), "adam")
+            .refuses("otto", "forbidden")
+            .bad_target("cron", "..", "project"),
         c("PUT", "/v1/namespaces/{ns}/services/{name}", format!("{NS}/services/till"), "adam")
             .body(json!({"expect_version": 0, "mode": "observe", "routes": [{"prefix": "/pay", "mode": "enforce"}], "gates": ["baker"]}))
             .refuses("anna", "forbidden")
@@ -345,10 +527,51 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_body(json!({"names": ["DB"]}), "invalid_json", Some("delivery"))
             .bad_body(json!({"names": "DB", "delivery": "env"}), "invalid_json", None)
             .bad_body(json!({"names": ["DB"], "delivery": "mail"}), "invalid_json", None)
+            .bad_body(json!({"names": ["DB"], "delivery": "http"}), "malformed", Some("delivery"))
+            .bad_body(json!({"names": ["DB"], "delivery": "broker-only"}), "invalid_json", None)
+            .bad_body(json!({"names": [], "delivery": "stdin"}), "malformed", Some("names"))
+            .bad_body(json!({"names": ["DB", "API"], "delivery": "stdin"}), "malformed", Some("names"))
             .bad_body(json!({"names": (0..257).map(|number| format!("N{number}")).collect::<Vec<_>>(), "delivery": "env"}), "malformed", Some("names")),
         c("POST", "/v1/namespaces/{ns}/projects/{name}/runs/{run}/end", format!("{NS}/projects/web/runs/{run}/end"), "scribe")
             .refuses("baker", "forbidden")
             .bad_target(run, "7", "run"),
+        c("POST", "/v1/namespaces/{ns}/projects/{name}/tokens", format!("{NS}/projects/web/tokens"), "scribe")
+            .body(json!({"kind": "signed", "names": ["DB"], "delivery": "env", "life": 60}))
+            .refuses("baker", "not_found")
+            .bad_target("web", "w.b", "project")
+            .bad_body(json!({"names": ["DB"]}), "invalid_json", Some("kind"))
+            .bad_body(json!({"kind": "jwt", "names": ["DB"]}), "invalid_json", None)
+            .bad_body(json!({"kind": "opaque", "names": "DB"}), "invalid_json", None)
+            .bad_body(json!({"kind": "opaque", "names": ["DB"], "delivery": "mail"}), "invalid_json", None)
+            .bad_body(json!({"kind": "opaque", "names": ["DB"], "life": 0}), "malformed", Some("life"))
+            .bad_body(json!({"kind": "opaque", "names": ["DB"], "life": 1_209_601}), "malformed", Some("life"))
+            .bad_body(json!({"kind": "opaque", "names": ["DB"], "life": -1}), "invalid_json", None)
+            .bad_body(json!({"kind": "opaque", "names": ["DB", "NONE"]}), "value_missing", None)
+            .bad_body(json!({"kind": "opaque", "names": (0..257).map(|number| format!("N{number}")).collect::<Vec<_>>()}), "malformed", Some("names")),
+        c("POST", "/v1/namespaces/{ns}/projects/{name}/values", format!("{NS}/projects/web/values"), "scribe")
+            .body(json!({"names": ["DB"]}))
+            .shows(&token)
+            .refuses("otto", "not_found")
+            .bad_target("web", "w.b", "project")
+            .bad_body(json!({"names": "DB"}), "invalid_json", None)
+            .bad_body(json!({"names": (0..257).map(|number| format!("N{number}")).collect::<Vec<_>>()}), "malformed", Some("names"))
+            .bad_body(json!({"names": ["D B"]}), "invalid_json", Some("env")),
+        c("GET", "/v1/namespaces/{ns}/tokens", format!("{NS}/tokens?agent=baker&limit=1"), "otto")
+            .refuses("scribe", "forbidden")
+            .bad_target("limit=1", "after=x", "query")
+            .bad_target("agent=baker", "agent=B", "query"),
+        c("POST", "/v1/namespaces/{ns}/tokens/{id}/rotate", format!("{NS}/tokens/{token_id}/rotate"), "scribe")
+            .body(json!({"life": 60}))
+            .refuses("baker", "not_found")
+            .bad_target(&token_id, "7", "token")
+            .bad_body(json!({"life": 0}), "malformed", Some("life"))
+            .bad_body(json!({"life": "60"}), "invalid_json", None),
+        c("DELETE", "/v1/namespaces/{ns}/tokens/{id}", format!("{NS}/tokens/{token_id}"), "scribe")
+            .refuses("otto", "forbidden")
+            .bad_target(&token_id, &token_id.to_uppercase(), "token"),
+        c("DELETE", "/v1/namespaces/{ns}/projects/{name}/tokens", format!("{NS}/projects/web/tokens"), "anna")
+            .refuses("otto", "forbidden")
+            .bad_target("web", "w.b", "project"),
         c("GET", "/v1/namespaces/{ns}/requests", format!("{NS}/requests?limit=1"), "anna")
             .refuses("scribe", "forbidden")
             .bad_target("limit=1", "after=x", "query"),
@@ -373,8 +596,53 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
         c("POST", "/v1/namespaces/{ns}/grants/{id}/withdraw", format!("{NS}/grants/{grant}/withdraw"), "anna")
             .refuses("otto", "forbidden")
             .bad_target(grant, "7", "grant"),
-        c("GET", "/v1/signing-keys", "/v1/signing-keys", "alice").refuses("adam", "forbidden"),
-        c("POST", "/v1/signing-keys/roll", "/v1/signing-keys/roll", "alice").refuses("adam", "forbidden"),
+        c("GET", "/v1/signing-keys", "/v1/signing-keys?tokens=project", "alice")
+            .refuses("adam", "forbidden")
+            .bad_target("tokens=project", "tokens=all", "query"),
+        c("GET", "/v1/honey", "/v1/honey", "alice").refuses("adam", "forbidden"),
+        c("PUT", "/v1/honey/{ns}/{path}", "/v1/honey/shop/prod/aws", "alice")
+            .body(json!({"shape": "aws", "mode": "bait", "env": "AWS"}))
+            .refuses("adam", "forbidden")
+            .bad_target("prod/aws", "prod//aws", "path")
+            .bad_target("shop", "Shop", "namespace")
+            .bad_body(json!({}), "malformed", Some("shape"))
+            .bad_body(json!({"shape": "aws", "value_b64": value_b64()}), "malformed", Some("shape"))
+            .bad_body(json!({"shape": "gcp"}), "invalid_json", None)
+            .bad_body(json!({"shape": "aws", "mode": "shout"}), "invalid_json", None)
+            .bad_body(json!({"shape": "aws", "env": "LD_PRELOAD"}), "malformed", Some("env"))
+            .bad_body(json!({"value_b64": "AAAA"}), "malformed", Some("value_b64")),
+        c("POST", "/v1/honey/which", "/v1/honey/which", "alice")
+            .body(json!({"value_b64": value_b64()}))
+            .refuses("adam", "forbidden")
+            .bad_body(json!({"value_b64": "+"}), "malformed", Some("value_b64"))
+            .bad_body(json!({}), "invalid_json", Some("value_b64")),
+        c("DELETE", "/v1/honey/{ns}/{path}", "/v1/honey/shop/prod/aws", "alice")
+            .refuses("adam", "forbidden")
+            .bad_target("prod/aws", "prod/../aws", "path"),
+        c("GET", "/v1/quarantine", "/v1/quarantine", "alice").refuses("adam", "forbidden"),
+        c("POST", "/v1/devices/{thumbprint}/reinstate", format!("/v1/devices/{}/reinstate", held.0), "alice")
+            .refuses("adam", "forbidden")
+            .bad_target(&held.0, "x", "device"),
+        c("POST", "/v1/quarantine/{agent_id}/reinstate", format!("/v1/quarantine/{}/reinstate", held.1), "alice")
+            .refuses("adam", "forbidden")
+            .bad_target(&held.1, "a..b", "agent_id"),
+        c("POST", "/v1/signing-keys/roll", "/v1/signing-keys/roll?tokens=agent", "alice")
+            .refuses("adam", "forbidden")
+            .bad_target("tokens=agent", "token=agent", "query"),
+        c("GET", "/v1/proposals", "/v1/proposals", "alice").refuses("adam", "forbidden"),
+        c("POST", "/v1/proposals", "/v1/proposals", "alice")
+            .body(json!({"act": {"make_shares": {"name": "recovery", "threshold": 2, "count": 3}}}))
+            .refuses("adam", "forbidden")
+            .bad_body(json!({"act": {"make_shares": {"name": "recovery", "threshold": 1, "count": 3}}}), "malformed", Some("act"))
+            .bad_body(json!({"act": {"make_shares": {"name": "recovery", "threshold": 4, "count": 3}}}), "malformed", Some("act"))
+            .bad_body(json!({"act": {"make_shares": {"name": "A b", "threshold": 2, "count": 3}}}), "invalid_json", Some("label"))
+            .bad_body(json!({"act": "make_shares"}), "invalid_json", None),
+        c("POST", "/v1/proposals/{id}/sign", format!("/v1/proposals/{proposal}/sign"), "alice")
+            .body(json!({"signature": agreed}))
+            .refuses("adam", "forbidden")
+            .bad_target(&proposal, "7", "proposal")
+            .bad_body(json!({"signature": "AAAA"}), "signature_refused", None)
+            .bad_body(json!({"signature": "!"}), "invalid_json", None),
         c("POST", "/v1/recoveries/seen", "/v1/recoveries/seen", "otto")
             .body(json!({"until": "2026-11-21T20:00:00Z"}))
             .refuses("scribe", "not_found")
@@ -387,6 +655,14 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_target("follow=false", "follow=maybe", "query")
             .bad_target("follow=false", "follow=false&after=-1", "query")
             .bad_target("follow=false", "follow=false&namespace=shop", "query"),
+        c("GET", "/v1/backup", "/v1/backup?ledger_since=1", "alice")
+            .refuses("adam", "forbidden")
+            .bad_target("ledger_since=1", "ledger_since=all", "query"),
+        c("GET", "/v1/rotation", "/v1/rotation", "alice").refuses("adam", "forbidden"),
+        c("POST", "/v1/namespaces/{ns}/rotate", "/v1/namespaces/shop/rotate", "adam")
+            .refuses("otto", "forbidden")
+            .bad_target("shop", "Shop", "namespace"),
+        c("GET", "/v1/ledger/handovers", "/v1/ledger/handovers", "scribe"),
         c("GET", "/v1/ledger/checkpoint", "/v1/ledger/checkpoint", "scribe"),
         c("GET", "/v1/ledger/consistency", "/v1/ledger/consistency?from=1&to=3", "scribe")
             .bad_target("to=3", "to=all", "query")

@@ -18,7 +18,8 @@ fn load(text: Option<&str>, environment: &[(&str, &str)]) -> Result<Config, Conf
 fn another(key: &str) -> &'static str {
     match key {
         "listen" | "health_listen" => "\"127.0.0.1:1\"",
-        "danger_unlocked_memory" | "danger_plain_guard" => "true",
+        "danger_stop_at" => "\"old-root-gone\"",
+        "danger_unlocked_memory" | "danger_plain_guard" | "danger_async_standby" => "true",
         "rate_address" | "rate_agent" | "rate_route" => "\"5/s burst 7\"",
         "trusted_proxies" => "[\"10.0.0.0/8\", \"::1\"]",
         "tls_cert"
@@ -26,8 +27,13 @@ fn another(key: &str) -> &'static str {
         | "passphrase_file"
         | "public_url"
         | "guard_url"
-        | "guard_password_file" => "\"/some/thing\"",
+        | "guard_password_file"
+        | "database_url"
+        | "database_password_file"
+        | "database_ca" => "\"/some/thing\"",
         "agent_service" => "\"shop/fleet\"",
+        "auto_unseal" => "[\"hsm\"]",
+        "unseal_credentials" => "{ hsm = \"/some/thing\" }",
         "auth_mode" => "\"observe\"",
         "otlp_endpoint" => "\"http://127.0.0.1:4318\"",
         "otlp_ratio" => "0.5",
@@ -128,4 +134,48 @@ fn a_file_that_was_named_has_to_be_there() {
         "{error}"
     );
     load(None, &[]).unwrap();
+}
+
+#[test]
+fn a_shared_database_needs_a_shared_guard_and_the_rest_of_it_needs_a_database() {
+    let checked = |text: &str| {
+        let refused = load(Some(text), &[]).unwrap().check().unwrap_err();
+        refused.to_string()
+    };
+    let url = "database_url = \"postgres://p@127.0.0.1/v\"";
+    assert!(checked(url).starts_with("database_url needs guard_url"));
+    for (text, why) in [
+        (
+            "database_url = \"postgres://p:hush@a/v\"",
+            "has a password in it",
+        ),
+        (
+            "database_url = \"mysql://p@a/v\"",
+            "does not begin with postgres://",
+        ),
+        (
+            "database_ca = \"/ca.pem\"",
+            "database_ca says nothing without",
+        ),
+        (
+            "database_password_file = \"/p\"",
+            "database_password_file says nothing without",
+        ),
+        (
+            "danger_async_standby = true",
+            "danger_async_standby says nothing without",
+        ),
+        (
+            "max_stale_seconds = 0",
+            "max_stale_seconds must be at least 1",
+        ),
+    ] {
+        let said = checked(text);
+        assert!(
+            said.contains(why) && !said.contains("hush"),
+            "{text}: {said}"
+        );
+    }
+    let both = format!("{url}\nguard_url = \"redis://127.0.0.1:1\"");
+    load(Some(&both), &[]).unwrap().check().unwrap();
 }

@@ -612,3 +612,26 @@ async fn open_streams_are_counted() {
     drop(second);
     counted(0);
 }
+
+#[tokio::test]
+async fn a_stream_ends_with_the_namespace_of_whoever_follows() {
+    let actors = Actors::new().await;
+    let mut watched = follow(&actors, "alice").await;
+    let mut of_agent = follow(&actors, "scribe").await;
+    let mut of_admin = follow(&actors, "adam").await;
+    let body = json!({"confirm": "shop"});
+    actors
+        .ok("alice", "DELETE", "/v1/namespaces/shop", body)
+        .await;
+    assert!(of_agent.next().await.is_none());
+    assert!(of_admin.next().await.is_none());
+    let (kind, action, resource) = watched.line().await;
+    assert_eq!(
+        (kind.as_str(), action.as_str()),
+        ("revocation", "namespace.delete")
+    );
+    assert!(
+        resource.starts_with("namespace/shop agents:2 "),
+        "{resource}"
+    );
+}

@@ -20,18 +20,16 @@ impl Case {
     }
 
     fn sent_with(&self, actors: &Actors, by: &str, target: &str, body: Option<&Value>) -> Sent {
-        let body = bytes(body);
-        actors
-            .world
-            .signed(actors.key(by), self.method, target, body.as_deref())
+        let mut sent = Sent::new(self.method, target, bytes(body).as_deref());
+        sent.headers.extend(self.fields.iter().cloned());
+        sent.signed(Signer::Device(actors.key(by)), actors.world.now())
     }
 
     fn unsigned(&self) -> Sent {
-        Sent::new(
-            self.method,
-            &self.target,
-            bytes(self.body.as_ref()).as_deref(),
-        )
+        let body = bytes(self.body.as_ref());
+        let mut sent = Sent::new(self.method, &self.target, body.as_deref());
+        sent.headers.extend(self.fields.iter().cloned());
+        sent
     }
 }
 
@@ -316,10 +314,14 @@ async fn the_wrong_actor_and_the_wrong_namespace_are_refused() {
             ("bank", "not_found", None),
             ("Shop", "malformed", Some("namespace")),
         ] {
+            // A steward is one everywhere.
+            if to == "bank" && case.by == "alice" {
+                continue;
+            }
             let query = case.target.contains("namespace=shop");
             let target = case
                 .target
-                .replacen("/shop/", &format!("/{to}/"), 1)
+                .replacen("/namespaces/shop", &format!("/namespaces/{to}"), 1)
                 .replacen("=shop", &format!("={to}"), 1);
             let field = if query && field.is_some() {
                 Some("query")
@@ -379,6 +381,10 @@ async fn malformed_input_is_refused_with_its_field() {
                 "{} body {number}",
                 case.what()
             );
+        }
+        // What is to be deleted is in the path; a body only confirms it.
+        if case.method == "DELETE" {
+            continue;
         }
         let sent = case.sent_with(&actors, case.by, &case.target, None);
         world

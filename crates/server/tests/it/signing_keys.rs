@@ -8,7 +8,8 @@ use procura_types::{ActorId, Duration, Thumbprint, Timestamp};
 use serde_json::{Value, json};
 
 const KEYS: &str = "/v1/signing-keys";
-const SET: &str = "/.well-known/jwks.json";
+/// The set of agents' tokens alone.
+const SET: &str = "/.well-known/jwks/procura-agent.json";
 const ISSUER: &str = "http://127.0.0.1:7310";
 
 async fn set(world: &World) -> KeySet {

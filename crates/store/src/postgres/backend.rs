@@ -352,8 +352,9 @@ impl Backend for PostgresBackend {
         std::mem::take(&mut self.reserve)
     }
 
-    fn expects(&mut self, batches: &[&RawBatch]) {
+    fn expects(&mut self, batches: &[&RawBatch], fence: Option<&RowKey>) {
         self.asked = Asked::by(batches);
+        self.asked.keys.extend(fence.cloned());
     }
 
     fn others_head(&mut self) -> Option<Bytes> {

@@ -67,6 +67,45 @@ impl LocalPostgres {
         panic!("no postgres starts here: {}", server.log());
     }
 
+    /// Makes and starts a standby of it in `dir`, which repeats what it writes.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn standby(&self, dir: &Path, settings: &[&str]) -> Self {
+        let mut standby = Self {
+            dir: dir.to_owned(),
+            programs: self.programs.clone(),
+            user: self.user,
+            settings: settings.iter().map(|&it| it.to_owned()).collect(),
+            port: 0,
+            process: None,
+        };
+        standby.give(dir);
+        let data = standby.data();
+        let data = data.to_str().unwrap();
+        let copy = [
+            "-D",
+            data,
+            "-R",
+            "-X",
+            "stream",
+            "--checkpoint=fast",
+            "--no-sync",
+        ];
+        let copied = self.beside("pg_basebackup", &copy).wait().unwrap();
+        assert!(copied.success(), "pg_basebackup: {}", self.log());
+        for _ in 0..20 {
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            standby.port = free.local_addr().unwrap().port();
+            drop(free);
+            if standby.run() {
+                return standby;
+            }
+        }
+        panic!("no standby starts here: {}", standby.log());
+    }
+
     /// Starts it again after [`Self::kill`] or [`Self::stop`], at the same address.
     ///
     /// # Panics

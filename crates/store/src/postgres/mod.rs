@@ -18,6 +18,7 @@
 mod backend;
 mod fault;
 mod feed;
+mod found;
 mod io;
 mod link;
 #[cfg(any(test, feature = "fake"))]
@@ -41,7 +42,7 @@ pub use url::PostgresUrl;
 
 use crate::cache::RowCache;
 use crate::engine::{
-    Changes, CommitFuture, CommitObserver, Engine, RawBatch, RawEntry, RawRow, Snapshot,
+    Changes, CommitFeed, CommitFuture, CommitObserver, Engine, RawBatch, RawEntry, RawRow, Snapshot,
 };
 use crate::sealer::CommitSealer;
 use crate::writer::{self, Shared, Thread};
@@ -102,6 +103,17 @@ impl PostgresOptions {
             kept_commits: journal::KEPT,
             danger_async_standby: false,
         }
+    }
+
+    /// Encrypts connections, and believes a server whose certificate one of these
+    /// authorities signed, in PEM.
+    ///
+    /// # Errors
+    /// [`PostgresFault::Own`] when there is no certificate in it that can be used.
+    pub fn trust(&mut self, authorities: &[u8]) -> Result<(), PostgresFault> {
+        let config = tls::trusting(authorities).map_err(PostgresFault::Own)?;
+        self.tls = Some(Arc::new(config));
+        Ok(())
     }
 }
 
@@ -316,9 +328,27 @@ impl Engine for PostgresEngine {
         self.cache.hits_and_misses()
     }
 
+    fn feed(&self) -> Option<&dyn CommitFeed> {
+        Some(self)
+    }
+
     fn integrity(&self) -> Result<Vec<String>, StoreError> {
         self.check()?;
         let session = self.link.another()?;
         ask(LOOKING_THROUGH, &session, queries::integrity(&session))
+    }
+}
+
+impl CommitFeed for PostgresEngine {
+    fn moves(&self) -> watch::Receiver<Seq> {
+        Self::moves(self)
+    }
+
+    fn age(&self) -> Option<Duration> {
+        self.feed_age()
+    }
+
+    fn problem(&self) -> Option<String> {
+        Self::problem(self).map(|fault| fault.to_string())
     }
 }

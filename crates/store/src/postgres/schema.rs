@@ -1,6 +1,7 @@
 //! The tables of a store, and whose they are.
 
 use super::fault::{PostgresFault, out_of_range};
+use super::link::LOCK;
 use super::session::Session;
 use crate::writer::Fault;
 use procura_types::InstallationId;
@@ -52,6 +53,39 @@ async fn is_there(session: &Session) -> Result<bool, Fault> {
     let rows = session.rows(IS_THERE, &[]).await?;
     let row = rows.first().ok_or_else(|| out_of_range("an answer"))?;
     Ok(row.try_get(0)?)
+}
+
+const UNTOUCHED: &str = "SELECT seq = 0 FROM procura.head";
+const DISCARD: &str = "DROP SCHEMA procura CASCADE";
+
+/// Whose store it is, if there is one.
+pub(super) async fn owner(session: &Session) -> Result<Option<InstallationId>, Fault> {
+    if !is_there(session).await? {
+        return Ok(None);
+    }
+    let rows = session.rows(META, &[]).await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| out_of_range("the row that names the installation"))?;
+    let id: Vec<u8> = row.try_get(1)?;
+    let id = <[u8; 16]>::try_from(id).map_err(|_| out_of_range("the id of the installation"))?;
+    Ok(Some(InstallationId::from_bytes(id)))
+}
+
+/// Removes a store in which nothing was ever committed; whether it was one.
+pub(super) async fn discard(session: &Session) -> Result<bool, Fault> {
+    session.run(&session.begin()).await?;
+    session.rows(LOCK, &[]).await?;
+    let rows = session.rows(UNTOUCHED, &[]).await?;
+    let untouched: bool = match rows.first() {
+        Some(row) => row.try_get(0)?,
+        None => false,
+    };
+    if untouched {
+        session.run(DISCARD).await?;
+    }
+    session.run("COMMIT").await?;
+    Ok(untouched)
 }
 
 /// Makes the tables in one transaction.

@@ -1,5 +1,6 @@
 //! Against a real server: what it takes, what it loses, and several engines on it.
 
+mod backups;
 mod conforming;
 mod faults;
 mod proxy;

@@ -4,6 +4,7 @@
 mod backend;
 mod fault;
 mod file;
+mod load;
 mod point;
 mod reader;
 mod reserve;
@@ -18,6 +19,8 @@ use crate::writer::{self, Shared, Thread};
 use crate::{IoCause, OpenError, RowKey, Seq, StoreError, journal};
 use backend::{Beside, SqliteBackend};
 use file::Opened;
+pub use load::SqliteLoader;
+pub(crate) use load::advance;
 use point::PointReaders;
 use procura_types::{BatchId, InstallationId};
 use reader::Readers;

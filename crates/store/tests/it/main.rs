@@ -8,6 +8,7 @@
     clippy::as_conversions
 )]
 
+mod backup;
 mod deep;
 mod home;
 mod logs;
@@ -15,3 +16,4 @@ mod refusals;
 mod rows;
 mod sealing;
 mod tables;
+mod turned;

@@ -11,6 +11,7 @@ mod agent_claims;
 mod jws;
 mod key_set;
 mod other_program;
+mod project_claims;
 mod ring;
 mod vectors;
 

@@ -25,7 +25,7 @@ fn kid(number: usize) -> Thumbprint {
 }
 
 fn ring() -> KeyRing {
-    KeyRing::found(key(0), key(1), BEGIN)
+    KeyRing::found(key(0), key(1), TOKEN_LIFE, BEGIN)
 }
 
 fn states(ring: &KeyRing, now: Timestamp) -> Vec<(usize, KeyState)> {

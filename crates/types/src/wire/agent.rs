@@ -1,5 +1,5 @@
 use super::Device;
-use crate::{ActorId, Cidr, Label, Namespace, Timestamp};
+use crate::{ActorId, Cidr, DisplayName, Label, Namespace, Timestamp};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
 
@@ -23,6 +23,9 @@ pub struct Agent {
     pub actor_id: ActorId,
     /// The name below its parent.
     pub label: Label,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<DisplayName>,
     /// The namespace that it belongs to.
     pub namespace: Namespace,
     /// Its parent in the tree: an owner or an agent.

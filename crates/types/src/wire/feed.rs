@@ -71,6 +71,9 @@ pub struct Feed {
     /// Ids of other systems that stand for agents of the namespace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub foreign: Vec<FeedForeign>,
+    /// Which of these devices and ids were put into quarantine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<FeedQuarantine>,
     /// The dial's mode for paths that no route speaks of.
     pub mode: Option<Mode>,
     /// The dial's routes.
@@ -156,6 +159,26 @@ pub struct FeedForeign {
     pub released: Option<Timestamp>,
 }
 
+/// A device, or an id of another system without one, that was put into quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedQuarantine {
+    /// The device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Thumbprint>,
+    /// The id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ForeignId>,
+    /// Whose it is.
+    pub actor: ActorId,
+    /// Since when.
+    pub since: Timestamp,
+    /// The state of the directory at which it was let out again: what was given to it
+    /// up to there counts no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifted: Option<u64>,
+}
+
 /// The key of an audience's sessions in one epoch.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -177,5 +200,6 @@ mod tests {
         assert!(feed.foreign.is_empty());
         let written = serde_json::to_value(&feed).unwrap();
         assert_eq!(written.get("foreign"), None);
+        assert_eq!(written.get("quarantined"), None);
     }
 }

@@ -2,46 +2,77 @@
 //! and its clients so that they cannot drift apart. One file per resource.
 
 mod agent;
+mod backup;
 mod device;
+mod display_name;
 mod event;
 mod feed;
 mod foreign;
 mod grant;
+mod honey;
 mod join;
 mod ledger;
 mod namespace;
 mod operator;
 mod problem;
 mod project;
+mod project_token;
+mod proposal;
 mod request;
+mod rotation;
 mod run;
 mod secret;
+mod secret_import;
 mod service;
 mod session;
 mod signing_key;
 mod status;
+mod transit;
 mod unseal_source;
 mod verify;
 
 pub use crate::link_code::{Joins, LinkCodeText};
 pub use agent::{Agent, AgentCreate, AgentList, AgentSources, LinkCode, RevokedActors};
+pub use backup::{BACKUP_STREAM, BackupHead, BackupKind};
 pub use device::{Device, PublicJwk};
+pub use display_name::DisplayNamePut;
 pub use event::{EVENT_STREAM, Event, EventKind, RESET};
 pub use feed::{
-    Feed, FeedActor, FeedActorKind, FeedDevice, FeedForeign, FeedKey, FeedTerms, SignedFeed,
+    Feed, FeedActor, FeedActorKind, FeedDevice, FeedForeign, FeedKey, FeedQuarantine, FeedTerms,
+    SignedFeed,
 };
 pub use foreign::{
     AgentSecretAge, AgentSecretIssued, AgentSecretRotate, ForeignBind, ForeignIdList,
     ForeignIdentity,
 };
 pub use grant::{Grant, GrantItem, GrantList, Receipt, RunningChild, Withdrawn};
+pub use honey::{
+    Honey, HoneyFound, HoneyList, HoneyMatch, HoneyMatches, HoneyPlant, HoneyPlanted, HoneyTouch,
+    QuarantineList, Quarantined,
+};
 pub use join::{JoinAnswer, JoinRequest};
 pub use ledger::{CallerReport, ConsistencyAnswer, EntryList, EntryQuery, EntryRow, ProofAnswer};
-pub use namespace::{NamespaceCreate, NamespaceInfo, NamespaceList};
+pub use namespace::{
+    NamespaceCreate, NamespaceDelete, NamespaceDeleted, NamespaceDetail, NamespaceHolds,
+    NamespaceInfo, NamespaceList, Quota, Used,
+};
 pub use operator::{Operator, OperatorInvite, OperatorList, RoleAssignment, RolesPut};
 pub use problem::Problem;
-pub use project::{Project, ProjectList, ProjectPut};
+pub use project::{
+    Project, ProjectDeleted, ProjectEnded, ProjectList, ProjectPut, ProjectRebind, ProjectRebound,
+};
+pub use project_token::{
+    ProjectToken, ProjectTokenIssue, ProjectTokenIssued, ProjectTokenKind, ProjectTokenList,
+    ProjectTokenRotate, ProjectTokenState, ProjectTokensRevoked, ProjectValues, ValuesRequest,
+};
+pub use proposal::{
+    NewProposal, Proposal, ProposalList, ProposalSign, ProposalSigner, ProposalState, ProposedAct,
+};
 pub use request::{AccessRequest, Approve, RequestList, RequestState};
+pub use rotation::{
+    HandoverList, LedgerKeyState, NamespaceKeyState, NamespaceRotated, RewrapState, RootRotate,
+    Rotation, SessionRootState,
+};
 pub use run::{
     RunAnswer, RunEnd, RunPending, RunRequest, RunValue, RunValues, Unmatched, UnmatchedReason,
 };
@@ -49,14 +80,23 @@ pub use secret::{
     SecretField, SecretHistory, SecretList, SecretPut, SecretRow, SecretSet, SecretUndeleted,
     SecretValue, SecretVersion, SecretWritten, ValueB64, VersionState,
 };
+pub use secret_import::{
+    ExportDocument, ImportItem, ImportState, ImportedSecret, PortableSecret, RollbackChange,
+    RolledBack, SecretExport, SecretExported, SecretImport, SecretImported, SecretRollback,
+    SecretRolledBack,
+};
 pub use service::{Service, ServiceList, ServicePut};
 pub use session::{SessionAnswer, SessionRequest};
-pub use signing_key::{SigningKey, SigningKeyList, SigningKeyState};
+pub use signing_key::{SigningKey, SigningKeyList, SigningKeyState, TokenType};
 pub use status::{InitAnswer, InitRequest, PassphraseChange, Status};
+pub use transit::{
+    TransitCredentials, TransitKey, TransitKeyList, TransitPut, TransitUnwrap, TransitUnwrapped,
+    TransitWrap, TransitWrapped,
+};
 pub use unseal_source::{
-    NewUnsealSource, Opening, Recovery, RecoverySeen, ShareBrought, ShareProgress, ShareSet,
-    UnsealSource, UnsealSourceAdd, UnsealSourceAdded, UnsealSourceList, UnsealSourceRemove,
-    UnsealSourceTest,
+    NewUnsealSource, NewWrapped, Opening, Pkcs11Mechanism, Recovery, RecoverySeen, ShareBrought,
+    ShareProgress, ShareSet, SourceOpening, UnsealSource, UnsealSourceAdd, UnsealSourceAdded,
+    UnsealSourceList, UnsealSourceRemove, UnsealSourceTest, Wrapper,
 };
 pub use verify::{
     BodyRead, ProofField, ProvenAgent, RefusedProof, SentBody, VerifyAnswer, VerifyQuestion,

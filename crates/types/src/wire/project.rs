@@ -1,4 +1,5 @@
-use crate::{EnvName, Label, ProjectName, SecretPath, Timestamp};
+use super::RunningChild;
+use crate::{DisplayName, EnvName, GrantId, Label, ProjectName, RequestId, SecretPath, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -21,6 +22,9 @@ pub struct ProjectPut {
 pub struct Project {
     /// Its name.
     pub name: ProjectName,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<DisplayName>,
     /// Agents that may ask.
     pub agents: Vec<Label>,
     /// Environment name to secret path.
@@ -37,4 +41,51 @@ pub struct Project {
 pub struct ProjectList {
     /// Sorted by name.
     pub projects: Vec<Project>,
+}
+
+/// `POST …/projects/{name}/rebind`: gives the project to these agents and no others.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectRebind {
+    /// The agents that may ask from now on. The grants of all others end.
+    pub agents: Vec<Label>,
+    /// Environment name to secret path; without it the mapping stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<BTreeMap<EnvName, SecretPath>>,
+}
+
+/// What a change of a project took away.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ProjectEnded {
+    /// The grants that were withdrawn, by id.
+    pub withdrawn: Vec<GrantId>,
+    /// The requests that wait for no answer any more, by id.
+    pub ended: Vec<RequestId>,
+    /// Processes that got values under these grants and have not been seen to end:
+    /// nothing takes the values back. At most 1,000.
+    pub running: Vec<RunningChild>,
+}
+
+/// The answer to a rebind.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProjectRebound {
+    /// The project as it is now.
+    pub project: Project,
+    /// What ended with it.
+    #[serde(flatten)]
+    pub ended: ProjectEnded,
+}
+
+/// The answer to `DELETE …/projects/{name}`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProjectDeleted {
+    /// Which project it was.
+    pub name: ProjectName,
+    /// What ended with it.
+    #[serde(flatten)]
+    pub ended: ProjectEnded,
 }

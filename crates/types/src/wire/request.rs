@@ -18,6 +18,9 @@ pub enum RequestState {
     /// The agent, or an actor above it, was revoked before anybody answered: it can
     /// no longer be approved.
     Revoked,
+    /// The project was deleted, or changed so that the request does not fit it any
+    /// more, before anybody answered.
+    Ended,
 }
 
 /// A request as listed: everything that an approver must know.

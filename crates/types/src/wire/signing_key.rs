@@ -1,6 +1,7 @@
 use super::PublicJwk;
-use crate::{Thumbprint, Timestamp};
+use crate::{Malformed, Thumbprint, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 
 /// Where a key that signs tokens stands.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -56,4 +57,40 @@ pub struct SigningKey {
 pub struct SigningKeyList {
     /// The next, the active, then those before, the newest first.
     pub keys: Vec<SigningKey>,
+}
+
+/// Which tokens a key signs: each type has keys of its own.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenType {
+    /// Those of agents (`agent_jwt`).
+    #[default]
+    Agent,
+    /// Those of projects.
+    Project,
+}
+
+impl TokenType {
+    /// Every type.
+    pub const ALL: [Self; 2] = [Self::Agent, Self::Project];
+
+    /// The word as in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Project => "project",
+        }
+    }
+}
+
+impl FromStr for TokenType {
+    type Err = Malformed;
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        Self::ALL
+            .into_iter()
+            .find(|tokens| tokens.as_str() == text)
+            .ok_or(Malformed::new("tokens", "must be agent or project"))
+    }
 }

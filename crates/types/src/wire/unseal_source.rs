@@ -1,8 +1,8 @@
-use crate::{Label, Secret, Timestamp};
+use crate::{Label, Namespace, ProposalId, Secret, Thumbprint, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// What is brought to open the vault: `{"passphrase": …}` or `{"shares": […]}`.
-/// `POST /admin/unseal` on the admin socket takes it as it is.
+/// What is brought to open the vault: `{"passphrase": …}`, `{"shares": […]}` or
+/// `{"source": {"name": …}}`. `POST /admin/unseal` on the admin socket takes it as it is.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -13,6 +13,22 @@ pub enum Opening {
     /// As many shares of one set as it takes, in their text form.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     Shares(Vec<Secret<String>>),
+    /// A source whose wrapper gives its key back, with what the wrapper asks for.
+    Source(SourceOpening),
+}
+
+/// An unseal source that a token, a chip or a service opens.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceOpening {
+    /// Its name.
+    pub name: Label,
+    /// What its wrapper asks for: the PIN of a token, the credentials of a service.
+    /// Without it, what `unseal_credentials` of the configuration names for it.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub credentials: Option<Secret<String>>,
 }
 
 /// `POST /admin/unseal-share` on the admin socket: one share of a ceremony.
@@ -67,7 +83,7 @@ pub struct RecoverySeen {
 pub struct UnsealSource {
     /// What people call it.
     pub name: Label,
-    /// `passphrase` or `shares`.
+    /// `passphrase`, `shares`, `pkcs11`, `tpm`, `kms` or `transit`.
     pub kind: String,
     /// When it was added, or changed last.
     pub added: Timestamp,
@@ -77,6 +93,12 @@ pub struct UnsealSource {
     /// How many shares there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u8>,
+    /// Where its wrapper is, of one that has a wrapper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrapper: Option<Wrapper>,
+    /// What has to be brought to open the vault with it, in words.
+    #[serde(default)]
+    pub needs: String,
 }
 
 /// `GET /admin/unseal-sources` on the admin socket.
@@ -96,6 +118,10 @@ pub struct UnsealSourceAdd {
     pub name: Label,
     /// What it is.
     pub source: NewUnsealSource,
+    /// What a quorum of stewards agreed to, where shares are made and there is more than
+    /// one operator.
+    #[serde(default)]
+    pub proposal: Option<ProposalId>,
 }
 
 /// What a new unseal source is.
@@ -106,6 +132,96 @@ pub enum NewUnsealSource {
     Passphrase(Secret<String>),
     /// Shares, which the answer holds and nothing else ever will.
     Shares(ShareSet),
+    /// A wrapper, outside of the vault, wraps the source's key.
+    Wrapped(NewWrapped),
+}
+
+/// A source whose key a wrapper is to wrap.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewWrapped {
+    /// Where the wrapper is.
+    pub by: Wrapper,
+    /// What the wrapper asks for; without it, what `unseal_credentials` of the
+    /// configuration names for the source.
+    #[serde(default)]
+    pub credentials: Option<Secret<String>>,
+}
+
+/// What wraps the key of an unseal source: a token, a chip or a service. It gives the key
+/// back to whoever may use it, and to nobody its own. Nothing here is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Wrapper {
+    /// A PKCS#11 token.
+    Pkcs11 {
+        /// The absolute path of its module, a shared library.
+        module: String,
+        /// The token's serial number; when it is added, its label will do.
+        token: String,
+        /// What the key on it is called.
+        key: String,
+        /// How the key wraps; the first that the token can, unless one is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mechanism: Option<Pkcs11Mechanism>,
+    },
+    /// A TPM 2.0.
+    Tpm {
+        /// The absolute path of its device, or of a socket at which one answers.
+        device: String,
+        /// The platform configuration registers (SHA-256) that have to be as they were
+        /// when the source was added: 0 to 23, ascending, at least one.
+        pcrs: Vec<u8>,
+    },
+    /// A key of the AWS Key Management Service, or of one that speaks as it does.
+    Kms {
+        /// The key: its ARN; when it is added, its id or `alias/…` will do.
+        key: String,
+        /// The region.
+        region: String,
+        /// Another address than the region's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        endpoint: Option<String>,
+        /// The authorities to trust for that address, PEM; without them, the machine's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca_pem: Option<String>,
+    },
+    /// A transit key of another Procura.
+    Transit {
+        /// The namespace that it is in.
+        namespace: Namespace,
+        /// Its name.
+        key: Label,
+        /// The thumbprint of the key that its server has to prove to hold; when it is
+        /// added, that of the credentials.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<Thumbprint>,
+    },
+}
+
+impl Wrapper {
+    /// The word for its kind.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Pkcs11 { .. } => "pkcs11",
+            Self::Tpm { .. } => "tpm",
+            Self::Kms { .. } => "kms",
+            Self::Transit { .. } => "transit",
+        }
+    }
+}
+
+/// How a key on a PKCS#11 token wraps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pkcs11Mechanism {
+    /// AES-256-GCM, by a secret key.
+    AesGcm,
+    /// RSA-OAEP with SHA-256, by a key pair of 3,072 bits.
+    RsaOaepSha256,
+    /// RSA-OAEP with SHA-1, for tokens that have no other.
+    RsaOaepSha1,
 }
 
 /// How many shares, and how many of them open the vault.
@@ -124,6 +240,9 @@ pub struct UnsealSourceAdded {
     /// The shares in their text form, of a source that is shares.
     #[serde(default)]
     pub shares: Vec<Secret<String>>,
+    /// Sources whose place it took, which open nothing any more.
+    #[serde(default)]
+    pub retired: Vec<Label>,
 }
 
 /// `POST /admin/unseal-sources/test` on the admin socket: whether something opens the

@@ -51,7 +51,9 @@ impl Op for UnsealSourceTest {
 
 /// Sources with one more, made and not yet in force.
 pub struct NextSources {
-    keys: Keys,
+    pub(crate) keys: Keys,
+    /// For the other servers of the store, and this one.
+    pub(crate) handovers: Vec<(String, Vec<u8>)>,
 }
 
 impl Vault {
@@ -86,6 +88,7 @@ impl Vault {
         )?;
         Ok(NextSources {
             keys: Keys::new(installation, &root, &keyring)?,
+            handovers: self.handovers(&root)?,
         })
     }
 

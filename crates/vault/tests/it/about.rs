@@ -34,7 +34,12 @@ impl World {
             limit: Some(1),
             due: Some(by),
         };
-        let list = SecretListing::run(&self.permit(op), self.vault.store()).unwrap();
+        let list = SecretListing::run(
+            &self.permit(op),
+            &self.recorder.directory().snapshot(),
+            self.vault.store(),
+        )
+        .unwrap();
         list.secrets
             .iter()
             .map(|row| row.path.to_string())

@@ -8,12 +8,17 @@
 )]
 
 mod about;
+mod as_of;
 mod broken_change;
+mod import;
 mod installation;
 mod kinds;
+mod namespace_end;
 mod namespaces;
 mod passphrase;
+mod quotas;
 mod rewrap;
+mod rotation;
 mod secrets;
 mod tamper;
 mod undelete;

@@ -50,6 +50,7 @@ async fn the_version_that_was_looked_up_is_the_one_that_is_released() {
             namespace: shop(),
             path: at.clone(),
             version,
+            at: None,
         };
         let recorded = world
             .recorder

@@ -1,6 +1,6 @@
 //! What was deleted comes back; what was destroyed does not.
 
-use crate::world::{World, bank, path, shop, writing};
+use crate::world::{NOW, World, bank, path, shop, writing};
 use procura_types::wire::VersionState::{Deleted, Destroyed, Live};
 use procura_vault::{
     DeletedListing, SecretListing, SecretUndelete, VaultError, candidates_for_env, newest_version,
@@ -127,7 +127,10 @@ async fn what_cannot_come_back_is_refused_for_its_reason() {
         path: path("b/key"),
         version: None,
     };
-    let error = world.act(op, SecretUndelete::run).await.unwrap_err();
+    let error = world
+        .act(op, |batch| SecretUndelete::run(batch, NOW))
+        .await
+        .unwrap_err();
     assert!(
         matches!(&error, VaultError::NotFound(found) if *found == path("b/key")),
         "{error}"

@@ -6,7 +6,7 @@ use procura_ledger::Entry;
 use procura_policy::{Op, Permit, RoleDecider, authorize};
 use procura_proof::{Caller, Profile};
 use procura_record::tables::LEDGER;
-use procura_record::{ChangeError, Details, Directory, Origin, RecordedBatch, Recorder};
+use procura_record::{ChangeError, Directory, Origin, RecordedBatch, Recorder};
 use procura_store::{FakeDisk, FakeEngine, OpenError, SqliteOptions, Store};
 use procura_types::wire::{SecretHistory, SecretList, SecretUndeleted, SecretWritten};
 use procura_types::{
@@ -21,6 +21,7 @@ use procura_vault::{
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) const PASSPHRASE: &str = "correct horse battery";
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
@@ -75,6 +76,8 @@ pub(crate) struct World {
     pub(crate) vault: Vault,
     pub(crate) recorder: Recorder,
     pub(crate) place: Closed,
+    /// Milliseconds after [`NOW`].
+    later: AtomicU64,
 }
 
 fn clock() -> Arc<dyn Clock> {
@@ -157,6 +160,7 @@ impl Closed {
             vault,
             recorder,
             place: self,
+            later: AtomicU64::new(0),
         })
     }
 }
@@ -190,6 +194,7 @@ impl World {
                 owner,
                 device,
             },
+            later: AtomicU64::new(0),
         };
         let init = InstallationInit {
             owner: "alice".parse().unwrap(),
@@ -207,6 +212,18 @@ impl World {
             world.namespace(name).await.unwrap();
         }
         world
+    }
+
+    /// What time it is for secrets.
+    pub(crate) fn now(&self) -> Timestamp {
+        let later = self.later.load(Ordering::Relaxed);
+        Timestamp::from_millis(NOW.as_millis() + later)
+    }
+
+    /// Lets time go by, and says what time it is then.
+    pub(crate) fn pass(&self, millis: u64) -> Timestamp {
+        self.later.fetch_add(millis, Ordering::Relaxed);
+        self.now()
     }
 
     /// All entries of the ledger.
@@ -269,7 +286,7 @@ impl World {
     }
 
     pub(crate) async fn write(&self, op: SecretWrite) -> Result<SecretWritten, VaultError> {
-        self.act(op, |batch| SecretWrite::run(&self.vault, batch, NOW))
+        self.act(op, |batch| SecretWrite::run(&self.vault, batch, self.now()))
             .await
     }
 
@@ -290,14 +307,33 @@ impl World {
             namespace: namespace.clone(),
             path: path(at),
             version,
+            at: None,
+        };
+        self.read_op(op).await
+    }
+
+    /// Reads the value that was at a path then.
+    pub(crate) async fn read_at(&self, at: &str, time: Timestamp) -> Result<Vec<u8>, VaultError> {
+        let op = SecretRead {
+            namespace: shop(),
+            path: path(at),
+            version: None,
+            at: Some(time),
+        };
+        self.read_op(op).await
+    }
+
+    async fn read_op(&self, op: SecretRead) -> Result<Vec<u8>, VaultError> {
+        let Some(readable) = self.vault.readable_of(&op, self.now())? else {
+            return Err(VaultError::NotFound(op.path));
         };
         let recorded = self
             .recorder
-            .record(self.permit(op), origin(), Details::default())
+            .record(self.permit(op), origin(), readable.details())
             .await
             .unwrap();
-        let mut released = self.vault.release(&recorded, NOW)?;
-        Ok(released.remove(0).value.expose().clone())
+        let released = self.vault.release_one(&recorded, readable, self.now())?;
+        Ok(released.value.expose().clone())
     }
 
     pub(crate) async fn delete(&self, at: &str, version: Option<u64>) -> Result<(), VaultError> {
@@ -306,7 +342,8 @@ impl World {
             path: path(at),
             version,
         };
-        self.act(op, SecretDelete::run).await
+        self.act(op, |batch| SecretDelete::run(batch, self.now()))
+            .await
     }
 
     pub(crate) async fn destroy(&self, at: &str, version: Option<u64>) -> Result<(), VaultError> {
@@ -315,7 +352,8 @@ impl World {
             path: path(at),
             version,
         };
-        self.act(op, SecretDestroy::run).await
+        self.act(op, |batch| SecretDestroy::run(batch, self.now()))
+            .await
     }
 
     pub(crate) async fn undelete(
@@ -328,7 +366,8 @@ impl World {
             path: path(at),
             version,
         };
-        self.act(op, SecretUndelete::run).await
+        self.act(op, |batch| SecretUndelete::run(batch, self.now()))
+            .await
     }
 
     pub(crate) fn history(
@@ -360,7 +399,12 @@ impl World {
             limit,
             due: None,
         };
-        SecretListing::run(&self.permit(op), self.vault.store()).unwrap()
+        SecretListing::run(
+            &self.permit(op),
+            &self.recorder.directory().snapshot(),
+            self.vault.store(),
+        )
+        .unwrap()
     }
 
     /// Changes the passphrase; `lose` makes the process end after the commit.

@@ -35,6 +35,7 @@ mod scene;
 mod seal;
 mod secrets;
 mod shared_guard;
+mod team_guide;
 mod terminal;
 mod verify;
 mod wait;

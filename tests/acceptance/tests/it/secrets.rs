@@ -108,7 +108,8 @@ fn a_dotenv_file_becomes_secrets_or_nothing_does() {
             .stdout,
         b"two\nlines"
     );
-    let _ = server.cli(&import).code(64).says("exist already");
+    // Once more changes nothing.
+    server.cli(&import).ok();
 
     std::fs::write(&file, "GOOD=1\n2BAD=2\n").unwrap();
     let _ = server

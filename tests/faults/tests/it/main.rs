@@ -12,4 +12,6 @@
 mod cut;
 mod disk;
 mod kill;
+mod rotation;
+mod servers;
 mod tamper;

@@ -1,8 +1,8 @@
 //! From a proven foreign agent to the caller that its id is bound to.
 
 use super::{SCRIBE, World, id, record, refused, signing_key};
-use crate::fixture::{AGENT, NOW, OWNER, PEER, Request, agent, device, held, owner};
-use procura_directory::{Change, ForeignRecord, Snapshot};
+use crate::fixture::{AGENT, NOW, OWNER, PEER, Request, agent, device, held, owner, quarantined};
+use procura_directory::{Change, ForeignRecord, Snapshot, Suspect};
 use procura_proof::foreign::{Foreign, ForeignKey};
 use procura_proof::{Caller, Case, Profile, Refusal};
 use procura_types::{Thumbprint, Timestamp};
@@ -26,6 +26,12 @@ fn directory(changes: impl IntoIterator<Item = Change>) -> Snapshot {
         device(key.public(), AGENT, None),
     ];
     Snapshot::default().apply(7, first.into_iter().chain(changes))
+}
+
+/// An id that stands for an agent and is in quarantine.
+pub(super) fn quarantined_by_its_id() -> Snapshot {
+    let suspect = Suspect::Foreign(id(SCRIBE));
+    directory([bound(None, None), quarantined(suspect, None)])
 }
 
 fn caller(profile: Foreign, directory: &Snapshot) -> Result<Caller, Refusal> {
@@ -96,6 +102,15 @@ fn an_id_that_stands_for_nobody_leads_to_no_caller() {
         (
             directory([bound(Some(Thumbprint::from_bytes([9; 32])), None)]),
             Case::DeviceRevoked,
+        ),
+        (quarantined_by_its_id(), Case::AgentQuarantined),
+        // What was enrolled under the id is one with it.
+        (
+            directory([
+                bound(Some(enrolled), None),
+                quarantined(Suspect::Device(enrolled), None),
+            ]),
+            Case::AgentQuarantined,
         ),
     ];
     for profile in Foreign::ALL {

@@ -191,6 +191,14 @@ pub(crate) fn provoke(case: Case) -> Vec<Refusal> {
                 })
                 .collect()
         }
+        Case::AgentQuarantined => {
+            let held = super::bound::quarantined_by_its_id();
+            let proven = in_each_proven(&world);
+            proven
+                .into_iter()
+                .map(|caller| Caller::foreign(caller, &held).expect_err("it was let in"))
+                .collect()
+        }
         Case::KeysUnavailable => {
             *world.keys.0.lock().unwrap() = None;
             in_each(&|_, signed| vec![signed])

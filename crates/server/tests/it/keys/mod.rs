@@ -3,5 +3,6 @@
 mod audit;
 mod callers;
 mod edges;
+mod honey;
 mod scene;
 mod shapes;

@@ -20,15 +20,21 @@ fn postgres_conforms() {
 #[test]
 fn postgres_conforms_without_a_cache() {
     let world = World::new();
+    let roomy = || -> Box<dyn conformance::Fixture> {
+        Box::new(world.store_with(|options| {
+            options.cache_bytes = 0;
+            options.kept_commits = 64;
+        }))
+    };
     let make = || -> Box<dyn conformance::Fixture> {
         Box::new(world.store_with(|options| {
             options.cache_bytes = 0;
             options.kept_commits = 64;
-            options.max_bytes = Some(18 * MIB);
+            options.max_bytes = Some(42 * MIB);
         }))
     };
     conformance::run(&Factory {
-        plain: &make,
+        plain: &roomy,
         forgetful: &make,
         small: &make,
     });

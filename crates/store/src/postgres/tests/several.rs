@@ -1,10 +1,12 @@
 //! Several engines on one database.
 
+use super::super::{PostgresEngine, PostgresFault, PostgresOptions};
 use super::proxy::{Proxy, Rule};
-use super::world::{World, commit, row, until};
-use crate::conformance::{Build as _, batch, key, wait};
+use super::world::{ID, World, commit, row, until};
+use crate::conformance::{Build as _, OpenSealer, batch, key, wait};
 use crate::engine::{Engine, Expected, LogId};
-use crate::{Change, CommitError, Seq};
+use crate::sealer::{CommitSealer, GroupSealer, SealFailed};
+use crate::{Change, CommitError, RowKey, Seq};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -125,4 +127,79 @@ fn an_own_commit_brings_all_that_came_before_it() {
         let found = row(&other, "a").unwrap();
         assert_eq!(found, Some((put.seq, value.to_vec())));
     }
+}
+
+/// Keys that count while a row is of this version.
+#[derive(Default)]
+struct Fenced(Mutex<Option<(RowKey, Seq)>>);
+
+impl CommitSealer for Fenced {
+    fn begin(&self) -> Box<dyn GroupSealer + '_> {
+        OpenSealer.begin()
+    }
+    fn sentinel(&self) -> Result<Vec<u8>, SealFailed> {
+        OpenSealer.sentinel()
+    }
+    fn fence(&self) -> Option<(RowKey, Seq)> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[test]
+fn nothing_applies_with_keys_that_another_has_replaced_until_the_new_ones_are_here() {
+    let world = World::new();
+    let store = world.store();
+    let (one, two) = (store.engine(), store.engine());
+    let first = commit(&one, batch().put("keys", b"1")).unwrap();
+    let fenced = std::sync::Arc::new(Fenced::default());
+    let at = |seq| *fenced.0.lock().unwrap() = Some((key("keys"), seq));
+    at(first.seq);
+    two.set_sealer(Some(fenced.clone()));
+    commit(&two, batch().put("a", b"1")).unwrap();
+    let second = commit(&one, batch().put("keys", b"2")).unwrap();
+    // It waits for the keys, and gives up when they do not come.
+    let begun = Instant::now();
+    let refused = commit(&two, batch().put("a", b"2"));
+    let Err(CommitError::Unavailable(cause)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        cause.to_string().contains("changed by another server"),
+        "{cause}"
+    );
+    assert!(begun.elapsed() > SOON);
+    assert_eq!(row(&one, "a").unwrap().unwrap().1, b"1");
+    // Meanwhile the other goes on: nobody holds the head while waiting.
+    let waiting = two.commit(batch().put("a", b"3"));
+    commit(&one, batch().put("b", b"1")).unwrap();
+    at(second.seq);
+    let applied = wait(waiting).unwrap();
+    until("it is seen at the other", || {
+        row(&one, "a").unwrap() == Some((applied.seq, b"3".to_vec()))
+    });
+    // What was built with the keys of before does not apply with those of now.
+    let late = batch()
+        .expect_row("keys", Expected::At(first.seq))
+        .put("a", b"4");
+    let refused = commit(&two, late);
+    assert_eq!(refused, Err(CommitError::Conflict { key: key("keys") }));
+}
+
+#[test]
+fn a_database_tells_whose_store_it_holds_and_gives_up_only_an_untouched_one() {
+    let world = World::new();
+    let name = world.database();
+    let options = || PostgresOptions::new(world.server.socket_url(&name).parse().unwrap());
+    assert_eq!(PostgresEngine::find(options()), Ok(None));
+    drop(PostgresEngine::create(options(), &ID).unwrap());
+    assert_eq!(PostgresEngine::find(options()), Ok(Some(ID)));
+    PostgresEngine::discard_untouched(options()).unwrap();
+    assert_eq!(PostgresEngine::find(options()), Ok(None));
+    let engine = PostgresEngine::create(options(), &ID).unwrap();
+    engine.set_sealer(Some(std::sync::Arc::new(OpenSealer)));
+    commit(&engine, batch().put("a", b"1")).unwrap();
+    let at = world.server.socket_url(&name);
+    let kept = PostgresEngine::discard_untouched(options());
+    assert_eq!(kept, Err(PostgresFault::AlreadyExists { at }));
+    assert_eq!(row(&engine, "a").unwrap().unwrap().1, b"1");
 }

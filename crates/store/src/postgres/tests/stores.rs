@@ -11,9 +11,9 @@ use procura_types::{Clock, Secret, Timestamp};
 use std::sync::Arc;
 
 const LOG: LogId = LogId::new("ledger");
-const COUNT: Table<String, u64> = Table::new("count", Kind::Directory);
+pub(super) const COUNT: Table<String, u64> = Table::new("count", Kind::Directory);
 
-struct Noon;
+pub(super) struct Noon;
 
 impl Clock for Noon {
     fn now(&self) -> Timestamp {
@@ -25,7 +25,7 @@ fn sealed(engine: PostgresEngine) -> Store {
     Store::over(Arc::new(engine), Arc::new(Noon), Arc::new(SystemEntropy))
 }
 
-fn barrier(key: u8) -> Barrier {
+pub(super) fn barrier(key: u8) -> Barrier {
     let keys = BarrierKeys {
         installation: ID,
         epochs: vec![(1, Secret::new([key; 32]))],
@@ -36,13 +36,13 @@ fn barrier(key: u8) -> Barrier {
     Barrier::new(keys, Arc::new(SystemEntropy)).unwrap()
 }
 
-fn unsealed(engine: PostgresEngine) -> Store {
+pub(super) fn unsealed(engine: PostgresEngine) -> Store {
     let store = sealed(engine);
     store.install_barrier(barrier(1)).unwrap();
     store
 }
 
-fn count(store: &Store, name: &str, number: u64) -> Result<Seq, CommitError> {
+pub(super) fn count(store: &Store, name: &str, number: u64) -> Result<Seq, CommitError> {
     let mut batch = store.batch().unwrap();
     COUNT.put(&mut batch, &name.to_owned(), &number);
     batch.append(LOG, number.to_be_bytes().to_vec());

@@ -6,6 +6,7 @@ mod grpc;
 mod middleware;
 mod native;
 mod program;
+mod project_token;
 mod signed;
 mod snippets;
 mod websocket;

@@ -1,0 +1,463 @@
+//! `restore`: from a backup to a home that can be looked at, and from there to the
+//! installation again. Works without a server, and makes no connection.
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::operator_key;
+use crate::output::{self, Table};
+use crate::unseal_source::shares;
+use clap::{Args, Subcommand};
+use procura_client::{SessionClient, SystemClock};
+use procura_crypto::SystemEntropy;
+use procura_server::Config;
+use procura_server::restoring::{
+    Activated, Activation, Marker, Means, Report, RestoreError, Way, activate, load, verify,
+};
+use procura_types::wire::{Opening, QuarantineList, Quarantined};
+use procura_types::{ForeignId, Thumbprint};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Restore a backup into a home of its own, and make that the installation again
+///
+/// A restored home is a sandbox: no server starts on it, and nobody is told of it or
+/// loses anything by it. --verify opens everything that is in it. --activate makes it the
+/// installation again, once it is certain how its record goes on.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  procura restore /backups/monday.procura --to /var/lib/restored --verify\n  procura restore --activate --to /var/lib/restored --ledger /backups/ledger\n  procura restore --activate --to /var/lib/restored --checkpoint last-seen\n  procura restore --activate --to /var/lib/restored --new-origin\n  procura restore release --all\n  procura restore accept --key procura/…/2+1a2b3c4d+AZ…"
+)]
+pub(crate) struct Restore {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The backup
+    #[arg(conflicts_with = "activate")]
+    file: Option<PathBuf>,
+    /// The home: empty or not there yet; with --activate, the restored one
+    #[arg(long, value_name = "HOME")]
+    to: Option<PathBuf>,
+    /// Open everything that is in it, and say what that is
+    #[arg(long, conflicts_with = "activate")]
+    verify: bool,
+    /// Make the restored home the installation again
+    #[arg(long, requires = "to")]
+    activate: bool,
+    /// A copy of the record from after the backup, or a directory of them; may be given again
+    #[arg(long, value_name = "FILE|DIR", requires = "activate")]
+    ledger: Vec<PathBuf>,
+    /// A checkpoint that somebody remembers; may be given again [and the one of this --home]
+    #[arg(long, value_name = "FILE", requires = "activate")]
+    checkpoint: Vec<PathBuf>,
+    /// Go on under another origin: everybody else is held until an operator lets them go on
+    #[arg(long, requires = "activate", conflicts_with = "ledger")]
+    new_origin: bool,
+    /// With --new-origin: the one device of a steward that goes on [default: the key of this --home]
+    #[arg(long, value_name = "THUMBPRINT", requires = "new_origin")]
+    device: Option<Thumbprint>,
+    #[command(flatten)]
+    with: With,
+}
+
+/// With what the vault was opened at the time of the backup.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct With {
+    /// Bring shares instead of the passphrase
+    #[arg(long)]
+    shares: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List who is held since the installation was restored
+    #[command(after_help = "Example:\n  procura restore held")]
+    Held,
+    /// Let devices go on that are held since the installation was restored
+    ///
+    /// Their sessions and tokens from before stay over. What a decoy was touched by stays
+    /// in quarantine: procura honey reinstate.
+    #[command(
+        after_help = "Examples:\n  procura restore release 4pKbMyPXWbNVqwj3d4ZUrB4KTaUYO0ArTVcsBPyCVH4\n  procura restore release --agent-id till.7\n  procura restore release --all"
+    )]
+    Release(Release),
+    /// Accept that the record of the server goes on under another origin
+    ///
+    /// Compare the key with what the administrator was told by --new-origin.
+    #[command(after_help = "Example:\n  procura restore accept --key procura/…/2+1a2b3c4d+AZ…")]
+    Accept {
+        /// The verification key that the record has from now on
+        #[arg(long, value_name = "VKEY")]
+        key: String,
+    },
+}
+
+/// Lets them go on.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("who").required(true).multiple(true))]
+struct Release {
+    /// Thumbprints of devices, as listed by `held`
+    // One in 64 begins with a hyphen.
+    #[arg(allow_hyphen_values = true, group = "who")]
+    devices: Vec<Thumbprint>,
+    /// An id of another system that has no device; may be given again
+    #[arg(long, value_name = "ID", group = "who")]
+    agent_id: Vec<ForeignId>,
+    /// Everybody who is held since then
+    #[arg(long, group = "who", conflicts_with_all = ["devices", "agent_id"])]
+    all: bool,
+}
+
+/// What `restore release --json` prints.
+#[derive(Serialize)]
+struct Released {
+    devices: Vec<Thumbprint>,
+    agent_ids: Vec<ForeignId>,
+}
+
+/// Why a backup is not restored, as a failure.
+pub(crate) fn refused(error: RestoreError) -> Failure {
+    let text = error.to_string();
+    match error {
+        RestoreError::File { .. } | RestoreError::NotOurs(_) => {
+            Failure::damaged("the file cannot be used")
+                .because(text)
+                .next("procura backup check FILE, with another copy of it, or an older backup")
+        }
+        RestoreError::NotWhole(_) => Failure::damaged("what was restored cannot be used")
+            .because(text)
+            .next("the same with an older backup"),
+        RestoreError::Home { .. } | RestoreError::NotRestored(_) => {
+            Failure::config("nothing was restored").because(text)
+        }
+        RestoreError::OtherKind { .. } | RestoreError::OtherInstallation { .. } => {
+            Failure::usage("nothing was restored").because(text)
+        }
+        RestoreError::NothingKnown
+        | RestoreError::TooShort { .. }
+        | RestoreError::Hole { .. } => Failure::refused("it is not activated")
+            .because(text)
+            .next("procura restore --activate --to HOME --ledger DIR --checkpoint FILE, or --new-origin if nothing more is to be had"),
+        RestoreError::Forked { .. } | RestoreError::Checkpoint { .. } => {
+            Failure::refused("it is not activated").because(text)
+        }
+        RestoreError::Seal(_) | RestoreError::Refused(_) => {
+            Failure::refused("it does not open").because(text).next(
+                "what opened the vault when the backup was taken; what was changed since opens only later backups",
+            )
+        }
+        _ => Failure::storage("it could not be restored", &text),
+    }
+}
+
+impl With {
+    async fn ask(&self, context: &Context) -> Result<Opening, Failure> {
+        if self.shares {
+            return shares(context).await.map(Opening::Shares);
+        }
+        let question = "The vault's passphrase when the backup was taken";
+        Ok(Opening::Passphrase(
+            context.passphrases.ask(question).await?,
+        ))
+    }
+}
+
+fn means(home: &Path) -> Result<Means, Failure> {
+    let home = std::path::absolute(home)
+        .map_err(|error| Failure::storage(format!("cannot use {}", home.display()), &error))?;
+    let config = Config::load(home, None, std::env::vars())
+        .map_err(|error| Failure::config("the server's configuration").because(error))?;
+    Ok(Means {
+        config,
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+    })
+}
+
+/// What `restore FILE --json` prints without `--verify`.
+#[derive(Serialize)]
+struct Loaded<'a> {
+    home: &'a Path,
+    #[serde(flatten)]
+    marker: Marker,
+}
+
+/// What `restore accept --json` prints.
+#[derive(Serialize)]
+struct Accepted<'a> {
+    ledger_vkey: &'a str,
+}
+
+/// Restores and opens everything, and says what is there.
+pub(crate) async fn verified(
+    context: &Context,
+    file: &Path,
+    home: &Path,
+    with: &With,
+) -> Result<(), Failure> {
+    load(file, home, context.now()).map_err(refused)?;
+    let opening = with.ask(context).await?;
+    let report = verify(&means(home)?, opening).map_err(refused)?;
+    if context.json {
+        return output::json(&report);
+    }
+    tell(&report);
+    Ok(())
+}
+
+fn tell(report: &Report) {
+    let Report {
+        installation,
+        taken,
+        opened_by,
+        entries,
+        secrets,
+        values,
+        bytes,
+        actors,
+        devices,
+        grants,
+        ..
+    } = report;
+    output::say(format!(
+        "installation {installation} as of {taken}, opened by {opened_by}: everything in it opens"
+    ));
+    output::say(format!(
+        "{secrets} secrets with {values} values ({bytes} bytes); {actors} actors, {devices} devices, {grants} grants; a record of {entries} entries, root {}",
+        report.root
+    ));
+}
+
+impl Restore {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        match self.command {
+            Some(Command::Accept { key }) => return accept(context, &key),
+            Some(Command::Held) => return list_held(context).await,
+            Some(Command::Release(release)) => return release.run(context).await,
+            None => {}
+        }
+        let Some(home) = &self.to else {
+            return Err(
+                Failure::usage("no home was named").next("procura restore FILE --to HOME --verify")
+            );
+        };
+        if self.activate {
+            return self.activate(context, home).await;
+        }
+        let Some(file) = &self.file else {
+            return Err(Failure::usage("no backup was named")
+                .next("procura restore FILE --to HOME --verify"));
+        };
+        if self.verify {
+            verified(context, file, home, &self.with).await?;
+        } else {
+            let marker = load(file, home, context.now()).map_err(refused)?;
+            if context.json {
+                return output::json(&Loaded { home, marker });
+            }
+        }
+        if !context.json {
+            output::say(format!(
+                "restored to {}; no server starts on it before: procura restore --activate --to {}",
+                home.display(),
+                home.display()
+            ));
+        }
+        Ok(())
+    }
+
+    async fn activate(&self, context: &Context, home: &Path) -> Result<(), Failure> {
+        let way = match self.new_origin {
+            false => Way::Reach(self.ledger.clone()),
+            true => Way::NewOrigin(self.going_on(context)?),
+        };
+        let mut checkpoints = Vec::new();
+        for path in &self.checkpoint {
+            let note = std::fs::read_to_string(path).map_err(|error| {
+                Failure::storage(format!("cannot read {}", path.display()), &error)
+            })?;
+            checkpoints.push((path.display().to_string(), note));
+        }
+        if let Some(remembered) = remembered(context, home)? {
+            checkpoints.push(remembered);
+        }
+        context.confirm(&match self.new_origin {
+            false => format!(
+                "Activate {}? The installation that it is a copy of must never run again.",
+                home.display()
+            ),
+            true => format!(
+                "Activate {} under another origin? The installation that it is a copy of must never run again; everybody is held until you let them go on, and all grants end.",
+                home.display()
+            ),
+        })?;
+        let opening = self.with.ask(context).await?;
+        let wish = Activation { way, checkpoints };
+        let activated = activate(&means(home)?, opening, wish)
+            .await
+            .map_err(refused)?;
+        if context.json {
+            return output::json(&activated);
+        }
+        tell_activated(&activated);
+        Ok(())
+    }
+
+    /// The device that goes on: named, or that of this home's key.
+    fn going_on(&self, context: &Context) -> Result<Thumbprint, Failure> {
+        if let Some(device) = self.device {
+            return Ok(device);
+        }
+        operator_key::public(&context.home)?
+            .map(|key| key.thumbprint())
+            .ok_or_else(|| {
+                Failure::usage("nobody is named who goes on")
+                    .because(format_args!(
+                        "there is no operator's key in {}",
+                        context.home.dir().display()
+                    ))
+                    .next("--device THUMBPRINT, of a steward's device, or the --home of one")
+            })
+    }
+}
+
+/// The highest checkpoint that this home remembers of the installation that was restored.
+fn remembered(context: &Context, home: &Path) -> Result<Option<(String, String)>, Failure> {
+    let Some(known) = crate::home::Known::find(&context.home)? else {
+        return Ok(None);
+    };
+    let restored = procura_server::restoring::find_marker(home)
+        .map_err(refused)?
+        .is_some_and(|marker| marker.installation == known.installation);
+    let file = context.home.checkpoint_file();
+    match crate::files::read(&file)? {
+        Some(note) if restored => {
+            let note = crate::checkpoint::text(note)?;
+            Ok(Some((file.display().to_string(), note)))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn tell_activated(activated: &Activated) {
+    tell(&activated.restored);
+    output::say(format!(
+        "activated: the record goes on after {} entries as {}",
+        activated.reached, activated.origin
+    ));
+    let lists = [
+        ("taken away once more", &activated.again),
+        ("lost", &activated.lost),
+        ("held because of", &activated.because),
+        ("held", &activated.held),
+    ];
+    for (what, lines) in lists {
+        for line in lines {
+            output::say(output::plain(&format!("{what}: {line}")));
+        }
+    }
+    if activated.new_origin {
+        output::say(format!(
+            "{} grants ended; agents ask anew. The record is verified with another key from here on, which every client is told: procura restore accept --key {}",
+            activated.grants_ended, activated.ledger_vkey
+        ));
+    }
+    output::say("next: procura server --home HOME, then procura unseal");
+}
+
+/// Whom no decoy is to blame for.
+async fn held(server: &SessionClient) -> Result<Vec<Quarantined>, Failure> {
+    let list = server.quarantine().await?.quarantined;
+    Ok(list
+        .into_iter()
+        .filter(|held| held.canary.is_none())
+        .collect())
+}
+
+async fn list_held(context: &Context) -> Result<(), Failure> {
+    let held = held(&context.operator().await?).await?;
+    if context.json {
+        return output::json(&QuarantineList { quarantined: held });
+    }
+    let mut table = Table::new(["DEVICE OR ID", "NAME", "SINCE"]);
+    for held in held {
+        let device = held.device.map(|device| device.to_string());
+        let id = held.agent_id.map(|id| id.to_string());
+        table.row([
+            device.or(id).unwrap_or_default(),
+            held.name,
+            held.since.to_string(),
+        ]);
+    }
+    table.print("nobody is held since the installation was restored")
+}
+
+impl Release {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
+        let server = context.operator().await?;
+        let held = held(&server).await?;
+        let mut released = Released {
+            devices: self.devices,
+            agent_ids: self.agent_id,
+        };
+        if self.all {
+            released.devices = held.iter().filter_map(|held| held.device).collect();
+            released.agent_ids = held
+                .iter()
+                .filter_map(|held| held.agent_id.clone())
+                .collect();
+        }
+        let among = |device: &Thumbprint| held.iter().any(|held| held.device == Some(*device));
+        if let Some(other) = released.devices.iter().find(|device| !among(device)) {
+            return Err(Failure::refused(format!(
+                "{other} is not held since the installation was restored"
+            ))
+            .next("procura restore held, or procura honey reinstate for what touched a decoy"));
+        }
+        let number = released
+            .devices
+            .len()
+            .saturating_add(released.agent_ids.len());
+        context.confirm(&format!(
+            "Let {number} go on? Whoever was revoked after the backup is among them, if anybody was."
+        ))?;
+        for device in &released.devices {
+            server.reinstate_device(device).await?;
+        }
+        for id in &released.agent_ids {
+            server.reinstate_id(id).await?;
+        }
+        let words = format!("{number} go on; their sessions and tokens from before stay over");
+        output::done(context.json, &released, &words)
+    }
+}
+
+/// Takes the record's new key for the known one, and forgets what was seen of the old.
+fn accept(context: &Context, key: &str) -> Result<(), Failure> {
+    let mut known = context.known()?;
+    let vkey: procura_ledger::Vkey = key
+        .parse()
+        .map_err(|error| Failure::usage("--key is no verification key").because(error))?;
+    if !procura_ledger::is_origin_of(vkey.name(), &known.installation) {
+        return Err(
+            Failure::refused("the key is not of this installation's record")
+                .because(format_args!("this home belongs to {}", known.installation)),
+        );
+    }
+    context.confirm(&format!(
+        "Believe {} from now on? What this home remembers of the record of before is forgotten.",
+        vkey.name()
+    ))?;
+    vkey.to_string().clone_into(&mut known.ledger_vkey);
+    known.replace(&context.home)?;
+    match std::fs::remove_file(context.home.checkpoint_file()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Failure::storage("cannot forget the checkpoint", &error));
+        }
+        _ => {}
+    }
+    let accepted = Accepted {
+        ledger_vkey: &known.ledger_vkey,
+    };
+    output::done(context.json, &accepted, "the record's new key is known")
+}

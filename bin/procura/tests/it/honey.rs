@@ -1,0 +1,86 @@
+//! `honey`, as a steward types it.
+
+use crate::installed::Installed;
+use procura_types::encoding;
+use serde_json::Value;
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn decoys_are_planted_listed_known_again_and_removed() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    let plant = [
+        "--json", "honey", "plant", "--shape", "github", "--env", "CI_TOKEN", "--show", "ci/token",
+    ];
+    let planted = json(&cli.ok(&plant, b""));
+    let canary = planted["canary"].as_str().unwrap();
+    let value = planted["value_b64"].as_str().unwrap();
+    let value = encoding::from_b64url("value_b64", value).unwrap();
+    assert!(value.starts_with(b"ghp_"));
+
+    assert!(cli.ok(&["secret", "list"], b"").contains("ci/token"));
+    // It lies there for others; the owner is a steward and touches nothing.
+    let read = cli.run(&["secret", "get", "ci/token"], b"");
+    assert_eq!((read.code, read.out.as_str()), (77, ""));
+    let list = cli.ok(&["honey", "list"], b"");
+    assert!(list.contains(canary) && list.contains("deny"), "{list}");
+    assert!(!list.contains("ghp_"));
+
+    let mut pasted = b"token: ".to_vec();
+    pasted.extend_from_slice(&value);
+    let found = cli.ok(&["honey", "which"], &pasted);
+    assert!(
+        found.contains(canary) && found.contains("ci/token"),
+        "{found}"
+    );
+    let none = cli.run(&["honey", "which"], b"something else entirely");
+    assert_eq!((none.code, none.out.as_str()), (0, ""));
+    assert_eq!(none.err, "no honey secret of this installation\n");
+
+    let taken = cli.run(&["honey", "plant", "ci/token"], b"");
+    assert_eq!(taken.code, 77);
+    assert!(taken.err.contains("already_exists"), "{}", taken.err);
+    let removed = cli.run(&["honey", "remove", "ci/token"], b"");
+    assert_ne!(removed.code, 0, "it asks, and nobody is there to say yes");
+    cli.ok(&["--yes", "honey", "remove", "ci/token"], b"");
+    assert!(!cli.ok(&["secret", "list"], b"").contains("ci/token"));
+    assert!(cli.ok(&["honey", "which"], &value).contains(canary));
+}
+
+#[test]
+fn a_decoy_of_ones_own_comes_from_stdin_and_is_shown_to_nobody() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    let own = b"user=backup password=correct-horse-battery";
+    let planted = cli.run(&["honey", "plant", "--stdin", "backup/login"], own);
+    assert_eq!((planted.code, planted.out.as_str()), (0, ""));
+    assert!(
+        planted.err.starts_with("planted backup/login in default"),
+        "{}",
+        planted.err
+    );
+    let short = cli.run(&["honey", "plant", "--stdin", "backup/other"], b"short");
+    assert_eq!(short.code, 64);
+    assert!(short.err.contains("16 bytes"), "{}", short.err);
+    let both = [
+        "honey",
+        "plant",
+        "--stdin",
+        "--shape",
+        "aws",
+        "backup/other",
+    ];
+    assert_eq!(cli.run(&both, own).code, 64);
+    assert_eq!(cli.ok(&["honey", "quarantine"], b""), "");
+    let unknown = "4pKbMyPXWbNVqwj3d4ZUrB4KTaUYO0ArTVcsBPyCVH4";
+    let reinstate = cli.run(&["--yes", "honey", "reinstate", unknown], b"");
+    assert_eq!(reinstate.code, 77);
+    assert!(
+        reinstate.err.contains("not in quarantine"),
+        "{}",
+        reinstate.err
+    );
+}

@@ -1,0 +1,155 @@
+//! Records of project tokens: how long they stay, and that who has none opens nothing.
+
+use crate::pruning::entries;
+use crate::world::{Actor, World, bank, project, shop};
+use procura_authority::{
+    Pruning, RunQuery, TOKEN_KEPT, TOKEN_LIFE, TokenHolder, TokenIssue, TokenRevokeAll, TokenTerms,
+    TokenUse,
+};
+use procura_crypto::SystemEntropy;
+use procura_directory::TokenRecord;
+use procura_types::wire::ProjectTokenKind;
+use procura_types::{Delivery, Duration, RunId, TokenId};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn holder(agent: &Actor) -> TokenHolder {
+    TokenHolder {
+        agent: agent.id,
+        device: agent.device(),
+    }
+}
+
+/// A token for the whole project `web`.
+async fn issue(world: &World, agent: &Actor) -> TokenRecord {
+    let query = RunQuery {
+        namespace: shop(),
+        project: project("web"),
+        names: Vec::new(),
+        delivery: Delivery::Env,
+        report: None,
+    };
+    let terms = TokenTerms {
+        id: TokenId::generate(world.now(), &SystemEntropy).unwrap(),
+        life: None,
+    };
+    let op = TokenIssue::resolve(
+        &world.vault,
+        &world.snapshot(),
+        holder(agent),
+        ProjectTokenKind::Signed,
+        query,
+        terms,
+        world.now(),
+    );
+    world
+        .act(agent, op.unwrap(), |batch| {
+            TokenIssue::run(batch, None, world.now())
+        })
+        .await
+        .unwrap()
+}
+
+async fn prune(world: &World) -> u64 {
+    let mut pass = Pruning::new(world.now(), [shop(), bank()]);
+    let mut count = 0;
+    for _ in 0..100 {
+        let step = pass.step(world.store(), world.recorder.clock(), &SystemEntropy);
+        match step.await.unwrap() {
+            Some(more) => count += more,
+            None => return count,
+        }
+    }
+    panic!("the pass does not end");
+}
+
+async fn granted(world: &World, agent: &Actor) {
+    let id = world.run(agent, "web", &[]).await.unwrap().pending();
+    let from = world.now();
+    let terms = crate::flows::Terms {
+        names: None,
+        from,
+        until: from.plus(Duration::from_secs(300 * 24 * 60 * 60)),
+    };
+    world.approve(&world.alice, id, &terms).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_is_forgotten_thirty_days_after_its_end() {
+    let (world, scribe) = World::new().await;
+    granted(&world, &scribe).await;
+    let first = issue(&world, &scribe).await;
+    assert_eq!(
+        first.until.as_secs(),
+        world.now().plus(TOKEN_LIFE).as_secs()
+    );
+    world.pass(Duration::from_secs(60));
+    let second = issue(&world, &scribe).await;
+    let left = first.until.plus(TOKEN_KEPT).since(world.now());
+    world.pass(left - MS);
+    let before = world.snapshot().seq();
+    assert_eq!(prune(&world).await, 0, "a moment before");
+    assert_eq!(world.snapshot().seq(), before);
+    world.pass(MS);
+    assert_eq!(prune(&world).await, 1, "exactly then");
+    // The directory moved with it, without a restart.
+    let snapshot = world.snapshot();
+    assert!(snapshot.seq() > before);
+    assert!(snapshot.token(&first.id).is_none());
+    assert!(snapshot.token(&second.id).is_some());
+    let said = entries(&world, "project_token.prune");
+    assert_eq!(said.len(), 1);
+    let summary = said[0].summary.unwrap();
+    assert_eq!((summary.count, summary.from), (1, first.until));
+    assert_eq!(said[0].resource.as_deref(), Some("installation"));
+}
+
+/// Between the decision on a use and its intent the tokens of the project end: it is
+/// decided anew, and nothing is handed over.
+#[tokio::test]
+async fn a_use_that_is_overtaken_by_its_end_opens_nothing() {
+    let (world, scribe) = World::new().await;
+    granted(&world, &scribe).await;
+    let token = issue(&world, &scribe).await;
+    let snapshot = world.snapshot();
+    let record = snapshot.token(&token.id).unwrap();
+    let run = RunId::generate(world.now(), &SystemEntropy).unwrap();
+    let resolve = |holder: TokenHolder| {
+        TokenUse::resolve(
+            &world.vault,
+            &snapshot,
+            record,
+            &holder,
+            &[],
+            run,
+            world.now(),
+        )
+    };
+    let permit = world
+        .permit(&scribe, resolve(holder(&scribe)).unwrap())
+        .ok()
+        .unwrap();
+    let details = permit.op().details();
+    let revoke = TokenRevokeAll {
+        namespace: shop(),
+        project: project("web"),
+    };
+    let revoked = world
+        .act(
+            &world.alice,
+            revoke,
+            |batch| -> Result<_, procura_authority::AuthorityError> {
+                Ok(TokenRevokeAll::run(batch, world.now()))
+            },
+        )
+        .await
+        .unwrap();
+    assert_eq!(revoked, 1);
+    let recorded = world
+        .recorder
+        .record(permit, crate::world::origin(), details)
+        .await;
+    let error = recorded.err().unwrap();
+    assert_eq!(error.to_string(), "token_revoked");
+    assert!(entries(&world, "project_token.use").is_empty());
+}

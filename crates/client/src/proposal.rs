@@ -1,0 +1,34 @@
+//! What takes a quorum of stewards.
+
+use crate::{ClientError, Query, SessionClient};
+use http::Method;
+use procura_types::ProposalId;
+use procura_types::wire::{NewProposal, Proposal, ProposalList, ProposalSign, ProposedAct};
+
+impl SessionClient {
+    /// What was proposed, the newest first.
+    pub async fn proposals(&self) -> Result<ProposalList, ClientError> {
+        self.call(Method::GET, "/v1/proposals", &Query::new(), None::<&()>)
+            .await
+    }
+
+    /// Proposes something.
+    pub async fn propose(&self, act: ProposedAct) -> Result<Proposal, ClientError> {
+        let body = NewProposal { act };
+        self.call(Method::POST, "/v1/proposals", &Query::new(), Some(&body))
+            .await
+    }
+
+    /// Signs a proposal; the signature is over [`Proposal::message`], by the key of this
+    /// device.
+    pub async fn sign_proposal(
+        &self,
+        id: &ProposalId,
+        signature: Vec<u8>,
+    ) -> Result<Proposal, ClientError> {
+        let path = format!("/v1/proposals/{id}/sign");
+        let body = ProposalSign { signature };
+        self.call(Method::POST, &path, &Query::new(), Some(&body))
+            .await
+    }
+}

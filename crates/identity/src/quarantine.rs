@@ -1,0 +1,84 @@
+//! What touched a decoy and may not act until a steward lets it: listing it, and letting
+//! it out. It is put there by the server itself.
+
+use crate::error::IdentityError;
+use procura_directory::{QuarantineRecord, Snapshot, Suspect};
+use procura_policy::{Action, Op, Permit, Resource};
+use procura_record::RecordedBatch;
+use procura_types::Timestamp;
+use procura_types::wire::{QuarantineList, Quarantined};
+
+/// Lists what is in quarantine.
+pub struct QuarantineListing;
+
+impl Op for QuarantineListing {
+    const ACTION: Action = Action::QuarantineList;
+    fn resource(&self) -> Resource {
+        Resource::Installation
+    }
+}
+
+impl QuarantineListing {
+    /// What is in quarantine now, the longest there first.
+    #[must_use]
+    pub fn run(_: &Permit<Self>, snapshot: &Snapshot) -> QuarantineList {
+        let mut quarantined: Vec<Quarantined> = snapshot
+            .all_quarantines()
+            .filter(|record| record.lifted.is_none())
+            .map(|record| Quarantined {
+                device: record.suspect.device(),
+                agent_id: record.suspect.foreign().cloned(),
+                actor: record.actor,
+                name: snapshot.lineage(&record.actor),
+                since: record.since,
+                canary: record.canary,
+            })
+            .collect();
+        quarantined.sort_by(|one, other| {
+            (one.since, one.device, &one.agent_id).cmp(&(
+                other.since,
+                other.device,
+                &other.agent_id,
+            ))
+        });
+        QuarantineList { quarantined }
+    }
+}
+
+/// Lets something out of quarantine.
+pub struct QuarantineLift {
+    /// What.
+    pub suspect: Suspect,
+}
+
+impl Op for QuarantineLift {
+    const ACTION: Action = Action::QuarantineLift;
+    fn resource(&self) -> Resource {
+        Resource::Quarantine(self.suspect.clone())
+    }
+}
+
+impl QuarantineLift {
+    /// Lets out what the permit names. What was given to it until now, sessions and
+    /// tokens, counts no more.
+    ///
+    /// # Errors
+    /// [`IdentityError::NotQuarantined`].
+    pub fn run(batch: &mut RecordedBatch<'_, Self>, now: Timestamp) -> Result<(), IdentityError> {
+        let suspect = &batch.op().suspect;
+        let record = batch
+            .directory()
+            .quarantine(suspect)
+            .filter(|record| record.lifted.is_none())
+            .ok_or(IdentityError::NotQuarantined)?
+            .as_ref()
+            .clone();
+        let lifted = Some(batch.directory().seq());
+        batch.put_quarantine(&QuarantineRecord {
+            lifted,
+            lifted_at: Some(now),
+            ..record
+        });
+        Ok(())
+    }
+}

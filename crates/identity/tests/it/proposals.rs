@@ -1,0 +1,243 @@
+//! What takes a quorum of stewards.
+
+use crate::world::{Actor, Failure, World, label, role};
+use procura_identity::{
+    IdentityError, OperatorRevoke, OperatorRoles, ProposalCreate, ProposalListing, ProposalSign,
+    agreed, carry_out, takes_a_quorum,
+};
+use procura_policy::DenyReason;
+use procura_types::wire::{Proposal, ProposalState, ProposedAct};
+use procura_types::{Duration, InstallationId, ProposalId, Role};
+
+const INSTALLATION: InstallationId = InstallationId::from_bytes([7; 16]);
+
+fn act() -> ProposedAct {
+    ProposedAct::MakeShares {
+        name: label("recovery"),
+        threshold: 2,
+        count: 3,
+        retires: None,
+    }
+}
+
+async fn propose(world: &World, act: ProposedAct) -> Result<Proposal, Failure> {
+    world
+        .act(&world.alice, ProposalCreate { act }, |batch| {
+            let entropy = world.recorder.entropy();
+            ProposalCreate::run(batch, &INSTALLATION, world.now(), entropy)
+        })
+        .await
+}
+
+async fn signed(
+    world: &World,
+    by: &Actor,
+    id: ProposalId,
+    signature: Vec<u8>,
+) -> Result<Proposal, Failure> {
+    world
+        .act(by, ProposalSign { id, signature }, |batch| {
+            ProposalSign::run(batch, &INSTALLATION, world.now())
+        })
+        .await
+}
+
+async fn sign(world: &World, by: &Actor, proposal: &Proposal) -> Result<Proposal, Failure> {
+    let signature = by.key.sign(&proposal.message(&INSTALLATION)).unwrap();
+    signed(world, by, proposal.id, signature).await
+}
+
+async fn steward(world: &World, name: &str) -> Actor {
+    world.operator(name, &[role(Role::Steward, None)]).await
+}
+
+fn look(world: &World, id: &ProposalId) -> Result<ProposedAct, IdentityError> {
+    let store = world.recorder.store();
+    agreed(store, &world.snapshot(), &INSTALLATION, id, world.now())
+}
+
+async fn carry(world: &World, id: &ProposalId) -> Result<(), IdentityError> {
+    let store = world.recorder.store();
+    let mut batch = store.batch().unwrap();
+    let snapshot = world.snapshot();
+    carry_out(&mut batch, store, &snapshot, &INSTALLATION, id, world.now())?;
+    store.commit(batch).await.unwrap();
+    Ok(())
+}
+
+#[tokio::test]
+async fn more_than_half_of_the_stewards_agree_and_once() {
+    let world = World::new().await;
+    assert!(!takes_a_quorum(&world.snapshot()));
+    let (bea, cleo) = (steward(&world, "bea").await, steward(&world, "cleo").await);
+    assert!(takes_a_quorum(&world.snapshot()));
+    let proposal = propose(&world, act()).await.unwrap();
+    assert_eq!((proposal.needs, proposal.state), (2, ProposalState::Open));
+    // Who proposes it has not signed it.
+    let before = look(&world, &proposal.id);
+    assert!(matches!(
+        before,
+        Err(IdentityError::NotAgreed { have: 0, needs: 2 })
+    ));
+    let first = sign(&world, &bea, &proposal).await.unwrap();
+    assert_eq!(first.state, ProposalState::Open);
+    // The same steward twice is one.
+    let again = sign(&world, &bea, &proposal).await.unwrap();
+    assert_eq!((again.state, again.signed.len()), (ProposalState::Open, 1));
+    let second = sign(&world, &cleo, &proposal).await.unwrap();
+    assert_eq!(second.state, ProposalState::Agreed);
+    assert_eq!(look(&world, &proposal.id).unwrap(), act());
+    carry(&world, &proposal.id).await.unwrap();
+    for over in [
+        look(&world, &proposal.id).map(|_| ()),
+        carry(&world, &proposal.id).await,
+    ] {
+        assert!(matches!(over, Err(IdentityError::ProposalOver)), "{over:?}");
+    }
+    let late = sign(&world, &world.alice, &proposal).await.unwrap_err();
+    assert!(matches!(late.domain(), IdentityError::ProposalOver));
+}
+
+#[tokio::test]
+async fn signatures_count_as_long_as_their_stewards_do() {
+    let world = World::new().await;
+    let (bea, cleo) = (steward(&world, "bea").await, steward(&world, "cleo").await);
+    let proposal = propose(&world, act()).await.unwrap();
+    sign(&world, &bea, &proposal).await.unwrap();
+    sign(&world, &cleo, &proposal).await.unwrap();
+    assert!(look(&world, &proposal.id).is_ok());
+    // Of two stewards that are left, both have to have signed.
+    let name = label("bea");
+    world
+        .act(&world.alice, OperatorRevoke { name }, |batch| {
+            OperatorRevoke::run(batch, world.now())
+        })
+        .await
+        .unwrap();
+    let short = look(&world, &proposal.id);
+    assert!(matches!(
+        short,
+        Err(IdentityError::NotAgreed { have: 1, needs: 2 })
+    ));
+    assert!(carry(&world, &proposal.id).await.is_err());
+    sign(&world, &world.alice, &proposal).await.unwrap();
+    assert!(look(&world, &proposal.id).is_ok());
+    // An operator who is no steward any more does not count either.
+    let op = OperatorRoles {
+        name: label("cleo"),
+        roles: vec![role(Role::Admin, Some("shop"))],
+    };
+    world
+        .act(&world.alice, op, OperatorRoles::run)
+        .await
+        .unwrap();
+    let short = look(&world, &proposal.id);
+    assert!(matches!(
+        short,
+        Err(IdentityError::NotAgreed { have: 1, needs: 2 })
+    ));
+}
+
+#[tokio::test]
+async fn a_signature_is_for_one_proposal_of_one_installation_by_its_own_device() {
+    let world = World::new().await;
+    let bea = steward(&world, "bea").await;
+    let proposal = propose(&world, act()).await.unwrap();
+    let other = propose(&world, act()).await.unwrap();
+    let elsewhere = InstallationId::from_bytes([8; 16]);
+    let mut larger = proposal.clone();
+    larger.act = ProposedAct::MakeShares {
+        name: label("recovery"),
+        threshold: 2,
+        count: 4,
+        retires: None,
+    };
+    let mut later = proposal.clone();
+    later.expires = later.expires.plus(Duration::from_secs(1));
+    for (what, key, message) in [
+        ("another proposal", &bea, other.message(&INSTALLATION)),
+        ("another installation", &bea, proposal.message(&elsewhere)),
+        ("another act", &bea, larger.message(&INSTALLATION)),
+        ("another end", &bea, later.message(&INSTALLATION)),
+        (
+            "another steward",
+            &world.alice,
+            proposal.message(&INSTALLATION),
+        ),
+    ] {
+        let signature = key.key.sign(&message).unwrap();
+        let refused = signed(&world, &bea, proposal.id, signature)
+            .await
+            .unwrap_err();
+        let error = refused.domain();
+        assert!(
+            matches!(error, IdentityError::BadProposalSignature),
+            "{what}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn only_stewards_propose_sign_and_look() {
+    let world = World::new().await;
+    steward(&world, "bea").await;
+    let adam = world
+        .operator("adam", &[role(Role::Admin, Some("shop"))])
+        .await;
+    let proposal = propose(&world, act()).await.unwrap();
+    let refused = sign(&world, &adam, &proposal).await.unwrap_err();
+    assert_eq!(refused.denied(), DenyReason::NoRole);
+    assert_eq!(
+        world.permit(&adam, ProposalListing).err(),
+        Some(DenyReason::NoRole)
+    );
+    let op = ProposalCreate { act: act() };
+    assert_eq!(world.permit(&adam, op).err(), Some(DenyReason::NoRole));
+}
+
+#[tokio::test]
+async fn proposals_end_after_a_day_and_do_not_pile_up() {
+    let world = World::new().await;
+    let bea = steward(&world, "bea").await;
+    let proposal = propose(&world, act()).await.unwrap();
+    sign(&world, &bea, &proposal).await.unwrap();
+    sign(&world, &world.alice, &proposal).await.unwrap();
+    for _ in 1..16 {
+        propose(&world, act()).await.unwrap();
+    }
+    let refused = propose(&world, act()).await.unwrap_err().domain();
+    assert!(matches!(refused, IdentityError::TooManyProposals));
+    world.pass(Duration::from_secs(24 * 3600));
+    let over = look(&world, &proposal.id);
+    assert!(matches!(over, Err(IdentityError::ProposalOver)), "{over:?}");
+    propose(&world, act()).await.unwrap();
+    world.pass(Duration::from_secs(24 * 3600 + 1));
+    propose(&world, act()).await.unwrap();
+    let permit = world.permit(&world.alice, ProposalListing).unwrap();
+    let (store, snapshot) = (world.recorder.store(), world.snapshot());
+    let list = ProposalListing::run(&permit, store, &snapshot, &INSTALLATION, world.now()).unwrap();
+    let states: Vec<_> = list
+        .proposals
+        .iter()
+        .map(|proposal| proposal.state)
+        .collect();
+    assert_eq!(states, [ProposalState::Open, ProposalState::Expired]);
+}
+
+#[tokio::test]
+async fn shares_that_cannot_be_made_are_not_proposed() {
+    let world = World::new().await;
+    for (threshold, count) in [(0, 3), (1, 3), (4, 3)] {
+        let act = ProposedAct::MakeShares {
+            name: label("recovery"),
+            threshold,
+            count,
+            retires: None,
+        };
+        let refused = propose(&world, act).await.unwrap_err().domain();
+        assert!(
+            matches!(refused, IdentityError::BadShares),
+            "{threshold} of {count}"
+        );
+    }
+}

@@ -1,0 +1,317 @@
+//! Opening the vault at start without anybody, with sources that need nobody (`auto_unseal`
+//! of the configuration): in their order, again and again with longer pauses while a
+//! wrapper is not there, and beside all else: the listeners are up, and anybody who has
+//! another source can open the vault meanwhile.
+//!
+//! Two things are kept in the home, across restarts. What somebody sealed on purpose stays
+//! sealed until somebody unseals it. And a PIN that a token refused is not tried again by
+//! itself, since a few wrong ones lock a token.
+
+use crate::admin::{from_wrapper, unseal};
+use crate::app::{App, Stage};
+use crate::problem::{Code, Failure};
+use crate::wrappers::configured;
+use http::StatusCode;
+use procura_edge::private_file;
+use procura_types::{Duration, Label};
+use procura_vault::{Brought, Keeper};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, watch};
+
+const FILE: &str = "auto-unseal.json";
+
+/// Pauses between rounds: 1, 2, 4 … 60 s.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// After so many rounds, most of a day, nobody waits for it any more.
+const ROUNDS: u32 = 1200;
+
+/// What is kept in the home.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    /// Somebody sealed the vault on purpose.
+    sealed: bool,
+    /// Sources whose PIN was refused.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    refused: BTreeSet<Label>,
+}
+
+struct State {
+    kept: Kept,
+    /// What is said about it while it is sealed.
+    told: Option<String>,
+}
+
+/// How the vault opens by itself.
+pub(crate) struct AutoUnseal {
+    file: PathBuf,
+    state: Mutex<State>,
+    /// Somebody sealed on purpose: what is under way ends.
+    held: Notify,
+}
+
+impl AutoUnseal {
+    /// Of a home. What cannot be read there counts as sealed on purpose.
+    pub(crate) fn of(home: &Path) -> Self {
+        let file = home.join(FILE);
+        let kept = match std::fs::read(&file) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Kept::default()),
+            Err(error) => Err(error.to_string()),
+        };
+        let kept = kept.unwrap_or_else(|error| {
+            tracing::error!(%error, file = %file.display(), "what is kept of unsealing cannot be read: the vault waits for somebody");
+            Kept {
+                sealed: true,
+                ..Kept::default()
+            }
+        });
+        Self {
+            file,
+            state: Mutex::new(State { kept, told: None }),
+            held: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is kept, on disk before it counts as done.
+    fn keep(&self, change: impl FnOnce(&mut Kept)) {
+        let mut state = self.state();
+        let before = state.kept.clone();
+        change(&mut state.kept);
+        if state.kept == before {
+            return;
+        }
+        let written = serde_json::to_vec(&state.kept)
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| {
+                private_file::replace(&self.file, &bytes).map_err(|error| error.to_string())
+            });
+        if let Err(error) = written {
+            tracing::error!(%error, file = %self.file.display(), "what is kept of unsealing could not be written: it is forgotten at the next start");
+        }
+    }
+
+    /// Somebody sealed on purpose.
+    pub(crate) fn hold(&self) {
+        self.keep(|kept| kept.sealed = true);
+        self.state().told = None;
+        self.held.notify_waiters();
+    }
+
+    /// Somebody unsealed.
+    pub(crate) fn release(&self) {
+        self.keep(|kept| kept.sealed = false);
+        self.state().told = None;
+    }
+
+    /// A wrapper gave its key back to somebody.
+    pub(crate) fn forgive(&self, source: &Label) {
+        self.keep(|kept| {
+            kept.refused.remove(source);
+        });
+    }
+
+    fn refuse(&self, source: &Label) {
+        self.keep(|kept| {
+            kept.refused.insert(source.clone());
+        });
+    }
+
+    /// Whether it waits for somebody.
+    pub(crate) fn is_held(&self) -> bool {
+        self.state().kept.sealed
+    }
+
+    fn tell(&self, what: Option<String>) {
+        self.state().told = what;
+    }
+
+    /// Why the vault has not opened by itself. Strangers see this: what a wrapper said is
+    /// in the log alone.
+    pub(crate) fn problem(&self, configured: bool) -> Option<String> {
+        let state = self.state();
+        if configured && state.kept.sealed {
+            return Some(
+                "auto_unseal: somebody sealed the vault on purpose; it waits for procura unseal"
+                    .to_owned(),
+            );
+        }
+        state.told.clone()
+    }
+}
+
+/// What came of one try.
+enum Tried {
+    Opened,
+    /// It may be different in a moment.
+    Later,
+    /// It takes somebody.
+    Never,
+}
+
+/// Tries the sources until one opens the vault, somebody does, or none can.
+pub(crate) async fn run(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
+    let auto = &app.auto_unseal;
+    if app.config.auto_unseal.is_empty() || auto.is_held() {
+        return;
+    }
+    let held = auto.held.notified();
+    tokio::pin!(held);
+    held.as_mut().enable();
+    tokio::select! {
+        () = rounds(&app) => {}
+        () = held => {}
+        _ = stopping.wait_for(|stop| *stop) => {}
+    }
+}
+
+async fn rounds(app: &Arc<App>) {
+    let auto = &app.auto_unseal;
+    let mut left: Vec<Label> = app.config.auto_unseal.clone();
+    let mut pause = Duration::from_secs(1);
+    for _ in 0..ROUNDS {
+        let mut later = Vec::new();
+        for source in left {
+            if !matches!(app.stage().as_ref(), Stage::Sealed(..)) {
+                auto.tell(None);
+                return;
+            }
+            match attempt(app, &source).await {
+                Tried::Opened => {
+                    tracing::info!(%source, "the vault opened by itself");
+                    auto.tell(None);
+                    return;
+                }
+                Tried::Later => later.push(source),
+                Tried::Never => {}
+            }
+        }
+        if later.is_empty() {
+            auto.tell(Some(
+                "auto_unseal: no source opens the vault by itself, the log says why; it waits for procura unseal".to_owned(),
+            ));
+            return;
+        }
+        let names: Vec<&str> = later.iter().map(Label::as_str).collect();
+        auto.tell(Some(format!(
+            "auto_unseal: what {} needs is not there, the log says why; it is tried again",
+            names.join(", ")
+        )));
+        left = later;
+        tokio::time::sleep(pause).await;
+        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+    }
+    auto.tell(Some(
+        "auto_unseal: it was tried for most of a day and is not tried any more; it waits for procura unseal".to_owned(),
+    ));
+}
+
+/// Tries one source.
+async fn attempt(app: &Arc<App>, name: &Label) -> Tried {
+    if app.auto_unseal.state().kept.refused.contains(name) {
+        tracing::error!(source = %name, "its PIN was refused before and is not tried again by itself; open the vault with it once: procura unseal --source");
+        return Tried::Never;
+    }
+    match bring(app, name).await {
+        Ok(brought) => {
+            // To its end, whoever seals meanwhile: given up midway it would leave keys in
+            // the memory of a server that says it is sealed.
+            let opening = Arc::clone(app);
+            let opened = tokio::spawn(async move { unseal(&opening, brought).await.map(drop) });
+            match opened.await.map_err(Failure::internal).flatten() {
+                Ok(()) => Tried::Opened,
+                Err(failure) => failed(app, name, &failure),
+            }
+        }
+        Err(failure) => failed(app, name, &failure),
+    }
+}
+
+async fn bring(app: &App, name: &Label) -> Result<Brought, Failure> {
+    let installation = app.installation()?;
+    let source = installation
+        .sources
+        .iter()
+        .find(|source| source.name == *name);
+    let by_itself = |what: &str| Failure::new(Code::Conflict, what);
+    match source.map(|source| &source.keeper) {
+        None => Err(by_itself("there is no unseal source of this name")),
+        Some(Keeper::Shares { .. }) => Err(by_itself("shares are brought by people")),
+        Some(Keeper::Wrapped { .. }) => from_wrapper(app, name, None, true).await,
+        Some(Keeper::Passphrase { .. } | Keeper::FirstFormat { .. }) => {
+            let passphrase = configured(app, name, true)
+                .map_err(|error| crate::wrappers::told(name, error))?
+                .ok_or_else(|| by_itself("unseal_credentials names no file for its passphrase"))?;
+            Ok(Brought::Passphrase(passphrase))
+        }
+    }
+}
+
+fn failed(app: &App, source: &Label, failure: &Failure) -> Tried {
+    tracing::error!(%source, detail = %failure.detail, cause = ?failure.cause, "the vault does not open by itself with it");
+    if matches!(failure.code, Code::WrongPin | Code::PinLocked) {
+        app.auto_unseal.refuse(source);
+    }
+    if failure.code.status() == StatusCode::SERVICE_UNAVAILABLE {
+        Tried::Later
+    } else {
+        Tried::Never
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(text: &str) -> Label {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_was_sealed_on_purpose_stays_so_across_restarts() {
+        let home = tempfile::tempdir().unwrap();
+        let auto = AutoUnseal::of(home.path());
+        assert!(!auto.is_held());
+        assert_eq!(auto.problem(true), None);
+        auto.hold();
+        let again = AutoUnseal::of(home.path());
+        assert!(again.is_held());
+        assert_eq!(
+            again.problem(true).unwrap(),
+            "auto_unseal: somebody sealed the vault on purpose; it waits for procura unseal"
+        );
+        assert_eq!(again.problem(false), None);
+        again.release();
+        assert!(!AutoUnseal::of(home.path()).is_held());
+    }
+
+    #[test]
+    fn a_refused_pin_is_remembered_until_it_was_right() {
+        let home = tempfile::tempdir().unwrap();
+        AutoUnseal::of(home.path()).refuse(&label("hsm"));
+        let auto = AutoUnseal::of(home.path());
+        assert!(auto.state().kept.refused.contains(&label("hsm")));
+        auto.forgive(&label("other"));
+        assert!(auto.state().kept.refused.contains(&label("hsm")));
+        auto.forgive(&label("hsm"));
+        assert!(AutoUnseal::of(home.path()).state().kept.refused.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_read_waits_for_somebody() {
+        let home = tempfile::tempdir().unwrap();
+        for text in ["", "{}", "{\"sealed\":0}", "{\"sealed\":false,\"x\":1}"] {
+            std::fs::write(home.path().join(FILE), text).unwrap();
+            assert!(AutoUnseal::of(home.path()).is_held(), "{text}");
+        }
+    }
+}

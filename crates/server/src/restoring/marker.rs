@@ -1,0 +1,83 @@
+//! What a restored home is marked by. It is the first file of the home, and the first
+//! that a server looks for.
+
+use super::error::RestoreError;
+use procura_edge::private_file;
+use procura_types::{InstallationId, Timestamp, encoding};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Its name in the home.
+const FILE: &str = "restored.json";
+
+/// What is known of a home that was restored and is not activated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Marker {
+    /// Of which installation.
+    pub installation: InstallationId,
+    /// When it was restored.
+    pub restored: Timestamp,
+    /// When its backup was taken.
+    pub taken: Timestamp,
+    /// The last commit that is in it.
+    pub seq: u64,
+    /// Rows and entries that the backup told.
+    pub rows: u64,
+    /// Entries of all logs.
+    pub entries: u64,
+    /// The newest checkpoint of that moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+    /// The digest of the backup before its tag.
+    #[serde(with = "encoding::serde_b64url")]
+    pub digest: Vec<u8>,
+    /// Its tag.
+    #[serde(with = "encoding::serde_b64url")]
+    pub tag: Vec<u8>,
+    /// Whether all of it was opened since.
+    #[serde(default)]
+    pub verified: bool,
+    /// An activation has begun, and was broken off if it is still here.
+    #[serde(default)]
+    pub activating: bool,
+}
+
+impl Marker {
+    /// Puts it in place, on disk when this returns.
+    pub(super) fn write(&self, home: &Path) -> Result<(), RestoreError> {
+        let text = serde_json::to_vec_pretty(self).map_err(RestoreError::internal)?;
+        private_file::replace(&home.join(FILE), &text)
+            .map_err(RestoreError::io("writing restored.json"))
+    }
+
+    /// Takes it away: from here on a server starts.
+    pub(super) fn remove(home: &Path) -> Result<(), RestoreError> {
+        fs::remove_file(home.join(FILE))
+            .and_then(|()| fs::File::open(home))
+            .and_then(|home| home.sync_all())
+            .map_err(RestoreError::io("removing restored.json"))
+    }
+}
+
+/// The marker of a home, if it was restored and is not activated. One that cannot be read
+/// is an error, and no home without one.
+///
+/// # Errors
+/// `Io`, `Home`.
+pub fn find(home: &Path) -> Result<Option<Marker>, RestoreError> {
+    let path = home.join(FILE);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(RestoreError::io("reading restored.json")(error)),
+    };
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| RestoreError::Home {
+            path,
+            problem: format!("is damaged: {error}; restore the backup once more"),
+        })
+}

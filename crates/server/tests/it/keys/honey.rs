@@ -1,0 +1,66 @@
+//! Decoys among the keys that agents of other systems fetch.
+
+use super::scene::{API, By, Scene};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Whether the record has the quarantine of the id, after a while at most.
+async fn until_held(scene: &Scene, id: &str) {
+    for _ in 0..1000 {
+        let list = scene
+            .actors
+            .ok("alice", "GET", "/v1/quarantine", Value::Null)
+            .await;
+        let held = list["quarantined"].as_array().unwrap();
+        if held.iter().any(|held| held["agent_id"] == id) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{id} is not in quarantine");
+}
+
+#[tokio::test]
+async fn a_key_that_is_a_decoy_is_none_and_ends_the_id_that_asks() {
+    let scene = Scene::set().await;
+    let plant = async |path: &str, body: Value| {
+        let target = format!("/v1/honey/shop/{path}");
+        scene.actors.ok("alice", "PUT", &target, body).await
+    };
+    plant("ssh/root", json!({"shape": "github"})).await;
+    let bait = plant("api/stripe", json!({"shape": "stripe", "mode": "bait"})).await;
+    let ask = async |target: &str| {
+        let sent = scene.proven("Scribe.1", By::KeyServerV1, target);
+        scene.actors.world.send(&sent).await
+    };
+    let (missing, decoy) = (ask("/keys/ssh/none").await, ask("/keys/ssh/root").await);
+    assert_eq!(
+        (missing.status, missing.text()),
+        (decoy.status, decoy.text())
+    );
+    assert_eq!(decoy.status, 404);
+    let refused = ask(API).await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(refused.text().contains("quarantined"), "{}", refused.text());
+    until_held(&scene, "Scribe.1").await;
+    assert_eq!(ask(API).await.status, 403);
+    // The agent's own device is another thing.
+    let own = scene
+        .actors
+        .world
+        .call(scene.actors.key("scribe"), "GET", API, None);
+    assert_ne!(own.await.status, 401);
+
+    let reinstate = "/v1/quarantine/Scribe.1/reinstate";
+    scene
+        .actors
+        .ok("alice", "POST", reinstate, Value::Null)
+        .await;
+    let handed = ask("/keys/api/stripe").await;
+    assert_eq!(handed.status, 200, "{}", handed.text());
+    let value = bait["value_b64"].as_str().unwrap();
+    let value = procura_types::encoding::from_b64url("value_b64", value).unwrap();
+    assert_eq!(handed.json()["api_key"], String::from_utf8(value).unwrap());
+    assert_eq!(ask(API).await.status, 403);
+    until_held(&scene, "Scribe.1").await;
+}

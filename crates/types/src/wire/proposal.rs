@@ -1,0 +1,153 @@
+use crate::{ActorId, FieldTuple, InstallationId, Label, ProposalId, Thumbprint, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// What takes a quorum of stewards.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ProposedAct {
+    /// Shares of a new unseal source are made and shown to whoever carries it out.
+    MakeShares {
+        /// The name of the source.
+        name: Label,
+        /// So many shares open the vault; 2 at the least.
+        threshold: u8,
+        /// So many are made.
+        count: u8,
+        /// The source that the new one takes the place of, if it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retires: Option<Label>,
+    },
+}
+
+/// `POST /v1/proposals`.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewProposal {
+    /// What is proposed.
+    pub act: ProposedAct,
+}
+
+/// `POST /v1/proposals/{id}/sign`: a steward's yes.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProposalSign {
+    /// By the key of the device that calls, over [`Proposal::message`].
+    #[serde(with = "crate::encoding::serde_b64url")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub signature: Vec<u8>,
+}
+
+/// Where a proposal stands.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProposalState {
+    /// Too few have signed.
+    Open,
+    /// Enough have signed: it can be carried out, once.
+    Agreed,
+    /// It was carried out.
+    Done,
+    /// Nobody carried it out in time.
+    Expired,
+}
+
+/// A steward who signed.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProposalSigner {
+    /// Who.
+    pub steward: ActorId,
+    /// With the key of which device.
+    pub device: Thumbprint,
+    /// When.
+    pub time: Timestamp,
+    /// Whether it counts still: the steward is one, and the device good.
+    pub counts: bool,
+}
+
+/// Something that a quorum of stewards has to agree to.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Proposal {
+    /// Its id.
+    pub id: ProposalId,
+    /// What is proposed.
+    pub act: ProposedAct,
+    /// By whom.
+    pub proposer: ActorId,
+    /// Since when.
+    pub created: Timestamp,
+    /// Until then it has to be carried out.
+    pub expires: Timestamp,
+    /// Where it stands.
+    pub state: ProposalState,
+    /// How many signatures it takes, with the stewards of now.
+    pub needs: u32,
+    /// Who signed, in the order of time.
+    pub signed: Vec<ProposalSigner>,
+}
+
+/// `GET /v1/proposals`: those of the last day, the newest first.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProposalList {
+    /// All of them.
+    pub proposals: Vec<Proposal>,
+}
+
+impl ProposedAct {
+    /// What a steward signs: `T("procura.proposal.v1", installation id, proposal id, u64
+    /// expires in ms, "make_shares", name, u8 threshold, u8 count, name of the source that
+    /// is retired or nothing)`.
+    #[must_use]
+    pub fn message(
+        &self,
+        installation: &InstallationId,
+        id: &ProposalId,
+        expires: Timestamp,
+    ) -> Vec<u8> {
+        let Self::MakeShares {
+            name,
+            threshold,
+            count,
+            retires,
+        } = self;
+        FieldTuple::new("procura.proposal.v1")
+            .bytes(installation.as_bytes())
+            .bytes(id.as_bytes())
+            .u64(expires.as_millis())
+            .text("make_shares")
+            .text(name.as_str())
+            .bytes(&[*threshold])
+            .bytes(&[*count])
+            .text(retires.as_ref().map_or("", Label::as_str))
+            .into_bytes()
+    }
+
+    /// The act in words, for the record and for people.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self::MakeShares {
+            name,
+            threshold,
+            count,
+            retires,
+        } = self;
+        let retired = retires
+            .as_ref()
+            .map_or_else(String::new, |name| format!(", in place of {name}"));
+        format!("make shares {name}, {threshold} of {count}{retired}")
+    }
+}
+
+impl Proposal {
+    /// What a steward signs; see [`ProposedAct::message`].
+    #[must_use]
+    pub fn message(&self, installation: &InstallationId) -> Vec<u8> {
+        self.act.message(installation, &self.id, self.expires)
+    }
+}
