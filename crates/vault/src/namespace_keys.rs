@@ -73,9 +73,13 @@ impl Vault {
             let found = match found {
                 Ok(found) => found,
                 Err(VaultError::NoNamespace) if known => continue,
-                // Its keys were under a root that another server made, and that is taken
-                // over by now.
-                Err(VaultError::NoNamespace) if self.is_turned()? => continue,
+                // Its keys are under a root that came since, here or at another server.
+                Err(VaultError::NoNamespace)
+                    if self.is_turned()?
+                        || u64::from(self.keys.load().installation.root_epoch) != root =>
+                {
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             let (epoch, _) = found.last_key_value().ok_or(VaultError::NoNamespace)?;

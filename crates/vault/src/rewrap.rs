@@ -202,6 +202,10 @@ impl Vault {
         let namespace = left.first().and_then(|name| name.parse::<Namespace>().ok());
         let step = match &namespace {
             Some(namespace) if progress.at.met_all => {
+                // A key that was made since the pass looked is asked for in the commit that
+                // makes it: then the one that everything is wrapped by is none of the older.
+                let key = (epoch, namespace.to_string());
+                ASKED.expect(&mut batch, &key, Expected::Absent);
                 let ended = self.end_older_keys(&mut batch, epoch, namespace, &progress.at, now)?;
                 progress.at = Place::default();
                 left.remove(0);

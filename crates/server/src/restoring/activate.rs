@@ -147,10 +147,12 @@ impl Plan {
         }
         let copies = match &wish.way {
             Way::Reach(places) => {
-                if places.is_empty() && known.is_empty() {
+                let copies = copies::look(vault, places, store.log_len(LEDGER)?)?;
+                // A folder without a copy in it says nothing of what came later.
+                if copies.is_empty() && known.is_empty() {
                     return Err(RestoreError::NothingKnown);
                 }
-                copies::look(vault, places, store.log_len(LEDGER)?)?
+                copies
             }
             Way::NewOrigin(_) => Vec::new(),
         };

@@ -425,13 +425,13 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_body(json!({"value_b64": "", "context": ""}), "malformed", Some("value_b64"))
             .bad_body(json!({"value_b64": encoding::b64url(&[1; 257]), "context": ""}), "malformed", Some("value_b64"))
             .bad_body(json!({"value_b64": "AA", "context": encoding::b64url(&[1; 257])}), "malformed", Some("context"))
-            .bad_body(json!({"value_b64": "AA"}), "invalid_json", Some("context")),
+            .bad_body(json!({"value_b64": "AA"}), "invalid_json", None),
         c("POST", "/v1/namespaces/{ns}/transit/{key}/unwrap", format!("{NS}/transit/unseal/unwrap"), "baker")
             .body(json!({"wrapped": wrapped["wrapped"], "context": "AA"}))
             .refuses("scribe", "not_found")
             .bad_target("unseal", "Unseal", "label")
             .bad_body(json!({"wrapped": "AA", "context": encoding::b64url(&[1; 257])}), "malformed", Some("context"))
-            .bad_body(json!({"context": ""}), "invalid_json", Some("wrapped"))
+            .bad_body(json!({"context": ""}), "invalid_json", None)
             .bad_body(json!({"wrapped": "AA", "context": ""}), "wrapped_key_refused", None),
         c("DELETE", "/v1/namespaces/{ns}/transit/{key}", format!("{NS}/transit/unseal"), "adam")
             .refuses("otto", "forbidden")
@@ -446,8 +446,6 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .body(json!({"agents": ["baker"], "env": {"KEY": "db/password"}}))
             .refuses("anna", "forbidden")
             .bad_target("cron", "cr%2Fon", "project")
-            .bad_body(json!({"agents": ["nobody"]}), "malformed", Some("agents"))
-            .bad_body(json!({"agents": [], "env": {"LD_X": "db/password"}}), "malformed", Some("env"))
             .bad_body(json!({"env": {}}), "invalid_json", Some("agents")),
         c("DELETE", "/v1/namespaces/{ns}/projects/{name}", format!("{NS}/projects/cron"), "adam")
             .refuses("otto", "forbidden")
@@ -641,7 +639,6 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .body(json!({"signature": agreed}))
             .refuses("adam", "forbidden")
             .bad_target(&proposal, "7", "proposal")
-            .bad_body(json!({"signature": "AAAA"}), "signature_refused", None)
             .bad_body(json!({"signature": "!"}), "invalid_json", None),
         c("POST", "/v1/recoveries/seen", "/v1/recoveries/seen", "otto")
             .body(json!({"until": "2026-11-21T20:00:00Z"}))

@@ -117,11 +117,14 @@ async fn a_second_server_joins_and_both_are_one_installation() {
         .map(|world| std::fs::read_to_string(world.home.path().join("server.id")).unwrap());
     assert_ne!(ids[0], ids[1]);
 
-    // What one writes the other reads at once: the intent of the read is a commit.
+    // What one writes the other reads within a second (ADR 24).
     for (number, (writer, reader)) in [(&one, &two), (&two, &one)].into_iter().enumerate() {
         let wanted = format!("{CANARY} {number}");
         writer.ok(&root, "PUT", SECRET, put(&wanted)).await;
-        assert_eq!(value(reader, &root).await, wanted);
+        soon("the value", SECOND, async || {
+            (value(reader, &root).await == wanted).then_some(())
+        })
+        .await;
     }
     // What one makes in the directory the other goes by.
     one.ok(&root, "POST", "/v1/namespaces", json!({"name": "shop"}))
@@ -249,7 +252,15 @@ async fn one_signs_and_all_publish_the_same_record() {
         };
         (held(&one), held(&two))
     };
-    assert_eq!(holder(), (true, false));
+    // Who is late to renew it on a busy machine loses it to the other.
+    let one_holds = async || {
+        soon("one holder", PATIENCE, async || {
+            let (here, there) = holder();
+            (here != there).then_some(())
+        })
+        .await;
+    };
+    one_holds().await;
     // It gives the lease back when it goes, and the other goes on from there.
     one.seal().await;
     for _ in 0..5 {
@@ -262,7 +273,7 @@ async fn one_signs_and_all_publish_the_same_record() {
     one.unseal().await;
     write(&one).await;
     same(size + 6).await;
-    assert_eq!(holder(), (false, true));
+    one_holds().await;
 }
 
 async fn change_passphrase(world: &World, from: &str, to: &str) {
@@ -302,10 +313,10 @@ async fn a_root_that_one_server_turns_is_turned_at_all() {
             for reader in [&one, &two] {
                 soon("the value", SECOND, async || {
                     let read = reader.call(&root, "GET", SECRET, None).await;
-                    (read.status == 200).then_some(())
+                    let now = read.status == 200 && value(reader, &root).await == wanted;
+                    now.then_some(())
                 })
                 .await;
-                assert_eq!(value(reader, &root).await, wanted);
             }
             let name = format!("made-{round}-{}", epoch(world));
             let body = json!({"name": name});
