@@ -67,33 +67,22 @@ fn quorum(snapshot: &Snapshot) -> usize {
 }
 
 impl ProposalRow {
-    /// Signatures that count now: by stewards of now, with devices that are good.
-    fn counting<'a>(
-        &'a self,
-        snapshot: &'a Snapshot,
-        installation: &'a InstallationId,
-        id: &'a ProposalId,
-    ) -> impl Iterator<Item = &'a Signed> {
-        self.signed.iter().filter(move |signed| {
-            let message = self.act.message(installation, id, self.expires);
-            can_sign(snapshot, &signed.steward, Some(&signed.device))
-                && snapshot
-                    .device(&signed.device)
-                    .is_some_and(|device| device.key.verify(&message, &signed.signature))
-        })
-    }
-
-    fn is_agreed(
+    /// Who signed and counts now: stewards of now, with devices that are good.
+    fn counting(
         &self,
         snapshot: &Snapshot,
         installation: &InstallationId,
         id: &ProposalId,
-    ) -> bool {
-        let stewards: BTreeSet<_> = self
-            .counting(snapshot, installation, id)
-            .map(|signed| signed.steward)
-            .collect();
-        stewards.len() >= quorum(snapshot)
+    ) -> BTreeSet<ActorId> {
+        let message = self.act.message(installation, id, self.expires);
+        let counts = |signed: &&Signed| {
+            can_sign(snapshot, &signed.steward, Some(&signed.device))
+                && snapshot
+                    .device(&signed.device)
+                    .is_some_and(|device| device.key.verify(&message, &signed.signature))
+        };
+        let signed = self.signed.iter().filter(counts);
+        signed.map(|signed| signed.steward).collect()
     }
 
     fn render(
@@ -103,19 +92,16 @@ impl ProposalRow {
         id: ProposalId,
         now: Timestamp,
     ) -> Proposal {
+        let (counting, needs) = (self.counting(snapshot, installation, &id), quorum(snapshot));
         let state = if self.done.is_some() {
             ProposalState::Done
         } else if now >= self.expires {
             ProposalState::Expired
-        } else if self.is_agreed(snapshot, installation, &id) {
+        } else if counting.len() >= needs {
             ProposalState::Agreed
         } else {
             ProposalState::Open
         };
-        let counting: BTreeSet<_> = self
-            .counting(snapshot, installation, &id)
-            .map(|signed| signed.steward)
-            .collect();
         Proposal {
             id,
             act: self.act.clone(),
@@ -123,7 +109,7 @@ impl ProposalRow {
             created: self.created,
             expires: self.expires,
             state,
-            needs: u32::try_from(quorum(snapshot)).unwrap_or(u32::MAX),
+            needs: u32::try_from(needs).unwrap_or(u32::MAX),
             signed: self
                 .signed
                 .iter()
@@ -332,14 +318,12 @@ fn agreed_row(
     now: Timestamp,
 ) -> Result<Row<ProposalRow>, IdentityError> {
     let row = open(store, id, now)?;
-    if row.value.is_agreed(snapshot, installation, id) {
-        return Ok(row);
+    let have = row.value.counting(snapshot, installation, id).len();
+    let needs = quorum(snapshot);
+    if have < needs {
+        return Err(IdentityError::NotAgreed { have, needs });
     }
-    let have = row.value.counting(snapshot, installation, id).count();
-    Err(IdentityError::NotAgreed {
-        have,
-        needs: quorum(snapshot),
-    })
+    Ok(row)
 }
 
 /// Uses a proposal up, in the commit of what it is about; looks once more whether it is

@@ -5,6 +5,7 @@ use crate::jws::{Jws, sign};
 use crate::{KeySet, TokenError};
 use procura_crypto::SigningKey;
 use procura_types::{ActorId, Duration, Secret, Timestamp};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The `typ` of the tokens of agents.
@@ -51,6 +52,25 @@ pub struct Expected<'a> {
     pub now: Timestamp,
 }
 
+/// The claims of a token of this type, if a key of the set signed it; what they say is
+/// not looked at yet.
+pub(crate) fn verified<C: DeserializeOwned>(
+    token: &str,
+    typ: &str,
+    keys: &KeySet,
+) -> Result<C, TokenError> {
+    let jws = Jws::parse(token)?;
+    if jws.header().typ() != Some(typ) {
+        return Err(TokenError::Type);
+    }
+    let key = jws
+        .header()
+        .kid()
+        .and_then(|kid| keys.key(kid))
+        .ok_or(TokenError::UnknownKey)?;
+    json::object(jws.verify(key)?).ok_or(TokenError::Claims)
+}
+
 impl AgentClaims {
     /// The token with these claims, signed by `key`.
     ///
@@ -68,16 +88,7 @@ impl AgentClaims {
     /// The first thing that does not hold, in the order of [`TokenError`]: form,
     /// header, type, key, algorithm, signature, claims, issuer, audience, time.
     pub fn verify(token: &str, keys: &KeySet, expected: &Expected<'_>) -> Result<Self, TokenError> {
-        let jws = Jws::parse(token)?;
-        if jws.header().typ() != Some(AGENT_TYPE) {
-            return Err(TokenError::Type);
-        }
-        let key = jws
-            .header()
-            .kid()
-            .and_then(|kid| keys.key(kid))
-            .ok_or(TokenError::UnknownKey)?;
-        let claims: Self = json::object(jws.verify(key)?).ok_or(TokenError::Claims)?;
+        let claims: Self = verified(token, AGENT_TYPE, keys)?;
         claims.check(expected)?;
         Ok(claims)
     }

@@ -1,8 +1,7 @@
 //! What a signed token of a project says (RFC 7519, RFC 7800).
 
-use crate::claims::{Expected, SKEW};
-use crate::json;
-use crate::jws::{Jws, sign};
+use crate::claims::{Expected, SKEW, verified};
+use crate::jws::sign;
 use crate::{KeySet, TokenError};
 use procura_crypto::SigningKey;
 use procura_types::wire::GrantItem;
@@ -86,16 +85,7 @@ impl ProjectClaims {
     /// The first thing that does not hold, in the order of [`TokenError`]: form,
     /// header, type, key, algorithm, signature, claims, issuer, audience, time.
     pub fn verify(token: &str, keys: &KeySet, expected: &Expected<'_>) -> Result<Self, TokenError> {
-        let jws = Jws::parse(token)?;
-        if jws.header().typ() != Some(PROJECT_TYPE) {
-            return Err(TokenError::Type);
-        }
-        let key = jws
-            .header()
-            .kid()
-            .and_then(|kid| keys.key(kid))
-            .ok_or(TokenError::UnknownKey)?;
-        let claims: Self = json::object(jws.verify(key)?).ok_or(TokenError::Claims)?;
+        let claims: Self = verified(token, PROJECT_TYPE, keys)?;
         claims.check(expected)?;
         Ok(claims)
     }

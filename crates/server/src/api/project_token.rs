@@ -4,6 +4,7 @@
 //! A token that is shown opens one door, `…/values`, and there only for the device that
 //! it was issued to: its proof covers the `Authorization` field.
 
+use super::run::values_of;
 use crate::app::Open;
 use crate::problem::{Code, Failure};
 use crate::serve::{Context, Endpoint, Input, Reply, denial_of, refuse, token_refused};
@@ -19,10 +20,9 @@ use procura_record::Refusal;
 use procura_token::{OPAQUE_PREFIX, OpaqueToken, TokenError};
 use procura_types::wire::{
     self, ProjectTokenIssue, ProjectTokenIssued, ProjectTokenKind, ProjectTokenRotate,
-    ProjectTokensRevoked, ProjectValues, RunValue, ValueB64, ValuesRequest,
+    ProjectTokensRevoked, ProjectValues, ValuesRequest,
 };
 use procura_types::{Duration, Label, Namespace, ProjectName, RunId, Secret, TokenId};
-use procura_vault::VaultError;
 use std::sync::Arc;
 
 /// The device that asks. Tokens outlive sessions, so one is made with a signature by the
@@ -375,39 +375,9 @@ impl Endpoint for Values {
             .recorder
             .record(permit, context.origin(), details)
             .await?;
-        let released = match open.vault.release(&recorded, now) {
-            Ok(released) => released,
-            Err(error) => {
-                open.recorder.failed(&recorded, "value_unreadable").await?;
-                return Err(match error {
-                    VaultError::NotFound(path) => Failure::new(
-                        Code::ValueMissing,
-                        format!("{path} cannot be read any more; nothing was handed over."),
-                    ),
-                    other => other.into(),
-                });
-            }
-        };
+        let (values, length) =
+            values_of(open, &recorded, now, |op, released| op.hand(released)).await?;
         let op = recorded.op();
-        let handed = match op.hand(released) {
-            Ok(handed) => handed,
-            Err(error) => {
-                open.recorder.failed(&recorded, "not_rendered").await?;
-                return Err(error.into());
-            }
-        };
-        let values: std::collections::BTreeMap<_, RunValue> = handed
-            .into_iter()
-            .map(|handed| {
-                let value = RunValue {
-                    path: handed.item.path.clone(),
-                    version: handed.version,
-                    value_b64: ValueB64::encode(handed.value.expose()),
-                };
-                (handed.item.name.clone(), value)
-            })
-            .collect();
-        let length = values.values().map(|value| value.value_b64.len()).sum();
         let answer = ProjectValues {
             run: op.run(),
             token: op.token().id,

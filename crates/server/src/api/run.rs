@@ -4,13 +4,15 @@ use crate::app::Open;
 use crate::problem::{Code, Failure};
 use crate::serve::{Context, Endpoint, Input, Reply, denial_of, refuse};
 use http::StatusCode;
-use procura_authority::{Matched, RequestCreate, RunDeliver, RunEnd, RunQuery};
+use procura_authority::{
+    AuthorityError, Handed, Matched, RequestCreate, RunDeliver, RunEnd, RunQuery,
+};
 use procura_policy::{Concerned, Denied, DenyReason, Op, Permit, Resource, authorize};
 use procura_proof::Caller;
-use procura_record::Origin;
+use procura_record::{Origin, Recorded};
 use procura_types::wire::{self, RunPending, RunRequest, RunValue, RunValues, ValueB64};
-use procura_types::{Delivery, Malformed, Namespace, ProjectName, RunId};
-use procura_vault::{Releases, VaultError, Wanted};
+use procura_types::{Delivery, EnvName, Malformed, Namespace, ProjectName, RunId, Timestamp};
+use procura_vault::{Released, Releases, VaultError, Wanted};
 use std::collections::BTreeMap;
 
 /// A run with all that was found out about it before it was decided on.
@@ -33,6 +35,49 @@ impl Releases for Run {
     fn wanted(&self) -> Vec<Wanted<'_>> {
         self.deliver.wanted()
     }
+}
+
+/// All the values of a hand-over that is recorded, by name, and how long they are in the
+/// answer. What keeps one of them from being had keeps all, and is recorded.
+pub(super) async fn values_of<O: Releases>(
+    open: &Open,
+    recorded: &Recorded<O>,
+    now: Timestamp,
+    hand: impl for<'a> FnOnce(&'a O, Vec<Released>) -> Result<Vec<Handed<'a>>, AuthorityError>,
+) -> Result<(BTreeMap<EnvName, RunValue>, usize), Failure> {
+    let released = match open.vault.release(recorded, now) {
+        Ok(released) => released,
+        Err(error) => {
+            open.recorder.failed(recorded, "value_unreadable").await?;
+            return Err(match error {
+                VaultError::NotFound(path) => Failure::new(
+                    Code::ValueMissing,
+                    format!("{path} cannot be read any more; nothing was delivered."),
+                ),
+                other => other.into(),
+            });
+        }
+    };
+    let handed = match hand(recorded.op(), released) {
+        Ok(handed) => handed,
+        Err(error) => {
+            open.recorder.failed(recorded, "not_rendered").await?;
+            return Err(error.into());
+        }
+    };
+    let values: BTreeMap<_, RunValue> = handed
+        .into_iter()
+        .map(|handed| {
+            let value = RunValue {
+                path: handed.item.path.clone(),
+                version: handed.version,
+                value_b64: ValueB64::encode(handed.value.expose()),
+            };
+            (handed.item.name.clone(), value)
+        })
+        .collect();
+    let length = values.values().map(|value| value.value_b64.len()).sum();
+    Ok((values, length))
 }
 
 pub(super) struct Deliver;
@@ -100,39 +145,11 @@ impl Endpoint for Deliver {
                     .put(permit.basis(), permit.caller().device(), rows, now)
             })
             .await?;
-        let released = match open.vault.release(&recorded, now) {
-            Ok(released) => released,
-            Err(error) => {
-                open.recorder.failed(&recorded, "value_unreadable").await?;
-                return Err(match error {
-                    VaultError::NotFound(path) => Failure::new(
-                        Code::ValueMissing,
-                        format!("{path} cannot be read any more; nothing was delivered."),
-                    ),
-                    other => other.into(),
-                });
-            }
-        };
+        let (values, length) = values_of(open, &recorded, now, |op, released| {
+            op.deliver.hand(released)
+        })
+        .await?;
         let op = recorded.op();
-        let handed = match op.deliver.hand(released) {
-            Ok(handed) => handed,
-            Err(error) => {
-                open.recorder.failed(&recorded, "not_rendered").await?;
-                return Err(error.into());
-            }
-        };
-        let values: BTreeMap<_, RunValue> = handed
-            .into_iter()
-            .map(|handed| {
-                let value = RunValue {
-                    path: handed.item.path.clone(),
-                    version: handed.version,
-                    value_b64: ValueB64::encode(handed.value.expose()),
-                };
-                (handed.item.name.clone(), value)
-            })
-            .collect();
-        let length = values.values().map(|value| value.value_b64.len()).sum();
         let answer = RunValues {
             run: op.deliver.run(),
             grant: RunDeliver::grant(recorded.permit().basis())?,
