@@ -237,9 +237,26 @@ impl Installation {
 
     /// Makes a key and joins it as another device of the owner.
     pub(crate) async fn join(&self) -> Outcome<Device> {
-        let code = LinkCodeText::parse(&self.cli(&["operator", "code", OWNER])?)?;
-        let Joins::Operator(actor) = code.joins else {
-            return Err("the code is for somebody else".into());
+        let code = self.cli(&["operator", "code", OWNER])?;
+        self.join_by(&code).await
+    }
+
+    /// Makes an agent; a link code.
+    pub(crate) fn agent_code(&self, agent: &str) -> Outcome<String> {
+        self.cli(&["-n", NAMESPACE, "agent", "add", agent])
+    }
+
+    /// Says yes to a request, as the owner.
+    pub(crate) fn approve(&self, request: &str) -> Outcome<()> {
+        self.cli(&["-n", NAMESPACE, "request", "approve", request])?;
+        Ok(())
+    }
+
+    /// Makes a key and joins it by a link code, as a device of whom that is for.
+    pub(crate) async fn join_by(&self, code: &str) -> Outcome<Device> {
+        let code = LinkCodeText::parse(code.trim())?;
+        let (Joins::Operator(actor) | Joins::Agent(actor)) = code.joins else {
+            return Err("the code is for somebody who is invited".into());
         };
         let key = Arc::new(SigningKey::generate_ed25519(&SystemEntropy)?);
         let answer = self.client(None)?.join(&code, &actor, key.as_ref()).await?;
@@ -441,21 +458,34 @@ fn with_body(
     signer: Signer<'_>,
 ) -> Outcome<Vec<u8>> {
     let fields = [("content-type", "application/json")];
+    with_fields(authority, method, path, &fields, body, signer)
+}
+
+/// A request with these fields and a body, by the real signer.
+pub(crate) fn with_fields(
+    authority: &str,
+    method: &str,
+    path: &str,
+    fields: &[(&str, &str)],
+    body: &[u8],
+    signer: Signer<'_>,
+) -> Outcome<Vec<u8>> {
+    let headers = fields.to_vec();
     let view = RequestView {
         method,
         authority,
         scheme: None,
         path,
         query: None,
-        headers: &fields,
+        headers: &headers,
         body,
     };
     let signed = sign_request(&view, signer, SystemClock.now(), &SystemEntropy)?;
     let mut request = Vec::with_capacity(body.len() + 1024);
-    write!(
-        request,
-        "{method} {path} HTTP/1.1\r\nhost: {authority}\r\ncontent-type: application/json\r\n"
-    )?;
+    write!(request, "{method} {path} HTTP/1.1\r\nhost: {authority}\r\n")?;
+    for (name, value) in fields {
+        write!(request, "{name}: {value}\r\n")?;
+    }
     write!(request, "content-length: {}\r\n", body.len())?;
     for (name, value) in signed.headers {
         write!(request, "{name}: {value}\r\n")?;

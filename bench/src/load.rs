@@ -41,6 +41,8 @@ pub(crate) enum Expect {
     Bare,
     /// That the proof is good.
     Verified,
+    /// The value of this one secret, by a project token.
+    Handed(Rc<Values>, u32),
 }
 
 /// What one run gave.
@@ -191,6 +193,7 @@ fn check(answer: &Answer<'_>, secret: u32, expect: &Expect) -> Outcome<()> {
         Expect::Bare => answer.body == bare::ANSWER.as_bytes(),
         Expect::Verified => answer.body.starts_with(br#"{"valid":true,"#),
         Expect::Secret(values) => is_right(answer.body, secret, values).is_some(),
+        Expect::Handed(values, handed) => has_value(answer.body, *handed, values),
     };
     if right {
         Ok(())
@@ -207,6 +210,16 @@ fn is_right(body: &[u8], secret: u32, values: &Values) -> Option<()> {
     let quote = rest.iter().position(|byte| *byte == b'"')?;
     let (value, rest) = rest.split_at_checked(quote)?;
     (values.is(secret, value) && rest.starts_with(br#"","created":""#)).then_some(())
+}
+
+/// Whether version 1 of the secret is handed over, and nothing else.
+fn has_value(body: &[u8], secret: u32, values: &Values) -> bool {
+    let mut right = br#"{"path":""#.to_vec();
+    values::append_path(&mut right, secret);
+    right.extend_from_slice(br#"","version":1,"value_b64":""#);
+    values.append(&mut right, secret);
+    right.extend_from_slice(br#""}}}"#);
+    body.starts_with(br#"{"run":""#) && body.ends_with(&right)
 }
 
 /// SplitMix64: numbers without a pattern that caches could learn.
@@ -242,6 +255,20 @@ mod tests {
         assert!(is_right(&answer(path, 2, 7), 7, &values).is_none());
         assert!(is_right(&answer(path, 1, 8), 7, &values).is_none());
         assert!(is_right(&answer("team-08/service/key-000008", 1, 7), 7, &values).is_none());
+    }
+
+    #[test]
+    fn only_the_value_that_a_token_opens_is_right() {
+        let values = Values::new();
+        let answer = |value: u32, end: &str| {
+            let mut body = br#"{"run":"r","token":"t","grant":"g","values":{"A":{"path":"team-07/service/key-000007","version":1,"value_b64":""#.to_vec();
+            values.append(&mut body, value);
+            body.extend_from_slice(end.as_bytes());
+            body
+        };
+        assert!(has_value(&answer(7, r#""}}}"#), 7, &values));
+        assert!(!has_value(&answer(8, r#""}}}"#), 7, &values));
+        assert!(!has_value(&answer(7, r#""},"B":{}}}"#), 7, &values));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod floors;
 mod forward;
 mod gated;
 mod histogram;
+mod honey_reads;
 mod installation;
 mod load;
 mod plan;
@@ -23,6 +24,7 @@ mod rotations;
 mod servers;
 mod shared;
 mod streams;
+mod token_use;
 mod values;
 
 use clap::Parser;
@@ -51,7 +53,7 @@ struct Cli {
     /// Ten seconds where it would be eighty, and shorter elsewhere: for a look, not for figures to keep
     #[arg(long)]
     quick: bool,
-    /// Measure only these: floors, read_session, read_session_8, read_ed25519, flat, ready, streams, verify_api, verify_shared, servers, backup, rotate, at_once, gate_session, gate_key_server
+    /// Measure only these: floors, read_session, read_session_8, read_ed25519, flat, ready, streams, verify_api, verify_shared, servers, backup, rotate, at_once, honey_reads, token_use, gate_session, gate_key_server
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<plan::Part>,
     /// Where the fresh home is made; needs some 20 GB for a full run [default: beside this program]

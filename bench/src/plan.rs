@@ -5,6 +5,7 @@ use crate::at_once;
 use crate::backups::Taking;
 use crate::floors::{self, Floors};
 use crate::gated::{self, Gated};
+use crate::honey_reads;
 use crate::installation::{Device, Installation, PASSPHRASE};
 use crate::load::{self, Expect, Run, Target};
 use crate::process::{self, Running};
@@ -14,6 +15,7 @@ use crate::rotations::Turning;
 use crate::servers;
 use crate::shared;
 use crate::streams::{self, Crowd};
+use crate::token_use;
 use crate::values::Values;
 use procura_crypto::{Argon2Params, SystemEntropy, derive_passphrase_key, lock_policy};
 use std::path::PathBuf;
@@ -53,6 +55,8 @@ pub(crate) enum Part {
     Backup,
     Rotate,
     AtOnce,
+    HoneyReads,
+    TokenUse,
     GateSession,
     GateKeyServer,
 }
@@ -231,6 +235,16 @@ impl Bench<'_> {
             let device = self.devices.first().ok_or("no device")?;
             let calls = self.installation.calls_of(device)?;
             self.figures.extend(at_once::measure(&calls).await?);
+        }
+        if plan.wants(Part::TokenUse) {
+            let owner = self.devices.first().ok_or("no device")?;
+            let used = token_use::measure(&self.installation, owner, RUNS, plan.other);
+            self.figures.extend(used.await?);
+        }
+        if plan.wants(Part::HoneyReads) {
+            let folder = self.installation.folder();
+            let figures = honey_reads::read(folder, RUNS, plan.other).await?;
+            self.figures.extend(figures);
         }
         self.foreign().await
     }

@@ -4,6 +4,7 @@
 
 use crate::Outcome;
 use crate::presigned::Presigned;
+use crate::token_use::Showing;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use procura_crypto::{MacKey, SigningKey};
@@ -27,6 +28,8 @@ pub(crate) enum Prover {
     },
     /// By proofs of another system that were made before.
     Presigned(Presigned),
+    /// A project token that is shown within a session.
+    Showing(Showing),
 }
 
 /// Room to write requests in, again and again.
@@ -65,8 +68,13 @@ impl Prover {
         path: &[u8],
         created: u64,
     ) -> Outcome<()> {
-        if let Self::Presigned(presigned) = self {
-            return presigned.write(draft, authority, path);
+        match self {
+            Self::Presigned(presigned) => return presigned.write(draft, authority, path),
+            Self::Showing(showing) => {
+                draft.request = showing.request(authority)?;
+                return Ok(());
+            }
+            Self::Key { .. } | Self::Session { .. } => {}
         }
         let Draft {
             request,
@@ -104,7 +112,7 @@ impl Prover {
                     next(counter)
                 )?;
             }
-            Self::Presigned(_) => {}
+            Self::Presigned(_) | Self::Showing(_) => {}
         }
         base.clear();
         write!(
@@ -131,7 +139,7 @@ impl Prover {
             Self::Session { mac_key, .. } => {
                 STANDARD.encode_slice(mac_key.sign(&[base]), &mut text)?
             }
-            Self::Presigned(_) => 0,
+            Self::Presigned(_) | Self::Showing(_) => 0,
         };
         request.extend_from_slice(text.get(..length).unwrap_or_default());
         request.extend_from_slice(b":\r\n\r\n");
@@ -197,7 +205,7 @@ mod tests {
             match prover {
                 Prover::Key { counter, .. } => counter.set(0),
                 Prover::Session { counter, .. } => counter.set(41),
-                Prover::Presigned(_) => {}
+                Prover::Presigned(_) | Prover::Showing(_) => {}
             }
             prover
                 .get(

@@ -3,6 +3,7 @@
 
 use crate::Outcome;
 use crate::installation::PASSPHRASE;
+use crate::values::NAMESPACE;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
@@ -31,7 +32,7 @@ impl Turning {
 
 fn run(rotate: &mut Command, status: &dyn Fn() -> Command) -> Outcome<f64> {
     let mut child = rotate
-        .args(["--passphrase-fd", "0", "rotate", "namespace", "default"])
+        .args(["--passphrase-fd", "0", "rotate", "namespace", NAMESPACE])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -43,11 +44,14 @@ fn run(rotate: &mut Command, status: &dyn Fn() -> Command) -> Outcome<f64> {
     // Unlocking the owner's key and the session come before it begins.
     let limit = Instant::now() + Duration::from_secs(300);
     loop {
+        let turned = child.try_wait()?.is_some();
         let output = status().args(["--json", "status"]).output()?;
         let said: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         let under_way = said.get("rewrapping").is_some();
         match began {
             None if under_way => began = Some(Instant::now()),
+            // The key had turned before it was looked, so this was over by then.
+            None if turned => return Err("the rotation was over before it was seen".into()),
             Some(began) if !under_way => {
                 let ended = child.wait()?;
                 return match ended.success() {
@@ -60,6 +64,7 @@ fn run(rotate: &mut Command, status: &dyn Fn() -> Command) -> Outcome<f64> {
         if Instant::now() > limit {
             return Err("the rotation did not end within five minutes".into());
         }
-        std::thread::sleep(Duration::from_millis(5));
+        // Each look is a process of its own: more of them would be a load.
+        std::thread::sleep(Duration::from_millis(50));
     }
 }

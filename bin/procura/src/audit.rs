@@ -2,6 +2,7 @@
 
 use crate::audit_export::{self, Export};
 use crate::audit_list::List;
+use crate::audit_retention;
 use crate::checkpoint;
 use crate::context::Context;
 use crate::exported::Exported;
@@ -37,6 +38,7 @@ pub(crate) enum Command {
         id: EntryId,
     },
     Export(Export),
+    Retention(audit_retention::Command),
     /// Print the key that the record is verified with; the keys before it lead to it
     #[command(after_help = "Example:\n  procura audit key")]
     Key,
@@ -76,6 +78,7 @@ impl Command {
             }
             Self::Prove { id } => prove(context, id).await,
             Self::Export(export) => audit_export::run(export, context).await,
+            Self::Retention(retention) => retention.run(context).await,
             Self::Key => key(context).await,
         }
     }

@@ -77,6 +77,7 @@ impl List {
         let mut found = EntryList {
             entries: Vec::new(),
             next: None,
+            first: None,
         };
         let mut left = self.limit;
         while left > 0 {
@@ -85,6 +86,7 @@ impl List {
             left = left.saturating_sub(u32::try_from(part.entries.len()).unwrap_or(u32::MAX));
             found.entries.extend(part.entries);
             found.next = part.next;
+            found.first = part.first;
             match part.next {
                 Some(next) => filter.before = Some(next),
                 None => break,
@@ -93,14 +95,18 @@ impl List {
         if context.json {
             return output::json(&found);
         }
-        let more = found.next.is_some();
+        let (more, first) = (found.next.is_some(), found.first);
         let mut table = Table::new(["INDEX", "TIME", "ACTION", "DECISION", "ACTOR", "ON", "ID"]);
         for row in found.entries {
             table.row(columns(&row));
         }
         table.print("no entries")?;
-        if more {
-            output::say("there are more; --limit N shows more of them");
+        match first {
+            _ if more => output::say("there are more; --limit N shows more of them"),
+            Some(first) => output::say(format!(
+                "the record is kept from entry {first} on; what was before is forgotten"
+            )),
+            None => {}
         }
         Ok(())
     }

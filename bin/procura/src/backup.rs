@@ -5,6 +5,7 @@ use crate::checkpoint;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::restore::{self, refused};
+use crate::restore_opening::With;
 use crate::{files, output};
 use clap::{Args, Subcommand};
 use procura_server::restoring::{BackupFile, look};
@@ -59,7 +60,7 @@ enum Command {
 /// Nothing is asked of a server, and no connection is made.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  procura backup drill /backups/monday.procura\n  procura backup drill /backups/monday.procura --in /var/tmp --passphrase-fd 3 3< passphrase.txt"
+    after_help = "Examples:\n  procura backup drill /backups/monday.procura\n  procura backup drill /backups/monday.procura --in /var/tmp --passphrase-fd 3 3< passphrase.txt\n  procura backup drill /backups/monday.procura --source hsm --credentials pin --config procura.toml"
 )]
 struct Drill {
     /// The backup
@@ -68,7 +69,7 @@ struct Drill {
     #[arg(long = "in", value_name = "DIR")]
     place: Option<PathBuf>,
     #[command(flatten)]
-    with: restore::With,
+    with: With,
 }
 
 /// What `backup --json` prints.

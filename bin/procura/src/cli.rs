@@ -226,7 +226,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     // These run without the rest of the command line: server and gate have runtimes
     // of their own, the key agent none.
     match cli.command {
-        Command::Server(command) => return command.run(&cli.global),
+        Command::Server(command) if command.serves() => return command.run(&cli.global),
         Command::Gate(command) => return command.run(cli.global),
         Command::KeyAgent(command) => return command.run(),
         Command::Reference(command) => return command.run(),
@@ -278,9 +278,9 @@ async fn perform(command: Command, context: &Context) -> Result<(), Failure> {
         Command::SigningKey(command) => command.run(context).await,
         Command::Login(command) => command.run(context).await,
         Command::Logout(command) => command.run(context).await,
+        Command::Server(command) => command.manage(context).await,
         // Done by `dispatch`.
-        Command::Server(_)
-        | Command::Gate(_)
+        Command::Gate(_)
         | Command::Run(_)
         | Command::KeyAgent(_)
         | Command::Reference(_) => Ok(()),

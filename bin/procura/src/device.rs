@@ -52,6 +52,19 @@ pub(crate) enum Command {
         #[command(flatten)]
         socket: Socket,
     },
+    /// Stop an operator's device at once, until a steward lets it out: procura honey reinstate
+    ///
+    /// It may still say yes or no to what is proposed to stewards; its yes counts against
+    /// whoever put it on hold, and for nothing else.
+    #[command(
+        after_help = "Example:\n  procura device hold 4pKbMyPXWbNVqwj3d4ZUrB4KTaUYO0ArTVcsBPyCVH4"
+    )]
+    Hold {
+        /// Its thumbprint, as listed
+        // One in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
+        thumbprint: Thumbprint,
+    },
     /// Revoke one machine's key, for good
     #[command(
         after_help = "Example:\n  procura device revoke 4pKbMyPXWbNVqwj3d4ZUrB4KTaUYO0ArTVcsBPyCVH4"
@@ -91,6 +104,14 @@ impl Command {
                 let name = context.known()?.name;
                 let code = context.operator().await?.operator_code(&name).await?;
                 show_code(context, &code, "procura operator join CODE")
+            }
+            Self::Hold { thumbprint } => {
+                context.operator().await?.hold_device(&thumbprint).await?;
+                let held = serde_json::json!({ "held": thumbprint });
+                let words = format!(
+                    "on hold: the device {thumbprint}; procura honey reinstate lets it out"
+                );
+                output::done(context.json, &held, words)
             }
             Self::Revoke { thumbprint } => {
                 context.confirm(&format!(

@@ -2,7 +2,9 @@
 //! `tile/`, and which of it a longer export made superfluous.
 
 use crate::failure::Failure;
-use procura_ledger::{Checkpoint, LedgerError, ReadError, ReadFile, TileKind, TilePath, Vkey};
+use procura_ledger::{
+    Checkpoint, FORGOTTEN, FULL_TILE, LedgerError, ReadError, ReadFile, TileKind, TilePath, Vkey,
+};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -64,7 +66,8 @@ impl Exported {
             let name = entry.file_name().to_string_lossy().into_owned();
             let folder = entry.file_type().map_err(failed)?.is_dir();
             let ours = (folder && (name == "tile" || name == "handover"))
-                || (!folder && broken_off(&name).unwrap_or(&name) == "checkpoint");
+                || (!folder
+                    && matches!(broken_off(&name).unwrap_or(&name), "checkpoint" | FORGOTTEN));
             if !ours {
                 return Err(elsewhere(format!(
                     "{name} in it is not of an export of the record"
@@ -98,6 +101,16 @@ impl Exported {
             )));
         }
         Ok(())
+    }
+
+    /// The first whole bundle from this one on that is not there.
+    pub(crate) fn bundles_from(&self, mut index: u64) -> u64 {
+        while let Ok(path) = TilePath::new(TileKind::Entries, index, FULL_TILE)
+            && self.0.join(path.to_string()).exists()
+        {
+            index += 1;
+        }
+        index
     }
 
     /// Removes what an export of `size` entries replaced: narrower forms of its

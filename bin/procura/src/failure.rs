@@ -182,6 +182,10 @@ fn advice(word: &str) -> Option<&'static str> {
             Some("procura honey reinstate DEVICE, typed by a steward who knows what happened")
         }
         "not_initialised" => Some("procura init"),
+        "server_removed" => Some(
+            "procura server list at another server, by a steward; a server on this machine takes a new home (--home DIR)",
+        ),
+        "own_server" => Some("the command with --server URL of another server"),
         "code_refused" | "unknown_code" => {
             Some("ask for a new link code: procura agent code LABEL, or procura operator code NAME")
         }
@@ -200,12 +204,24 @@ fn advice(word: &str) -> Option<&'static str> {
             "procura namespace show NS, which shows the quota; procura secret destroy PATH makes room, procura namespace quota NS, typed by a steward, gives more",
         ),
         "version_mismatch" => Some("procura secret history PATH, which shows the newest version"),
-        "share_malformed" => Some("type the share again as it was written down"),
+        "share_malformed" | "checksum" | "unknown_word" | "no_share" => {
+            Some("type the share again as it was written down")
+        }
+        "quorum_needed" => Some(
+            "procura proposal make-steward NAME, remove-steward NAME or shares NAME M/N, which more than half of the stewards sign",
+        ),
+        "hold_instead" => Some("procura device hold DEVICE, which stops it at once"),
+        "on_hold" => Some(
+            "ask another steward; procura proposal refuse ID says no, procura proposal remove-steward NAME begins the removal of who put it on hold",
+        ),
         "source_unavailable"
         | "another_wrapper"
         | "pcrs_changed"
         | "pin_locked"
         | "wrapped_key_refused" => Some("another source: procura unseal-source list"),
+        "source_not_configured" => {
+            Some("procura unseal-source list, which shows the lines for procura.toml")
+        }
         "wrong_pin" => Some("look the PIN up before the next try: a token locks itself"),
         "credentials_refused" | "credentials_needed" => {
             Some("--credentials FILE, with what the source takes: procura unseal-source list")

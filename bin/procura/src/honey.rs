@@ -261,6 +261,7 @@ async fn quarantine(context: &Context) -> Result<(), Failure> {
             name,
             since,
             canary,
+            by,
             ..
         } = held;
         let what = device.map(|device| device.to_string());
@@ -269,7 +270,10 @@ async fn quarantine(context: &Context) -> Result<(), Failure> {
             what.unwrap_or_default(),
             name,
             since.to_string(),
-            canary.map_or_else(String::new, |canary| canary.to_string()),
+            canary
+                .map(|canary| canary.to_string())
+                .or_else(|| by.map(|_| "on hold".to_owned()))
+                .unwrap_or_default(),
         ]);
     }
     table.print("nothing is in quarantine")

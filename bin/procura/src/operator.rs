@@ -5,12 +5,13 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::home::Known;
 use crate::output::{self, Table};
+use crate::unseal_source::proposal_id;
 use crate::{files, operator_key, terminal};
 use clap::Subcommand;
 use procura_client::{ClientError, SessionClient};
 use procura_ledger::Vkey;
 use procura_types::wire::{LinkCode, Operator, OperatorInvite, RevokedActors, RoleAssignment};
-use procura_types::{InstallationId, Joins, Label, LinkCodeText, Namespace, Role};
+use procura_types::{InstallationId, Joins, Label, LinkCodeText, Namespace, ProposalId, Role};
 use std::io::Read as _;
 use std::str::FromStr;
 
@@ -27,6 +28,9 @@ pub(crate) enum Command {
         /// steward, or admin, approver or auditor of a namespace: ROLE@NAMESPACE
         #[arg(long = "role", value_name = "ROLE[@NS]", required = true)]
         roles: Vec<RoleText>,
+        /// What the stewards agreed to, where there are several and this makes one: procura proposal list
+        #[arg(long, value_name = "ID", value_parser = proposal_id)]
+        proposal: Option<ProposalId>,
     },
     /// Join an installation as a person who was invited; makes a key in --home
     #[command(
@@ -62,12 +66,18 @@ pub(crate) enum Command {
         /// Take all roles away
         #[arg(long, conflicts_with = "roles")]
         none: bool,
+        /// What the stewards agreed to, where there are several and this makes or removes one: procura proposal list
+        #[arg(long, value_name = "ID", value_parser = proposal_id)]
+        proposal: Option<ProposalId>,
     },
     /// Revoke an operator and every agent of theirs, for good
     #[command(after_help = "Example:\n  procura operator revoke bob")]
     Revoke {
         /// The operator
         name: Label,
+        /// What the stewards agreed to, if it is another steward: procura proposal list
+        #[arg(long, value_name = "ID", value_parser = proposal_id)]
+        proposal: Option<ProposalId>,
     },
 }
 
@@ -137,15 +147,22 @@ impl Command {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Join { code } => return join(context, code).await,
-            Self::Revoke { name } => return revoke(context, &name).await,
+            Self::Revoke { name, proposal } => {
+                return revoke(context, &name, proposal.as_ref()).await;
+            }
             _ => {}
         }
         let server = context.operator().await?;
         match self {
-            Self::Invite { name, roles } => {
+            Self::Invite {
+                name,
+                roles,
+                proposal,
+            } => {
                 let invite = OperatorInvite {
                     name,
                     roles: assignments(roles),
+                    proposal,
                 };
                 let code = server.invite_operator(&invite).await?;
                 show_code(context, &code, "procura operator join CODE")
@@ -158,8 +175,10 @@ impl Command {
                 name,
                 roles,
                 none: _,
+                proposal,
             } => {
-                let operator = server.set_roles(&name, assignments(roles)).await?;
+                let roles = assignments(roles);
+                let operator = server.set_roles(&name, roles, proposal).await?;
                 if context.json {
                     return output::json(&operator);
                 }
@@ -203,12 +222,16 @@ fn live_devices(operator: &Operator) -> usize {
         .count()
 }
 
-async fn revoke(context: &Context, name: &Label) -> Result<(), Failure> {
+async fn revoke(
+    context: &Context,
+    name: &Label,
+    proposal: Option<&ProposalId>,
+) -> Result<(), Failure> {
     context.confirm(&format!(
         "Revoke {name}, their devices and every agent of theirs? This cannot be undone."
     ))?;
     let server = context.operator().await?;
-    let revoked = match server.revoke_operator(name).await {
+    let revoked = match server.revoke_operator(name, proposal).await {
         Err(error) if error.is_refusal("not_found") => {
             return already(context, &server, name, error).await;
         }

@@ -3,18 +3,19 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Table};
-use crate::unseal_source::Shares;
+use crate::unseal_source::{Shares, Words};
 use clap::Subcommand;
-use procura_types::wire::{Proposal, ProposalState, ProposedAct};
+use procura_types::wire::{Proposal, ProposalState, ProposedAct, ShareScheme};
 use procura_types::{Label, ProposalId};
 
 /// What shows the ids.
 const LISTED: &str = "procura proposal list";
 
-/// Propose and sign what takes a quorum of stewards, such as making shares
+/// Propose and sign what takes a quorum of stewards: making shares, and who is a steward
 ///
 /// More than half of the stewards, and two at the least, sign the very act with their own
-/// keys within a day; then it is carried out on the server's machine.
+/// keys within a day; then it is carried out with --proposal. One steward removes another
+/// without a quorum when nobody says no for 14 days.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List what was proposed in the last day, and how many have signed
@@ -22,17 +23,40 @@ pub(crate) enum Command {
     List,
     /// Propose that shares be made, of which some open the vault
     #[command(
-        after_help = "Examples:\n  procura proposal shares recovery 3/5\n  procura proposal shares recovery-2027 3/5 --replaces recovery"
+        after_help = "Examples:\n  procura proposal shares recovery 3/5\n  procura proposal shares recovery-2027 3/5 --replaces recovery\n  procura proposal shares recovery --slip39 3/5"
     )]
     Shares {
         /// What the unseal source is to be called
         name: Label,
         /// So many of so many open the vault
-        #[arg(value_name = "M/N")]
-        shares: Shares,
+        #[arg(value_name = "M/N", required_unless_present = "slip39")]
+        shares: Option<Shares>,
+        /// The same as words of SLIP-0039
+        #[arg(long, value_name = "M/N", conflicts_with = "shares")]
+        slip39: Option<Words>,
         /// The unseal source whose place it takes
         #[arg(long, value_name = "NAME")]
         replaces: Option<Label>,
+    },
+    /// Propose that somebody be made a steward, by an invitation or by their roles
+    #[command(after_help = "Example:\n  procura proposal make-steward cleo")]
+    MakeSteward {
+        /// An operator, or whoever is to be invited
+        name: Label,
+    },
+    /// Propose that a steward be one no more, or be revoked
+    #[command(after_help = "Example:\n  procura proposal remove-steward bob")]
+    RemoveSteward {
+        /// The steward
+        name: Label,
+    },
+    /// Say no to a proposal: time alone carries it out no more, a quorum still does
+    #[command(
+        after_help = "Example:\n  procura proposal refuse 01997a3e-5a6c-7d21-9d0e-3f6f2f6f0a01"
+    )]
+    Refuse {
+        /// Its id, as listed
+        id: String,
     },
     /// Sign a proposal with this device's key
     #[command(
@@ -51,26 +75,94 @@ impl Command {
             Self::Shares {
                 name,
                 shares,
+                slip39,
                 replaces,
             } => {
-                let set = shares.set();
+                let (scheme, set) = match (shares, slip39) {
+                    (Some(shares), _) => (ShareScheme::Shamir, shares.set()),
+                    (None, Some(words)) => (ShareScheme::Slip39, words.set()),
+                    (None, None) => {
+                        return Err(Failure::usage("how many shares? M/N, such as 3/5"));
+                    }
+                };
                 let act = ProposedAct::MakeShares {
                     name,
                     threshold: set.threshold,
                     count: set.count,
                     retires: replaces,
+                    scheme,
                 };
-                let proposal = context.operator().await?.propose(act).await?;
+                propose(context, act).await
+            }
+            Self::MakeSteward { name } => propose(context, ProposedAct::MakeSteward { name }).await,
+            Self::RemoveSteward { name } => {
+                propose(context, ProposedAct::RemoveSteward { name }).await
+            }
+            Self::Refuse { id } => {
+                let id = parsed(&id)?;
+                let proposal = context.operator().await?.refuse_proposal(&id).await?;
                 let words = format!(
-                    "proposed: {}; {} stewards have to sign it, you too: procura proposal sign {}",
+                    "refused: {}; it takes {} stewards now, however long it waits",
                     proposal.act.words(),
-                    proposal.needs,
-                    proposal.id
+                    proposal.needs
                 );
                 output::done(context.json, &proposal, &words)
             }
             Self::Sign { id } => sign(context, &id).await,
         }
+    }
+}
+
+async fn propose(context: &Context, act: ProposedAct) -> Result<(), Failure> {
+    let proposal = context.operator().await?.propose(act).await?;
+    let words = format!(
+        "proposed: {}; {} stewards have to sign it, you too: procura proposal sign {}",
+        proposal.act.words(),
+        proposal.needs,
+        proposal.id
+    );
+    output::done(context.json, &proposal, &words)
+}
+
+fn parsed(id: &str) -> Result<ProposalId, Failure> {
+    id.parse()
+        .map_err(|_| Failure::usage("the id of a proposal is as long as a UUID").next(LISTED))
+}
+
+/// What carries an act out that was agreed to.
+fn how(act: &ProposedAct, id: &ProposalId) -> String {
+    match act {
+        ProposedAct::MakeShares {
+            name,
+            threshold,
+            count,
+            scheme,
+            ..
+        } => {
+            let form = match scheme {
+                ShareScheme::Shamir => "shares",
+                ShareScheme::Slip39 => "slip39",
+            };
+            format!(
+                "on the server's machine, procura unseal-source add {name} --{form} {threshold}/{count} --proposal {id}"
+            )
+        }
+        ProposedAct::MakeSteward { name } => format!(
+            "procura operator invite {name} --role steward --proposal {id}, or the same of procura operator roles"
+        ),
+        ProposedAct::RemoveSteward { name } => format!(
+            "procura operator revoke {name} --proposal {id}, or procura operator roles {name} --proposal {id} with what they keep"
+        ),
+    }
+}
+
+/// Until when it is kept, and from when on nobody has to sign it any more.
+fn until(proposal: &Proposal) -> String {
+    match proposal.unless_refused {
+        Some(then) if proposal.refused.is_empty() => {
+            format!("{} (unless refused: {then})", proposal.expires)
+        }
+        _ => proposal.expires.to_string(),
     }
 }
 
@@ -86,16 +178,14 @@ async fn list(context: &Context) -> Result<(), Failure> {
             proposal.act.words(),
             word(proposal.state).to_owned(),
             format!("{} of {}", counting(&proposal), proposal.needs),
-            proposal.expires.to_string(),
+            until(&proposal),
         ]);
     }
     table.print("nothing was proposed in the last day")
 }
 
 async fn sign(context: &Context, id: &str) -> Result<(), Failure> {
-    let id: ProposalId = id
-        .parse()
-        .map_err(|_| Failure::usage("the id of a proposal is as long as a UUID").next(LISTED))?;
+    let id = parsed(id)?;
     let server = context.operator().await?;
     let proposal = server
         .proposals()
@@ -124,10 +214,7 @@ async fn sign(context: &Context, id: &str) -> Result<(), Failure> {
     let proposal = server.sign_proposal(&id, signature).await?;
     let words = match proposal.state {
         ProposalState::Agreed => {
-            let ProposedAct::MakeShares { name, .. } = &proposal.act;
-            format!(
-                "signed, and enough have: on the server's machine, procura unseal-source add {name} --proposal {id}"
-            )
+            format!("signed, and enough have: {}", how(&proposal.act, &id))
         }
         _ => format!(
             "signed; {} of {} stewards have",

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::operator_key;
 use crate::output::{self, Table};
-use crate::unseal_source::shares;
+use crate::restore_opening::{With, not_opened};
 use clap::{Args, Subcommand};
 use procura_client::{SessionClient, SystemClock};
 use procura_crypto::SystemEntropy;
@@ -13,7 +13,7 @@ use procura_server::Config;
 use procura_server::restoring::{
     Activated, Activation, Marker, Means, Report, RestoreError, Way, activate, load, verify,
 };
-use procura_types::wire::{Opening, QuarantineList, Quarantined};
+use procura_types::wire::{QuarantineList, Quarantined};
 use procura_types::{ForeignId, Thumbprint};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use std::sync::Arc;
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  procura restore /backups/monday.procura --to /var/lib/restored --verify\n  procura restore --activate --to /var/lib/restored --ledger /backups/ledger\n  procura restore --activate --to /var/lib/restored --checkpoint last-seen\n  procura restore --activate --to /var/lib/restored --new-origin\n  procura restore release --all\n  procura restore accept --key procura/…/2+1a2b3c4d+AZ…"
+    after_help = "Examples:\n  procura restore /backups/monday.procura --to /var/lib/restored --verify\n  procura restore --activate --to /var/lib/restored --ledger /backups/ledger\n  procura restore --activate --to /var/lib/restored --nothing-after-backup\n  procura restore --activate --to /var/lib/restored --new-origin\n  procura restore --activate --to /var/lib/restored --new-origin --set-aside-checkpoints\n  procura restore /backups/monday.procura --to /var/lib/restored --verify --source hsm\n  procura restore release --all\n  procura restore accept --key procura/…/2-0f1e2d3c4b5a6978+1a2b3c4d+AZ…"
 )]
 pub(crate) struct Restore {
     #[command(subcommand)]
@@ -50,22 +50,20 @@ pub(crate) struct Restore {
     /// A checkpoint that somebody remembers; may be given again [and the one of this --home]
     #[arg(long, value_name = "FILE", requires = "activate")]
     checkpoint: Vec<PathBuf>,
+    /// Say that nothing was recorded after the backup, where no copy shows it: the server was stopped right after it. What was revoked since acts again otherwise; the record says who said so
+    #[arg(long, requires = "activate", conflicts_with_all = ["ledger", "new_origin"])]
+    nothing_after_backup: bool,
     /// Go on under another origin: everybody else is held until an operator lets them go on
     #[arg(long, requires = "activate", conflicts_with = "ledger")]
     new_origin: bool,
     /// With --new-origin: the one device of a steward that goes on [default: the key of this --home]
     #[arg(long, value_name = "THUMBPRINT", requires = "new_origin")]
     device: Option<Thumbprint>,
+    /// With --new-origin: go on though a checkpoint does not open with the keys of the backup, since the record's key turned after it
+    #[arg(long, requires = "new_origin", conflicts_with_all = ["ledger", "nothing_after_backup"])]
+    set_aside_checkpoints: bool,
     #[command(flatten)]
     with: With,
-}
-
-/// With what the vault was opened at the time of the backup.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct With {
-    /// Bring shares instead of the passphrase
-    #[arg(long)]
-    shares: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -84,7 +82,9 @@ enum Command {
     /// Accept that the record of the server goes on under another origin
     ///
     /// Compare the key with what the administrator was told by --new-origin.
-    #[command(after_help = "Example:\n  procura restore accept --key procura/…/2+1a2b3c4d+AZ…")]
+    #[command(
+        after_help = "Example:\n  procura restore accept --key procura/…/2-0f1e2d3c4b5a6978+1a2b3c4d+AZ…"
+    )]
     Accept {
         /// The verification key that the record has from now on
         #[arg(long, value_name = "VKEY")]
@@ -133,11 +133,18 @@ pub(crate) fn refused(error: RestoreError) -> Failure {
         RestoreError::OtherKind { .. } | RestoreError::OtherInstallation { .. } => {
             Failure::usage("nothing was restored").because(text)
         }
-        RestoreError::NothingKnown
-        | RestoreError::TooShort { .. }
-        | RestoreError::Hole { .. } => Failure::refused("it is not activated")
+        RestoreError::NothingKnown(_) => Failure::refused("it is not activated")
             .because(text)
-            .next("procura restore --activate --to HOME --ledger DIR --checkpoint FILE, or --new-origin if nothing more is to be had"),
+            .next("procura restore --activate --to HOME --ledger DIR; --new-origin if nothing more is to be had; --nothing-after-backup only if you know that the server stopped right after the backup"),
+        RestoreError::TooShort { .. } | RestoreError::Hole { .. } => {
+            Failure::refused("it is not activated")
+                .because(text)
+                .next("procura restore --activate --to HOME --ledger DIR, with the copies that are missing, or --new-origin if nothing more is to be had")
+        }
+        RestoreError::Unread { .. } => Failure::refused("it is not activated")
+            .because(text)
+            .next("a backup from after the key turned; or, if there is none: procura restore --activate --to HOME --new-origin --set-aside-checkpoints"),
+        RestoreError::Begun(_) => Failure::usage("it is not activated").because(text),
         RestoreError::Forked { .. } | RestoreError::Checkpoint { .. } => {
             Failure::refused("it is not activated").because(text)
         }
@@ -150,22 +157,10 @@ pub(crate) fn refused(error: RestoreError) -> Failure {
     }
 }
 
-impl With {
-    async fn ask(&self, context: &Context) -> Result<Opening, Failure> {
-        if self.shares {
-            return shares(context).await.map(Opening::Shares);
-        }
-        let question = "The vault's passphrase when the backup was taken";
-        Ok(Opening::Passphrase(
-            context.passphrases.ask(question).await?,
-        ))
-    }
-}
-
-fn means(home: &Path) -> Result<Means, Failure> {
+fn means(home: &Path, with: &With) -> Result<Means, Failure> {
     let home = std::path::absolute(home)
         .map_err(|error| Failure::storage(format!("cannot use {}", home.display()), &error))?;
-    let config = Config::load(home, None, std::env::vars())
+    let config = Config::load(home, with.config(), std::env::vars())
         .map_err(|error| Failure::config("the server's configuration").because(error))?;
     Ok(Means {
         config,
@@ -196,8 +191,10 @@ pub(crate) async fn verified(
     with: &With,
 ) -> Result<(), Failure> {
     load(file, home, context.now()).map_err(refused)?;
-    let opening = with.ask(context).await?;
-    let report = verify(&means(home)?, opening).map_err(refused)?;
+    let opening = with.ask(context, home).await?;
+    let report = verify(&means(home, with)?, opening)
+        .await
+        .map_err(|error| not_opened(home, error))?;
     if context.json {
         return output::json(&report);
     }
@@ -282,6 +279,10 @@ impl Restore {
             checkpoints.push(remembered);
         }
         context.confirm(&match self.new_origin {
+            false if self.nothing_after_backup => format!(
+                "Activate {}, as nothing was done after the backup? What was revoked or withdrawn after it acts again. The installation that it is a copy of must never run again.",
+                home.display()
+            ),
             false => format!(
                 "Activate {}? The installation that it is a copy of must never run again.",
                 home.display()
@@ -291,11 +292,16 @@ impl Restore {
                 home.display()
             ),
         })?;
-        let opening = self.with.ask(context).await?;
-        let wish = Activation { way, checkpoints };
-        let activated = activate(&means(home)?, opening, wish)
+        let opening = self.with.ask(context, home).await?;
+        let wish = Activation {
+            way,
+            checkpoints,
+            nothing_after: self.nothing_after_backup,
+            set_aside: self.set_aside_checkpoints,
+        };
+        let activated = activate(&means(home, &self.with)?, opening, wish)
             .await
-            .map_err(refused)?;
+            .map_err(|error| not_opened(home, error))?;
         if context.json {
             return output::json(&activated);
         }
@@ -365,12 +371,12 @@ fn tell_activated(activated: &Activated) {
     output::say("next: procura server --home HOME, then procura unseal");
 }
 
-/// Whom no decoy is to blame for.
+/// Whom neither a decoy nor a steward is to blame for.
 async fn held(server: &SessionClient) -> Result<Vec<Quarantined>, Failure> {
     let list = server.quarantine().await?.quarantined;
     Ok(list
         .into_iter()
-        .filter(|held| held.canary.is_none())
+        .filter(|held| held.canary.is_none() && held.by.is_none())
         .collect())
 }
 

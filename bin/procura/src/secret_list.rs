@@ -11,7 +11,7 @@ use procura_types::{Duration, Timestamp};
 /// List secrets: paths and versions, no values
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  procura secret list stripe/\n  procura secret list --due --within 30d\n  procura secret list --deleted"
+    after_help = "Examples:\n  procura secret list stripe/\n  procura secret list --due --within 30d\n  procura secret list --deleted\n  procura secret list shop/ --at 2026-11-20T08:00:00Z"
 )]
 pub(crate) struct List {
     /// Only paths that begin so
@@ -25,10 +25,17 @@ pub(crate) struct List {
     /// Only those that were deleted and can be undeleted
     #[arg(long, conflicts_with = "due")]
     deleted: bool,
+    /// What was there at this time, such as 2026-11-20T08:00:00Z, with the versions of
+    /// then: what was deleted since is shown, what was made since is not
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["due", "deleted"])]
+    at: Option<Timestamp>,
 }
 
 impl List {
     fn listed(&self) -> Listed {
+        if let Some(at) = self.at {
+            return Listed::At(at);
+        }
         if self.deleted {
             return Listed::Deleted;
         }
@@ -63,6 +70,7 @@ impl List {
             Listed::Due(_) => due(all),
             Listed::Readable => rows(all, "no secrets"),
             Listed::Deleted => rows(all, "no deleted secrets"),
+            Listed::At(_) => rows(all, "there were no secrets"),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::gate::environment;
 use crate::home::Home;
 use crate::logging::Logging;
 use crate::output;
+use crate::server_list;
 use clap::Args;
 use procura_client::SystemClock;
 use procura_crypto::SystemEntropy;
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Run the server on this home
+/// Run the server on this home, or look after the servers of an installation
 ///
 /// Prints one line of JSON when it listens: {"event":"ready","api":URL,"health":URL,"sealed":BOOL}.
 /// Its log goes to stderr. It starts sealed; procura unseal opens it. AUTH_MODE in the
@@ -25,9 +26,12 @@ use std::sync::Arc;
 /// the dial of agent_service. At SIGHUP auth_mode is read again.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  procura server\n  procura server --home /var/lib/procura --listen 127.0.0.1:0"
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  procura server\n  procura server --home /var/lib/procura --listen 127.0.0.1:0\n  procura server list"
 )]
 pub(crate) struct Server {
+    #[command(subcommand)]
+    command: Option<server_list::Command>,
     #[command(flatten)]
     flags: ServerFlags,
     #[command(flatten)]
@@ -109,6 +113,19 @@ fn url_of(config: &Config) -> String {
 }
 
 impl Server {
+    /// Whether the server is to run in this process.
+    pub(crate) const fn serves(&self) -> bool {
+        self.command.is_none()
+    }
+
+    /// Looks after the servers of an installation, as one of their clients.
+    pub(crate) async fn manage(self, context: &Context) -> Result<(), Failure> {
+        match self.command {
+            Some(command) => command.run(context).await,
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
         self.logging.begin()?;
         let home = Home::new(global.home.clone())?;

@@ -5,11 +5,10 @@ use crate::failure::Failure;
 use crate::output;
 use procura_crypto::SystemEntropy;
 use procura_crypto::age::{Recipient, encrypt};
-use procura_crypto::shamir::Share;
 use procura_types::Secret;
 use procura_types::encoding::b64_standard;
 use procura_types::wire::ShareSet;
-use procura_vault::{Installation, Keeper, SealError};
+use procura_vault::{Installation, SealError, Share};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 use std::io::IsTerminal as _;
@@ -53,7 +52,8 @@ impl HandOut {
         Ok(Self { holders, qr })
     }
 
-    /// Prints the shares, once: as they are, or each for its holder alone.
+    /// Prints the shares, once: as they are, or each for its holder alone. Words are
+    /// numbered for a person, and on one line for a program.
     pub(crate) fn give(&self, shares: &[Secret<String>]) -> Result<(), Failure> {
         if self.holders.is_empty() {
             if !shares.is_empty() {
@@ -65,7 +65,11 @@ impl HandOut {
                 if self.qr {
                     output::line(qr(share.expose())?)?;
                 }
-                output::line(share.expose())?;
+                if std::io::stdout().is_terminal() {
+                    output::line(numbered(share.expose()))?;
+                } else {
+                    output::line(share.expose())?;
+                }
             }
             return Ok(());
         }
@@ -87,6 +91,30 @@ impl HandOut {
             .map(|(holder, share)| sealed(holder, share))
             .collect()
     }
+}
+
+/// Words that stand in one row of a terminal.
+const WORDS_IN_A_ROW: usize = 4;
+
+/// A share for a person who writes it down: words with their numbers, some in a row, and
+/// text of ours as it is.
+fn numbered(share: &str) -> String {
+    let words: Vec<&str> = share.split(' ').collect();
+    if words.len() == 1 {
+        return share.to_owned();
+    }
+    let mut numbers = 1u32..;
+    let rows: Vec<String> = words
+        .chunks(WORDS_IN_A_ROW)
+        .map(|row| {
+            let cells = row.iter().zip(numbers.by_ref());
+            let cells: Vec<String> = cells
+                .map(|(word, number)| format!("{number:>3} {word:<8}"))
+                .collect();
+            cells.join(" ").trim_end().to_owned()
+        })
+        .collect();
+    format!("{}\n", rows.join("\n"))
 }
 
 /// A holder: the text of a recipient, or a file with one.
@@ -137,7 +165,8 @@ fn armored(file: &[u8]) -> String {
 /// The QR code of a share. A terminal is told its colours: read the wrong way round, few
 /// cameras know it.
 fn qr(share: &str) -> Result<String, Failure> {
-    let code = QrCode::new(share)
+    // Upper case is a mode of its own with less to print; no scheme minds the case.
+    let code = QrCode::new(share.to_ascii_uppercase())
         .map_err(|error| Failure::usage("the share fits no QR code").because(error.to_string()))?;
     let drawn = code.render::<Dense1x2>().build();
     if !std::io::stdout().is_terminal() {
@@ -171,10 +200,8 @@ pub(crate) async fn verify(context: &Context) -> Result<(), Failure> {
         .sources
         .iter()
         .find(|found| found.name == source)
-        .map_or(0, |found| match &found.keeper {
-            Keeper::Shares { shares, .. } => shares.len(),
-            _ => 0,
-        });
+        .and_then(|found| found.keeper.shares())
+        .map_or(0, |(_, set)| set.count);
     let answer = serde_json::json!({
         "source": source,
         "index": share.index(),

@@ -10,7 +10,7 @@ use crate::shares::{self, HandOut};
 use crate::unseal_wrapper::{self, bring};
 use clap::{Args, Subcommand};
 use procura_client::{ClientError, NewSource, Opening, SessionClient};
-use procura_types::wire::ShareSet;
+use procura_types::wire::{ShareScheme, ShareSet};
 use procura_types::{Label, ProposalId, Secret};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -25,15 +25,16 @@ pub(crate) enum Command {
     /// List what opens the vault
     #[command(after_help = "Example:\n  procura unseal-source list")]
     List,
-    /// Add another passphrase, or shares of which some open the vault
+    /// Add another passphrase, or shares of which some open the vault, as text or as words
     ///
     /// Asks for what opens the vault today first. The shares are shown once and kept
     /// nowhere: give each to somebody else, who writes it down.
     ///
     /// A token, the machine's TPM or a service can keep a source's key as well: then it
-    /// takes no person, and auto_unseal of procura.toml opens the vault at start.
+    /// takes no person, and auto_unseal of procura.toml opens the vault at start. Where a
+    /// token or a service is, unseal_at of procura.toml has to say: the lines are shown.
     #[command(
-        after_help = "Examples:\n  procura unseal-source add recovery --shares 3/5\n  procura unseal-source add recovery --shares 2/3 --qr\n  procura unseal-source add recovery --shares 2/3 --to age1… --to age1… --to ann.pub\n  procura unseal-source add second --passphrase\n  procura unseal-source add hsm --pkcs11 /usr/lib/softhsm/libsofthsm2.so --token vault\n  procura unseal-source add machine --tpm --pcrs 7\n  procura unseal-source add cloud --kms alias/procura --region eu-central-1 --credentials FILE\n  procura unseal-source add other --transit vault/unseal --credentials FILE"
+        after_help = "Examples:\n  procura unseal-source add recovery --shares 3/5\n  procura unseal-source add recovery --shares 2/3 --qr\n  procura unseal-source add recovery --shares 2/3 --to age1… --to age1… --to ann.pub\n  procura unseal-source add recovery --slip39 3/5\n  procura unseal-source add second --passphrase\n  procura unseal-source add hsm --pkcs11 /usr/lib/softhsm/libsofthsm2.so --token vault\n  procura unseal-source add machine --tpm --pcrs 7\n  procura unseal-source add cloud --kms alias/procura --region eu-central-1 --credentials FILE\n  procura unseal-source add other --transit vault/unseal --credentials FILE"
     )]
     Add(Box<Add>),
     /// Try whether something opens the vault; nothing is changed
@@ -72,19 +73,22 @@ pub(crate) struct Add {
     /// What it is to be called
     name: Label,
     /// Shares: so many of so many open the vault
-    #[arg(long, value_name = "M/N", group = "source")]
+    #[arg(long, value_name = "M/N", groups = ["source", "set"])]
     shares: Option<Shares>,
+    /// Shares as words of SLIP-0039, without a passphrase: so many of so many, 16 at the most; any program for SLIP-0039 combines them
+    #[arg(long, value_name = "M/N", groups = ["source", "set"])]
+    slip39: Option<Words>,
     /// A passphrase of its own
     #[arg(long, group = "source")]
     passphrase: bool,
     /// What the stewards agreed to, where there are several operators: procura proposal list
-    #[arg(long, requires = "shares", value_name = "ID", value_parser = proposal_id)]
+    #[arg(long, requires = "set", value_name = "ID", value_parser = proposal_id)]
     proposal: Option<ProposalId>,
     /// Show each share as a QR code too
-    #[arg(long, requires = "shares", conflicts_with = "to")]
+    #[arg(long, requires = "set", conflicts_with = "to")]
     qr: bool,
     /// Who is to have a share: an age recipient, a line of ssh-ed25519, or a file with either; once for each share, which is then encrypted to them
-    #[arg(long, requires = "shares", value_name = "RECIPIENT")]
+    #[arg(long, requires = "set", value_name = "RECIPIENT")]
     to: Vec<String>,
     #[command(flatten)]
     wrapper: unseal_wrapper::New,
@@ -144,20 +148,45 @@ impl FromStr for Shares {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "is not M/N with 2 ≤ M ≤ N ≤ 255, such as 3/5";
-        let (threshold, count) = text.split_once('/').ok_or(wrong)?;
-        let set = ShareSet {
-            threshold: threshold.parse().map_err(|_| wrong)?,
-            count: count.parse().map_err(|_| wrong)?,
-        };
-        if set.threshold < 2 || set.count < set.threshold {
-            return Err(wrong);
-        }
-        Ok(Self(set))
+        numbers(text, ShareScheme::Shamir)
+            .map(Self)
+            .ok_or("is not M/N with 2 ≤ M ≤ N ≤ 255, such as 3/5")
     }
 }
 
-fn proposal_id(text: &str) -> Result<ProposalId, &'static str> {
+/// The same for words.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Words(ShareSet);
+
+impl Words {
+    /// How many of how many.
+    pub(crate) const fn set(self) -> ShareSet {
+        self.0
+    }
+}
+
+impl FromStr for Words {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        numbers(text, ShareScheme::Slip39)
+            .map(Self)
+            .ok_or("is not M/N with 2 ≤ M ≤ N ≤ 16, such as 3/5")
+    }
+}
+
+/// `M/N`, if a set can have these numbers.
+fn numbers(text: &str, scheme: ShareScheme) -> Option<ShareSet> {
+    let (threshold, count) = text.split_once('/')?;
+    let set = ShareSet {
+        threshold: threshold.parse().ok()?,
+        count: count.parse().ok()?,
+    };
+    set.fits(scheme).then_some(set)
+}
+
+/// An id of a proposal, as typed.
+pub(crate) fn proposal_id(text: &str) -> Result<ProposalId, &'static str> {
     let wrong = "is no id of a proposal; procura proposal list shows them";
     text.parse().map_err(|_| wrong)
 }
@@ -208,7 +237,7 @@ pub(crate) async fn shares(context: &Context) -> Result<Vec<Secret<String>>, Fai
     let mut shares = vec![context.passphrases.ask("The first share").await?];
     let need = shares
         .first()
-        .map(|share| procura_crypto::shamir::Share::parse(share.expose()))
+        .map(|share| procura_vault::Share::parse(share.expose()))
         .transpose()
         .map_err(|error| {
             Failure::usage(error.to_string()).next("the share as it was written down")
@@ -282,7 +311,9 @@ async fn list(context: &Context) -> Result<(), Failure> {
         return output::json(&list);
     }
     let mut table = Table::new(["NAME", "KIND", "SINCE", "NEEDS"]);
+    let mut missing = Vec::new();
     for source in list.sources {
+        missing.extend(source.configure);
         table.row([
             source.name.to_string(),
             source.kind,
@@ -290,19 +321,44 @@ async fn list(context: &Context) -> Result<(), Failure> {
             output::plain(&source.needs),
         ]);
     }
-    table.print("no unseal sources")
+    table.print("no unseal sources")?;
+    for lines in missing {
+        tell_missing(&lines);
+    }
+    Ok(())
+}
+
+/// What the configuration lacks: without it the server does not find the source's wrapper
+/// when it is started again.
+fn tell_missing(lines: &str) {
+    output::say("procura.toml needs these lines before the server starts again:");
+    for line in lines.lines() {
+        output::say(output::plain(&format!("  {line}")));
+    }
+}
+
+async fn missing_lines(context: &Context, name: &Label) -> Result<Option<String>, Failure> {
+    let list = context
+        .admin()
+        .unseal_sources()
+        .await
+        .map_err(|error| on_the_machine(context, error))?;
+    let added = list.sources.into_iter().find(|source| source.name == *name);
+    Ok(added.and_then(|source| source.configure))
 }
 
 impl Add {
     async fn run(self, context: &Context) -> Result<(), Failure> {
-        let set = self.shares.map(Shares::set);
+        let words = self.slip39.map(Words::set);
+        let set = self.shares.map(Shares::set).or(words);
         let hand_out = HandOut::new(&self.to, self.qr, set)?;
         let opening = self.with.ask(context).await?;
         let wrapped = self.wrapper.source(context, &self.name).await?;
-        let new = match (wrapped, self.shares) {
-            (Some(wrapped), _) => wrapped,
-            (None, Some(Shares(set))) => NewSource::Shares(set),
-            (None, None) => NewSource::Passphrase(
+        let new = match (wrapped, words, set) {
+            (Some(wrapped), _, _) => wrapped,
+            (None, Some(set), _) => NewSource::Slip39(set),
+            (None, None, Some(set)) => NewSource::Shares(set),
+            (None, None, None) => NewSource::Passphrase(
                 context
                     .passphrases
                     .ask_new(&format!("The passphrase of {}", self.name))
@@ -314,13 +370,20 @@ impl Add {
             .add_unseal_source(&opening, &self.name, &new, self.proposal)
             .await
             .map_err(|error| on_the_machine(context, error))?;
+        let configure = match &new {
+            NewSource::Wrapped { .. } => missing_lines(context, &self.name).await?,
+            _ => None,
+        };
         if context.json {
             let shares = hand_out.texts(&added.shares)?;
             return output::json(
-                &serde_json::json!({ "name": self.name, "shares": shares, "retired": added.retired }),
+                &serde_json::json!({ "name": self.name, "shares": shares, "retired": added.retired, "configure": configure }),
             );
         }
         output::say(format!("{} opens the vault from now on", self.name));
+        if let Some(lines) = &configure {
+            tell_missing(lines);
+        }
         for retired in &added.retired {
             output::say(format!(
                 "it takes the place of {retired}, whose shares open nothing any more but older backups: have them destroyed"

@@ -24,6 +24,31 @@ pub enum AuthorityError {
         /// What is in it.
         held: Box<NamespaceHolds>,
     },
+    /// An import of nothing, or with nothing for a namespace.
+    #[error("an import has something for each namespace that it names, and names one at least")]
+    NothingIn,
+    /// A namespace stands twice in an import.
+    #[error("the namespace {0} stands there twice")]
+    NamespaceTwice(Namespace),
+    /// A part of an import is of another namespace, a defect.
+    #[error("what is for {0} is of another namespace")]
+    Elsewhere(Namespace),
+    /// An import would lead a name of a project elsewhere.
+    #[error("the project {project} maps {name} to another secret; change that first")]
+    MappedElsewhere {
+        /// Which project.
+        project: ProjectName,
+        /// Which of its names.
+        name: EnvName,
+    },
+    /// What one of several namespaces is refused for.
+    #[error("{namespace}: {source}")]
+    Within {
+        /// Which.
+        namespace: Namespace,
+        /// Why.
+        source: Box<AuthorityError>,
+    },
     /// There is no such service.
     #[error("there is no service {0}")]
     NoService(Label),
@@ -196,6 +221,29 @@ pub enum AuthorityError {
     /// No random bytes.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
+}
+
+impl AuthorityError {
+    /// Whether it may be gone when the same is tried again: the store was away, closed or
+    /// busy. What is damaged is so for good.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        let (Self::Store(error) | Self::Vault(VaultError::Store(error))) = self else {
+            return false;
+        };
+        !matches!(error, StoreError::Corrupt { .. } | StoreError::Shape { .. })
+    }
+
+    /// The same, of one of several namespaces.
+    pub(crate) fn within(self, namespace: &Namespace) -> Self {
+        match self {
+            Self::Store(_) | Self::Vault(VaultError::Store(_)) => self,
+            source => Self::Within {
+                namespace: namespace.clone(),
+                source: Box::new(source),
+            },
+        }
+    }
 }
 
 /// The names that find nothing, as far as one line takes them.

@@ -302,13 +302,20 @@ fn with_variables(
 }
 
 /// The secrets that declare a name. One that is not there for this agent does not make
-/// the name of another ambiguous.
+/// the name of another ambiguous; a decoy beside one that is there does, as the secret
+/// would that it seems to be.
 pub(crate) fn candidates(
     asking: &Asking<'_>,
     name: &EnvName,
 ) -> Result<Vec<SecretPath>, AuthorityError> {
     let paths = candidates_for_env(asking.vault.store(), asking.namespace, name)?;
-    if paths.len() < 2 {
+    // Where no secret is, decoys are not looked for: they find nothing, as fast.
+    if paths.is_empty() {
+        return Ok(paths);
+    }
+    let decoys = asking.snapshot.honey_declaring(asking.namespace, name);
+    let decoys: Vec<SecretPath> = decoys.map(|decoy| decoy.path.clone()).collect();
+    if paths.len() + decoys.len() < 2 {
         return Ok(paths);
     }
     let mut there = Vec::new();
@@ -318,6 +325,9 @@ pub(crate) fn candidates(
         if asking.is_there(&item)? {
             there.push(item.path);
         }
+    }
+    if !there.is_empty() {
+        there.extend(decoys);
     }
     Ok(there)
 }

@@ -54,7 +54,7 @@ pub fn namespace_detail(
     now: Timestamp,
 ) -> Result<NamespaceDetail, AuthorityError> {
     let record = snapshot.namespace(name).ok_or(VaultError::NoNamespace)?;
-    let (quota, used) = vault.quota(name)?;
+    let (quota, used) = vault.quota(snapshot, name)?;
     Ok(NamespaceDetail {
         name: record.name.clone(),
         display_name: record.display_name.clone(),
@@ -148,7 +148,8 @@ fn holds(
     });
     Ok(NamespaceHolds {
         agents: count(agents.count()),
-        secrets: vault.live_secrets(name)?,
+        // Decoys are among them: the number tells nobody how many of the list are none.
+        secrets: vault.live_secrets(name)? + count(directory.honey_of(name).count()),
         projects: projects(vault.store(), name)?,
         services: u64::from(services(vault.store(), name)?),
         grants: count(grants.count()),

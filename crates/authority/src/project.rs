@@ -9,7 +9,7 @@ use procura_record::{RecordedBatch, in_parts};
 use procura_store::{Expected, KeyPrefix, Kind, Store, Table};
 use procura_types::wire::{Project, ProjectList};
 use procura_types::{
-    ActorId, DisplayName, EnvName, Label, Namespace, ProjectName, SecretPath, Timestamp,
+    ActorId, DisplayName, EnvName, Label, Namespace, ProjectName, SecretPath, Thumbprint, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,11 +36,22 @@ pub(crate) struct ProjectRow {
     /// is made later is another. 0 in rows from before that was counted.
     #[serde(default)]
     pub(crate) number: u64,
+    /// By which device which names were mapped, ascending: what a run without names asks
+    /// for is asked for by whoever mapped it. Rows from before that was kept say nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) mapped_by: BTreeMap<Thumbprint, Vec<EnvName>>,
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
 }
 
 impl ProjectRow {
+    /// The device that mapped a name as it is, where that is known.
+    pub(crate) fn mapper(&self, name: &EnvName) -> Option<Thumbprint> {
+        let mut by = self.mapped_by.iter();
+        by.find(|(_, names)| names.binary_search(name).is_ok())
+            .map(|(device, _)| *device)
+    }
+
     /// The project, if the agent has a part in it: it is named, or has a grant for it
     /// that holds. To others there is none.
     pub(crate) fn of(
@@ -96,6 +107,7 @@ impl ProjectWrite {
                 env: op.env.clone(),
                 display_name: None,
                 number: number(batch, &op.namespace)?,
+                mapped_by: mapped_by(batch, None, &op.env),
                 created: now,
                 updated: now,
             };
@@ -106,6 +118,7 @@ impl ProjectWrite {
         let row = ProjectRow {
             agents,
             env: op.env.clone(),
+            mapped_by: mapped_by(batch, Some(&before.value), &op.env),
             updated: now,
             ..before.value.clone()
         };
@@ -115,6 +128,33 @@ impl ProjectWrite {
         batch.say_in_parts(in_parts(ended.iter().map(|id| format!("request/{id}"))));
         Ok(render(batch.directory(), key.1, &row))
     }
+}
+
+/// Most devices that one mapping remembers: beyond these the last who wrote it stands for
+/// the others, so that the row has room.
+const MAX_MAPPERS: usize = 64;
+
+/// Who mapped the names of a mapping that the caller writes: what was mapped so before is
+/// still whose it was.
+pub(crate) fn mapped_by<O: Op>(
+    batch: &RecordedBatch<'_, O>,
+    before: Option<&ProjectRow>,
+    env: &BTreeMap<EnvName, SecretPath>,
+) -> BTreeMap<Thumbprint, Vec<EnvName>> {
+    let caller = batch.permit().caller().device().copied();
+    let mut by: BTreeMap<Thumbprint, Vec<EnvName>> = BTreeMap::new();
+    for (name, path) in env {
+        let kept = before.filter(|before| before.env.get(name) == Some(path));
+        let device = match kept {
+            Some(before) => before.mapper(name),
+            None => caller,
+        };
+        let has_room = |device: &Thumbprint| by.len() < MAX_MAPPERS || by.contains_key(device);
+        if let Some(device) = device.filter(has_room).or(caller) {
+            by.entry(device).or_default().push(name.clone());
+        }
+    }
+    by
 }
 
 /// The number of a project that is made.

@@ -151,6 +151,7 @@ impl ProjectRebind {
         let words: Vec<String> = op.agents.iter().map(|to| format!("agent/{to}")).collect();
         let row = ProjectRow {
             agents,
+            mapped_by: project::mapped_by(batch, Some(&before.value), &env),
             env,
             updated: now,
             ..before.value.clone()
@@ -213,32 +214,35 @@ fn find(store: &Store, key: &ProjectKey) -> Result<Row<ProjectRow>, AuthorityErr
         .ok_or_else(|| AuthorityError::NoProject(key.1.clone()))
 }
 
-/// Ends the grants of a project that have not ended, but for the agents that keep
-/// theirs.
+/// Ends the grants of a project that nobody withdrew, but for the agents that keep
+/// theirs, and gives those that held until now. One whose time is over is ended as well:
+/// a clock that goes back must not bring it back.
 fn end_grants<O: Op>(
     batch: &mut RecordedBatch<'_, O>,
     (namespace, name): &ProjectKey,
     keeps: impl Fn(&ActorId) -> bool,
     now: Timestamp,
 ) -> Vec<GrantId> {
-    let mut ended = of_project(batch.directory(), namespace, name, keeps, now);
+    let mut ended = of_project(batch.directory(), namespace, name, keeps);
     ended.sort();
-    batch.end_grants(&ended, now);
-    ended
+    let ids: Vec<GrantId> = ended.iter().map(|(id, _)| *id).collect();
+    batch.end_grants(&ids, now);
+    let held = ended.into_iter().filter(|(_, until)| now < *until);
+    held.map(|(id, _)| id).collect()
 }
 
+/// Grants of a project that nobody withdrew, and until when they are.
 fn of_project(
     directory: &Snapshot,
     namespace: &Namespace,
     name: &ProjectName,
     keeps: impl Fn(&ActorId) -> bool,
-    now: Timestamp,
-) -> Vec<GrantId> {
+) -> Vec<(GrantId, Timestamp)> {
     directory
         .grants()
         .filter(|grant| grant.namespace == *namespace && grant.project == *name)
-        .filter(|grant| grant.withdrawn.is_none() && now < grant.until && !keeps(&grant.agent))
-        .map(|grant| grant.id)
+        .filter(|grant| grant.withdrawn.is_none() && !keeps(&grant.agent))
+        .map(|grant| (grant.id, grant.until))
         .collect()
 }
 

@@ -6,6 +6,7 @@
 
 use crate::error::AuthorityError;
 use crate::matching::{Matched, RunQuery};
+use crate::project::ProjectRow;
 use crate::rendering::Handed;
 use crate::run::RunDeliver;
 use crate::{MAX_NAMES, page};
@@ -21,7 +22,7 @@ use procura_types::{
     ActorId, Delivery, Duration, EnvName, Namespace, ProjectName, RunId, Thumbprint, Timestamp,
     TokenId,
 };
-use procura_vault::{Released, Releases, Vault, Wanted};
+use procura_vault::{Released, Releases, Vault, Wanted, candidates_for_env, newest_version};
 use std::sync::Arc;
 
 /// The longest life of a token, and its life when nothing is said.
@@ -369,6 +370,7 @@ impl TokenUse {
         } else {
             chosen(token, names)?
         };
+        as_issued(vault, snapshot, token, &items, now)?;
         let query = RunQuery {
             namespace: token.namespace.clone(),
             project: token.project.clone(),
@@ -427,6 +429,59 @@ impl TokenUse {
     pub fn details(&self) -> Details {
         self.deliver.details()
     }
+}
+
+/// Refuses names that lead elsewhere than when the token was issued, and templates that
+/// ask for more, before it is looked whether anything is there. So a use does not tell
+/// what a name that was mapped anew, or is declared anew, leads to, and meets no decoy:
+/// where a token was issued for is or was a secret.
+///
+/// # Errors
+/// [`AuthorityError::Remapped`], [`AuthorityError::NotInScope`], and the store's. A
+/// project that is not there is for the caller to find out.
+fn as_issued(
+    vault: &Vault,
+    snapshot: &Snapshot,
+    token: &TokenRecord,
+    items: &[GrantItem],
+    now: Timestamp,
+) -> Result<(), AuthorityError> {
+    let (namespace, project) = (&token.namespace, &token.project);
+    let row = ProjectRow::of(
+        vault.store(),
+        snapshot,
+        namespace,
+        project,
+        &token.agent,
+        now,
+    )?;
+    let Some(row) = row else {
+        return Ok(());
+    };
+    let leads_elsewhere = |item: &GrantItem| -> Result<bool, AuthorityError> {
+        if let Some(path) = row.env.get(&item.name) {
+            return Ok(*path != item.path);
+        }
+        let declaring = candidates_for_env(vault.store(), namespace, &item.name)?;
+        let mut decoys = snapshot.honey_declaring(namespace, &item.name);
+        Ok(!declaring.contains(&item.path) && (!declaring.is_empty() || decoys.next().is_some()))
+    };
+    for item in items {
+        if leads_elsewhere(item)? {
+            return Err(AuthorityError::Remapped(item.name.clone()));
+        }
+        let newest = newest_version(vault.store(), namespace, &item.path)?;
+        for variable in newest.map_or_else(Vec::new, |newest| newest.variables) {
+            let own = token.items.iter().find(|own| own.name == variable);
+            let Some(own) = own else {
+                return Err(AuthorityError::NotInScope(variable));
+            };
+            if leads_elsewhere(own)? {
+                return Err(AuthorityError::Remapped(variable));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The items of a token under these names, sorted, each once.

@@ -63,6 +63,7 @@ enum SentOpening<'a> {
 enum SentSource<'a> {
     Passphrase(&'a str),
     Shares(ShareSet),
+    Slip39(ShareSet),
     Wrapped {
         by: &'a Wrapper,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -222,6 +223,7 @@ impl AdminClient {
             source: match source {
                 NewSource::Passphrase(passphrase) => SentSource::Passphrase(passphrase.expose()),
                 NewSource::Shares(set) => SentSource::Shares(*set),
+                NewSource::Slip39(set) => SentSource::Slip39(*set),
                 NewSource::Wrapped { by, credentials } => SentSource::Wrapped {
                     by,
                     credentials: exposed(credentials.as_ref()),
@@ -294,6 +296,8 @@ pub enum NewSource {
     Passphrase(Secret<String>),
     /// Shares, which the server makes.
     Shares(ShareSet),
+    /// The same as words of SLIP-0039.
+    Slip39(ShareSet),
     /// A source whose key a wrapper is to wrap.
     Wrapped {
         /// Where the wrapper is.

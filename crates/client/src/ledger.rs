@@ -4,7 +4,9 @@
 use crate::{ClientError, Query, SessionClient};
 use http::Method;
 use procura_types::EntryId;
-use procura_types::wire::{ConsistencyAnswer, EntryList, EntryQuery, HandoverList, ProofAnswer};
+use procura_types::wire::{
+    ConsistencyAnswer, EntryList, EntryQuery, HandoverList, ProofAnswer, Retention, RetentionSet,
+};
 
 impl SessionClient {
     /// The newest signed checkpoint (C2SP tlog-checkpoint).
@@ -30,6 +32,23 @@ impl SessionClient {
             .call(Method::GET, path, &Query::new(), None::<&()>)
             .await?;
         Ok(list.handovers)
+    }
+
+    /// How long entries are kept, and the first one that is.
+    pub async fn retention(&self) -> Result<Retention, ClientError> {
+        let path = "/v1/ledger/retention";
+        self.call(Method::GET, path, &Query::new(), None::<&()>)
+            .await
+    }
+
+    /// Says how long entries are kept, with a proof by the device's own key.
+    pub async fn set_retention(&self, set: &RetentionSet) -> Result<Retention, ClientError> {
+        self.by_key(Method::PUT, "/v1/ledger/retention", set).await
+    }
+
+    /// What the entries leave behind that are not kept any more, as an export has it.
+    pub async fn forgotten(&self) -> Result<Vec<u8>, ClientError> {
+        self.fetch("/v1/ledger/forgotten", &Query::new()).await
     }
 
     /// A tile or entry bundle by its C2SP tlog-tiles path, such as

@@ -43,6 +43,7 @@ mod rotation;
 mod run;
 mod secret;
 mod secret_import;
+mod server;
 mod service;
 mod session;
 mod signer;

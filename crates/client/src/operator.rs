@@ -2,10 +2,10 @@
 
 use crate::{ClientError, Query, SessionClient};
 use http::Method;
-use procura_types::Label;
 use procura_types::wire::{
     LinkCode, Operator, OperatorInvite, OperatorList, RevokedActors, RoleAssignment, RolesPut,
 };
+use procura_types::{Label, ProposalId, Thumbprint};
 
 impl SessionClient {
     /// All operators.
@@ -27,21 +27,35 @@ impl SessionClient {
             .await
     }
 
-    /// Replaces all roles of an operator.
+    /// Replaces all roles of an operator; who is a steward as a quorum agreed.
     pub async fn set_roles(
         &self,
         name: &Label,
         roles: Vec<RoleAssignment>,
+        proposal: Option<ProposalId>,
     ) -> Result<Operator, ClientError> {
         let path = format!("/v1/operators/{name}/roles");
-        self.call(Method::PUT, &path, &Query::new(), Some(&RolesPut { roles }))
+        let body = RolesPut { roles, proposal };
+        self.call(Method::PUT, &path, &Query::new(), Some(&body))
             .await
     }
 
-    /// Revokes an operator and every agent below; never undone.
-    pub async fn revoke_operator(&self, name: &Label) -> Result<RevokedActors, ClientError> {
-        let path = format!("/v1/operators/{name}");
-        self.call(Method::DELETE, &path, &Query::new(), None::<&()>)
+    /// Puts a device of an operator on hold; [`SessionClient::reinstate_device`] lets it out.
+    pub async fn hold_device(&self, device: &Thumbprint) -> Result<(), ClientError> {
+        let path = format!("/v1/devices/{device}/hold");
+        self.call(Method::POST, &path, &Query::new(), None::<&()>)
             .await
+    }
+
+    /// Revokes an operator and every agent below; never undone. Another steward as a quorum
+    /// agreed.
+    pub async fn revoke_operator(
+        &self,
+        name: &Label,
+        proposal: Option<&ProposalId>,
+    ) -> Result<RevokedActors, ClientError> {
+        let path = format!("/v1/operators/{name}");
+        let query = Query::new().with_some("proposal", proposal);
+        self.call(Method::DELETE, &path, &query, None::<&()>).await
     }
 }

@@ -24,7 +24,7 @@ impl SessionClient {
         issue: &ProjectTokenIssue,
     ) -> Result<ProjectTokenIssued, ClientError> {
         let path = format!("/v1/namespaces/{namespace}/projects/{project}/tokens");
-        self.by_key(&path, issue).await
+        self.by_key(Method::POST, &path, issue).await
     }
 
     /// Exchanges a token of this device for another of the same scope; the old one is
@@ -39,7 +39,7 @@ impl SessionClient {
         rotate: &ProjectTokenRotate,
     ) -> Result<ProjectTokenIssued, ClientError> {
         let path = format!("/v1/namespaces/{namespace}/tokens/{id}/rotate");
-        self.by_key(&path, rotate).await
+        self.by_key(Method::POST, &path, rotate).await
     }
 
     /// The values of a token of this device: those of all its names, or none.
@@ -109,14 +109,19 @@ impl SessionClient {
     /// A call that has to be proven by the device's own key. Anybody who has the
     /// server's place can answer it, so a session, whose server has proven itself, has
     /// to be there first; a token of somebody else's opens nothing.
-    async fn by_key<Req, Ans>(&self, path: &str, body: &Req) -> Result<Ans, ClientError>
+    pub(crate) async fn by_key<Req, Ans>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Req,
+    ) -> Result<Ans, ClientError>
     where
         Req: Serialize,
         Ans: DeserializeOwned,
     {
         self.session_number().await?;
         let query = Query::new();
-        let ask = Ask::new(Method::POST, path, &query, Some(body));
+        let ask = Ask::new(method, path, &query, Some(body));
         let client = self.client();
         let (answer, _) = client.exchange(&ask, Proof::Key(self.signer())).await?;
         call::read(&client.inner.transport, &answer)

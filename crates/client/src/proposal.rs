@@ -3,7 +3,9 @@
 use crate::{ClientError, Query, SessionClient};
 use http::Method;
 use procura_types::ProposalId;
-use procura_types::wire::{NewProposal, Proposal, ProposalList, ProposalSign, ProposedAct};
+use procura_types::wire::{
+    NewProposal, Proposal, ProposalList, ProposalRefuse, ProposalSign, ProposedAct,
+};
 
 impl SessionClient {
     /// What was proposed, the newest first.
@@ -16,6 +18,14 @@ impl SessionClient {
     pub async fn propose(&self, act: ProposedAct) -> Result<Proposal, ClientError> {
         let body = NewProposal { act };
         self.call(Method::POST, "/v1/proposals", &Query::new(), Some(&body))
+            .await
+    }
+
+    /// Says no to a proposal.
+    pub async fn refuse_proposal(&self, id: &ProposalId) -> Result<Proposal, ClientError> {
+        let path = format!("/v1/proposals/{id}/refuse");
+        let body = ProposalRefuse {};
+        self.call(Method::POST, &path, &Query::new(), Some(&body))
             .await
     }
 

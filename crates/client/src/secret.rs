@@ -6,7 +6,7 @@ use procura_types::wire::{
     SecretHistory, SecretList, SecretPut, SecretRow, SecretSet, SecretUndeleted, SecretValue,
     SecretWritten,
 };
-use procura_types::{Duration, Namespace, SecretPath};
+use procura_types::{Duration, Namespace, SecretPath, Timestamp};
 
 /// Which secrets a list is of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Listed {
     Due(Duration),
     /// Those that can be undeleted.
     Deleted,
+    /// What was there at a time, with the versions of then.
+    At(Timestamp),
 }
 
 impl SessionClient {
@@ -60,6 +62,7 @@ impl SessionClient {
             Listed::Readable => query,
             Listed::Due(within) => query.with_some("due_within", Some(within.as_secs())),
             Listed::Deleted => query.with_some("deleted", Some(true)),
+            Listed::At(at) => query.with_some("at", Some(at)),
         };
         self.call(Method::GET, &path, &query, None::<&()>).await
     }

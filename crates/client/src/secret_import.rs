@@ -3,8 +3,8 @@
 use crate::{ClientError, Query, SessionClient};
 use http::Method;
 use procura_types::wire::{
-    SecretExport, SecretExported, SecretImport, SecretImported, SecretRollback, SecretRolledBack,
-    SecretValue,
+    InstallationImport, InstallationImported, SecretExport, SecretExported, SecretImport,
+    SecretImported, SecretRollback, SecretRolledBack, SecretValue,
 };
 use procura_types::{Namespace, SecretPath, Timestamp};
 
@@ -35,6 +35,18 @@ impl SessionClient {
     ) -> Result<SecretImported, ClientError> {
         let path = format!("/v1/namespaces/{namespace}/import");
         self.call(Method::POST, &path, &Query::new(), Some(import))
+            .await
+    }
+
+    /// Writes what goes into several namespaces, all of it or nothing.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn import(
+        &self,
+        import: &InstallationImport,
+    ) -> Result<InstallationImported, ClientError> {
+        self.call(Method::POST, "/v1/import", &Query::new(), Some(import))
             .await
     }
 

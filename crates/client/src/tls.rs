@@ -68,6 +68,24 @@ pub(crate) fn refused(
             "the server's certificate is not of an authority that is trusted here",
             "give --ca FILE, with the certificate of the authority that issued the server's",
         )),
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => Some((
+            "the server's certificate has expired",
+            "give the server a new certificate; if it has one, look at this machine's clock",
+        )),
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+        ) => Some((
+            "the server's certificate is not valid yet",
+            "look at this machine's clock, and at the server's when it was made",
+        )),
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => Some((
+            "the server's certificate is for another name",
+            "use the name that the certificate is for, or give the server one with this name",
+        )),
         // The word of rustls-webpki, whose errors are not re-exported.
         rustls::Error::InvalidCertificate(CertificateError::Other(other))
             if other.to_string() == "CaUsedAsEndEntity" =>

@@ -4,6 +4,7 @@ use crate::KdfError;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use procura_types::{Entropy, EntropyError, Secret, encoding};
 use serde::{Deserialize, Serialize};
+use zeroize::optimization_barrier;
 
 /// How a passphrase becomes a key; stored in the clear beside what the key
 /// opens. Parallelism is 1. Reading refuses what is too weak, so that nobody
@@ -114,6 +115,16 @@ pub fn derive_foreign_key(password: &str, salt: &[u8]) -> Result<Secret<[u8; 32]
     )
 }
 
+/// Our own memory, so that it is wiped: its last block gives the key away.
+struct Memory(Vec<Block>);
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.0.fill(Block::new());
+        optimization_barrier(self.0.as_slice());
+    }
+}
+
 fn argon2id(
     passphrase: &str,
     salt: &[u8],
@@ -123,13 +134,12 @@ fn argon2id(
     let cost =
         Params::new(memory_kib, passes, 1, Some(32)).map_err(|_| KdfError::ParamsTooCostly)?;
 
-    // Our own memory, so that it is wiped: its last block gives the key away.
-    let mut memory = Secret::new(Vec::<Block>::new());
+    let mut memory = Memory(Vec::new());
     memory
-        .expose_mut()
+        .0
         .try_reserve_exact(cost.block_count())
         .map_err(|_| KdfError::OutOfMemory)?;
-    memory.expose_mut().resize(cost.block_count(), Block::new());
+    memory.0.resize(cost.block_count(), Block::new());
 
     let mut key = Secret::new([0; 32]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, cost)
@@ -137,7 +147,7 @@ fn argon2id(
             passphrase.as_bytes(),
             salt,
             key.expose_mut(),
-            memory.expose_mut().as_mut_slice(),
+            memory.0.as_mut_slice(),
         )
         .map_err(|_| KdfError::TooLong)?;
     Ok(key)

@@ -11,6 +11,7 @@ mod text;
 use crate::gf256::{self, Point};
 use crate::sha256;
 use procura_types::{Entropy, EntropyError, FieldTuple, Secret};
+use std::borrow::Borrow;
 use subtle::ConstantTimeEq as _;
 
 /// Bytes of the secret and of what a share says of it.
@@ -191,7 +192,8 @@ fn climb(sum: &mut [u8; BYTES], row: &[u8; BYTES], x: u8) {
 /// In this order: [`ShareError::TooFew`] without any share, [`ShareError::OtherSet`],
 /// [`ShareError::Disagree`], [`ShareError::Repeated`], [`ShareError::TooFew`],
 /// [`ShareError::Inconsistent`].
-pub fn combine(shares: &[Share]) -> Result<Secret<[u8; 32]>, ShareError> {
+pub fn combine<S: Borrow<Share>>(shares: &[S]) -> Result<Secret<[u8; 32]>, ShareError> {
+    let shares: Vec<&Share> = shares.iter().map(Borrow::borrow).collect();
     let first = shares.first().ok_or(ShareError::TooFew {
         have: 0,
         need: LEAST_THRESHOLD,
@@ -204,7 +206,7 @@ pub fn combine(shares: &[Share]) -> Result<Secret<[u8; 32]>, ShareError> {
         return Err(ShareError::Disagree);
     }
     let mut seen = [false; 256];
-    for share in shares {
+    for share in &shares {
         if let Some(seen) = seen.get_mut(usize::from(share.index))
             && std::mem::replace(seen, true)
         {
@@ -212,7 +214,7 @@ pub fn combine(shares: &[Share]) -> Result<Secret<[u8; 32]>, ShareError> {
             return Err(ShareError::Repeated { index });
         }
     }
-    let points: Vec<Point<'_>> = shares.iter().map(Share::point).collect();
+    let points: Vec<Point<'_>> = shares.iter().map(|share| share.point()).collect();
     let (needed, more) = points
         .split_at_checked(usize::from(need))
         .ok_or(ShareError::TooFew {

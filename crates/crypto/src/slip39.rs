@@ -19,6 +19,7 @@ pub use mnemonic::Mnemonic;
 use crate::gf256::Point;
 use encryption::Encryption;
 use procura_types::{Entropy, Secret, SecretBytes};
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 /// The most members of a group, as the standard numbers them with four bits.
@@ -88,15 +89,19 @@ pub fn split(
 /// Those of [`Slip39Error`] that are about several mnemonics, in the order in which
 /// they stand there, and [`Slip39Error::Passphrase`]. That the passphrase is another
 /// one than that of the splitting is no error: it gives another secret.
-pub fn combine(mnemonics: &[Mnemonic], passphrase: &str) -> Result<SecretBytes, Slip39Error> {
+pub fn combine<M: Borrow<Mnemonic>>(
+    mnemonics: &[M],
+    passphrase: &str,
+) -> Result<SecretBytes, Slip39Error> {
+    let mnemonics: Vec<&Mnemonic> = mnemonics.iter().map(Borrow::borrow).collect();
     let first = mnemonics
         .first()
         .ok_or(Slip39Error::TooFewGroups { have: 0, need: 1 })?;
-    for other in mnemonics {
+    for other in &mnemonics {
         first.check_same_set(other)?;
     }
     let mut groups = BTreeMap::<u8, Vec<&Mnemonic>>::new();
-    for mnemonic in mnemonics {
+    for mnemonic in &mnemonics {
         groups.entry(mnemonic.group).or_default().push(mnemonic);
     }
     for (group, members) in &groups {

@@ -45,6 +45,9 @@ pub struct HoneyRecord {
     pub salt: Vec<u8>,
     /// Keyed hashes of the value and of its parts, by which it is known again.
     pub marks: Vec<Mark>,
+    /// Bytes of the value: a quota counts them as of a secret.
+    #[serde(default)]
+    pub size: u64,
     /// When it was removed. It can still be known again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<Timestamp>,
@@ -91,6 +94,8 @@ pub(crate) struct HoneyRecords {
     /// nothing, which must not meet those that are not.
     baits_at: ShardMap<(Namespace, SecretPath), Vec<CanaryId>>,
     declaring: ShardMap<(Namespace, EnvName), Vec<CanaryId>>,
+    /// As `declaring`, of those that are handed out, for the reason of `baits_at`.
+    baits_declaring: ShardMap<(Namespace, EnvName), Vec<CanaryId>>,
     /// Whether there is or was any, and any that is handed out.
     any: bool,
     any_bait: bool,
@@ -104,6 +109,7 @@ impl Default for HoneyRecords {
             at: ShardMap::new(),
             baits_at: ShardMap::new(),
             declaring: ShardMap::new(),
+            baits_declaring: ShardMap::new(),
             any: false,
             any_bait: false,
         }
@@ -122,11 +128,11 @@ impl HoneyRecords {
         }
         index(&mut self.at, place, canary);
         if let Some(env) = &honey.env {
-            index(
-                &mut self.declaring,
-                (namespace.clone(), env.clone()),
-                canary,
-            );
+            let name = (namespace.clone(), env.clone());
+            if honey.mode == HoneyMode::Bait {
+                index(&mut self.baits_declaring, name.clone(), canary);
+            }
+            index(&mut self.declaring, name, canary);
         }
         self.records.insert(canary, honey);
     }
@@ -190,6 +196,23 @@ impl Snapshot {
     ) -> impl Iterator<Item = &Arc<HoneyRecord>> {
         let all = self.honey_records();
         all.live(all.declaring.get(&(namespace.clone(), env.clone())))
+    }
+
+    /// Those of them that are handed to whoever asks. To look for one takes the same
+    /// where there is none and where there is one that is denied.
+    pub fn baits_declaring(
+        &self,
+        namespace: &Namespace,
+        env: &EnvName,
+    ) -> impl Iterator<Item = &Arc<HoneyRecord>> {
+        let all = self.honey_records();
+        all.live(all.baits_declaring.get(&(namespace.clone(), env.clone())))
+    }
+
+    /// Whether there is or was any decoy that is handed out, anywhere.
+    #[must_use]
+    pub const fn has_bait(&self) -> bool {
+        self.honey_records().any_bait
     }
 
     /// Whether there is or was any decoy anywhere.

@@ -65,6 +65,10 @@ pub struct QuarantineRecord {
     pub actor: ActorId,
     /// Since when; of the last time.
     pub since: Timestamp,
+    /// The steward who put it on hold. Without one it touched a decoy. Gates are not told:
+    /// they let neither in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<ActorId>,
     /// The decoy that was touched. Gates are not told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<CanaryId>,
@@ -127,6 +131,15 @@ impl Snapshot {
     pub fn is_quarantined(&self, device: Option<&Thumbprint>, id: Option<&ForeignId>) -> bool {
         self.quarantines().any
             && Suspect::of(device, id).is_some_and(|suspect| self.is_held(&suspect))
+    }
+
+    /// Who put this device on hold, if it is on hold now: it may do nothing but say yes or
+    /// no to what is proposed to stewards.
+    #[must_use]
+    pub fn on_hold(&self, device: &Thumbprint) -> Option<ActorId> {
+        self.quarantine(&Suspect::Device(*device))
+            .filter(|record| record.lifted.is_none())
+            .and_then(|record| record.by)
     }
 
     /// Whether this device may act: it is known, neither it nor any actor above it is

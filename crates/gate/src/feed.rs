@@ -113,6 +113,7 @@ fn quarantine(record: &FeedQuarantine) -> Option<Change> {
         suspect: Suspect::of(record.device.as_ref(), record.id.as_ref())?,
         actor: record.actor,
         since: record.since,
+        by: None,
         canary: None,
         lifted: record.lifted,
         lifted_at: None,

@@ -61,9 +61,7 @@ impl CodeRow {
     /// Whether whoever made the code could make it now: a key that was taken away
     /// must not come back through a code that it made before, nor a role.
     fn stands(&self, snapshot: &Snapshot) -> bool {
-        let device_stands = snapshot
-            .device(&self.made_with)
-            .is_some_and(|device| device.revoked.is_none());
+        let device_stands = snapshot.may_act(&self.made_with);
         let namespace = match &self.purpose {
             Purpose::Device(actor) | Purpose::Enrol(Enrol { actor, .. }) => {
                 snapshot.actor(actor).and_then(|actor| actor.namespace())

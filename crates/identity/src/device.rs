@@ -2,6 +2,7 @@
 
 use crate::error::IdentityError;
 use crate::roles::{Loses, keeps_a_steward};
+use crate::stewards;
 use procura_directory::{DeviceRecord, Snapshot};
 use procura_policy::{Action, Concerned, Op, Resource};
 use procura_record::RecordedBatch;
@@ -88,9 +89,10 @@ impl DeviceRevoke {
 
 impl OperatorDeviceRevoke {
     /// Revokes the device of the permit; doing it again changes nothing. The last
-    /// device of the last steward stays.
+    /// device of the last steward stays, and a steward's goes by that steward alone.
     pub fn run(batch: &mut RecordedBatch<'_, Self>, now: Timestamp) -> Result<(), IdentityError> {
-        let thumbprint = batch.op().thumbprint;
+        let OperatorDeviceRevoke { thumbprint, actor } = *batch.op();
+        stewards::device_may_go(batch, &actor)?;
         keeps_a_steward(batch.directory(), Loses::Device(&thumbprint))?;
         revoke(batch, &thumbprint, now);
         Ok(())

@@ -67,16 +67,20 @@ pub enum IdentityError {
     #[error("the operation and its caller name different devices")]
     OtherCaller,
     /// Shares that cannot be made.
-    #[error("of 2 to 255 shares at least 2 open the vault, and no more than there are")]
+    #[error(
+        "of 2 to 255 shares, or 16 as words, at least 2 open the vault, and no more than there are"
+    )]
     BadShares,
     /// Too many proposals wait.
-    #[error("16 proposals wait already; they end a day after they were made")]
+    #[error(
+        "16 proposals of yours wait already; they end a day after they were made, those of removals after 21 days"
+    )]
     TooManyProposals,
     /// There is no such proposal.
     #[error("there is no such proposal")]
     NoProposal,
     /// It was carried out, or nobody did in time.
-    #[error("the proposal was carried out already, or is more than a day old; propose it again")]
+    #[error("the proposal was carried out already, or its time is over; propose it again")]
     ProposalOver,
     /// The signature is not the caller's device's over this proposal.
     #[error("the signature is not by the device that calls over this very proposal")]
@@ -91,6 +95,24 @@ pub enum IdentityError {
         /// How many it takes.
         needs: usize,
     },
+    /// Who is a steward changes by a quorum of them.
+    #[error(
+        "there is another steward, so who is one takes a quorum: one proposes it, and more than half sign"
+    )]
+    TakesQuorum,
+    /// The device of another steward is not one's to revoke.
+    #[error(
+        "it is the device of another steward, who alone may revoke it: put it on hold, which stops it at once"
+    )]
+    HoldInstead,
+    /// A proposal about something else was brought.
+    #[error("the proposal that was signed is about something or somebody else")]
+    OtherProposal,
+    /// The device is on hold.
+    #[error(
+        "this device is on hold: it agrees to nothing but the removal of the steward who put it there, and may say no to anything"
+    )]
+    OnHold,
     /// No key that signs tokens has this id.
     #[error(transparent)]
     NoSigningKey(#[from] procura_token::UnknownKey),

@@ -19,6 +19,7 @@ mod proposal;
 mod quarantine;
 mod roles;
 mod signing_key;
+mod stewards;
 mod tree;
 
 pub use agent::{
@@ -38,9 +39,11 @@ pub use join::{DeviceJoin, Join, Joined, OperatorJoin};
 pub use link::{AgentLink, OperatorLink};
 pub use operator::{OperatorInvite, OperatorListing, OperatorRevoke, OperatorRoles};
 pub use proposal::{
-    ProposalCreate, ProposalListing, ProposalSign, agreed, carry_out, takes_a_quorum,
+    ByQuorum, ProposalCreate, ProposalListing, ProposalRefuse, ProposalSign, agreed, carry_out,
+    takes_a_quorum,
 };
 pub use quarantine::{QuarantineLift, QuarantineListing};
+pub use stewards::OperatorDeviceHold;
 pub use signing_key::{
     CurrentKeys, SigningKeyListing, SigningKeyRetire, SigningKeyRoll, SigningKeys,
 };

@@ -2,8 +2,9 @@
 
 use crate::code::{self, IssuedCode, Purpose};
 use crate::error::IdentityError;
+use crate::proposal::ByQuorum;
 use crate::roles::{Loses, checked, keeps_a_steward, recorded};
-use crate::{device, tree};
+use crate::{device, stewards, tree};
 use procura_directory::{ActorKind, ActorRecord, RolesRecord, Snapshot};
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_record::RecordedBatch;
@@ -17,6 +18,8 @@ pub struct OperatorInvite {
     pub name: Label,
     /// What they will be able to do.
     pub roles: Vec<RoleAssignment>,
+    /// What was agreed to, if a steward is invited where there are several.
+    pub by: Option<ByQuorum>,
 }
 
 impl Op for OperatorInvite {
@@ -36,6 +39,9 @@ impl OperatorInvite {
         let op = batch.op();
         let roles = checked(batch.directory(), &op.roles)?;
         is_free(batch.directory(), &op.name)?;
+        if is_steward(&roles) {
+            stewards::made(batch, &op.name, op.by.as_ref(), now)?;
+        }
         batch.details().with = Some(recorded(&roles));
         let purpose = Purpose::Operator {
             name: op.name.clone(),
@@ -97,6 +103,10 @@ fn render(snapshot: &Snapshot, actor: &ActorRecord) -> Operator {
     }
 }
 
+fn is_steward(roles: &[RoleAssignment]) -> bool {
+    roles.iter().any(|held| held.role == Role::Steward)
+}
+
 fn find(snapshot: &Snapshot, name: &Label) -> Result<Arc<ActorRecord>, IdentityError> {
     snapshot
         .owner_named(name)
@@ -110,6 +120,8 @@ pub struct OperatorRoles {
     pub name: Label,
     /// All that they will be able to do; nothing when it is empty.
     pub roles: Vec<RoleAssignment>,
+    /// What was agreed to, if it makes or removes a steward where there are several.
+    pub by: Option<ByQuorum>,
 }
 
 impl Op for OperatorRoles {
@@ -121,17 +133,23 @@ impl Op for OperatorRoles {
 
 impl OperatorRoles {
     /// Gives the operator of the permit these roles and no others.
-    pub fn run(batch: &mut RecordedBatch<'_, Self>) -> Result<Operator, IdentityError> {
+    pub fn run(
+        batch: &mut RecordedBatch<'_, Self>,
+        now: Timestamp,
+    ) -> Result<Operator, IdentityError> {
         let op = batch.op();
         let actor = find(batch.directory(), &op.name)?;
         let roles = checked(batch.directory(), &op.roles)?;
-        let stays = roles.iter().any(|held| held.role == Role::Steward);
+        let stays = is_steward(&roles);
         let was = batch
             .directory()
             .roles(&actor.id)
             .is_some_and(|held| held.has(Role::Steward, None));
         if was && !stays {
             keeps_a_steward(batch.directory(), Loses::Actor(&actor.id))?;
+            stewards::removed(batch, (&op.name, &actor.id), op.by.as_ref(), now)?;
+        } else if stays && !was {
+            stewards::made(batch, &op.name, op.by.as_ref(), now)?;
         }
         batch.details().with = Some(recorded(&roles));
         batch.put_roles(&RolesRecord {
@@ -149,6 +167,8 @@ impl OperatorRoles {
 pub struct OperatorRevoke {
     /// Who.
     pub name: Label,
+    /// What was agreed to, if it is another steward.
+    pub by: Option<ByQuorum>,
 }
 
 impl Op for OperatorRevoke {
@@ -165,8 +185,11 @@ impl OperatorRevoke {
         batch: &mut RecordedBatch<'_, Self>,
         now: Timestamp,
     ) -> Result<RevokedActors, IdentityError> {
-        let actor = find(batch.directory(), &batch.op().name)?;
+        let op = batch.op();
+        let actor = find(batch.directory(), &op.name)?;
+        stewards::may_revoke(batch, &actor.id)?;
         keeps_a_steward(batch.directory(), Loses::Actor(&actor.id))?;
+        stewards::removed(batch, (&op.name, &actor.id), op.by.as_ref(), now)?;
         batch.put_roles(&RolesRecord {
             actor: actor.id,
             roles: Vec::new(),

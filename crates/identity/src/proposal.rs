@@ -1,25 +1,43 @@
 //! What takes a quorum of stewards: each signs the very act with the key of a device of
 //! theirs, so that no session, and nobody who holds one steward's device alone, brings
 //! it about.
+//!
+//! Who is a steward is among it, or one of them could make the others fewer, or more of
+//! their own, until they are a quorum ([decision 33](../../../docs/adr/0033-stewards.md)).
 
 use crate::error::IdentityError;
+use crate::stewards;
 use procura_directory::Snapshot;
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_record::RecordedBatch;
 use procura_store::{Batch, Expected, KeyPrefix, Kind, Row, Store, StoreError, Table};
-use procura_types::wire::{Proposal, ProposalList, ProposalSigner, ProposalState, ProposedAct};
+use procura_types::wire::{
+    Proposal, ProposalList, ProposalSigner, ProposalState, ProposedAct, ShareSet,
+};
 use procura_types::{
-    ActorId, Duration, Entropy, InstallationId, ProposalId, Role, Thumbprint, Timestamp,
+    ActorId, Duration, Entropy, InstallationId, ProposalId, Thumbprint, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// How long the stewards have, wherever on Earth they are.
 const LIFE: Duration = Duration::from_secs(24 * 3600);
-/// Proposals that may wait at once.
+/// How long the removal of a steward can be agreed to and carried out.
+const REMOVAL_LIFE: Duration = Duration::from_secs(21 * 24 * 3600);
+/// After so long without a no, one steward's yes removes another: of two, one who is lost
+/// could not sign either.
+const SILENCE: Duration = Duration::from_secs(14 * 24 * 3600);
+/// Proposals of one steward that may wait at once.
 const OPEN_LIMIT: usize = 16;
-/// The fewest that are a quorum.
-const QUORUM: usize = 2;
+
+/// What a quorum agreed to, as it is brought by whoever carries it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByQuorum {
+    /// Where it was signed.
+    pub installation: InstallationId,
+    /// Which.
+    pub proposal: ProposalId,
+}
 
 /// By id, which ascends with time.
 const PROPOSALS: Table<ProposalId, ProposalRow> = Table::new("proposal", Kind::Ordinary);
@@ -31,6 +49,12 @@ struct ProposalRow {
     created: Timestamp,
     expires: Timestamp,
     signed: Vec<Signed>,
+    /// Whom it would remove: another of the same name is not meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    removes: Option<ActorId>,
+    /// Stewards who said no.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<ActorId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     done: Option<Timestamp>,
 }
@@ -44,26 +68,29 @@ struct Signed {
     signature: Vec<u8>,
 }
 
-/// Whether somebody is a steward who could sign now, with this device if one is named.
-fn can_sign(snapshot: &Snapshot, steward: &ActorId, device: Option<&Thumbprint>) -> bool {
-    let is_steward = snapshot
-        .roles(steward)
-        .is_some_and(|held| held.has(Role::Steward, None));
-    is_steward
-        && snapshot.is_active(steward)
-        && snapshot.devices_of(steward).any(|found| {
-            found.revoked.is_none() && device.is_none_or(|device| *device == found.thumbprint)
-        })
+/// Whether somebody is a steward whose yes to this counts now, by this device. One that
+/// another steward put on hold agrees to nothing but the removal of that steward: a
+/// stolen key says no yes for its owner, and holding the others makes nobody safe from
+/// them.
+fn can_sign(snapshot: &Snapshot, act: &ProposedAct, steward: &ActorId, by: &Thumbprint) -> bool {
+    let is_theirs = snapshot
+        .devices_of(steward)
+        .any(|found| found.revoked.is_none() && *by == found.thumbprint);
+    stewards::is_one(snapshot, steward)
+        && is_theirs
+        && (!snapshot.is_quarantined(Some(by), None) || against_holder(snapshot, act, by))
 }
 
-/// How many stewards are a quorum: more than half of those who can sign, and two at the
-/// least.
-fn quorum(snapshot: &Snapshot) -> usize {
-    let stewards = snapshot
-        .actors()
-        .filter(|actor| can_sign(snapshot, &actor.id, None))
-        .count();
-    (stewards / 2 + 1).max(QUORUM)
+/// Whether it is the removal of whoever put the device on hold.
+fn against_holder(snapshot: &Snapshot, act: &ProposedAct, device: &Thumbprint) -> bool {
+    let ProposedAct::RemoveSteward { name } = act else {
+        return false;
+    };
+    let holder = snapshot.on_hold(device);
+    holder.is_some()
+        && snapshot
+            .owner_named(name)
+            .is_some_and(|found| Some(found.id) == holder)
 }
 
 impl ProposalRow {
@@ -76,13 +103,30 @@ impl ProposalRow {
     ) -> BTreeSet<ActorId> {
         let message = self.act.message(installation, id, self.expires);
         let counts = |signed: &&Signed| {
-            can_sign(snapshot, &signed.steward, Some(&signed.device))
+            can_sign(snapshot, &self.act, &signed.steward, &signed.device)
                 && snapshot
                     .device(&signed.device)
                     .is_some_and(|device| device.key.verify(&message, &signed.signature))
         };
         let signed = self.signed.iter().filter(counts);
         signed.map(|signed| signed.steward).collect()
+    }
+
+    /// When the yes of fewer is enough if nobody says no.
+    fn unless_refused(&self) -> Option<Timestamp> {
+        self.removes.map(|_| self.created.plus(SILENCE))
+    }
+
+    /// Whether nobody said no for so long that one yes is enough. A no counts as long as
+    /// whoever said it is a steward.
+    fn was_let_pass(&self, snapshot: &Snapshot, now: Timestamp) -> bool {
+        let mut refused = self.refused.iter();
+        self.unless_refused().is_some_and(|then| then <= now)
+            && !refused.any(|steward| stewards::is_one(snapshot, steward))
+    }
+
+    fn is_agreed(&self, have: usize, snapshot: &Snapshot, now: Timestamp) -> bool {
+        have >= stewards::quorum(snapshot) || (have > 0 && self.was_let_pass(snapshot, now))
     }
 
     fn render(
@@ -92,12 +136,13 @@ impl ProposalRow {
         id: ProposalId,
         now: Timestamp,
     ) -> Proposal {
-        let (counting, needs) = (self.counting(snapshot, installation, &id), quorum(snapshot));
+        let counting = self.counting(snapshot, installation, &id);
+        let needs = stewards::quorum(snapshot);
         let state = if self.done.is_some() {
             ProposalState::Done
         } else if now >= self.expires {
             ProposalState::Expired
-        } else if counting.len() >= needs {
+        } else if self.is_agreed(counting.len(), snapshot, now) {
             ProposalState::Agreed
         } else {
             ProposalState::Open
@@ -120,6 +165,8 @@ impl ProposalRow {
                     counts: counting.contains(&signed.steward),
                 })
                 .collect(),
+            unless_refused: self.unless_refused(),
+            refused: self.refused.clone(),
         }
     }
 }
@@ -147,7 +194,8 @@ impl ProposalCreate {
     /// Puts the proposal of the permit. Nobody has signed it yet, its proposer neither.
     ///
     /// # Errors
-    /// [`IdentityError::BadShares`]; [`IdentityError::TooManyProposals`].
+    /// [`IdentityError::BadShares`]; [`IdentityError::NoOperator`], who is to be removed;
+    /// [`IdentityError::OnHold`]; [`IdentityError::TooManyProposals`].
     pub fn run(
         batch: &mut RecordedBatch<'_, Self>,
         installation: &InstallationId,
@@ -155,11 +203,30 @@ impl ProposalCreate {
         entropy: &dyn Entropy,
     ) -> Result<Proposal, IdentityError> {
         let act = batch.op().act.clone();
-        let ProposedAct::MakeShares {
-            threshold, count, ..
-        } = &act;
-        if *threshold < 2 || count < threshold {
-            return Err(IdentityError::BadShares);
+        let proposer = *batch.permit().caller().actor();
+        let is_held = stewards::is_on_hold(batch);
+        let (life, removes) = match &act {
+            ProposedAct::MakeShares {
+                threshold,
+                count,
+                scheme,
+                ..
+            } => {
+                let (threshold, count) = (*threshold, *count);
+                if !(ShareSet { threshold, count }).fits(*scheme) {
+                    return Err(IdentityError::BadShares);
+                }
+                (LIFE, None)
+            }
+            ProposedAct::MakeSteward { .. } => (LIFE, None),
+            ProposedAct::RemoveSteward { name } => {
+                let found = batch.directory().owner_named(name);
+                let found = found.ok_or_else(|| IdentityError::NoOperator(name.clone()))?;
+                (REMOVAL_LIFE, Some(found.id))
+            }
+        };
+        if is_held && removes.is_none() {
+            return Err(IdentityError::OnHold);
         }
         let rows = all(batch.store())?;
         let day_ago = now.minus(LIFE);
@@ -167,7 +234,10 @@ impl ProposalCreate {
         for (id, row) in &rows {
             if row.value.expires < day_ago {
                 PROPOSALS.delete(batch.rows(), id);
-            } else if row.value.done.is_none() && now < row.value.expires {
+            } else if row.value.proposer == proposer
+                && row.value.done.is_none()
+                && now < row.value.expires
+            {
                 open += 1;
             }
         }
@@ -177,10 +247,12 @@ impl ProposalCreate {
         let id = ProposalId::generate(now, entropy)?;
         let row = ProposalRow {
             act,
-            proposer: *batch.permit().caller().actor(),
+            proposer,
             created: now,
-            expires: now.plus(LIFE),
+            expires: now.plus(life),
             signed: Vec::new(),
+            removes,
+            refused: Vec::new(),
             done: None,
         };
         PROPOSALS.expect(batch.rows(), &id, Expected::Absent);
@@ -210,7 +282,7 @@ impl ProposalSign {
     ///
     /// # Errors
     /// [`IdentityError::NoProposal`], [`IdentityError::ProposalOver`],
-    /// [`IdentityError::BadProposalSignature`].
+    /// [`IdentityError::BadProposalSignature`], [`IdentityError::OnHold`].
     pub fn run(
         batch: &mut RecordedBatch<'_, Self>,
         installation: &InstallationId,
@@ -229,7 +301,11 @@ impl ProposalSign {
             .filter(|device| device.key.verify(&message, &signature))
             .map(|device| device.thumbprint)
             .ok_or(IdentityError::BadProposalSignature)?;
+        if !can_sign(batch.directory(), &proposal.act, &steward, &device) {
+            return Err(IdentityError::OnHold);
+        }
         batch.details().with = Some(proposal.act.words());
+        proposal.refused.retain(|refused| *refused != steward);
         // One for each steward: the newest, since the device of the one before may be gone.
         proposal.signed.retain(|signed| signed.steward != steward);
         proposal.signed.push(Signed {
@@ -238,6 +314,45 @@ impl ProposalSign {
             time: now,
             signature,
         });
+        PROPOSALS.expect(batch.rows(), &id, Expected::At(row.version));
+        PROPOSALS.put(batch.rows(), &id, &proposal);
+        Ok(proposal.render(batch.directory(), installation, id, now))
+    }
+}
+
+/// Says no to a proposal.
+pub struct ProposalRefuse {
+    /// Which.
+    pub id: ProposalId,
+}
+
+impl Op for ProposalRefuse {
+    const ACTION: Action = Action::ProposalRefuse;
+    fn resource(&self) -> Resource {
+        Resource::Proposal(self.id)
+    }
+}
+
+impl ProposalRefuse {
+    /// Takes the caller's yes back, if there was one, and keeps time alone from carrying
+    /// it out. A quorum still does: one steward keeps nothing from the others.
+    ///
+    /// # Errors
+    /// [`IdentityError::NoProposal`], [`IdentityError::ProposalOver`].
+    pub fn run(
+        batch: &mut RecordedBatch<'_, Self>,
+        installation: &InstallationId,
+        now: Timestamp,
+    ) -> Result<Proposal, IdentityError> {
+        let id = batch.op().id;
+        let row = open(batch.store(), &id, now)?;
+        let mut proposal = row.value;
+        let steward = *batch.permit().caller().actor();
+        batch.details().with = Some(proposal.act.words());
+        proposal.signed.retain(|signed| signed.steward != steward);
+        if !proposal.refused.contains(&steward) {
+            proposal.refused.push(steward);
+        }
         PROPOSALS.expect(batch.rows(), &id, Expected::At(row.version));
         PROPOSALS.put(batch.rows(), &id, &proposal);
         Ok(proposal.render(batch.directory(), installation, id, now))
@@ -319,11 +434,44 @@ fn agreed_row(
 ) -> Result<Row<ProposalRow>, IdentityError> {
     let row = open(store, id, now)?;
     let have = row.value.counting(snapshot, installation, id).len();
-    let needs = quorum(snapshot);
-    if have < needs {
+    if !row.value.is_agreed(have, snapshot, now) {
+        let needs = stewards::quorum(snapshot);
         return Err(IdentityError::NotAgreed { have, needs });
     }
     Ok(row)
+}
+
+/// As [`carry_out`], of this act about this actor and no other.
+pub(crate) fn carry_out_act<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    by: &ByQuorum,
+    act: &ProposedAct,
+    removes: Option<ActorId>,
+    now: Timestamp,
+) -> Result<(), IdentityError> {
+    let ByQuorum {
+        installation,
+        proposal,
+    } = by;
+    let (store, snapshot) = (batch.store(), batch.directory());
+    let row = agreed_row(store, snapshot, installation, proposal, now)?;
+    if row.value.act != *act || row.value.removes != removes {
+        return Err(IdentityError::OtherProposal);
+    }
+    use_up(batch.rows(), proposal, row, now);
+    Ok(())
+}
+
+fn use_up(batch: &mut Batch, id: &ProposalId, row: Row<ProposalRow>, now: Timestamp) {
+    PROPOSALS.expect(batch, id, Expected::At(row.version));
+    PROPOSALS.put(
+        batch,
+        id,
+        &ProposalRow {
+            done: Some(now),
+            ..row.value
+        },
+    );
 }
 
 /// Uses a proposal up, in the commit of what it is about; looks once more whether it is
@@ -340,14 +488,6 @@ pub fn carry_out(
     now: Timestamp,
 ) -> Result<(), IdentityError> {
     let row = agreed_row(store, snapshot, installation, id, now)?;
-    PROPOSALS.expect(batch, id, Expected::At(row.version));
-    PROPOSALS.put(
-        batch,
-        id,
-        &ProposalRow {
-            done: Some(now),
-            ..row.value
-        },
-    );
+    use_up(batch, id, row, now);
     Ok(())
 }

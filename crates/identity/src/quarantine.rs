@@ -1,5 +1,5 @@
-//! What touched a decoy and may not act until a steward lets it: listing it, and letting
-//! it out. It is put there by the server itself.
+//! What touched a decoy, or was put on hold, and may not act until a steward lets it:
+//! listing it, and letting it out. What touched a decoy is put there by the server itself.
 
 use crate::error::IdentityError;
 use procura_directory::{QuarantineRecord, Snapshot, Suspect};
@@ -31,6 +31,7 @@ impl QuarantineListing {
                 actor: record.actor,
                 name: snapshot.lineage(&record.actor),
                 since: record.since,
+                by: record.by,
                 canary: record.canary,
             })
             .collect();

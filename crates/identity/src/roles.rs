@@ -41,6 +41,12 @@ pub(crate) fn keeps_a_steward(
     snapshot: &Snapshot,
     without: Loses<'_>,
 ) -> Result<(), IdentityError> {
+    // What somebody put on hold goes on when they go.
+    let stays_quarantined = |device: &Thumbprint| {
+        let goes_on = |holder: ActorId| without == Loses::Actor(&holder);
+        snapshot.is_quarantined(Some(device), None)
+            && !snapshot.on_hold(device).is_some_and(goes_on)
+    };
     let can_act = |actor: &ActorId| {
         without != Loses::Actor(actor)
             && snapshot
@@ -50,7 +56,7 @@ pub(crate) fn keeps_a_steward(
             && snapshot.devices_of(actor).any(|device| {
                 device.revoked.is_none()
                     && without != Loses::Device(&device.thumbprint)
-                    && !snapshot.is_quarantined(Some(&device.thumbprint), None)
+                    && !stays_quarantined(&device.thumbprint)
             })
     };
     if snapshot.actors().any(|actor| can_act(&actor.id)) {

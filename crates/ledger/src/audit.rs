@@ -2,6 +2,7 @@
 //! approval carries the signed yes of a person who could give it.
 
 use crate::entry::{Decision, Phase};
+use crate::forgetting::{Carried, Open, Said};
 use crate::{Entry, Finding, FindingKind, GrantTerms, Interrupted, receipt_message};
 use procura_crypto::{PublicKey, SignatureAlgorithm, owner_id};
 use procura_types::wire::Receipt;
@@ -25,16 +26,16 @@ const APPROVE: &str = "request.approve";
 /// and resource (a hash, so that a long log fits in memory).
 type Pair = (TraceId, u64);
 
-fn pair(entry: &Entry) -> Pair {
+fn pair(trace: TraceId, action: &str, resource: Option<&str>) -> Pair {
     let mut hash = DefaultHasher::new();
-    (&entry.action, &entry.resource).hash(&mut hash);
-    (entry.trace, hash.finish())
+    (action, resource).hash(&mut hash);
+    (trace, hash.finish())
 }
 
 /// Reads entries one by one and keeps what later ones are held against.
-pub(crate) struct Audit<'a> {
+pub(crate) struct Audit {
     /// `procura/<installation id>`, possibly with more segments.
-    origin: &'a str,
+    origin: String,
     ids: HashSet<EntryId>,
     devices: HashMap<Thumbprint, ActorId>,
     /// The owner who bore a name last, by resource.
@@ -43,33 +44,75 @@ pub(crate) struct Audit<'a> {
     revoked_actors: HashMap<ActorId, u64>,
     /// How many intents an outcome may still follow, and those that it must.
     intents: HashMap<Pair, u64>,
-    open: HashMap<Pair, VecDeque<Interrupted>>,
-    /// Grants that were approved, and where.
-    approved: HashMap<GrantId, u64>,
+    open: HashMap<Pair, VecDeque<Open>>,
+    /// Grants that were approved, where, and until when they hold.
+    approved: HashMap<GrantId, (u64, Timestamp)>,
     pub(crate) receipts: u64,
     pub(crate) span: Option<(Timestamp, Timestamp)>,
+    /// Entries that say that others are forgotten.
+    pub(crate) said: Vec<Said>,
+    /// The time of the latest entry that was forgotten before.
+    newest: Option<Timestamp>,
+    /// Until then an outcome may follow an intent that is forgotten.
+    forgiven: Option<Timestamp>,
 }
 
-impl<'a> Audit<'a> {
-    pub(crate) fn new(origin: &'a str) -> Self {
-        Self {
-            origin,
+impl Audit {
+    pub(crate) fn new(origin: &str) -> Self {
+        Self::after(origin, &Carried::new())
+    }
+
+    /// Goes on behind entries that are forgotten, with what they left behind.
+    pub(crate) fn after(origin: &str, carried: &Carried) -> Self {
+        let mut audit = Self {
+            origin: origin.to_owned(),
             ids: HashSet::new(),
-            devices: HashMap::new(),
-            owners: HashMap::new(),
-            revoked_devices: HashMap::new(),
-            revoked_actors: HashMap::new(),
+            devices: carried.devices.clone().into_iter().collect(),
+            owners: carried.owners.clone().into_iter().collect(),
+            revoked_devices: carried.revoked_devices.clone().into_iter().collect(),
+            revoked_actors: carried.revoked_actors.clone().into_iter().collect(),
             intents: HashMap::new(),
             open: HashMap::new(),
-            approved: HashMap::new(),
+            approved: carried.approved.clone().into_iter().collect(),
             receipts: 0,
             span: None,
+            said: Vec::new(),
+            newest: carried.newest,
+            forgiven: carried.outcomes_until(),
+        };
+        for open in &carried.open {
+            let pair = pair(open.trace, &open.action, open.resource.as_deref());
+            *audit.intents.entry(pair).or_default() += 1;
+            audit.open.entry(pair).or_default().push_back(open.clone());
+        }
+        audit
+    }
+
+    /// What is left behind of all entries so far, of which there are so many.
+    pub(crate) fn carried(&self, entries: u64) -> Carried {
+        let latest = self.span.map(|(_, latest)| latest);
+        let newest = self.newest.max(latest);
+        let held = |until: Timestamp| newest.is_none_or(|newest| until > newest);
+        let approved = self.approved.clone().into_iter();
+        let mut open: Vec<Open> = self.open.values().flatten().cloned().collect();
+        open.sort_by_key(|open| open.entry);
+        Carried {
+            entries,
+            newest,
+            devices: self.devices.clone().into_iter().collect(),
+            owners: self.owners.clone().into_iter().collect(),
+            revoked_devices: self.revoked_devices.clone().into_iter().collect(),
+            revoked_actors: self.revoked_actors.clone().into_iter().collect(),
+            approved: approved.filter(|(_, (_, until))| held(*until)).collect(),
+            open,
+            ..Carried::new()
         }
     }
 
     /// Outside effects that have no outcome, by index.
     pub(crate) fn into_interrupted(self) -> Vec<Interrupted> {
-        let mut open: Vec<_> = self.open.into_values().flatten().collect();
+        let open = self.open.into_values().flatten();
+        let mut open: Vec<_> = open.map(|open| open.shown()).collect();
         open.sort_by_key(|open| open.entry);
         open
     }
@@ -103,22 +146,24 @@ impl<'a> Audit<'a> {
         }
         if entry.phase == Phase::Intent && entry.decision == Decision::Allow {
             self.bindings(index, &entry)?;
+            self.said.extend(Said::of(index, &entry)?);
         }
         Ok(())
     }
 
     fn pair(&mut self, index: u64, entry: &Entry) -> Result<(), Finding> {
-        let pair = pair(entry);
+        let pair = pair(entry.trace, &entry.action, entry.resource.as_deref());
         let waiting = self.intents.entry(pair).or_default();
         match entry.phase {
             Phase::Intent => {
                 *waiting += 1;
                 if entry.awaits_outcome() {
-                    self.open.entry(pair).or_default().push_back(Interrupted {
+                    self.open.entry(pair).or_default().push_back(Open {
                         entry: index,
                         id: entry.id,
                         time: entry.time,
                         action: entry.action.to_string(),
+                        resource: entry.resource.clone(),
                         trace: entry.trace,
                     });
                 }
@@ -129,6 +174,8 @@ impl<'a> Audit<'a> {
                     open.pop_front();
                 }
             }
+            // Its intent may be one of those that are forgotten.
+            Phase::Outcome if self.forgiven.is_some_and(|until| entry.time <= until) => {}
             Phase::Outcome => {
                 return Err(finding(FindingKind::OutcomeWithoutIntent, index)
                     .expected(format_args!(
@@ -197,7 +244,8 @@ impl<'a> Audit<'a> {
         }
         self.could_sign(index, receipt, &key)?;
         // A yes is given once: withdrawing it would otherwise not last.
-        if let Some(first) = self.approved.insert(terms.grant, index) {
+        let approved = self.approved.insert(terms.grant, (index, terms.until));
+        if let Some((first, _)) = approved {
             return Err(
                 finding(FindingKind::ReceiptReused, index).found(format_args!(
                     "the approval of the same grant in entry {first}"

@@ -4,6 +4,7 @@ use crate::{Hash, LedgerError, Note, NoteSigner, Vkey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use procura_types::InstallationId;
+use procura_types::encoding::{from_hex_fixed, hex};
 
 const SEQ: &str = "procura-seq ";
 const SET: &str = "procura-set ";
@@ -35,17 +36,42 @@ pub struct Checkpoint {
     pub extensions: Vec<String>,
 }
 
+/// Random bytes in the name of a later origin: two restored stores that go on apart from
+/// each other never have one name.
+const APART: usize = 8;
+
+/// The name of a later origin, that a restored store goes on under:
+/// `procura/<installation id>/<number>-<16 hexadecimal digits>`. The number, from 2 on,
+/// is for people; what tells two of them apart is what follows it.
+#[must_use]
+pub fn later_origin(installation: &InstallationId, number: u64, apart: &[u8; APART]) -> String {
+    format!("{}/{number}-{}", origin(installation), hex(apart))
+}
+
+/// The number of an origin of this installation: 1 for the first; `None` for what is no
+/// origin of it. Stores went on under a number alone before names had random digits.
+#[must_use]
+pub fn origin_number(name: &str, installation: &InstallationId) -> Option<u64> {
+    let rest = name.strip_prefix(origin(installation).as_str())?;
+    if rest.is_empty() {
+        return Some(1);
+    }
+    let rest = rest.strip_prefix('/')?;
+    let (number, apart) = match rest.split_once('-') {
+        Some((number, apart)) => (number, Some(apart)),
+        None => (rest, None),
+    };
+    let told_apart = apart.is_none_or(|apart| {
+        from_hex_fixed::<APART>(apart).is_some_and(|bytes| hex(&bytes) == apart)
+    });
+    decimal(number).filter(|number| told_apart && *number > 1)
+}
+
 /// Whether an origin is one of this installation's: the first, or a later one that a
-/// restored store went on under, `procura/<installation id>/<number>`.
+/// restored store went on under.
 #[must_use]
 pub fn is_origin_of(name: &str, installation: &InstallationId) -> bool {
-    let rest = name.strip_prefix(origin(installation).as_str());
-    rest.is_some_and(|rest| {
-        rest.is_empty()
-            || rest.strip_prefix('/').is_some_and(|number| {
-                !number.starts_with('0') && decimal(number).is_some_and(|number| number > 1)
-            })
-    })
+    origin_number(name, installation).is_some()
 }
 
 impl Checkpoint {

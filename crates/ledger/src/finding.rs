@@ -56,6 +56,12 @@ pub enum FindingKind {
     ReceiptDeviceRevoked,
     /// A receipt's grant was approved before.
     ReceiptReused,
+    /// What forgotten entries left behind cannot be read.
+    ForgottenMalformed,
+    /// Entries are missing that no entry says were forgotten.
+    ForgottenUnstated,
+    /// What is said of forgotten entries is not what their hashes, or they, say.
+    ForgottenDiffers,
 }
 
 impl FindingKind {
@@ -85,6 +91,11 @@ impl FindingKind {
             Self::ReceiptDeviceUnknown => "the receipt was not signed by a key of its approver",
             Self::ReceiptDeviceRevoked => "the receipt was signed after its key was revoked",
             Self::ReceiptReused => "the receipt of an earlier approval was used again",
+            Self::ForgottenMalformed => "what the forgotten entries left behind cannot be read",
+            Self::ForgottenUnstated => {
+                "entries are missing, and no entry says that they were forgotten"
+            }
+            Self::ForgottenDiffers => "the entry that says what was forgotten does not fit it",
         }
     }
 }
@@ -197,6 +208,17 @@ pub struct Interrupted {
     pub trace: TraceId,
 }
 
+/// The beginning of a log that is forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Forgotten {
+    /// How many entries.
+    pub entries: u64,
+    /// The index of the entry that says so.
+    pub said_by: u64,
+    /// How long entries were kept, in seconds.
+    pub kept: u64,
+}
+
 /// What a log without findings holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -204,6 +226,9 @@ pub struct Report {
     pub origin: String,
     /// Number of entries.
     pub entries: u64,
+    /// Those of them, from the first, that are forgotten.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forgotten: Option<Forgotten>,
     /// Root of the tree over them.
     pub root: Hash,
     /// Commit sequence of the store in the checkpoint.
@@ -232,6 +257,15 @@ impl fmt::Display for Report {
             write!(f, " from {from} until {until}")?;
         }
         writeln!(f, ", root {}", self.root)?;
+        if let Some(forgotten) = &self.forgotten {
+            writeln!(
+                f,
+                "the first {} entries are forgotten, as entry {} says, which were kept for {} days; their hashes lead to the root",
+                forgotten.entries,
+                forgotten.said_by,
+                forgotten.kept / 86_400
+            )?;
+        }
         writeln!(
             f,
             "every entry is as it was recorded and signed; {} approvals carry their approver's signature",

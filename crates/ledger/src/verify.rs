@@ -2,9 +2,11 @@
 //! entries and held against the signed checkpoint.
 
 use crate::audit::Audit;
+use crate::forgetting::{Carried, FORGOTTEN, Said};
 use crate::{
-    BundleReader, Checkpoint, Finding, FindingKind, Hash, LedgerError, Report, Succession,
-    TILE_WIDTH, TileFile, TileKind, TilePath, TileWriter, Vkey, handover_name,
+    BundleReader, Checkpoint, Finding, FindingKind, Forgotten, Frontier, Hash, LedgerError, Report,
+    Succession, TILE_WIDTH, TileFile, TileKind, TilePath, TileWriter, Vkey, handover_name,
+    leaf_hash,
 };
 use std::collections::HashSet;
 
@@ -35,6 +37,10 @@ pub trait ReadFile {
 /// the key has turned since, the checkpoints that it turned with lead to the one that
 /// signs now ([`succession_of`]), and the log must go through each of them.
 ///
+/// A log may begin later: where the first bundle is not there, the hashes of what is
+/// missing have to be, the file [`FORGOTTEN`] with what it left behind, and an entry that
+/// says just this of it.
+///
 /// The first finding, in the order of the log, is returned; damage of files
 /// comes before what intact entries say.
 pub fn verify_export(
@@ -47,16 +53,25 @@ pub fn verify_export(
     if let Some(after) = after {
         not_shorter(&checkpoint, after)?;
     }
-    let mut audit = Audit::new(&checkpoint.origin);
-    // Files of an export that was broken off may be of a key that turned after it.
-    let heads = succession.heads().iter();
-    let heads = heads.filter(|head| head.size <= checkpoint.size);
-    let through = after.into_iter().chain(heads).collect();
-    Walk::new(dir, &checkpoint, through, &mut audit).run()?;
+    through_handovers(&checkpoint, &succession)?;
+    let base = Base::of(dir, checkpoint.size)?;
+    let mut audit = match &base {
+        Some(base) => Audit::after(&checkpoint.origin, &base.carried),
+        None => Audit::new(&checkpoint.origin),
+    };
+    let through = after.into_iter().chain(succession.heads()).collect();
+    let begun = Walk::new(dir, &checkpoint, through, base.as_ref(), &mut audit).run()?;
+    statements_hold(dir, &checkpoint, base.as_ref(), begun, &audit.said)?;
+    let forgotten = base.as_ref().and_then(|base| base.said_in(&audit.said));
     let (from, until) = audit.span.unzip();
     Ok(Report {
         origin: checkpoint.origin.clone(),
         entries: checkpoint.size,
+        forgotten: forgotten.map(|said| Forgotten {
+            entries: said.forgetting.until,
+            said_by: said.entry,
+            kept: said.forgetting.kept,
+        }),
         root: checkpoint.root,
         seq: checkpoint.seq,
         from,
@@ -180,13 +195,121 @@ fn not_shorter(checkpoint: &Checkpoint, after: &Checkpoint) -> Result<(), Findin
     Ok(())
 }
 
+/// A key is believed because the log went through the head that it turned with. One that
+/// lies beyond the checkpoint shows nothing of the kind: the newest entries were removed,
+/// the export was broken off, or whoever has the old key leads on to a key of their own.
+fn through_handovers(checkpoint: &Checkpoint, succession: &Succession) -> Result<(), Finding> {
+    let beyond = succession
+        .heads()
+        .iter()
+        .find(|head| head.size > checkpoint.size);
+    beyond.map_or(Ok(()), |head| {
+        Err(at(FindingKind::Shortened)
+            .at_entry(checkpoint.size)
+            .expected(format_args!(
+                "at least the {} entries that the key turned after",
+                head.size
+            ))
+            .found(format_args!("{} entries", checkpoint.size)))
+    })
+}
+
+/// The beginning of a log that is forgotten, as an export has it.
+struct Base {
+    carried: Carried,
+    /// Of its bytes.
+    digest: Hash,
+}
+
+impl Base {
+    /// What the export says was forgotten; `None` when it has its first bundle, or says
+    /// nothing: then a bundle that is not there is missing.
+    fn of(dir: &dyn ReadFile, size: u64) -> Result<Option<Self>, Finding> {
+        let first = TilePath::width_in(size, 0, 0);
+        let bundle = crate::tile::path(TileKind::Entries, 0, first).to_string();
+        if first == 0 || dir.read(&bundle) != Err(ReadError::Missing) {
+            return Ok(None);
+        }
+        if dir.read(FORGOTTEN) == Err(ReadError::Missing) {
+            return Ok(None);
+        }
+        let bytes = read(dir, FORGOTTEN)?;
+        let malformed = |found: &dyn std::fmt::Display| {
+            finding(FindingKind::ForgottenMalformed)
+                .in_file(FORGOTTEN)
+                .found(found)
+        };
+        let carried = Carried::from_bytes(&bytes).map_err(|error| malformed(&error))?;
+        if carried.entries >= size {
+            return Err(malformed(&format_args!("{} entries", carried.entries))
+                .expected(format_args!("fewer than the {size} of the checkpoint")));
+        }
+        let digest = Carried::digest(&bytes);
+        Ok(Some(Self { carried, digest }))
+    }
+
+    /// The entry that says that just this was forgotten.
+    fn said_in<'a>(&self, said: &'a [Said]) -> Option<&'a Said> {
+        let entries = self.carried.entries;
+        said.iter().find(|said| said.forgetting.until == entries)
+    }
+}
+
+/// Holds what entries say was forgotten against the entries, as far as these are here
+/// nevertheless: who has a copy from before is not told otherwise unnoticed.
+fn statements_hold(
+    dir: &dyn ReadFile,
+    checkpoint: &Checkpoint,
+    base: Option<&Base>,
+    begun: Frontier,
+    said: &[Said],
+) -> Result<(), Finding> {
+    let mut said: Vec<&Said> = said
+        .iter()
+        .filter(|said| said.forgetting.until > begun.size())
+        .collect();
+    said.sort_by_key(|said| said.forgetting.until);
+    let mut said = said.into_iter().peekable();
+    let mut audit = match base {
+        Some(base) => Audit::after(&checkpoint.origin, &base.carried),
+        None => Audit::new(&checkpoint.origin),
+    };
+    let mut tree = begun;
+    while said.peek().is_some() {
+        let index = tree.size() / TILE_WIDTH;
+        let name = crate::tile::path(TileKind::Entries, index, crate::FULL_TILE).to_string();
+        let bytes = read(dir, &name)?;
+        for entry in BundleReader::new(&bytes) {
+            let entry = entry.map_err(|error| {
+                finding(FindingKind::BundleMalformed)
+                    .in_file(&name)
+                    .found(error)
+            })?;
+            audit.read(tree.size(), entry.bytes)?;
+            tree.push(leaf_hash(entry.bytes));
+        }
+        while let Some(next) = said.next_if(|next| next.forgetting.until <= tree.size()) {
+            let carried = audit.carried(tree.size());
+            let bytes = carried.to_bytes().map_err(|error| {
+                finding(FindingKind::ForgottenMalformed)
+                    .at_entry(next.entry)
+                    .found(error)
+            })?;
+            next.holds(&tree.root(), &carried, &Carried::digest(&bytes))?;
+        }
+    }
+    Ok(())
+}
+
 /// One walk over all files, in the order of the entries.
-struct Walk<'a, 'b> {
+struct Walk<'a> {
     dir: &'a dyn ReadFile,
     checkpoint: &'a Checkpoint,
     /// Older heads of the log, which it must have had.
     through: Vec<&'a Checkpoint>,
-    audit: &'a mut Audit<'b>,
+    /// What is forgotten of it.
+    base: Option<&'a Base>,
+    audit: &'a mut Audit,
     /// The tree as the entries make it.
     writer: TileWriter,
     /// First entry that does not hash to what its tile holds.
@@ -197,6 +320,8 @@ struct Walk<'a, 'b> {
     wrong: Option<Finding>,
     /// First tile of a higher level that the entries do not make.
     upper: Option<Finding>,
+    /// The tree over what is forgotten.
+    begun: Frontier,
 }
 
 /// An entry and its hash in the tile of level 0 that do not belong together.
@@ -225,29 +350,42 @@ impl Difference {
     }
 }
 
-impl<'a, 'b> Walk<'a, 'b> {
+impl<'a> Walk<'a> {
     fn new(
         dir: &'a dyn ReadFile,
         checkpoint: &'a Checkpoint,
         through: Vec<&'a Checkpoint>,
-        audit: &'a mut Audit<'b>,
+        base: Option<&'a Base>,
+        audit: &'a mut Audit,
     ) -> Self {
         Self {
             dir,
             checkpoint,
             through,
+            base,
             audit,
             writer: TileWriter::new(),
             differs: None,
             forked: None,
             wrong: None,
             upper: None,
+            begun: Frontier::new(),
         }
     }
 
-    fn run(mut self) -> Result<(), Finding> {
+    /// Gives the tree over what is forgotten.
+    fn run(mut self) -> Result<Frontier, Finding> {
         self.continues();
-        for index in 0..self.checkpoint.size.div_ceil(TILE_WIDTH) {
+        let first = self
+            .base
+            .map_or(0, |base| base.carried.entries / TILE_WIDTH);
+        for index in 0..first {
+            self.forgotten(index)?;
+            let files = self.writer.take_complete();
+            self.compare_upper(files)?;
+        }
+        self.begun = self.writer.frontier();
+        for index in first..self.checkpoint.size.div_ceil(TILE_WIDTH) {
             self.bundle(index)?;
             let files = self.writer.take_complete();
             self.compare_upper(files)?;
@@ -277,6 +415,42 @@ impl<'a, 'b> Walk<'a, 'b> {
         };
         let width = TilePath::width_in(self.checkpoint.size, level, index);
         crate::tile::path(kind, index, width)
+    }
+
+    /// The hashes of a bundle that is forgotten. Where it is there all the same, it has to
+    /// be the one that they are of.
+    fn forgotten(&mut self, index: u64) -> Result<(), Finding> {
+        let tile_path = self.path(TileKind::Hashes(0), index);
+        let leaves = self.tile(&tile_path)?;
+        let path = self.path(TileKind::Entries, index);
+        let bundle = match self.dir.read(&path.to_string()) {
+            Err(ReadError::Missing) => None,
+            _ => Some(read(self.dir, &path.to_string())?),
+        };
+        if let Some(bytes) = bundle {
+            let mut entries = BundleReader::new(&bytes);
+            for (entry, recorded) in (index * TILE_WIDTH..).zip(&leaves) {
+                let start = entries.offset();
+                let made = entries.next().and_then(Result::ok);
+                let made = made.map(|found| leaf_hash(found.bytes));
+                if made != Some(*recorded) {
+                    return Err(finding(FindingKind::EntryChanged)
+                        .in_file(path)
+                        .at_entry(entry)
+                        .at_offset(start)
+                        .expected(format_args!("bytes with hash {recorded}")));
+                }
+            }
+            if entries.next().is_some() {
+                let cause = "more bytes after them".to_owned();
+                return Err(self.broken(&path, entries.offset(), None, cause));
+            }
+        }
+        for leaf in leaves {
+            self.writer.push_forgotten(leaf);
+            self.continues();
+        }
+        Ok(())
     }
 
     fn bundle(&mut self, index: u64) -> Result<(), Finding> {
@@ -389,7 +563,8 @@ impl<'a, 'b> Walk<'a, 'b> {
     }
 
     /// All files are read: says which of those that disagree is the wrong one.
-    fn judge(self) -> Result<(), Finding> {
+    fn judge(self) -> Result<Frontier, Finding> {
+        let stated = self.stated();
         let (made, signed) = (self.writer.frontier().root(), self.checkpoint.root);
         if let Some(differs) = self.differs {
             // Entries that lead to the signed root are intact.
@@ -400,6 +575,12 @@ impl<'a, 'b> Walk<'a, 'b> {
             });
         }
         if made != signed {
+            // The entry that says what was forgotten tells whether it is that part.
+            if let Err(forgotten) = stated
+                && forgotten.kind == FindingKind::ForgottenDiffers
+            {
+                return Err(forgotten);
+            }
             let mut differs = at(FindingKind::RootDiffers)
                 .expected(format_args!("root {signed}"))
                 .found(format_args!("root {made}"));
@@ -412,7 +593,25 @@ impl<'a, 'b> Walk<'a, 'b> {
         }
         match self.upper.or(self.forked).or(self.wrong) {
             Some(finding) => Err(finding),
-            None => Ok(()),
+            None => stated.map(|()| self.begun),
+        }
+    }
+
+    /// Whether an entry says that just what is not there was forgotten.
+    fn stated(&self) -> Result<(), Finding> {
+        let Some(base) = self.base else {
+            return Ok(());
+        };
+        let entries = base.carried.entries;
+        match base.said_in(&self.audit.said) {
+            Some(said) => said.holds(&self.begun.root(), &base.carried, &base.digest),
+            None => Err(finding(FindingKind::ForgottenUnstated)
+                .in_file(FORGOTTEN)
+                .at_entry(0)
+                .expected(format_args!(
+                    "an entry that says that the {entries} before it are forgotten"
+                ))
+                .found("none")),
         }
     }
 }

@@ -127,6 +127,13 @@ impl TileWriter {
         Ok(leaf)
     }
 
+    /// Appends an entry of which only the leaf hash is kept: its bundle is not made. Such
+    /// entries come first, in whole bundles.
+    pub fn push_forgotten(&mut self, leaf: Hash) {
+        self.size += 1;
+        self.push_hash(leaf);
+    }
+
     fn push_hash(&mut self, leaf: Hash) {
         let mut hash = leaf;
         let mut count = self.size;

@@ -24,6 +24,9 @@ pub enum Rule {
     Own,
     /// The resource's actor, or one of these roles.
     OwnOr(&'static [Role]),
+    /// Whoever may do each of its parts ([`Op::parts`](crate::Op::parts)), of which there
+    /// is one at least.
+    Parts,
     /// A device that shows a link code and signs for its key.
     Joining,
     /// A process of the server's own user, on the admin socket.
@@ -81,14 +84,22 @@ actions! {
     ProposalList = "proposal.list", Rule::Roles(&[Steward]);
     /// Signs what was proposed.
     ProposalSign = "proposal.sign", Rule::Roles(&[Steward]);
+    /// Says no to what was proposed.
+    ProposalRefuse = "proposal.refuse", Rule::Roles(&[Steward]);
     /// Closes the vault.
     InstallationSeal = "installation.seal", Rule::Roles(&[Steward]);
     /// Reads and opens every row to see whether all is whole.
     InstallationCheck = "installation.check", Rule::Roles(&[Steward]);
     /// Takes a backup, or a copy of what is new in the ledger.
     InstallationBackup = "installation.backup", Rule::Roles(&[Steward]);
+    /// Brings in what goes into several namespaces, all of it or nothing.
+    InstallationImport = "installation.import", Rule::Parts;
     /// Makes a restored home the installation again.
     InstallationRestore = "installation.restore", Rule::AdminSocket;
+    /// Lists the servers of the installation.
+    ServerList = "server.list", Rule::Roles(&[Steward]);
+    /// Removes a server for good.
+    ServerRemove = "server.remove", Rule::Roles(&[Steward]);
     /// Lists the keys that sign tokens.
     SigningKeyList = "signing_key.list", Rule::Roles(&[Steward]);
     /// Has the next key sign tokens from now on.
@@ -157,6 +168,8 @@ actions! {
     DeviceJoin = "device.join", Rule::Joining;
     /// Revokes a device of an agent.
     DeviceRevoke = "device.revoke", Rule::OwnOr(&[Admin]);
+    /// Puts a device of an operator on hold, until a steward lets it out.
+    OperatorDeviceHold = "operator.device.hold", Rule::Roles(&[Steward]);
     /// Revokes a device of an operator.
     OperatorDeviceRevoke = "operator.device.revoke", Rule::OwnOr(&[Steward]);
     /// Starts or renews a session.
@@ -175,6 +188,8 @@ actions! {
     SecretUndelete = "secret.undelete", Rule::Roles(&[Admin]);
     /// Lists what was deleted and can be undeleted.
     SecretListDeleted = "secret.list.deleted", Rule::Roles(&[Admin]);
+    /// Lists what was there at a time.
+    SecretListAt = "secret.list.at", Rule::Roles(&[Admin]);
     /// Changes what is said of a secret, without a new version.
     SecretSet = "secret.set", Rule::Roles(&[Admin]);
     /// Writes many secrets, all of them or none.
@@ -269,9 +284,29 @@ actions! {
     LedgerExport = "ledger.export", Rule::Roles(&[Steward]);
     /// Reads checkpoints and consistency proofs.
     LedgerCheckpoint = "ledger.checkpoint", Rule::Anyone;
+    /// Says how long entries of the record are kept.
+    LedgerRetention = "ledger.retention", Rule::Roles(&[Steward]);
 }
 
 impl Action {
+    /// Whether a device that a steward put on hold may still do it: to have a say in what is
+    /// proposed to stewards, what a client does on its way there, and to carry out the
+    /// removal of whoever put all others on hold. The operation looks closer.
+    #[must_use]
+    pub const fn is_a_say(self) -> bool {
+        matches!(
+            self,
+            Self::ProposalCreate
+                | Self::ProposalList
+                | Self::ProposalSign
+                | Self::ProposalRefuse
+                | Self::OperatorRevoke
+                | Self::SessionStart
+                | Self::RecoverySeen
+                | Self::LedgerCheckpoint
+        )
+    }
+
     /// Whether a caller who was proven by this profile of another system may do it at
     /// all; what else it takes, the rule says. Few may, since those profiles protect
     /// less of a request than the native one; by a weak one nothing of ours is opened.

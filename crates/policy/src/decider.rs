@@ -121,7 +121,13 @@ impl Decider for RoleDecider {
                 visible: false,
             });
         }
-        if snapshot.is_quarantined(caller.device(), caller.foreign_id()) {
+        let is_voting = || {
+            question.action.is_a_say()
+                && caller
+                    .device()
+                    .is_some_and(|device| snapshot.on_hold(device).is_some())
+        };
+        if snapshot.is_quarantined(caller.device(), caller.foreign_id()) && !is_voting() {
             return Err(Denied {
                 reason: DenyReason::Quarantined,
                 visible: false,
@@ -187,6 +193,8 @@ impl Decider for RoleDecider {
                     |refusal| deny(DenyReason::Token(refusal)),
                     |grant| Ok(Basis::Grant(grant.id)),
                 ),
+            // By itself it is nobody's: what is asked about is its parts.
+            Rule::Parts => deny(DenyReason::NoRole),
             Rule::Joining | Rule::AdminSocket => deny(DenyReason::WrongProfile),
         }
     }

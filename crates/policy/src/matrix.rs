@@ -20,6 +20,7 @@ pub fn permission_matrix() -> String {
         let role = |role| match rule {
             Rule::Roles(roles) | Rule::OwnOr(roles) if roles.contains(&role) => "yes",
             Rule::Anyone => "yes",
+            Rule::Parts => "as its parts",
             _ => "",
         };
         let agent = match rule {
@@ -28,7 +29,7 @@ pub fn permission_matrix() -> String {
             Rule::Grant => "with a covering grant",
             Rule::Token => "with its project token",
             Rule::Own | Rule::OwnOr(_) => "its own",
-            Rule::Roles(_) | Rule::Joining | Rule::AdminSocket => "",
+            Rule::Roles(_) | Rule::Parts | Rule::Joining | Rule::AdminSocket => "",
         };
         let other = match rule {
             Rule::Joining => "with a link code",

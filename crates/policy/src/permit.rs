@@ -1,6 +1,6 @@
 //! The permit: the value that a successful authorization yields.
 
-use crate::action::Action;
+use crate::action::{Action, Rule};
 use crate::decider::{Basis, Decider, Denied, Question};
 use crate::resource::{Concerned, Resource};
 use procura_directory::Snapshot;
@@ -20,6 +20,46 @@ pub trait Op: Send + Sync + 'static {
     /// Whom it concerns besides the caller.
     fn concerned(&self) -> Concerned<'_> {
         Concerned::default()
+    }
+
+    /// All that it does, for an action that is its parts ([`Rule::Parts`]): each has to be
+    /// allowed by itself.
+    fn parts(&self) -> Vec<(Action, Resource)> {
+        Vec::new()
+    }
+}
+
+/// The decision on an operation, or on every part of one that is its parts; the basis is
+/// then that of the first. Without parts nobody may.
+fn decide<O: Op>(
+    decider: &dyn Decider,
+    snapshot: &Snapshot,
+    caller: &Caller,
+    (op, resource): (&O, &Resource),
+    now: Timestamp,
+) -> Result<Basis, Denied> {
+    let ask = |action, resource: &Resource, concerned| {
+        decider.decide(
+            snapshot,
+            &Question {
+                caller,
+                action,
+                resource,
+                concerned,
+                now,
+            },
+        )
+    };
+    let mut first = None;
+    if O::ACTION.rule() == Rule::Parts {
+        for (action, resource) in op.parts() {
+            let basis = ask(action, &resource, Concerned::default())?;
+            first.get_or_insert(basis);
+        }
+    }
+    match first {
+        Some(basis) => Ok(basis),
+        None => ask(O::ACTION, resource, op.concerned()),
     }
 }
 
@@ -48,14 +88,7 @@ pub fn authorize<O: Op>(
     now: Timestamp,
 ) -> Result<Permit<O>, (Denied, Caller, O)> {
     let resource = op.resource();
-    let question = Question {
-        caller: &caller,
-        action: O::ACTION,
-        resource: &resource,
-        concerned: op.concerned(),
-        now,
-    };
-    match decider.decide(snapshot, &question) {
+    match decide(decider, snapshot, &caller, (&op, &resource), now) {
         Ok(basis) => Ok(Permit {
             op,
             caller,
@@ -76,14 +109,8 @@ impl<O: Op> Permit<O> {
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> Result<(), Denied> {
-        let question = Question {
-            caller: &self.caller,
-            action: O::ACTION,
-            resource: &self.resource,
-            concerned: self.op.concerned(),
-            now,
-        };
-        self.basis = decider.decide(snapshot, &question)?;
+        let of = (&self.op, &self.resource);
+        self.basis = decide(decider, snapshot, &self.caller, of, now)?;
         self.directory_seq = snapshot.seq();
         Ok(())
     }

@@ -3,8 +3,8 @@
 use procura_directory::Suspect;
 use procura_types::wire::GrantItem;
 use procura_types::{
-    ActorId, CanaryId, Delivery, ForeignId, GrantId, Label, Namespace, ProjectName, ProposalId,
-    RequestId, RunId, Scope, SecretPath, Thumbprint, TokenId,
+    ActorId, CanaryId, Delivery, ForeignId, GrantId, InstanceId, Label, Namespace, ProjectName,
+    ProposalId, RequestId, RunId, Scope, SecretPath, Thumbprint, TokenId,
 };
 use std::fmt;
 
@@ -54,6 +54,8 @@ pub enum Resource {
     Foreign(Namespace, ForeignId),
     /// Something that a quorum of stewards has to agree to.
     Proposal(ProposalId),
+    /// A server, by the id of its home.
+    Server(InstanceId),
 }
 
 impl Resource {
@@ -65,6 +67,7 @@ impl Resource {
             | Self::UnsealSource(_)
             | Self::Operator(_)
             | Self::Proposal(_)
+            | Self::Server(_)
             | Self::Honey(..)
             | Self::Canary(_)
             | Self::Quarantine(_)
@@ -114,6 +117,7 @@ impl fmt::Display for Resource {
             Self::Run(_, id) => write!(f, "run/{id}"),
             Self::ProjectToken(_, id) => write!(f, "project_token/{id}"),
             Self::Proposal(id) => write!(f, "proposal/{id}"),
+            Self::Server(id) => write!(f, "server/{id}"),
             Self::SigningKey(kid) => write!(f, "signing_key/{kid}"),
             Self::Foreign(_, id) => write!(f, "foreign/{id}"),
         }

@@ -201,7 +201,9 @@ impl Verifier {
         if !directory.admits(&who.actor, peer) {
             return Err(about(Case::AddressRefused, &device, Some(&who.actor)));
         }
-        if directory.is_quarantined(Some(&device), None) {
+        // One on hold still has a say in what is proposed to stewards, and the decision
+        // refuses it all else. Gates know no holds, and refuse it here.
+        if directory.is_quarantined(Some(&device), None) && directory.on_hold(&device).is_none() {
             return Err(about(Case::DeviceQuarantined, &device, Some(&who.actor)));
         }
         let profile = if who.session.is_some() {

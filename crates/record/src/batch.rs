@@ -9,7 +9,7 @@ use procura_directory::{
     ActorRecord, DeviceRecord, ForeignRecord, GrantRecord, GrantsEndedRecord, HoneyRecord,
     NamespaceRecord, QuarantineRecord, RolesRecord, Snapshot, TokenRecord, TokensEndedRecord,
 };
-use procura_policy::{Op, Permit};
+use procura_policy::{Action, Op, Permit, Resource};
 use procura_store::{Batch, Store};
 use procura_types::{GrantId, Timestamp, TokenId};
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub struct RecordedBatch<'a, O: Op> {
     details: Details,
     /// Of the entries behind the first.
     further: Vec<String>,
+    /// Of the entries of parts, behind all these.
+    parts: Vec<Details>,
     changes_directory: bool,
 }
 
@@ -41,6 +43,7 @@ impl<'a, O: Op> RecordedBatch<'a, O> {
             batch,
             details: Details::default(),
             further: Vec::new(),
+            parts: Vec::new(),
             changes_directory: false,
         }
     }
@@ -55,6 +58,7 @@ impl<'a, O: Op> RecordedBatch<'a, O> {
             next.with = Some(words);
             entries.push(next);
         }
+        entries.extend(self.parts);
         (self.batch, entries)
     }
 
@@ -98,6 +102,21 @@ impl<'a, O: Op> RecordedBatch<'a, O> {
         let mut parts = parts.into_iter();
         self.details.with = parts.next();
         self.further = parts.collect();
+    }
+
+    /// Says what a part of the change is about, in entries as if it had been made by
+    /// itself: one for each of `words`, which [`in_parts`](crate::in_parts) made, and one
+    /// without words where there are none.
+    pub fn say_of_part(&mut self, action: Action, resource: &Resource, words: Vec<String>) {
+        let mut words: Vec<Option<String>> = words.into_iter().map(Some).collect();
+        if words.is_empty() {
+            words.push(None);
+        }
+        self.parts.extend(words.into_iter().map(|with| Details {
+            with,
+            part: Some((action, resource.clone())),
+            ..Details::default()
+        }));
     }
 
     /// Lets the change use the space that is kept for a full disk. For what takes

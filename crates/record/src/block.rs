@@ -3,6 +3,7 @@
 //! row can only exclude, so an absent or unreadable one costs time, no answers.
 
 use crate::query::QueryError;
+use crate::retention::first_kept;
 use crate::tables::{BLOCKS, LEDGER};
 use procura_crypto::sha256;
 use procura_ledger::Entry;
@@ -166,6 +167,11 @@ impl Blocks {
     /// How many entries there are.
     pub(crate) fn log_len(&self) -> Result<u64, StoreError> {
         self.0.log_len(LEDGER)
+    }
+
+    /// The first entry that is kept.
+    pub(crate) fn first(&self) -> Result<u64, StoreError> {
+        first_kept(&self.0)
     }
 
     /// The row of a block. What cannot be read, or was made of blocks of another

@@ -212,7 +212,7 @@ impl Directory {
 
     /// Waits until all that is known to be committed is in the directory, after a
     /// commit failed because another server had changed it; a moment at most.
-    pub(crate) async fn settle(&self, store: &Store) {
+    pub async fn settle(&self, store: &Store) {
         let Some(feed) = store.feed() else { return };
         let end = *feed.moves().borrow();
         let mut followed = self.followed.subscribe();

@@ -2,7 +2,7 @@
 
 use procura_directory::Snapshot;
 use procura_ledger::{Entry, SessionMark};
-use procura_policy::{Basis, Op, Permit};
+use procura_policy::{Action, Basis, Op, Permit, Resource};
 use procura_types::wire::{CallerReport, Receipt};
 use procura_types::{
     ActorId, Clock, Entropy, EntropyError, GrantId, RunId, Thumbprint, TokenId, TraceId,
@@ -48,6 +48,8 @@ pub struct Details {
     /// What of or for the resource, after a space behind it: the values of a
     /// hand-over, the roles of an operator (`spec/ledger.md`).
     pub with: Option<String>,
+    /// What of the operation the entry is of, for one that is its parts.
+    pub part: Option<(Action, Resource)>,
 }
 
 /// Most bytes of words in one entry of several: with the longest resource and report
@@ -97,9 +99,13 @@ pub(crate) fn intent<O: Op>(
     let token = details
         .token
         .or_else(|| permit.op().concerned().token.map(|need| *need.token));
+    let (action, of) = match &details.part {
+        Some((action, resource)) => (*action, resource),
+        None => (O::ACTION, permit.resource()),
+    };
     let resource = match details.with {
-        Some(with) => format!("{} {with}", permit.resource()),
-        None => permit.resource().to_string(),
+        Some(with) => format!("{of} {with}"),
+        None => of.to_string(),
     };
     Ok(Entry {
         actor: Some(actor),
@@ -107,7 +113,7 @@ pub(crate) fn intent<O: Op>(
         device,
         session: caller.session().copied().map(SessionMark::from_bytes),
         token,
-        namespace: permit.resource().namespace().cloned(),
+        namespace: of.namespace().cloned(),
         resource: Some(resource),
         grant,
         approval: details.approval.map(Box::new),
@@ -116,6 +122,6 @@ pub(crate) fn intent<O: Op>(
         profile: Cow::Borrowed(caller.profile().as_str()),
         ip: caller.peer(),
         caller: origin.report.clone(),
-        ..Entry::new(clock.now(), entropy, O::ACTION.as_str(), origin.trace)?
+        ..Entry::new(clock.now(), entropy, action.as_str(), origin.trace)?
     })
 }

@@ -83,7 +83,7 @@ impl Events {
     pub fn start(store: &Store, directory: &Arc<Directory>) -> Result<Arc<Self>, StoreError> {
         // A commit between reading and observing cannot be: nothing is served yet.
         let next = store.log_len(LEDGER)?;
-        let from = next.saturating_sub(READ_BACK);
+        let from = next.saturating_sub(READ_BACK).max(store.log_start(LEDGER)?);
         let mut ring = Ring {
             from,
             next,

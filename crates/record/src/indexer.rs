@@ -138,7 +138,8 @@ impl Work {
         many: usize,
     ) -> Result<(Vec<(u64, BlockRow)>, u64), StoreError> {
         let mut rows = Vec::new();
-        let mut at = from;
+        // Of a block that has lost entries there is no row.
+        let mut at = from.max(self.blocks.first()?.div_ceil(BLOCK));
         let end = (length / BLOCK).min(from.saturating_add(ROWS));
         while at < end {
             if self.blocks.row(at).is_none() {

@@ -17,10 +17,12 @@ mod lease;
 mod others;
 mod pending;
 mod publisher;
+mod publishing;
 mod query;
 mod recorder;
 mod refusal;
 mod resume;
+mod retention;
 mod running;
 mod spool;
 pub mod tables;
@@ -39,6 +41,10 @@ pub use publisher::{Published, Publisher, PublisherError, PublisherParts};
 pub use query::{QueryError, RecordReader};
 pub use recorder::{ChangeError, RecordError, Recorded, Recorder};
 pub use refusal::{Refusal, RefusalQueue};
+pub use retention::{
+    Retention, RetentionError, RetentionParts, WAIT as RETENTION_WAIT, carried, first_kept, forgotten, gone_leaves,
+    keep, keep_for_ever, retention,
+};
 pub use running::{Running, Stopping};
 pub use spool::{Spool, SpoolError};
 pub use tiles::{BundleKeys, Tiles, TilesError};

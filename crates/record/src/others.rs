@@ -277,7 +277,8 @@ impl Work {
     fn read_on(&mut self, followers: &[Arc<dyn EntryFollower>]) -> Result<(), StoreError> {
         let known = self.directory.followed();
         let end = self.store.log_len(LEDGER)?;
-        if end.saturating_sub(self.next) > BEHIND {
+        // Whoever slept for as long as entries are kept has missed them.
+        if end.saturating_sub(self.next) > BEHIND || self.next < self.store.log_start(LEDGER)? {
             self.next = end;
             followers.iter().for_each(|follower| follower.skipped(end));
         }

@@ -3,6 +3,8 @@
 
 use crate::block::{BLOCK, BlockRow, Blocks};
 use crate::publisher::PublisherError;
+use crate::retention::{self, first_kept};
+use crate::tables::LEDGER;
 use crate::tiles::{Tiles, TilesError};
 use crate::whole::WholeTiles;
 use procura_ledger::{Entry, LedgerError, TilePath, consistency_proof, inclusion_proof};
@@ -82,6 +84,16 @@ impl RecordReader {
     /// How many entries there are, published or not.
     pub fn size(&self) -> Result<u64, StoreError> {
         Blocks::new(self.store.clone()).log_len()
+    }
+
+    /// The first entry that is kept.
+    pub fn first(&self) -> Result<u64, StoreError> {
+        first_kept(&self.store)
+    }
+
+    /// What the entries before that leave behind, as an export has it.
+    pub fn carried(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        retention::carried(&self.store)
     }
 
     /// Entries that fit the query, newest first.
@@ -183,6 +195,8 @@ struct Search {
     blocks: Blocks,
     /// Entries when it began.
     size: u64,
+    /// The first of them that is kept.
+    first: u64,
     asked: Asked,
     /// Rows that were missing and have been made.
     learnt: Vec<(u64, BlockRow)>,
@@ -192,9 +206,11 @@ struct Search {
 
 impl Search {
     fn new(store: Store, asked: Asked) -> Result<Self, QueryError> {
+        let first = first_kept(&store)?;
         let blocks = Blocks::new(store);
         Ok(Self {
             size: blocks.log_len()?,
+            first,
             blocks,
             asked,
             learnt: Vec::new(),
@@ -205,12 +221,15 @@ impl Search {
     fn list(mut self, query: &EntryQuery) -> Result<EntryList, QueryError> {
         let limit = usize::try_from(query.limit.unwrap_or(100).clamp(1, 1000)).unwrap_or(1000);
         let mut end = query.before.unwrap_or(u64::MAX).min(self.size);
+        if end <= self.first && self.first > 0 {
+            return Err(self.forgotten());
+        }
         let needles = needles(query);
         let mut entries = Vec::new();
         let mut looked_at = 0;
-        while end > 0 && self.read < READ && looked_at < LOOKED_AT {
+        while end > self.first && self.read < READ && looked_at < LOOKED_AT {
             let block = (end - 1) / BLOCK;
-            let start = block * BLOCK;
+            let start = self.first.max(block * BLOCK);
             if !has_filter(query) || self.may(block, |row| row.may_fit(query))? {
                 let full = self.newest_first(start, end, |entry| {
                     if !matches(query, &needles, entry.bytes.expose())? {
@@ -232,16 +251,18 @@ impl Search {
         }
         Ok(EntryList {
             entries,
-            next: (end > 0).then_some(end),
+            next: (end > self.first).then_some(end),
+            first: (self.first > 0).then_some(self.first),
         })
     }
 
     fn find(mut self, id: EntryId) -> Result<(u64, String), QueryError> {
         let needle = format!("\"id\":\"{id}\"");
         let mut end = self.size;
-        while end > 0 {
+        let mut first = None;
+        while end > self.first {
             let block = (end - 1) / BLOCK;
-            let start = block * BLOCK;
+            let start = self.first.max(block * BLOCK);
             if self.may(block, |row| row.may_be(&id))? {
                 let found = self.newest_first(start, end, |entry| {
                     let bytes = entry.bytes.expose();
@@ -254,7 +275,23 @@ impl Search {
             }
             end = start;
         }
-        Err(QueryError::NotFound)
+        if self.first > 0 {
+            self.newest_first(self.first, self.first + 1, |entry| {
+                first = Some(Entry::parse(entry.bytes.expose())?.id);
+                Ok(first.map(|_| ()))
+            })?;
+        }
+        // Ids begin with six bytes of time: this one is from before what is kept.
+        let time = |id: EntryId| id.as_bytes().first_chunk::<6>().copied();
+        match first {
+            Some(first) if time(id) <= time(first) => Err(self.forgotten()),
+            _ => Err(QueryError::NotFound),
+        }
+    }
+
+    fn forgotten(&self) -> QueryError {
+        let (log, first) = (LEDGER.as_str().into(), self.first);
+        StoreError::Forgotten { log, first }.into()
     }
 
     /// Whether a block need be read: unless its row excludes it. A row that is

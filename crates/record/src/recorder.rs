@@ -187,90 +187,62 @@ impl Recorder {
 
     /// Makes the intent durable: the door to a release of values or an outside
     /// effect. On return the entry is on disk.
-    pub async fn record<O: Op>(
+    pub fn record<O: Op>(
         &self,
         permit: Permit<O>,
         origin: Origin,
         details: Details,
-    ) -> Result<Recorded<O>, RecordError> {
-        let nothing = |_: &Permit<O>, _: &mut Batch| Ok::<(), RecordError>(());
-        self.record_with(permit, origin, details, nothing)
-            .await
-            .map_err(|error| match error {
-                ChangeError::Domain(error) | ChangeError::Record(error) => error,
-            })
+    ) -> impl Future<Output = Result<Recorded<O>, RecordError>> + Send {
+        self.record_all(permit, origin, details, Vec::new(), |_, _| Ok(()))
     }
 
     /// As [`Self::record`], with as many entries as the words of it take, all of them in
     /// one commit: the parts that [`in_parts`](crate::in_parts) made.
-    pub async fn record_in_parts<O: Op>(
+    pub fn record_in_parts<O: Op>(
         &self,
         permit: Permit<O>,
         origin: Origin,
         parts: Vec<String>,
-    ) -> Result<Recorded<O>, RecordError> {
+    ) -> impl Future<Output = Result<Recorded<O>, RecordError>> + Send {
         let mut parts = parts.into_iter();
         let details = Details {
             with: parts.next(),
             ..Details::default()
         };
-        let nothing = |_: &Permit<O>, _: &mut Batch| Ok::<(), RecordError>(());
-        self.record_all(permit, origin, details, parts.collect(), nothing)
-            .await
-            .map_err(|error| match error {
-                ChangeError::Domain(error) | ChangeError::Record(error) => error,
-            })
+        self.record_all(permit, origin, details, parts.collect(), |_, _| Ok(()))
     }
 
     /// As [`Self::record`], with rows of the operation's own in the same commit.
-    pub async fn record_with<O: Op, E>(
+    pub fn record_with<O: Op, E: Send>(
         &self,
         permit: Permit<O>,
         origin: Origin,
         details: Details,
-        rows: impl Fn(&Permit<O>, &mut Batch) -> Result<(), E>,
-    ) -> Result<Recorded<O>, ChangeError<E>> {
+        rows: impl Fn(&Permit<O>, &mut Batch) -> Result<(), E> + Send,
+    ) -> impl Future<Output = Result<Recorded<O>, ChangeError<E>>> + Send {
+        let rows = move |permit: &Permit<O>, batch: &mut Batch| {
+            rows(permit, batch).map_err(ChangeError::Domain)
+        };
         self.record_all(permit, origin, details, Vec::new(), rows)
-            .await
     }
 
-    async fn record_all<O: Op, E>(
+    async fn record_all<O: Op, X: From<RecordError>>(
         &self,
         mut permit: Permit<O>,
         origin: Origin,
         details: Details,
         further: Vec<String>,
-        rows: impl Fn(&Permit<O>, &mut Batch) -> Result<(), E>,
-    ) -> Result<Recorded<O>, ChangeError<E>> {
+        rows: impl Fn(&Permit<O>, &mut Batch) -> Result<(), X>,
+    ) -> Result<Recorded<O>, X> {
         for _ in 0..ATTEMPTS {
-            let snapshot = self.renew(&mut permit).map_err(RecordError::from)?;
-            let intent = |details: Details| {
-                entry::intent(
-                    &permit,
-                    &snapshot,
-                    &origin,
-                    details,
-                    self.clock.as_ref(),
-                    self.entropy.as_ref(),
-                )
-                .map_err(RecordError::from)
-            };
-            let entry = intent(details.clone())?;
-            let mut batch = self.batch_at(snapshot.seq())?;
-            rows(&permit, &mut batch).map_err(ChangeError::Domain)?;
-            batch.append(LEDGER, entry.to_bytes().map_err(RecordError::from)?);
-            for words in &further {
-                let next = intent(Details {
-                    with: Some(words.clone()),
-                    ..details.clone()
-                })?;
-                batch.append(LEDGER, next.to_bytes().map_err(RecordError::from)?);
-            }
+            // What it is built of is not kept in the state of whoever waits.
+            let (mut batch, entry) = self.intents(&mut permit, &origin, &details, &further)?;
+            rows(&permit, &mut batch)?;
             match self.store.commit(batch).await {
                 Ok(_) => {
                     return Ok(Recorded {
                         permit,
-                        entry: entry.id,
+                        entry,
                         run: details.run,
                         with: details.with,
                         further,
@@ -282,6 +254,33 @@ impl Recorder {
             }
         }
         Err(RecordError::Contended.into())
+    }
+
+    /// The intents of a permit, decided at the directory of now: a batch that appends
+    /// them, and the id of the first.
+    fn intents<O: Op>(
+        &self,
+        permit: &mut Permit<O>,
+        origin: &Origin,
+        details: &Details,
+        further: &[String],
+    ) -> Result<(Batch, EntryId), RecordError> {
+        let snapshot = self.renew(permit)?;
+        let intent = |details: Details| {
+            let (clock, entropy) = (self.clock.as_ref(), self.entropy.as_ref());
+            entry::intent(permit, &snapshot, origin, details, clock, entropy)
+        };
+        let entry = intent(details.clone())?;
+        let mut batch = self.batch_at(snapshot.seq())?;
+        batch.append(LEDGER, entry.to_bytes()?);
+        for words in further {
+            let next = intent(Details {
+                with: Some(words.clone()),
+                ..details.clone()
+            })?;
+            batch.append(LEDGER, next.to_bytes()?);
+        }
+        Ok((batch, entry.id))
     }
 
     /// Records that an effect whose intent stands in the ledger failed. A release

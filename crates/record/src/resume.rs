@@ -3,6 +3,7 @@
 
 use crate::handover;
 use crate::publisher::{PublisherError, PublisherParts, directory_digest};
+use crate::retention::leaves;
 use crate::tables::{DIRECTORY_GUARD, GUARD, LEDGER, PUBLISHED, PUBLISHED_KEY, PublishedRow};
 use crate::tiles::Tiles;
 use procura_ledger::{
@@ -213,6 +214,16 @@ pub(crate) fn push_log(
     length: u64,
     write: &mut impl FnMut(TileFile) -> Result<(), PublisherError>,
 ) -> Result<(), PublisherError> {
+    let start = store.log_start(LEDGER)?.min(length);
+    while writer.size() < start {
+        for leaf in leaves(store, writer.size() / TILE_WIDTH)? {
+            writer.push_forgotten(leaf);
+        }
+        writer
+            .take_complete()
+            .into_iter()
+            .try_for_each(&mut *write)?;
+    }
     while writer.size() < length {
         let left = usize::try_from(length - writer.size())
             .unwrap_or(PAGE)

@@ -5,8 +5,8 @@ use procura_directory::{
     ActorRecord, DeviceRecord, ForeignRecord, GrantRecord, GrantsEndedRecord, HoneyRecord,
     NamespaceRecord, QuarantineRecord, RolesRecord, TokenRecord, TokensEndedRecord,
 };
-use procura_store::{Kind, LogId, Table};
-use procura_types::{InstanceId, Timestamp};
+use procura_store::{Blob, Kind, LogId, Table};
+use procura_types::{ActorId, EntryId, InstanceId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The ledger's log.
@@ -103,6 +103,45 @@ pub struct HandoverRow {
 pub const HANDOVERS: Table<u64, HandoverRow> = Table::new("ledger-handover", Kind::Ordinary);
 /// Which spool is in the ledger already.
 pub const SPOOLED: Table<String, String> = Table::new("ledger-spool", Kind::Ordinary);
+/// How long entries of the ledger are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionRow {
+    /// In seconds; for ever without.
+    pub keep: Option<u64>,
+    /// When that was said.
+    pub since: Timestamp,
+    /// By whom.
+    pub by: ActorId,
+    /// What was in force until then, in seconds; for ever without.
+    pub before: Option<u64>,
+}
+
+/// The rule of now, under [`PUBLISHED_KEY`]; without one entries are kept for ever.
+pub const RETENTION: Table<String, RetentionRow> = Table::new("ledger-retention", Kind::Ordinary);
+
+/// The beginning of the ledger that is forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForgottenRow {
+    /// The entries before this one.
+    pub until: u64,
+    /// The tree over them, as [`procura_ledger::Frontier`] writes it.
+    #[serde(with = "procura_types::encoding::serde_b64url")]
+    pub frontier: Vec<u8>,
+    /// The entry that says so.
+    pub entry: EntryId,
+    /// When it was written.
+    pub time: Timestamp,
+}
+
+/// The one row of it, under [`PUBLISHED_KEY`].
+pub const FORGOTTEN: Table<String, ForgottenRow> = Table::new("ledger-forgotten", Kind::Ordinary);
+/// What it leaves behind, as [`procura_ledger::Carried`] writes it, under
+/// [`PUBLISHED_KEY`].
+pub const CARRIED: Table<String, Blob> = Table::new("ledger-carried", Kind::Ordinary);
+/// The leaf hashes of each bundle that is gone, by its number.
+pub(crate) const LEAVES: Table<u64, Blob> = Table::new("ledger-leaves", Kind::Ordinary);
 /// What each whole block of the ledger holds, by the block's number. Derived: it may
 /// be deleted at any time.
 pub(crate) const BLOCKS: Table<u64, BlockRow> = Table::new("ledger-block", Kind::Ordinary);

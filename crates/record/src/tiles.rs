@@ -185,6 +185,33 @@ impl Tiles {
         let _ = fs::remove_file(self.directory.join(path.to_string()));
     }
 
+    /// Removes the entry bundles before this one: their entries are forgotten.
+    pub fn remove_bundles(&self, before: u64) -> Result<(), TilesError> {
+        if before == 0 {
+            return Ok(());
+        }
+        let mut folders = vec!["tile/entries".to_owned()];
+        while let Some(folder) = folders.pop() {
+            let place = self.directory.join(&folder);
+            let inside = match fs::read_dir(&place) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                found => found.map_err(Self::error(&place))?,
+            };
+            for found in inside {
+                let found = found.map_err(Self::error(&place))?;
+                let name = format!("{folder}/{}", found.file_name().to_string_lossy());
+                if found.file_type().map_err(Self::error(&place))?.is_dir() {
+                    folders.push(name);
+                } else if let Ok(path) = name.parse::<TilePath>()
+                    && path.index() < before
+                {
+                    self.remove(&path);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn put(&self, name: &Path, bytes: &[u8]) -> Result<(), TilesError> {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.directory.join(name);

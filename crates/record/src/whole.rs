@@ -7,13 +7,14 @@
 //! whoever asked for it; once the directory is deleted, the next start makes all of
 //! it anew.
 
+use crate::retention::{first_kept, leaves as kept_leaves};
 use crate::tables::LEDGER;
 use crate::tiles::{Tiles, TilesError};
 use procura_ledger::{
     BundleReader, FULL_TILE, Frontier, Hash, HashTiles, LedgerError, TILE_WIDTH, TileFile,
     TileKind, TilePath, leaf_hash, push_entry,
 };
-use procura_store::{LogEntry, Store};
+use procura_store::{LogEntry, Store, StoreError};
 
 /// Bytes of a hash.
 const HASH: usize = 32;
@@ -32,6 +33,13 @@ impl WholeTiles {
             TileKind::Hashes(level) => level,
             TileKind::Entries => 0,
         };
+        if path.kind() == TileKind::Entries {
+            let first = first_kept(&self.store)?;
+            if path.index() < first / TILE_WIDTH {
+                let log = LEDGER.as_str().into();
+                return Err(StoreError::Forgotten { log, first }.into());
+            }
+        }
         let edge = self.tiles.edge();
         let width = TilePath::width_in(edge.size, level, path.index());
         if width < path.width() {
@@ -59,7 +67,7 @@ impl WholeTiles {
         tracing::warn!(file = %path, damage, "a file of the ledger is made again from the store");
         let bytes = match path.kind() {
             TileKind::Entries => self.bundle(path)?,
-            TileKind::Hashes(0) => tile(&leaves(&self.entries(path)?)),
+            TileKind::Hashes(0) => tile(&self.leaves(path)?),
             TileKind::Hashes(level) => {
                 let first = path.index() * TILE_WIDTH;
                 let hashes: Result<Vec<Hash>, TilesError> = (first..first + TILE_WIDTH)
@@ -73,6 +81,24 @@ impl WholeTiles {
         };
         self.put(path, bytes.clone());
         Ok(bytes)
+    }
+
+    /// The leaf hashes of a full tile of level 0: those that were kept of entries that are
+    /// gone.
+    fn leaves(&self, path: &TilePath) -> Result<Vec<Hash>, TilesError> {
+        let gone = || -> Result<bool, StoreError> {
+            Ok(path.index() < self.store.log_start(LEDGER)? / TILE_WIDTH)
+        };
+        if gone()? {
+            return Ok(kept_leaves(&self.store, path.index())?);
+        }
+        match self.entries(path) {
+            // They went meanwhile.
+            Err(TilesError::Store(StoreError::Forgotten { .. })) => {
+                Ok(kept_leaves(&self.store, path.index())?)
+            }
+            entries => Ok(leaves(&entries?)),
+        }
     }
 
     /// The bundle of a full file's entries. What damaged it may have damaged their

@@ -16,7 +16,7 @@ use crate::shared_guard::Tombstones;
 use crate::tokens::Tokens;
 use crate::turns::Turns;
 use crate::upkeep::Upkeep;
-use crate::wrappers::Wrappers;
+use crate::wrappers::{Places, Refusals, Wrappers};
 use arc_swap::ArcSwap;
 use procura_edge::tls::Certificate;
 use procura_edge::trace::Tracer;
@@ -136,8 +136,12 @@ pub struct App {
     pub(crate) wrapper_tries: tokio::sync::Mutex<()>,
     /// Tokens, chips and services that keep keys of unseal sources.
     pub(crate) wrappers: Wrappers,
+    /// Where they are.
+    pub(crate) places: Places,
+    /// What they refused while the vault was sealed.
+    pub(crate) refusals: Arc<Refusals>,
     /// How the vault opens by itself.
-    pub(crate) auto_unseal: AutoUnseal,
+    pub(crate) auto_unseal: Arc<AutoUnseal>,
     /// Shares that are being brought.
     pub(crate) gatherings: Gatherings,
     api_url: std::sync::OnceLock<String>,
@@ -157,8 +161,8 @@ pub struct App {
     pub(crate) followers: Followers,
     /// How often it is asked, and by whom.
     pub(crate) rates: Rates,
-    /// Told when another server changed what opens the vault, and did not know of this
-    /// one.
+    /// Told when another server changed what opens the vault and did not know of this
+    /// one, or when this one was removed.
     pub(crate) displaced: Arc<tokio::sync::Notify>,
     /// Set once the server stops: nobody is to wait for news any more.
     pub(crate) stopping: tokio::sync::watch::Sender<bool>,
@@ -179,7 +183,9 @@ impl App {
     ) -> Self {
         let metrics = Metrics::default();
         let wrappers = Wrappers::new(&clock, &entropy);
-        let auto_unseal = AutoUnseal::of(&config.home);
+        let auto_unseal = Arc::new(AutoUnseal::of(&config.home));
+        let places = Places::new(&config);
+        let refusals = Arc::new(Refusals::new(&config.home, &metrics));
         Self {
             in_force: InForce::new(&config),
             rates: Rates::new(&config, clock.steady()),
@@ -201,6 +207,8 @@ impl App {
             wrong_tries: AtomicU32::new(0),
             wrapper_tries: tokio::sync::Mutex::new(()),
             wrappers,
+            places,
+            refusals,
             auto_unseal,
             gatherings: Gatherings::default(),
             api_url: std::sync::OnceLock::new(),

@@ -10,15 +10,16 @@
 use crate::admin::{from_wrapper, unseal};
 use crate::app::{App, Stage};
 use crate::problem::{Code, Failure};
-use crate::wrappers::configured;
+use crate::wrappers::{Late, configured};
 use http::StatusCode;
 use procura_edge::private_file;
 use procura_types::{Duration, Label};
-use procura_vault::{Brought, Keeper};
+use procura_vault::{Brought, Keeper, PinTries, WrapError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
@@ -36,13 +37,16 @@ const ROUNDS: u32 = 1200;
 struct Kept {
     /// Somebody sealed the vault on purpose.
     sealed: bool,
-    /// Sources whose PIN was refused.
+    /// Sources whose PIN was refused, or is being tried: what becomes of a process in the
+    /// midst of a try nobody knows.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     refused: BTreeSet<Label>,
 }
 
 struct State {
     kept: Kept,
+    /// Sources whose PIN this process is trying.
+    trying: BTreeSet<Label>,
     /// What is said about it while it is sealed.
     told: Option<String>,
 }
@@ -73,7 +77,11 @@ impl AutoUnseal {
         });
         Self {
             file,
-            state: Mutex::new(State { kept, told: None }),
+            state: Mutex::new(State {
+                kept,
+                trying: BTreeSet::new(),
+                told: None,
+            }),
             held: Notify::new(),
         }
     }
@@ -84,19 +92,57 @@ impl AutoUnseal {
 
     /// Changes what is kept, on disk before it counts as done.
     fn keep(&self, change: impl FnOnce(&mut Kept)) {
-        let mut state = self.state();
+        if let Err(error) = self.write(&mut self.state(), change) {
+            tracing::error!(%error, file = %self.file.display(), "what is kept of unsealing could not be written: it is forgotten at the next start");
+        }
+    }
+
+    fn write(&self, state: &mut State, change: impl FnOnce(&mut Kept)) -> Result<(), String> {
         let before = state.kept.clone();
         change(&mut state.kept);
         if state.kept == before {
-            return;
+            return Ok(());
         }
-        let written = serde_json::to_vec(&state.kept)
-            .map_err(|error| error.to_string())
-            .and_then(|bytes| {
-                private_file::replace(&self.file, &bytes).map_err(|error| error.to_string())
-            });
+        let bytes = serde_json::to_vec(&state.kept).map_err(|error| error.to_string())?;
+        private_file::replace(&self.file, &bytes).map_err(|error| error.to_string())
+    }
+
+    /// A PIN is about to be tried. What cannot be written down is not tried.
+    fn begin(&self, source: &Label) -> Result<(), WrapError> {
+        let mut state = self.state();
+        if state.kept.refused.contains(source) {
+            return Err(WrapError::FewTriesLeft);
+        }
+        let written = self.write(&mut state, |kept| {
+            kept.refused.insert(source.clone());
+        });
         if let Err(error) = written {
-            tracing::error!(%error, file = %self.file.display(), "what is kept of unsealing could not be written: it is forgotten at the next start");
+            state.kept.refused.remove(source);
+            return Err(WrapError::Own(format!(
+                "that a PIN is tried could not be written down, so it was not tried: {error}"
+            )));
+        }
+        state.trying.insert(source.clone());
+        Ok(())
+    }
+
+    /// The try is over.
+    fn end(&self, source: &Label, refused: bool) {
+        self.state().trying.remove(source);
+        if !refused {
+            self.forgive(source);
+        }
+    }
+
+    /// Whether the PIN of a source may be tried.
+    fn standing(&self, source: &Label) -> Standing {
+        let state = self.state();
+        if state.trying.contains(source) {
+            Standing::Trying
+        } else if state.kept.refused.contains(source) {
+            Standing::Refused
+        } else {
+            Standing::Free
         }
     }
 
@@ -120,6 +166,7 @@ impl AutoUnseal {
         });
     }
 
+    /// Its PIN is not tried again without somebody.
     fn refuse(&self, source: &Label) {
         self.keep(|kept| {
             kept.refused.insert(source.clone());
@@ -146,6 +193,60 @@ impl AutoUnseal {
             );
         }
         state.told.clone()
+    }
+}
+
+/// How it stands with the PIN of a source.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    Free,
+    /// A try has not come back.
+    Trying,
+    /// It was refused, or nothing was heard of it.
+    Refused,
+}
+
+/// Keeps account of the tries of one PIN.
+pub(crate) struct Tries {
+    auto: Arc<AutoUnseal>,
+    source: Label,
+    late: Late,
+    /// Nobody waits for the answer any more.
+    left: AtomicBool,
+}
+
+impl Tries {
+    pub(crate) fn of(auto: &Arc<AutoUnseal>, source: &Label, late: Late) -> Self {
+        Self {
+            auto: Arc::clone(auto),
+            source: source.clone(),
+            late,
+            left: AtomicBool::new(false),
+        }
+    }
+
+    /// Whoever asked was told that there is no answer: one that still comes is told here.
+    pub(crate) fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+    }
+}
+
+impl PinTries for Tries {
+    fn begin(&self) -> Result<(), WrapError> {
+        self.auto.begin(&self.source)
+    }
+
+    fn end(&self, refused: Option<&WrapError>) {
+        let refused = refused.filter(|error| {
+            matches!(
+                error,
+                WrapError::WrongPin | WrapError::PinLocked | WrapError::Denied(_)
+            )
+        });
+        self.auto.end(&self.source, refused.is_some());
+        if let (Some(error), true) = (refused, self.left.load(Ordering::Acquire)) {
+            self.late.refused(&self.source, error);
+        }
     }
 }
 
@@ -217,9 +318,16 @@ async fn rounds(app: &Arc<App>) {
 
 /// Tries one source.
 async fn attempt(app: &Arc<App>, name: &Label) -> Tried {
-    if app.auto_unseal.state().kept.refused.contains(name) {
-        tracing::error!(source = %name, "its PIN was refused before and is not tried again by itself; open the vault with it once: procura unseal --source");
-        return Tried::Never;
+    match app.auto_unseal.standing(name) {
+        Standing::Free => {}
+        Standing::Trying => {
+            tracing::warn!(source = %name, "its token has not answered yet");
+            return Tried::Later;
+        }
+        Standing::Refused => {
+            tracing::error!(source = %name, "its PIN was refused before, or nothing was heard of it, and is not tried again by itself; open the vault with it once: procura unseal --source");
+            return Tried::Never;
+        }
     }
     match bring(app, name).await {
         Ok(brought) => {
@@ -245,10 +353,12 @@ async fn bring(app: &App, name: &Label) -> Result<Brought, Failure> {
     let by_itself = |what: &str| Failure::new(Code::Conflict, what);
     match source.map(|source| &source.keeper) {
         None => Err(by_itself("there is no unseal source of this name")),
-        Some(Keeper::Shares { .. }) => Err(by_itself("shares are brought by people")),
+        Some(Keeper::Shares { .. } | Keeper::Slip39 { .. }) => {
+            Err(by_itself("shares are brought by people"))
+        }
         Some(Keeper::Wrapped { .. }) => from_wrapper(app, name, None, true).await,
         Some(Keeper::Passphrase { .. } | Keeper::FirstFormat { .. }) => {
-            let passphrase = configured(app, name, true)
+            let passphrase = configured(&app.config, name, true)
                 .map_err(|error| crate::wrappers::told(name, error))?
                 .ok_or_else(|| by_itself("unseal_credentials names no file for its passphrase"))?;
             Ok(Brought::Passphrase(passphrase))
@@ -271,6 +381,21 @@ fn failed(app: &App, source: &Label, failure: &Failure) -> Tried {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wrappers::Refusals;
+    use procura_crypto::SystemEntropy;
+    use procura_types::{Clock, Entropy, Timestamp};
+    use std::time::Instant;
+
+    struct Noon;
+
+    impl Clock for Noon {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(1_800_000_000)
+        }
+        fn steady(&self) -> Instant {
+            Instant::now()
+        }
+    }
 
     fn label(text: &str) -> Label {
         text.parse().unwrap()
@@ -304,6 +429,86 @@ mod tests {
         assert!(auto.state().kept.refused.contains(&label("hsm")));
         auto.forgive(&label("hsm"));
         assert!(AutoUnseal::of(home.path()).state().kept.refused.is_empty());
+    }
+
+    /// What keeps account of the tries of a source, in a home.
+    fn tries(home: &Path, source: &str) -> (Arc<AutoUnseal>, Tries, Arc<Refusals>) {
+        let auto = Arc::new(AutoUnseal::of(home));
+        let refusals = Arc::new(Refusals::new(home, &crate::metrics::Metrics::default()));
+        let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
+            (Arc::new(Noon), Arc::new(SystemEntropy));
+        let late = Late::new(&refusals, &clock, &entropy);
+        let tries = Tries::of(&auto, &label(source), late);
+        (auto, tries, refusals)
+    }
+
+    #[test]
+    fn a_try_counts_as_refused_until_it_is_known_to_be_none() {
+        use Standing::{Free, Refused, Trying};
+        let refused = WrapError::Denied("expired".to_owned());
+        let away = WrapError::Unavailable("away".to_owned());
+        for (outcome, after) in [
+            (None, Free),
+            (Some(&away), Free),
+            (Some(&WrapError::WrongPin), Refused),
+            (Some(&WrapError::PinLocked), Refused),
+            (Some(&refused), Refused),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let (auto, tries, _) = tries(home.path(), "hsm");
+            tries.begin().unwrap();
+            assert_eq!(auto.standing(&label("hsm")), Trying);
+            // Another process, after this one was killed in its midst.
+            let again = AutoUnseal::of(home.path());
+            assert_eq!(again.standing(&label("hsm")), Refused);
+            assert_eq!(again.standing(&label("other")), Free);
+            tries.end(outcome);
+            assert_eq!(auto.standing(&label("hsm")), after, "{outcome:?}");
+            let again = AutoUnseal::of(home.path());
+            assert_eq!(again.standing(&label("hsm")), after, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_pin_begins_no_other_try() {
+        let home = tempfile::tempdir().unwrap();
+        let (_, tries, _) = tries(home.path(), "hsm");
+        tries.begin().unwrap();
+        tries.end(Some(&WrapError::WrongPin));
+        assert_eq!(tries.begin().unwrap_err(), WrapError::FewTriesLeft);
+    }
+
+    #[test]
+    fn what_cannot_be_written_down_is_not_tried() {
+        let home = tempfile::tempdir().unwrap();
+        let (auto, tries, _) = tries(&home.path().join("gone"), "hsm");
+        let error = tries.begin().unwrap_err().to_string();
+        assert!(
+            error.starts_with("that a PIN is tried could not be written down"),
+            "{error}"
+        );
+        assert_eq!(auto.standing(&label("hsm")), Standing::Free);
+    }
+
+    #[test]
+    fn a_refusal_after_its_time_is_kept_for_the_record() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("unseal-refusals.json");
+        let (_, tries, _refusals) = tries(home.path(), "hsm");
+        tries.begin().unwrap();
+        tries.leave();
+        tries.end(Some(&WrapError::WrongPin));
+        let kept: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        let refused = &kept["refused"][0];
+        assert_eq!(
+            (&refused["source"], &refused["reason"], &refused["count"]),
+            (
+                &serde_json::json!("hsm"),
+                &serde_json::json!("wrong_pin"),
+                &serde_json::json!(1)
+            )
+        );
     }
 
     #[test]

@@ -2,6 +2,14 @@
 //! `PROCURA_<KEY>` in the environment, which wins over the file; flags win over
 //! both. Unknown keys are errors.
 
+mod checks;
+mod nearest;
+mod unseal_at;
+
+pub use unseal_at::UnsealAt;
+
+use crate::restoring::ActivationStep;
+use nearest::{nearest, with_suggestion};
 use procura_edge::jsonl::Limits;
 use procura_edge::trace::{Endpoint, Ratio};
 use procura_identity::SecretTerms;
@@ -139,6 +147,8 @@ config! {
     auto_unseal: Vec<Label> = Vec::new(), "[]";
     /// Files with what unseal sources ask for, by name, such as `{ hsm = "/run/credentials/procura.service/pin" }`: the PIN of a token, the access keys of AWS, what `procura unseal-source join` wrote, a passphrase; for the server's user or root alone (mode 0600).
     unseal_credentials: BTreeMap<Label, PathBuf> = BTreeMap::new(), "{}";
+    /// Where tokens, chips and services are that unseal sources ask, by the sources' names: `{ hsm = { module = "/usr/lib/softhsm/libsofthsm2.so" } }` for a PKCS#11 token, `device` for a TPM that is not `/dev/tpmrm0`, and `region`, with `endpoint` and `ca` (PEM) for an address other than the region's own, for a key management service. The list of sources is not believed about that; `procura unseal-source list` shows what is missing here.
+    unseal_at: BTreeMap<Label, UnsealAt> = BTreeMap::new(), "{}";
     /// Seconds that a request may take, its body included.
     request_seconds: u64 = 30, "30";
     /// Seconds that running requests get when the server stops.
@@ -195,10 +205,14 @@ config! {
     database_ca: Option<PathBuf> = None, "none";
     /// Seconds after which a server that does not hear of the others' changes in the database answers nothing any more (503 `store_unavailable`), until it does again.
     max_stale_seconds: u64 = 15, "15";
+    /// Seconds after which a server that is not heard of, and did not say that it goes, is absent: a changed passphrase, unseal source or root is not handed over to it, and it has to be unsealed anew.
+    server_absent_seconds: u64 = 604_800, "604800";
     /// Uses a database whose standbys no commit waits for: what was acknowledged is lost when one of them takes over.
     danger_async_standby: bool = false, "false";
-    /// For tests: the server kills itself, as `kill -9` would, at this step of a rotation (protocol.md §5), each time that it comes to it. Refused unless the API is plain HTTP on a loopback address.
+    /// For tests: the server kills itself, as `kill -9` would, at this step of a rotation, or of adding an unseal source (protocol.md §5), each time that it comes to it. Refused unless the API is plain HTTP on a loopback address.
     danger_stop_at: Option<RotationStep> = None, "none";
+    /// For tests: `procura restore --activate` kills itself, as `kill -9` would, at this step of an activation (spec/backup.md), each time that it comes to it.
+    danger_stop_activation_at: Option<ActivationStep> = None, "none";
     /// Goes on when keys cannot be locked in memory: they may reach the swap device.
     danger_unlocked_memory: bool = false, "false";
 }
@@ -284,79 +298,6 @@ impl Config {
         Ok(config)
     }
 
-    /// Refuses combinations that would be unsafe or do nothing.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        let contradiction = |text: &str| Err(ConfigError::Contradiction(text.to_owned()));
-        if self.tls_cert.is_some() != self.tls_key.is_some() {
-            return contradiction("tls_cert and tls_key go together; one is missing");
-        }
-        if self.tls_cert.is_none() && !self.listen.ip().is_loopback() {
-            return contradiction(
-                "listen is not a loopback address: plain HTTP is served on loopback only; give tls_cert and tls_key",
-            );
-        }
-        if self.request_seconds == 0 || self.max_connections == 0 {
-            return contradiction("request_seconds and max_connections must be at least 1");
-        }
-        if self.max_connections_per_address == Some(0) {
-            return contradiction("max_connections_per_address must be at least 1");
-        }
-        if [self.head_seconds, self.idle_seconds, self.stall_seconds].contains(&0) {
-            return contradiction(
-                "head_seconds, idle_seconds and stall_seconds must be at least 1",
-            );
-        }
-        if self.log_megabytes == 0 || self.log_days == 0 || self.log_files == 0 {
-            return contradiction("log_megabytes, log_days and log_files must be at least 1");
-        }
-        if self.auto_unseal.len() > procura_vault::MAX_SOURCES {
-            return contradiction("auto_unseal names more unseal sources than there can be");
-        }
-        if self.danger_stop_at.is_some()
-            && (self.tls_cert.is_some() || !self.listen.ip().is_loopback())
-        {
-            return contradiction(
-                "danger_stop_at is for tests: it takes plain HTTP on a loopback address",
-            );
-        }
-        self.guard_server()?;
-        if self.guard_password_file.is_some() && self.guard_url.is_none() {
-            return contradiction("guard_password_file says nothing without guard_url");
-        }
-        self.check_database()?;
-        if self.agent_secret_days == 0 {
-            return contradiction("agent_secret_days must be at least 1");
-        }
-        Ok(())
-    }
-
-    fn check_database(&self) -> Result<(), ConfigError> {
-        let contradiction = |text: &str| Err(ConfigError::Contradiction(text.to_owned()));
-        if self.max_stale_seconds == 0 {
-            return contradiction("max_stale_seconds must be at least 1");
-        }
-        if self.database()?.is_some() {
-            if self.guard_url.is_none() {
-                return contradiction(
-                    "database_url needs guard_url: what one server has let in once, another must not let in again, so they share a replay guard",
-                );
-            }
-            return Ok(());
-        }
-        let without = [
-            (
-                "database_password_file",
-                self.database_password_file.is_some(),
-            ),
-            ("database_ca", self.database_ca.is_some()),
-            ("danger_async_standby", self.danger_async_standby),
-        ];
-        match without.into_iter().find(|(_, set)| *set) {
-            Some((key, _)) => contradiction(&format!("{key} says nothing without database_url")),
-            None => Ok(()),
-        }
-    }
-
     /// The address of the database that several servers share.
     ///
     /// # Errors
@@ -370,6 +311,11 @@ impl Config {
     /// How old what is known of other servers may be.
     pub(crate) const fn max_stale(&self) -> Duration {
         Duration::from_secs(self.max_stale_seconds)
+    }
+
+    /// After how long without a word another server is absent.
+    pub(crate) const fn server_absent(&self) -> Duration {
+        Duration::from_secs(self.server_absent_seconds)
     }
 
     /// The address of the shared replay guard.
@@ -418,47 +364,6 @@ impl Config {
     }
 }
 
-/// Adds the nearest known key to a message about an unknown one.
-fn with_suggestion(message: &str) -> String {
-    let unknown = message
-        .split('`')
-        .nth(1)
-        .filter(|_| message.contains("unknown field"));
-    match unknown.and_then(nearest) {
-        Some(near) => format!("{message}\ndid you mean `{near}`?"),
-        None => message.to_owned(),
-    }
-}
-
-/// The known key that is nearest by edits, if one is near at all.
-fn nearest(unknown: &str) -> Option<&'static str> {
-    Config::KEYS
-        .iter()
-        .map(|(key, _, _)| (edits(unknown, key), *key))
-        .min()
-        .filter(|(distance, _)| *distance <= 3)
-        .map(|(_, key)| key)
-}
-
-/// Levenshtein distance, on short ASCII words.
-fn edits(one: &str, two: &str) -> usize {
-    let mut row: Vec<usize> = (0..=two.len()).collect();
-    for (line, left) in one.bytes().enumerate() {
-        let mut before = line;
-        let mut left_of = line + 1;
-        for (cell, right) in row.iter_mut().skip(1).zip(two.bytes()) {
-            let replaced = before + usize::from(left != right);
-            before = *cell;
-            left_of = replaced.min(before + 1).min(left_of + 1);
-            *cell = left_of;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = line + 1;
-        }
-    }
-    row.last().copied().unwrap_or(usize::MAX)
-}
-
 /// The reference page, `schema/config.md`.
 #[must_use]
 pub fn config_markdown() -> String {
@@ -478,7 +383,7 @@ pub fn config_markdown() -> String {
 mod tests {
     use super::*;
 
-    fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    pub(super) fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("procura.toml"), text).unwrap();
         Config::load(
@@ -516,47 +421,5 @@ mod tests {
         );
         let error = load("listen = 7", &[]).unwrap_err().to_string();
         assert!(error.contains("procura.toml"), "{error}");
-    }
-
-    #[test]
-    fn plain_http_stays_on_loopback() {
-        let mut config = Config::defaults(PathBuf::from("/nowhere"));
-        config.check().unwrap();
-        config.listen = "0.0.0.0:7310".parse().unwrap();
-        assert!(
-            config
-                .check()
-                .unwrap_err()
-                .to_string()
-                .contains("loopback only")
-        );
-        config.tls_cert = Some("c.pem".into());
-        assert!(
-            config
-                .check()
-                .unwrap_err()
-                .to_string()
-                .contains("one is missing")
-        );
-        config.tls_key = Some("k.pem".into());
-        config.check().unwrap();
-    }
-
-    #[test]
-    fn a_server_that_others_reach_does_not_stop_at_a_step() {
-        let config = load("danger_stop_at = \"file-replaced\"", &[]).unwrap();
-        assert_eq!(config.danger_stop_at, Some(RotationStep::FileReplaced));
-        config.check().unwrap();
-        for (listen, certificate) in [("0.0.0.0:7310", true), ("127.0.0.1:7310", true)] {
-            let mut reached = config.clone();
-            reached.listen = listen.parse().unwrap();
-            reached.tls_cert = certificate.then(|| "c.pem".into());
-            reached.tls_key = certificate.then(|| "k.pem".into());
-            let error = reached.check().unwrap_err().to_string();
-            assert!(error.starts_with("danger_stop_at is for tests"), "{error}");
-        }
-        let error = load("danger_stop_at = \"somewhere\"", &[]).unwrap_err();
-        let error = error.to_string();
-        assert!(error.contains("is no step of a rotation"), "{error}");
     }
 }

@@ -8,6 +8,7 @@
 
 mod asked;
 mod bait;
+mod damaged;
 mod state;
 
 pub(crate) use bait::{bait_key, bait_of_read, bait_run, hand_key};
@@ -15,15 +16,19 @@ pub(crate) use state::HoneyParts;
 
 use crate::app::Open;
 use crate::input::Input;
-use crate::problem::{Code, Failure};
-use asked::{Asked, Missed, Who, key_asked, names_asked, path_asked};
+use crate::problem::Failure;
+use asked::{Asked, Missed, Who, key_asked, looked_for, path_asked};
+use procura_authority::HoneyQuery;
 use procura_directory::{HoneyRecord, Snapshot};
 use procura_policy::Action;
 use procura_proof::Caller;
 use procura_record::Running;
+use procura_store::StoreError;
 use procura_types::{ForeignId, Namespace, SecretPath, Thumbprint};
+use procura_vault::knows_honey;
 use state::State;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Notices touches.
 pub struct HoneyWatch {
@@ -33,13 +38,16 @@ pub struct HoneyWatch {
 
 impl HoneyWatch {
     /// Begins at once. Must be called inside a Tokio runtime.
-    pub(crate) fn start(parts: HoneyParts) -> Self {
-        let state = Arc::new(State::new(parts));
+    ///
+    /// # Errors
+    /// When it cannot be read what was asked for before the process ended.
+    pub(crate) fn start(parts: HoneyParts) -> Result<Self, StoreError> {
+        let state = Arc::new(State::new(parts)?);
         let work = Arc::clone(&state);
-        Self {
+        Ok(Self {
             state,
             running: Running::start(|stopping| work.run(stopping)),
-        }
+        })
     }
 
     /// Stops; on return it holds the vault no longer, and what was touched is recorded
@@ -48,15 +56,16 @@ impl HoneyWatch {
         self.running.stop().await;
     }
 
-    /// Whether what a caller proved may not act: it is in quarantine, or it touched a
-    /// decoy just now.
+    /// Whether what a caller proved may not act at all: it is in quarantine, or it touched
+    /// a decoy just now. What a device on hold may do is for the decision.
     pub(crate) fn holds(
         &self,
         snapshot: &Snapshot,
         device: Option<&Thumbprint>,
         id: Option<&ForeignId>,
     ) -> bool {
-        self.state.suspects(device, id) || snapshot.is_quarantined(device, id)
+        let on_hold = device.is_some_and(|device| snapshot.on_hold(device).is_some());
+        self.state.suspects(device, id) || (snapshot.is_quarantined(device, id) && !on_hold)
     }
 
     /// What was asked for by what is in quarantine: it counts.
@@ -74,7 +83,7 @@ impl HoneyWatch {
         let Some(who) = Who::of_held(refusal, profile) else {
             return;
         };
-        let (how, asked) = match (path_asked(input), names_asked(input)) {
+        let (how, asked) = match (path_asked(input), looked_for(input)) {
             (Some((namespace, path)), _) => {
                 let how = match input.parts.method {
                     http::Method::PUT => Action::SecretWrite,
@@ -83,151 +92,210 @@ impl HoneyWatch {
                 };
                 (how, Asked::Path(namespace, path))
             }
-            (None, Some(query)) => (Action::RunDeliver, Asked::Names(query)),
+            (None, Some(query)) if !query.names.is_empty() => {
+                (Action::RunDeliver, Asked::Names(query))
+            }
+            (None, Some(_)) => return,
             (None, None) => match key_asked(&snapshot, &who.actor, input.parts.uri.path()) {
                 Some((namespace, path)) => (Action::KeyRead, Asked::Path(namespace, path)),
                 None => return,
             },
         };
-        self.push(who, how, asked, input);
+        // It is refused already: what is lost with the process is a count.
+        self.state.push(Missed::new(who, how, asked, input));
     }
 
-    /// Somebody looked for a secret that is not there.
-    pub(crate) fn missed(
+    /// Somebody looked for a secret that is not there, or was handed a decoy. On return
+    /// that is durable, and nothing was answered yet: neither is a touch lost with the
+    /// process, nor does it take longer than what is none.
+    ///
+    /// # Errors
+    /// When it cannot be kept; then nothing is answered but that.
+    pub(crate) async fn missed(
         &self,
         who: Who,
         how: Action,
         place: (Namespace, SecretPath),
         input: &Input,
-    ) {
-        self.push(who, how, Asked::Path(place.0, place.1), input);
+    ) -> Result<(), Failure> {
+        self.notice(who, how, Asked::Path(place.0, place.1), input)
+            .await
     }
 
-    /// An agent asked for a key that is not there.
-    pub(crate) fn missed_key(
+    /// As [`Self::missed`], of an agent that asked for a key.
+    ///
+    /// # Errors
+    /// As of [`Self::missed`].
+    pub(crate) async fn missed_key(
         &self,
         snapshot: &Snapshot,
         caller: &Caller,
         path: Option<SecretPath>,
         input: &Input,
-    ) {
+    ) -> Result<(), Failure> {
         if !snapshot.has_honey() {
-            return;
+            return Ok(());
         }
         let actor = snapshot.actor(caller.actor());
         let namespace = actor.and_then(|actor| actor.namespace().cloned());
         if let (Some(who), Some(namespace), Some(path)) = (Who::of(caller), namespace, path) {
-            self.missed(who, Action::KeyRead, (namespace, path), input);
+            self.missed(who, Action::KeyRead, (namespace, path), input)
+                .await?;
         }
+        Ok(())
     }
 
-    fn push(&self, who: Who, how: Action, asked: Asked, input: &Input) {
-        self.state.push(Missed {
-            who,
-            how: how.as_str(),
-            asked,
-            time: input.now,
-            ip: input.peer,
-            trace: input.trace,
-        });
+    async fn notice(
+        &self,
+        who: Who,
+        how: Action,
+        asked: Asked,
+        input: &Input,
+    ) -> Result<(), Failure> {
+        let missed = Missed::new(who, how, asked, input);
+        for kept in self.state.keep(vec![missed]).await? {
+            self.state.push(kept);
+        }
+        Ok(())
     }
 
     /// The decoys that an operation on several secrets is about to touch: those in its
-    /// namespace that `is_meant` says.
+    /// namespace that `is_meant` says. Who may know of decoys touches none.
     pub(crate) fn meant(
         &self,
         snapshot: &Snapshot,
         caller: &Caller,
         namespace: &Namespace,
-        is_meant: impl Fn(&SecretPath) -> bool,
+        is_meant: impl Fn(&HoneyRecord) -> bool,
     ) -> Meant {
         let found = snapshot.honey_of(namespace);
+        let knows = knows_honey(snapshot, caller.actor());
         Meant {
-            who: Who::of(caller),
-            decoys: found
-                .filter(|honey| is_meant(&honey.path))
-                .cloned()
-                .collect(),
+            who: Who::of(caller).filter(|_| !knows),
+            decoys: found.filter(|honey| is_meant(honey)).cloned().collect(),
         }
     }
 
-    /// They were touched.
-    pub(crate) fn touched(&self, meant: Meant, action: Action, input: &Input) {
+    /// Makes the touches durable before the operation has its effect. Whoever sees that
+    /// this takes time has touched one.
+    ///
+    /// # Errors
+    /// When they cannot be kept; then nothing is to be done.
+    pub(crate) async fn foresee(
+        &self,
+        meant: Meant,
+        how: Action,
+        input: &Input,
+    ) -> Result<Foreseen, Failure> {
         let Meant { who, decoys } = meant;
-        let Some(who) = who else {
-            return;
+        let Some(who) = who.filter(|_| !decoys.is_empty()) else {
+            return Ok(Foreseen(Vec::new()));
         };
+        let missed = decoys.iter().map(|honey| {
+            let asked = Asked::Path(honey.namespace.clone(), honey.path.clone());
+            Missed::new(who.clone(), how, asked, input)
+        });
+        let kept = self.state.keep(missed.collect()).await?;
+        Ok(Foreseen(kept.into_iter().zip(decoys).collect()))
+    }
+
+    /// They were touched, whatever came of the operation.
+    pub(crate) fn touched(&self, foreseen: Foreseen) {
         let snapshot = self.state.parts.directory.snapshot();
-        for honey in decoys {
-            let how = action.as_str();
-            self.state.touched(&snapshot, &who, how, &honey, input);
+        for (missed, honey) in foreseen.0 {
+            self.state.touched(&snapshot, &missed, &honey);
         }
     }
 
     /// What may be touched by a request that is about to be served; nothing while there
-    /// is no decoy.
-    pub(crate) fn watching(
+    /// is no decoy. A write in the place of one is durable as a touch from here on.
+    ///
+    /// # Errors
+    /// When that cannot be kept.
+    pub(crate) async fn watching(
         &self,
         snapshot: &Snapshot,
         caller: &Caller,
         action: Action,
-    ) -> Option<Watching> {
+        input: &Input,
+    ) -> Result<Option<Watching>, Failure> {
         if !snapshot.has_honey() {
-            return None;
+            return Ok(None);
         }
-        Some(Watching {
-            who: Who::of(caller)?,
+        let Some(who) = Who::of(caller) else {
+            return Ok(None);
+        };
+        let mut foreseen = Foreseen(Vec::new());
+        // What is written takes the place of a decoy, so it is looked at as it was.
+        if action == Action::SecretWrite
+            && let Some((namespace, path)) = path_asked(input)
+        {
+            let meant = self.meant(snapshot, caller, &namespace, |honey| honey.path == path);
+            foreseen = self.foresee(meant, action, input).await?;
+        }
+        Ok(Some(Watching {
+            who,
             action,
-        })
+            foreseen,
+        }))
     }
 }
 
-/// Decoys that an operation on several secrets touches, if it has its effect.
+/// Decoys that an operation on several secrets is about to touch.
 pub(crate) struct Meant {
     who: Option<Who>,
     decoys: Vec<Arc<HoneyRecord>>,
 }
 
+/// Touches that are durable.
+pub(crate) struct Foreseen(Vec<(Missed, Arc<HoneyRecord>)>);
+
 /// A request under way that may touch a decoy.
 pub(crate) struct Watching {
     who: Who,
     action: Action,
+    foreseen: Foreseen,
 }
 
 impl Watching {
-    /// It is answered, with this refusal or with success. What was asked for by names
-    /// counts whatever came of it: the names that found something are told apart later.
-    /// `before` is the directory from before it.
-    pub(crate) fn ended(
+    /// It came out so, with this refusal or with success, and is not answered yet. What
+    /// was asked for by names counts where it was refused, or where some of it was not
+    /// there: names that found something are told apart later. So does a write, which
+    /// finds out by its refusals as well, and whatever else names a path and is refused.
+    ///
+    /// # Errors
+    /// When it cannot be kept; then nothing is answered but that.
+    pub(crate) async fn ended(
         self,
         honey: &HoneyWatch,
-        before: &Snapshot,
         input: &Input,
         refusal: Option<&Failure>,
-    ) {
-        let Self { who, action } = self;
+    ) -> Result<(), Failure> {
+        let Self {
+            who,
+            action,
+            foreseen,
+        } = self;
+        let refused = refusal.is_some();
         match action {
-            Action::RunDeliver | Action::ProjectTokenIssue | Action::ProjectTokenUse => {
-                if let Some(query) = names_asked(input) {
-                    honey.push(who, action, Asked::Names(query), input);
+            // Whoever may not know of decoys is refused there for every path alike.
+            Action::HoneyPlant | Action::HoneyRemove => {}
+            Action::RunDeliver | Action::ProjectTokenIssue => {
+                let unfound = input.progress.unfound.load(Ordering::Relaxed);
+                if let Some(query) = looked_for(input).filter(|_| refused || unfound) {
+                    let asked = Asked::Names(HoneyQuery { refused, ..query });
+                    honey.notice(who, action, asked, input).await?;
                 }
             }
-            // What is written takes the place of a decoy, so it is looked at as it was.
-            Action::SecretWrite if refusal.is_none() => {
-                let found = path_asked(input)
-                    .and_then(|(namespace, path)| before.honey_at(&namespace, &path).cloned());
-                if let Some(found) = found {
-                    honey
-                        .state
-                        .touched(before, &who, action.as_str(), &found, input);
-                }
-            }
-            _ if refusal.is_some_and(|failure| failure.code == Code::NotFound) => {
+            Action::SecretWrite => honey.touched(foreseen),
+            _ if refused => {
                 if let Some((namespace, path)) = path_asked(input) {
-                    honey.push(who, action, Asked::Path(namespace, path), input);
+                    let asked = Asked::Path(namespace, path);
+                    honey.notice(who, action, asked, input).await?;
                 }
             }
             _ => {}
         }
+        Ok(())
     }
 }

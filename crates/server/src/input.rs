@@ -55,6 +55,8 @@ pub struct Progress {
     pub begun: AtomicBool,
     /// Set once it was proven by a session: what signs its answer.
     pub answering: OnceLock<Answering>,
+    /// Set if something of what was asked for by names was not there, and the rest was.
+    pub(crate) unfound: AtomicBool,
     /// Set if whoever asks nears the end of a rate.
     pub(crate) standing: OnceLock<Left>,
 }
@@ -172,6 +174,7 @@ const JSON_FIELDS: &[&str] = &[
     "gates",
     "hmac_v1",
     "invalidate",
+    "keep_days",
     "kind",
     "label",
     "life",
@@ -179,6 +182,7 @@ const JSON_FIELDS: &[&str] = &[
     "name",
     "names",
     "namespace",
+    "namespaces",
     "new",
     "owner",
     "passphrase",

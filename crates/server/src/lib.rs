@@ -40,7 +40,7 @@ mod upkeep;
 mod wrappers;
 
 pub use app::{App, Open, Stage};
-pub use config::{AgentService, Config, ConfigError, config_markdown};
+pub use config::{AgentService, Config, ConfigError, UnsealAt, config_markdown};
 pub use opening::{OpeningError, is_initialised};
 pub use procura_edge::private_file::{NotPrivate, check_private_file};
 pub use procura_edge::tls::TlsError;

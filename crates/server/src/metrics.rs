@@ -6,6 +6,7 @@ mod limited;
 mod live;
 mod proofs;
 mod requests;
+mod sources;
 
 use crate::app::App;
 use http::StatusCode;
@@ -21,6 +22,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use proofs::Proofs;
 use requests::Requests;
+use sources::Sources;
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -40,6 +42,7 @@ pub struct Metrics {
     limited: Limited,
     spans_exported: Counter,
     spans_lost: Counter,
+    sources: Sources,
     live: Live,
 }
 
@@ -85,6 +88,7 @@ impl Default for Metrics {
             spans_lost.clone(),
         );
         let limited = Limited::register(own);
+        let sources = Sources::register(own);
         let live = Live::register(own);
         Self {
             requests,
@@ -96,6 +100,7 @@ impl Default for Metrics {
             limited,
             spans_exported,
             spans_lost,
+            sources,
             live,
             registry,
         }
@@ -161,6 +166,11 @@ impl Metrics {
     /// Counts a request that was refused for how often they come.
     pub(crate) fn limited(&self, kind: &'static str) {
         self.limited.count(kind);
+    }
+
+    /// What counts what wrappers of unseal sources refused, by reason.
+    pub(crate) fn unseal_source_failures(&self) -> Vec<(&'static str, Counter)> {
+        self.sources.counters()
     }
 
     /// The text of `/metrics`.

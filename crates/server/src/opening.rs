@@ -16,18 +16,27 @@ use procura_proof::session::audience_key;
 use procura_proof::{Guard, SessionKeys, Verifier};
 use procura_record::{
     Directory, Events, Indexer, Lease, Others, Publisher, PublisherParts, RECOVERY, RecordReader,
-    Recorder, Tiles, Turned,
+    Recorder, Retention, RetentionParts, Tiles, Turned,
 };
 use procura_store::guard::{JournalGuard, Of, SharedMemory, Start, boot_id};
 use procura_store::{Batch, IoCause, StoreError};
 use procura_types::wire::TokenType;
-use procura_types::{Secret, TraceId};
-use procura_vault::{SHARES, SealError, Vault};
+use procura_types::{Duration, Secret, TraceId};
+use procura_vault::{SealError, Vault};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The lease of what one server does at a time.
 const LEASE: &str = "own-work";
+
+/// How long it is waited at the start for a checkpoint of several servers: longer than a
+/// lease stands that nobody holds any more.
+const FIRST_CHECKPOINT: Duration = Duration::from_secs(8);
+
+/// The name that this machine gives itself (proc_sys_kernel(5)), for people who read a
+/// list of servers.
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
 /// Why an open vault cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +137,7 @@ where
 }
 
 /// Ends the process as `kill -9` does: nothing is flushed, and nobody is told.
-fn die() {
+pub(crate) fn die() {
     // When the kernel will not, the test sees a server that goes on.
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
 }
@@ -153,6 +162,7 @@ pub(crate) fn guard(app: &App, of: Of, start: Start) -> Result<Arc<JournalGuard>
 /// changed. A server that was not told the new keys has to be sealed.
 fn turned(app: &App, vault: &Arc<Vault>) -> Turned {
     let (vault, displaced) = (Arc::downgrade(vault), Arc::clone(&app.displaced));
+    let told = AtomicBool::new(false);
     Box::new(move || {
         let Some(vault) = vault.upgrade() else {
             return Ok(());
@@ -165,6 +175,10 @@ fn turned(app: &App, vault: &Arc<Vault>) -> Turned {
             Ok(false) => Ok(()),
             Err(SealError::Store(error)) => Err(error),
             Err(error) => {
+                // It is tried again until the vault is sealed.
+                if !told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "what this server holds counts no more");
+                }
                 displaced.notify_one();
                 Err(StoreError::Unavailable(IoCause::new(&error)))
             }
@@ -186,6 +200,9 @@ struct Parts {
 
 fn prepare(app: &App, vault: Arc<Vault>, start: Start) -> Result<Parts, OpeningError> {
     let store = vault.store().clone();
+    vault.check_server()?;
+    let host = std::fs::read_to_string(HOST_NAME).unwrap_or_default();
+    vault.describe_server(host.trim(), app.config.server_absent());
     let directory = Directory::load(&store)?;
     let turned = turned(app, &vault);
     let others = Others::start(&store, &directory, Vault::INSTALLATION, turned)?;
@@ -268,6 +285,13 @@ impl Parts {
                 app.entropy.as_ref(),
             )
             .await?;
+        let refusals = app.refusals.record(
+            &store,
+            home.as_deref(),
+            app.clock.as_ref(),
+            app.entropy.as_ref(),
+        );
+        let moved = moved.saturating_add(refusals.await?);
         if moved > 0 {
             tracing::info!(
                 entries = moved,
@@ -281,7 +305,7 @@ impl Parts {
         let now = app.clock.now();
         let trace = TraceId::generate(now, app.entropy.as_ref())?;
         let by = vault.opened_by();
-        let recovery = by.filter(|by| by.kind == SHARES);
+        let recovery = by.filter(|by| by.is_shares());
         let opened = Entry {
             resource: by.map(|by| Resource::UnsealSource(by.source.clone()).to_string()),
             reason: recovery.map(|_| RECOVERY.into()),
@@ -310,17 +334,31 @@ impl Parts {
             directory: Arc::clone(&directory),
             clock: Arc::clone(&app.clock),
             entropy: Arc::clone(&app.entropy),
-        });
+        })?;
         let upkeep = Upkeep::start(UpkeepParts {
             vault: Arc::clone(&vault),
             directory: Arc::clone(&directory),
             clock: Arc::clone(&app.clock),
             entropy: Arc::clone(&app.entropy),
             lease: lease.clone(),
+            retention: Retention::new(RetentionParts {
+                store: store.clone(),
+                tiles: tiles.clone(),
+                keys: vault.ledger_keys(),
+                clock: Arc::clone(&app.clock),
+                entropy: Arc::clone(&app.entropy),
+                lease: lease.clone(),
+            }),
             ceremony: Arc::clone(&app.ceremony),
         });
         if let Some(others) = &others {
             others.settled().await;
+            // Clients that remember a checkpoint believe no server that shows none. When
+            // the one that signed has just died, its successor is a while in coming.
+            let first = publisher.covering(1);
+            if tokio::time::timeout(FIRST_CHECKPOINT, first).await.is_err() {
+                tracing::warn!("no server has signed the record yet");
+            }
         }
         Ok(Open {
             vault,

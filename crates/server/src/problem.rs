@@ -86,6 +86,7 @@ codes! {
     AmbiguousName = "ambiguous_name", UNPROCESSABLE_ENTITY, Caller, "More than one secret declares the name", "Map the name in the project.";
     ValueMissing = "value_missing", UNPROCESSABLE_ENTITY, Policy, "A value of the project cannot be had, so none is given", "Write the secret, or take the name out of the project.";
     SecretExpired = "secret_expired", GONE, Policy, "The secret has expired, so it is not handed over", "Write a new version with another `expires`, or change it with `procura secret set`.";
+    EntryForgotten = "entry_forgotten", GONE, Policy, "The entry is not kept any more", "See `procura audit retention` for the first one that is; an export or a copy of the ledger from before has it still.";
     DeliveryNotAllowed = "delivery_not_allowed", UNPROCESSABLE_ENTITY, Policy, "The secret may not be handed over in this way, so nothing is given", "Ask for it in a way that its rule names, or change the rule with `procura secret set --deliver`.";
     TokenRefused = "token_refused", UNAUTHORIZED, Caller, "The project token is not accepted", "See the reason in spec/protocol.md §4; issue another from the device that uses it.";
     TokenScope = "token_scope", FORBIDDEN, Policy, "The project token does not open all that is asked for, so nothing is given", "Ask for names of the token, or issue one for what the project maps now.";
@@ -106,7 +107,9 @@ codes! {
     PcrsChanged = "pcrs_changed", FORBIDDEN, Policy, "This machine did not start as it did when the unseal source was added", "Find out what changed; open the vault with another source, and add this one anew if the change is yours.";
     AnotherWrapper = "another_wrapper", FORBIDDEN, Caller, "This is not the token, chip or service that wrapped the key", "Bring the one that did, or open the vault with another source.";
     WrappedKeyRefused = "wrapped_key_refused", FORBIDDEN, Caller, "What was wrapped was changed, or wrapped for another place", "Put installation.json back as it was, or open the vault with another source.";
+    SourceNotConfigured = "source_not_configured", CONFLICT, Caller, "The configuration does not say where the unseal source's token, chip or service is", "Put the lines that `procura unseal-source list` shows into procura.toml, and start the server again.";
     WrapperUnfit = "wrapper_unfit", UNPROCESSABLE_ENTITY, Caller, "The token, chip or service cannot be used so", "See the detail.";
+    ServerRemoved = "server_removed", FORBIDDEN, Policy, "This server was removed from the installation", "Ask a steward why; a server on this machine takes a new home.";
     AlreadyInitialised = "already_initialised", CONFLICT, Caller, "There is an installation already", "Use another home.";
     NotInitialised = "not_initialised", SERVICE_UNAVAILABLE, Dependency, "There is no installation yet", "Run `procura init`.";
     Sealed = "sealed", SERVICE_UNAVAILABLE, Dependency, "The vault is sealed", "Run `procura unseal`.";

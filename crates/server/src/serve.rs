@@ -213,20 +213,42 @@ pub fn mount_either<Plain: Endpoint, Special: Endpoint>(
     is_special: fn(&str) -> bool,
 ) -> Router<Arc<App>> {
     let handler = move |State(app): State<Arc<App>>, request: Request| {
-        let special = request
-            .uri()
-            .query()
-            .unwrap_or_default()
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .any(|(name, value)| name == key && is_special(value));
-        if special {
+        if is_said(&request, key, is_special) {
             serve::<Special>(app, request)
         } else {
             serve::<Plain>(app, request)
         }
     };
     router.route(Plain::PATH, on(filter::<Plain>(), handler))
+}
+
+/// As [`mount_either`], with two that are special: the first whose key says so.
+pub fn mount_one_of<Plain: Endpoint, First: Endpoint, Second: Endpoint>(
+    router: Router<Arc<App>>,
+    first: (&'static str, fn(&str) -> bool),
+    second: (&'static str, fn(&str) -> bool),
+) -> Router<Arc<App>> {
+    let handler = move |State(app): State<Arc<App>>, request: Request| {
+        if is_said(&request, first.0, first.1) {
+            serve::<First>(app, request)
+        } else if is_said(&request, second.0, second.1) {
+            serve::<Second>(app, request)
+        } else {
+            serve::<Plain>(app, request)
+        }
+    };
+    router.route(Plain::PATH, on(filter::<Plain>(), handler))
+}
+
+/// Whether the query has the key, as it is written, with a value that says so.
+fn is_said(request: &Request, key: &str, says: fn(&str) -> bool) -> bool {
+    request
+        .uri()
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .any(|(name, value)| name == key && says(value))
 }
 
 /// Serves one request by its endpoint.
@@ -244,7 +266,7 @@ pub(crate) fn natively(result: Result<Reply, Failure>, frame: &Frame<'_>) -> Res
     }
 }
 
-async fn handle<E: Endpoint>(app: Arc<App>, arrived: Arrived) -> Result<Reply, Failure> {
+pub(crate) async fn handle<E: Endpoint>(app: Arc<App>, arrived: Arrived) -> Result<Reply, Failure> {
     let open = app.open()?;
     let input = read(&app, arrived, E::BODY).await?;
     let snapshot = open.directory.snapshot();
@@ -258,10 +280,14 @@ async fn handle<E: Endpoint>(app: Arc<App>, arrived: Arrived) -> Result<Reply, F
         open: &open,
         input: &input,
     };
-    let watching = open.honey.watching(&snapshot, &caller, E::Op::ACTION);
+    let watching = open
+        .honey
+        .watching(&snapshot, &caller, E::Op::ACTION, &input)
+        .await?;
     let result = proven::<E>(context, &snapshot, caller).await;
     if let Some(watching) = watching {
-        watching.ended(&open.honey, &snapshot, &input, result.as_ref().err());
+        let refusal = result.as_ref().err();
+        watching.ended(&open.honey, &input, refusal).await?;
     }
     result
 }
@@ -276,7 +302,7 @@ async fn proven<E: Endpoint>(
     if E::Op::ACTION == Action::RunDeliver
         && let Some(baits) = bait_run(open, snapshot, &caller, input)?
     {
-        return baits.hand(&context, snapshot, caller).await;
+        return Box::pin(baits.hand(&context, snapshot, caller)).await;
     }
     let op = E::parse(open, input, &caller).inspect_err(|failure| {
         // Looking for what is not there is refused like looking for what is not
@@ -287,6 +313,6 @@ async fn proven<E: Endpoint>(
     })?;
     match authorize(open.recorder.decider(), snapshot, caller, op, input.now) {
         Ok(permit) => E::run(context, permit).await,
-        Err((denied, caller, op)) => E::denied(context, denied, caller, op).await,
+        Err((denied, caller, op)) => Box::pin(E::denied(context, denied, caller, op)).await,
     }
 }

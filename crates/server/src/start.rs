@@ -484,13 +484,13 @@ pub async fn run(
     Ok(())
 }
 
-/// Seals the vault when another server has changed what opens it, and did not know of
-/// this one: what is in memory here leads to nothing any more.
+/// Seals the vault when another server has changed what opens it and did not know of
+/// this one, or when a steward removed this one: what is in memory here counts no more.
 async fn seal_when_displaced(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             () = app.displaced.notified() => {
-                tracing::warn!("another server changed what opens the vault; this one is sealed: type `procura unseal`");
+                tracing::warn!("this server is sealed, as what it holds counts no more: type `procura unseal`");
                 if let Err(failure) = admin::seal(&app).await {
                     tracing::error!(cause = ?failure.cause, "the vault could not be sealed in order");
                 }

@@ -1,14 +1,14 @@
 //! Work that nobody waits for, done while the vault is open: what a change of
 //! passphrase left is put right, keys are wrapped anew after one, secrets whose date is
-//! over are recorded, what is left of namespaces that ended goes, and requests and runs whose
-//! time is over are taken away. All of it goes through the queue for bulk work and can
+//! over are recorded, what is left of namespaces that ended goes, and requests, runs and
+//! entries of the record whose time is over are taken away. All of it goes through the queue for bulk work and can
 //! break off anywhere.
 //!
 //! The clock can be wrong for a while, and what is taken away does not come back:
 //! only what two readings an hour apart agree on is over (ADR 10).
 
 use procura_authority::{Pruning, sweep_namespaces};
-use procura_record::{Directory, Lease, Running, Stopping};
+use procura_record::{Directory, Lease, Retention, Running, Stopping};
 use procura_types::{Clock, Duration, Entropy, Timestamp};
 use procura_vault::Vault;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ pub(crate) struct UpkeepParts {
     pub(crate) entropy: Arc<dyn Entropy>,
     /// What lets this server do it, where there are several.
     pub(crate) lease: Option<Arc<Lease>>,
+    /// Forgets entries of the record that are too old.
+    pub(crate) retention: Retention,
     /// Held by ceremonies.
     pub(crate) ceremony: Arc<tokio::sync::Mutex<()>>,
 }
@@ -47,7 +49,9 @@ impl Upkeep {
         let work = Work {
             parts,
             pass: None,
+            forgetting: None,
             readings: Readings::default(),
+            silent: Silent::default(),
             wake: Arc::clone(&wake),
         };
         Self {
@@ -71,7 +75,10 @@ impl Upkeep {
 struct Work {
     parts: UpkeepParts,
     pass: Option<Pruning>,
+    /// As of when entries may be too old, until none is any more.
+    forgetting: Option<Timestamp>,
     readings: Readings,
+    silent: Silent,
     wake: Arc<Notify>,
 }
 
@@ -104,6 +111,15 @@ impl Work {
         // Of a namespace that another server ended this one has the keys still.
         let snapshot = directory.snapshot();
         vault.keep_keys(|name| snapshot.namespace_ended(name).is_none());
+        if let Err(error) = self.parts.retention.tidy() {
+            tracing::warn!(%error, "files of forgotten entries could not be removed");
+        }
+        match vault.say_present(clock.as_ref()).await {
+            Ok(present) => self.silent.look(present, vault.servers_counted()),
+            Err(error) => {
+                tracing::debug!(%error, "the other servers could not be told that this one is there");
+            }
+        }
         if lease.as_ref().is_some_and(|lease| !lease.is_held()) {
             return;
         }
@@ -136,6 +152,26 @@ impl Work {
         }
         self.sweep().await;
         self.prune().await;
+        self.forget().await;
+    }
+
+    /// Goes on with what the record says is forgotten, and says so of what is too old.
+    async fn forget(&mut self) {
+        for _ in 0..BATCHES {
+            match self.parts.retention.step(self.forgetting).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.forgetting = None;
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "entries of the record that are too old are kept");
+                    self.forgetting = None;
+                    return;
+                }
+            }
+        }
+        self.wake.notify_one();
     }
 
     /// Takes away what is left of namespaces that ended.
@@ -167,6 +203,7 @@ impl Work {
             let snapshot = self.parts.directory.snapshot();
             let namespaces = snapshot.namespaces().map(|found| found.name.clone());
             self.pass = Some(Pruning::new(due, namespaces));
+            self.forgetting = Some(due);
         }
         let Some(pass) = &mut self.pass else {
             return;
@@ -186,6 +223,32 @@ impl Work {
                 }
             }
         }
+    }
+}
+
+/// What was last said of servers that are not heard of.
+#[derive(Default)]
+struct Silent {
+    own: bool,
+    others: usize,
+}
+
+impl Silent {
+    /// Says what is new: nobody wants it once a minute.
+    fn look(&mut self, present: bool, counted: Option<(usize, usize)>) {
+        if !present && !self.own {
+            tracing::warn!(
+                "this server was not heard of for so long that no later root is handed over to it: seal and unseal it (procura seal, procura unseal)"
+            );
+        }
+        let (_, others) = counted.unwrap_or_default();
+        if others > self.others {
+            tracing::warn!(
+                servers = others,
+                "servers are not heard of and did not say that they go: procura server list names them"
+            );
+        }
+        (self.own, self.others) = (!present, others);
     }
 }
 

@@ -3,10 +3,17 @@
 //! HTTP, are here.
 
 mod kms;
+mod places;
+mod refusals;
 mod sigv4;
 mod transit;
 
+pub(crate) use places::Places;
+pub(crate) use refusals::{Late, Refusals};
+
 use crate::app::App;
+use crate::auto_unseal::Tries;
+use crate::config::Config;
 use crate::problem::{Code, Failure};
 use procura_edge::private_file::read_private_file;
 use procura_types::wire::Wrapper;
@@ -54,6 +61,24 @@ impl Wrappers {
             Wrapper::Transit { .. } => &self.transit,
         })
     }
+
+    /// Has the wrapper of a source of a restored home give its key back, to whoever sits
+    /// there: with what they bring or the configuration names, and where it says.
+    pub(crate) async fn give_back(
+        &self,
+        config: &Config,
+        installation: InstallationId,
+        source: Source,
+        brought: Option<Secret<String>>,
+    ) -> Result<Brought, WrapError> {
+        let Keeper::Wrapped { by, .. } = &source.keeper else {
+            return Err(WrapError::Own(format!("{} has no wrapper", source.name)));
+        };
+        let by = Places::new(config).of(&source.name, by)?;
+        let credentials = credentials(config, &source.name, &by, brought)?;
+        let wraps = self.of(&by);
+        patiently(move || source.unwrapped(&installation, &by, wraps.as_ref(), &credentials)).await
+    }
 }
 
 /// Runs what takes as long as a wrapper takes; the async threads go on.
@@ -73,11 +98,11 @@ async fn patiently<T: Send + 'static>(
 /// The file that the configuration names for the credentials of a source: its first line
 /// for a PIN or a passphrase, else all of it.
 pub(crate) fn configured(
-    app: &App,
+    config: &Config,
     source: &Label,
     one_line: bool,
 ) -> Result<Option<Secret<String>>, WrapError> {
-    let Some(path) = app.config.unseal_credentials.get(source) else {
+    let Some(path) = config.unseal_credentials.get(source) else {
         return Ok(None);
     };
     let bad = |what: &dyn std::fmt::Display| WrapError::BadCredentials(what.to_string());
@@ -103,17 +128,19 @@ const fn is_one_line(wrapper: &Wrapper) -> bool {
 
 /// What was brought, or else what the configuration names.
 fn credentials(
-    app: &App,
+    config: &Config,
     source: &Label,
     wrapper: &Wrapper,
     brought: Option<Secret<String>>,
-    unattended: bool,
 ) -> Result<Credentials, WrapError> {
     let secret = match brought {
         Some(secret) => Some(secret),
-        None => configured(app, source, is_one_line(wrapper))?,
+        None => configured(config, source, is_one_line(wrapper))?,
     };
-    Ok(Credentials { secret, unattended })
+    Ok(Credentials {
+        secret,
+        tries: None,
+    })
 }
 
 /// Has the wrapper of a source give its key back.
@@ -127,9 +154,23 @@ pub(crate) async fn unwrapped(
     let Keeper::Wrapped { by, .. } = &source.keeper else {
         return Err(WrapError::Own(format!("{} has no wrapper", source.name)));
     };
-    let credentials = credentials(app, &source.name, by, brought, unattended)?;
-    let wraps = app.wrappers.of(by);
-    patiently(move || source.unwrapped(&installation, wraps.as_ref(), &credentials)).await
+    let by = app.places.of(&source.name, by)?;
+    let mut credentials = credentials(&app.config, &source.name, &by, brought)?;
+    let tries = unattended.then(|| {
+        let late = Late::new(&app.refusals, &app.clock, &app.entropy);
+        Arc::new(Tries::of(&app.auto_unseal, &source.name, late))
+    });
+    if let Some(tries) = &tries {
+        credentials.tries = Some(Arc::<Tries>::clone(tries));
+    }
+    let wraps = app.wrappers.of(&by);
+    let unwrapped =
+        patiently(move || source.unwrapped(&installation, &by, wraps.as_ref(), &credentials)).await;
+    if let (Err(_), Some(tries)) = (&unwrapped, tries) {
+        // One that hangs may still come back and say what it thinks of the PIN.
+        tries.leave();
+    }
+    unwrapped
 }
 
 /// What was made at a wrapper for a source that is to be.
@@ -140,6 +181,11 @@ pub(crate) struct Made {
 }
 
 impl Made {
+    /// The wrapper, with what was learned of it.
+    pub(crate) const fn by(&self) -> Option<&Wrapper> {
+        self.by.as_ref()
+    }
+
     /// Takes it away, since the source was not added after all.
     pub(crate) async fn forget(self) {
         let Self {
@@ -168,7 +214,8 @@ pub(crate) async fn wrapped(
     by: Wrapper,
     brought: Option<Secret<String>>,
 ) -> Result<(NewSource, Made), WrapError> {
-    let credentials = credentials(app, &name, &by, brought, false)?;
+    app.places.agrees(&name, &by)?;
+    let credentials = credentials(&app.config, &name, &by, brought)?;
     let wraps = app.wrappers.of(&by);
     let entropy = Arc::clone(&app.entropy);
     patiently(move || {
@@ -199,6 +246,12 @@ pub(crate) fn needs(keeper: &Keeper) -> String {
         Keeper::Shares {
             threshold, shares, ..
         } => format!("{threshold} of its {} shares", shares.len()),
+        Keeper::Slip39 {
+            threshold, shares, ..
+        } => format!(
+            "{threshold} of its {} shares, which are words",
+            shares.len()
+        ),
         Keeper::Wrapped { by, .. } => match by {
             Wrapper::Pkcs11 { token, .. } => format!("the token {token} and its PIN"),
             Wrapper::Tpm { pcrs, .. } => {
@@ -227,6 +280,7 @@ pub(crate) fn told(source: &Label, error: WrapError) -> Failure {
         WrapError::PcrsChanged(_) => Code::PcrsChanged,
         WrapError::Another(_) => Code::AnotherWrapper,
         WrapError::Refused => Code::WrappedKeyRefused,
+        WrapError::NotConfigured(_) => Code::SourceNotConfigured,
         WrapError::Unfit(_) => Code::WrapperUnfit,
         WrapError::Own(_) => return Failure::internal(error),
     };

@@ -1,6 +1,7 @@
 //! Changes that are committed together.
 
-use crate::engine::{Lane, RawAppend, RawBatch, RawWrite};
+use crate::engine::{Lane, RawAppend, RawBatch, RawTrim, RawWrite};
+use crate::trim::LogBeginning;
 use crate::{CommitError, Expected, LogId, MAX_BATCH, RowKey};
 use procura_types::{BatchId, SecretBytes};
 
@@ -25,6 +26,7 @@ impl Batch {
                 expect: Vec::new(),
                 writes: Vec::new(),
                 appends: Vec::new(),
+                trims: Vec::new(),
             },
             refused: None,
         }
@@ -59,7 +61,7 @@ impl Batch {
     /// Whether there is nothing to commit.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.raw.writes.is_empty() && self.raw.appends.is_empty()
+        self.raw.writes.is_empty() && self.raw.appends.is_empty() && self.raw.trims.is_empty()
     }
 
     /// Appends to a log; the index is assigned at commit. At most 64 KiB.
@@ -68,6 +70,16 @@ impl Batch {
         let bytes = SecretBytes::new(bytes);
         self.raw.appends.push(RawAppend { log, bytes });
         self.raw.appends.len() - 1
+    }
+
+    /// Takes the beginning of a log away, which
+    /// [`Store::log_beginning`](crate::Store::log_beginning) read. There is no way back.
+    pub fn trim(&mut self, beginning: &LogBeginning) {
+        self.raw.trims.push(RawTrim {
+            log: beginning.log,
+            before: beginning.before,
+            chain: beginning.chain,
+        });
     }
 
     pub(crate) fn expect(&mut self, key: RowKey, expected: Expected) {

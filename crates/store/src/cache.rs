@@ -5,6 +5,7 @@ use crate::RowKey;
 use crate::engine::RawRow;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SHARDS: usize = 16;
@@ -22,6 +23,8 @@ pub(crate) struct RowCache {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     shard_bytes: usize,
+    /// How often it was brought in line with a commit that changed rows.
+    settled: AtomicU64,
 }
 
 #[derive(Default)]
@@ -54,6 +57,7 @@ impl RowCache {
             shards: Default::default(),
             hasher: RandomState::new(),
             shard_bytes: bytes / SHARDS,
+            settled: AtomicU64::new(0),
         }
     }
 
@@ -102,6 +106,16 @@ impl RowCache {
             Some(row) => shard.insert(key, row, self.shard_bytes),
             None => shard.remove(key),
         }
+    }
+
+    /// All rows of a durable commit are as it left them; it is acknowledged after this.
+    pub(crate) fn settle(&self) {
+        self.settled.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often there was such a commit.
+    pub(crate) fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Acquire)
     }
 
     /// Forgets everything but how often it was of use.

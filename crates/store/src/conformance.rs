@@ -9,7 +9,8 @@
 )]
 
 use crate::engine::{
-    CommitObserver, CommitView, Engine, Expected, Kind, Lane, LogId, RawAppend, RawBatch, RawWrite,
+    CommitObserver, CommitView, Engine, Expected, Kind, Lane, LogId, RawAppend, RawBatch, RawTrim,
+    RawWrite,
 };
 use crate::key::KeyRange;
 use crate::sealer::{CommitSealer, GroupSealer, SealFailed};
@@ -46,6 +47,7 @@ pub fn run(factory: &Factory<'_>) {
     expectations_hold_or_nothing_is_applied(&*plain());
     conflicts_in_a_group_affect_nobody_else(&*plain());
     logs_are_dense(&*plain());
+    logs_lose_their_beginning(&*plain());
     snapshots_stand_still_and_end(&*plain());
     scans_are_ordered_and_bounded(&*plain());
     the_feed_resumes(&*plain());
@@ -100,6 +102,7 @@ impl GroupSealer for OpenGroup {
     ) -> Result<Vec<u8>, SealFailed> {
         Ok(stored(version, plain))
     }
+    fn trim(&mut self, _log: LogId, _before: u64, _chain: &[u8; 32]) {}
     fn head(&mut self, seq: Seq) -> Result<Vec<u8>, SealFailed> {
         Ok(format!("head {seq}").into_bytes())
     }
@@ -129,6 +132,7 @@ pub fn batch() -> RawBatch {
         expect: Vec::new(),
         writes: Vec::new(),
         appends: Vec::new(),
+        trims: Vec::new(),
     }
 }
 
@@ -316,6 +320,82 @@ fn logs_are_dense(fixture: &dyn Fixture) {
     assert_eq!(read(3, 10), []);
     assert_eq!(read(u64::MAX, 10), []);
     assert!(engine.log_read("none", 0, 10).unwrap().is_empty());
+}
+
+/// A batch that takes the entries of the suite's log before this one.
+fn trim(before: u64) -> RawBatch {
+    let chain = [7; 32];
+    let trims = vec![RawTrim {
+        log: LOG,
+        before,
+        chain,
+    }];
+    RawBatch { trims, ..batch() }
+}
+
+fn logs_lose_their_beginning(fixture: &dyn Fixture) {
+    let engine = unsealed(fixture);
+    for name in [b"a", b"b", b"c"] {
+        commit(&*engine, batch().append(LOG, name).append(OTHER, name)).unwrap();
+    }
+    let read = |engine: &dyn Engine, log: &str, from| -> Vec<(u64, Vec<u8>)> {
+        let entries = engine.log_read(log, from, 10).unwrap();
+        let parts = entries.iter();
+        parts.map(|e| (e.index, e.value[8..].to_vec())).collect()
+    };
+    // With its rows, together or not at all.
+    let refused = RawBatch {
+        trims: trim(2).trims,
+        ..batch().expect_row("none", Expected::At(Seq::new(1)))
+    };
+    assert!(matches!(
+        commit(&*engine, refused),
+        Err(CommitError::Conflict { .. })
+    ));
+    assert_eq!(read(&*engine, "ledger", 0).len(), 3);
+    let both = RawBatch {
+        trims: trim(2).trims,
+        ..batch().put("kept", b"1").append(LOG, b"d")
+    };
+    assert_eq!(commit(&*engine, both).unwrap().indexes, [3]);
+    let left = [(2, b"c".to_vec()), (3, b"d".to_vec())];
+    assert_eq!(read(&*engine, "ledger", 0), left);
+    assert_eq!(read(&*engine, "ledger", 3), left[1..]);
+    assert_eq!(read(&*engine, "outbox", 0).len(), 3);
+    // Once more, or less of it, changes nothing; its last entry a log keeps.
+    committed(&*engine, trim(2));
+    committed(&*engine, trim(1));
+    assert_eq!(read(&*engine, "ledger", 0), left);
+    for over in [4, 9] {
+        assert!(matches!(
+            commit(&*engine, trim(over)),
+            Err(CommitError::Io(_))
+        ));
+    }
+    assert!(matches!(
+        commit(
+            &*engine,
+            RawBatch {
+                trims: vec![RawTrim {
+                    log: LogId::new("none"),
+                    before: 0,
+                    chain: [0; 32]
+                }],
+                ..batch()
+            }
+        ),
+        Err(CommitError::Io(_))
+    ));
+    committed(&*engine, trim(3));
+    drop(engine);
+    let engine = unsealed(fixture);
+    assert_eq!(read(&*engine, "ledger", 0), left[1..]);
+    assert_eq!(engine.log_len("ledger").unwrap(), 4);
+    let anchor = engine.snapshot(LIFE).unwrap().anchor().unwrap();
+    assert_eq!(anchor.logs, [("ledger".into(), 4), ("outbox".into(), 3)]);
+    let next = commit(&*engine, batch().append(LOG, b"e")).unwrap();
+    assert_eq!(next.indexes, [4]);
+    assert_eq!(engine.integrity().unwrap(), [""; 0]);
 }
 
 fn snapshots_stand_still_and_end(fixture: &dyn Fixture) {

@@ -7,7 +7,9 @@
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Most rows of one table.
@@ -31,6 +33,17 @@ pub enum CortexAuthError {
         /// Which column.
         column: &'static str,
     },
+    /// There is no key of a password.
+    #[error("its kek_metadata has no row, so that no password opens it")]
+    NoKey,
+    /// It cannot be copied.
+    #[error("it cannot be copied to {place} to be read: {error}")]
+    Copy {
+        /// Where to.
+        place: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// More than is read.
     #[error("{0} has more than {MOST_ROWS} rows")]
     TooMany(&'static str),
@@ -43,6 +56,8 @@ pub struct CortexAuth {
     pub salt: String,
     /// What the key of the password has to open, sealed.
     pub sentinel: String,
+    /// Which key of a password it is, counted from the first one.
+    pub kek_version: i64,
     /// All secrets.
     pub secrets: Vec<CortexAuthSecret>,
     /// All agents.
@@ -70,6 +85,8 @@ pub struct CortexAuthSecret {
     pub is_honey: bool,
     /// For people.
     pub description: Option<String>,
+    /// By which key of a password its key is sealed, if the database says it.
+    pub kek_version: Option<i64>,
 }
 
 /// A row of `agents`.
@@ -93,25 +110,29 @@ pub struct CortexAuthGrant {
 }
 
 impl CortexAuth {
-    /// Reads the file. Nothing is written to it, nor beside it.
+    /// Reads the file as it is at one moment, with what its write-ahead log has in front of
+    /// it. Nothing is written to it, nor beside it.
     ///
     /// # Errors
     /// [`CortexAuthError`].
     pub fn read(path: &Path) -> Result<Self, CortexAuthError> {
-        let connection = open(path)?;
+        let place = Place::of(path)?;
+        let mut connection = open(&place.file)?;
+        // One transaction: what is written meanwhile is seen in none of the tables.
+        let connection = connection.transaction().map_err(|error| not_one(&error))?;
         let mut found = Self::default();
-        let (mut salt, mut sentinel, mut version) = (String::new(), String::new(), i64::MIN);
+        let mut keys = BTreeMap::new();
         rows(&connection, "kek_metadata", |row| {
-            // The newest, where there is more than one.
-            let this = row.number("kek_version")?;
-            if this >= version {
-                version = this;
-                salt = row.text("salt")?;
-                sentinel = row.text("sentinel_ciphertext")?;
+            let version = row.number("kek_version")?.unwrap_or_default();
+            let key = (row.text("salt")?, row.text("sentinel_ciphertext")?);
+            if version < 0 || keys.insert(version, key).is_some() {
+                return Err(row.wrong("kek_version"));
             }
             Ok(())
         })?;
-        (found.salt, found.sentinel) = (salt, sentinel);
+        // The newest, where there is more than one.
+        let (version, (salt, sentinel)) = keys.pop_last().ok_or(CortexAuthError::NoKey)?;
+        (found.kek_version, found.salt, found.sentinel) = (version, salt, sentinel);
         rows(&connection, "secrets", |row| {
             let key_path = row.text("key_path")?;
             found.secrets.push(CortexAuthSecret {
@@ -120,7 +141,8 @@ impl CortexAuth {
                 encrypted_value: row.text("encrypted_value")?,
                 wrapped_dek: row.text("wrapped_dek")?,
                 namespace: row.optional("namespace")?.unwrap_or_default(),
-                is_honey: row.number("is_honey_token")? != 0,
+                is_honey: row.flag("is_honey_token")?,
+                kek_version: row.number("kek_version")?,
                 description: row.optional("description")?.filter(|text| !text.is_empty()),
                 key_path,
             });
@@ -147,6 +169,60 @@ impl CortexAuth {
 
 fn not_one(error: &dyn std::fmt::Display) -> CortexAuthError {
     CortexAuthError::NotOne(error.to_string())
+}
+
+/// Where the file is opened.
+struct Place {
+    file: PathBuf,
+    /// A folder of our own, which goes with this.
+    own: Option<PathBuf>,
+}
+
+impl Place {
+    /// The file itself, or a copy of it and its log. `SQLite` needs an index beside a log,
+    /// and makes one where there is none; it is not for us to leave one there, nor to take
+    /// one away that somebody else may use by then. Where there is one already the database
+    /// is in use, and is read in place.
+    fn of(path: &Path) -> Result<Self, CortexAuthError> {
+        let beside = |end: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            PathBuf::from(name)
+        };
+        let (log, index) = (beside("-wal"), beside("-shm"));
+        if !log.exists() || index.exists() {
+            return Ok(Self {
+                file: path.to_owned(),
+                own: None,
+            });
+        }
+        let own = std::env::temp_dir().join(format!("procura-cortexauth-{}", std::process::id()));
+        let failed = |error| CortexAuthError::Copy {
+            place: own.clone(),
+            error,
+        };
+        // Not one that somebody else made: whatever is there already is an error.
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&own)
+            .map_err(failed)?;
+        let place = Self {
+            file: own.join("database"),
+            own: Some(own.clone()),
+        };
+        std::fs::copy(path, &place.file).map_err(failed)?;
+        std::fs::copy(&log, own.join("database-wal")).map_err(failed)?;
+        Ok(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(own) = &self.own {
+            // What is sealed in it stays sealed, should it stay.
+            let _ = std::fs::remove_dir_all(own);
+        }
+    }
 }
 
 fn open(path: &Path) -> Result<Connection, CortexAuthError> {
@@ -203,10 +279,20 @@ impl Named<'_, '_> {
         self.optional(column)?.ok_or_else(|| self.wrong(column))
     }
 
-    fn number(&self, column: &'static str) -> Result<i64, CortexAuthError> {
-        match self.optional(column)? {
-            None => Ok(0),
-            Some(text) => text.parse().map_err(|_| self.wrong(column)),
+    /// None for NULL and for a column that is not there.
+    fn number(&self, column: &'static str) -> Result<Option<i64>, CortexAuthError> {
+        self.optional(column)?
+            .map(|text| text.parse().map_err(|_| self.wrong(column)))
+            .transpose()
+    }
+
+    /// 0 or 1; NULL, and a column that is not there, is 0. A decoy that were taken for a
+    /// secret would be handed out, so nothing else is guessed at.
+    fn flag(&self, column: &'static str) -> Result<bool, CortexAuthError> {
+        match self.number(column)? {
+            None | Some(0) => Ok(false),
+            Some(1) => Ok(true),
+            Some(_) => Err(self.wrong(column)),
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::chunk::{self, Stored};
 use crate::engine::{RawRow, Snapshot};
 use crate::head::{Head, LogHead};
 use crate::key::KeyRange;
+use crate::verify::Audience;
 use crate::{Barrier, Damage, RowKey, Store, StoreError, verify};
 use procura_types::SecretBytes;
 use std::sync::Arc;
@@ -39,16 +40,7 @@ impl Store {
                 return Ok(findings.0);
             }
         };
-        let sets = verify::check_sets(
-            &barrier,
-            &head,
-            &*snapshot,
-            &|| false,
-            |_| (),
-            |_, damage| {
-                findings.0.extend(damage.map(|what| what.to_string()));
-            },
-        );
+        let sets = verify::check_sets(&barrier, &head, &*snapshot, &mut findings);
         if let Err(error) = sets {
             findings.note(error)?;
         }
@@ -74,17 +66,31 @@ impl Store {
         Ok(findings.0)
     }
 
-    /// Follows the keyed chain of one log to the end that the head names.
+    /// Follows the keyed chain of one log from its beginning to the end that the head
+    /// names.
     fn check_log(&self, barrier: &Barrier, log: &Arc<str>, end: LogHead) -> Result<(), StoreError> {
-        let (mut chain, mut index) = ([0u8; 32], 0u64);
-        while index < end.len {
+        let missing = |index| Damage::LogEntry {
+            log: Arc::clone(log),
+            index,
+        };
+        // What a log has forgotten nobody vouches for, so it must not be there.
+        let first = self.engine().log_read(log, 0, 1)?;
+        if let Some(stray) = first.first().filter(|entry| entry.index < end.start) {
+            return Err(missing(stray.index).into());
+        }
+        let (mut chain, mut index) = (end.start_chain, end.start);
+        'pages: while index < end.len {
             let page = self.engine().log_read(log, index, PAGE)?;
-            let missing = |index| Damage::LogEntry {
-                log: Arc::clone(log),
-                index,
-            };
-            if page.is_empty() {
-                return Err(missing(index).into());
+            let begins = page.first().map(|entry| entry.index);
+            if begins != Some(index) {
+                // It may have been trimmed meanwhile: then what is left is followed.
+                let now = self.engine().snapshot(LIFE)?;
+                let now = verify::open_head(barrier, &*now)?.log(log);
+                if now.start <= index || now.start > end.len {
+                    return Err(missing(index).into());
+                }
+                (chain, index) = (now.start_chain, now.start);
+                continue 'pages;
             }
             for entry in page {
                 if index == end.len {
@@ -178,6 +184,12 @@ fn broken_chunks(
 
 #[derive(Default)]
 struct Findings(Vec<String>);
+
+impl Audience for Findings {
+    fn tell(&mut self, _: &Arc<str>, damage: Option<Damage>) {
+        self.0.extend(damage.map(|what| what.to_string()));
+    }
+}
 
 impl Findings {
     /// Damage is a finding; anything else means that the check cannot go on.

@@ -128,6 +128,17 @@ pub struct RawAppend {
     pub bytes: SecretBytes,
 }
 
+/// The beginning of a log that goes. What it was is vouched for by the head from then on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawTrim {
+    /// Which log.
+    pub log: LogId,
+    /// The entries before this one go; it stays itself, so that the log keeps its length.
+    pub before: u64,
+    /// The keyed chain over them, with which that of the others goes on.
+    pub chain: [u8; 32],
+}
+
 /// Which queue a batch waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
@@ -151,6 +162,8 @@ pub struct RawBatch {
     pub writes: Vec<RawWrite>,
     /// Appended in order.
     pub appends: Vec<RawAppend>,
+    /// Beginnings of logs that go, last of all.
+    pub trims: Vec<RawTrim>,
 }
 
 impl RawBatch {
@@ -269,10 +282,11 @@ pub trait Engine: Send + Sync {
     /// older than what is kept (the last 131,072 commits at least).
     fn fate(&self, batch: BatchId) -> Result<Option<Seq>, StoreError>;
 
-    /// Up to `limit` entries of a log from index `from` on.
+    /// Up to `limit` entries of a log from index `from` on. What was trimmed is not there:
+    /// then the first one has a later index.
     fn log_read(&self, log: &str, from: u64, limit: usize) -> Result<Vec<RawEntry>, StoreError>;
 
-    /// The number of entries of a log.
+    /// The number of entries that a log ever had, trimmed ones included.
     fn log_len(&self, log: &str) -> Result<u64, StoreError>;
 
     /// Installs what seals rows at commit, or removes it: then commits fail with
@@ -287,6 +301,13 @@ pub trait Engine: Send + Sync {
     /// was opened; none of either without a cache.
     fn cache_use(&self) -> (u64, u64) {
         (0, 0)
+    }
+
+    /// A number that is another as soon as a commit that changed any row is acknowledged:
+    /// what is read after it was asked for is as it was for as long as it stands. None
+    /// where that cannot be told without asking, as others write too.
+    fn settled(&self) -> Option<u64> {
+        None
     }
 
     /// The commits of others, where others write to the same database too.

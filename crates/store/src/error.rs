@@ -144,6 +144,14 @@ pub enum StoreError {
         /// The oldest position from which the feed can resume.
         oldest: Seq,
     },
+    /// The entries that were asked for have been forgotten.
+    #[error("log {log} begins at entry {first}; what was before is forgotten")]
+    Forgotten {
+        /// The log.
+        log: Arc<str>,
+        /// The first entry that is kept.
+        first: u64,
+    },
     /// Something is not as it was written.
     #[error("the store is damaged: {what}")]
     Corrupt {
@@ -168,6 +176,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// A log begins later than what was asked for.
+    pub(crate) fn forgotten(log: &str, first: u64) -> Self {
+        let log = log.into();
+        Self::Forgotten { log, first }
+    }
+
     /// Another server has turned the keys, and they are not here yet.
     pub(crate) fn behind() -> Self {
         Self::Unavailable(IoCause::new(&BEHIND))

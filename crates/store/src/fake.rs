@@ -404,6 +404,16 @@ impl Backend for FakeBackend {
         Ok(())
     }
 
+    fn trim(&mut self, log: LogId, before: u64) -> Result<(), Fault> {
+        if let Some(entries) = self.staged.logs.get_mut(log.as_str()) {
+            let end = entries.partition_point(|entry| entry.index < before);
+            for gone in entries.drain(..end) {
+                self.staged.bytes -= gone.value.len();
+            }
+        }
+        Ok(())
+    }
+
     fn end_group(&mut self, end: &GroupEnd<'_>) -> Result<(), Fault> {
         let kept = self.disk.lock().kept;
         let staged = &mut self.staged;

@@ -68,13 +68,17 @@ pub struct TableHead {
     pub sealed: bool,
 }
 
-/// Where a log ends.
+/// Where a log begins and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogHead {
-    /// The number of entries.
+    /// The number of entries that there ever were.
     pub len: u64,
-    /// The keyed chain over them (`protocol.md` §6); zeros when empty.
+    /// The keyed chain over all of them (`protocol.md` §6); zeros when empty.
     pub chain: [u8; 32],
+    /// The first entry that is kept.
+    pub start: u64,
+    /// The keyed chain over those before it; zeros when there are none.
+    pub start_chain: [u8; 32],
 }
 
 /// What the head row says.
@@ -94,6 +98,8 @@ pub struct Head {
 const FORMAT: u8 = 1;
 /// With epochs of set keys at the end; written once there are any.
 const TURNED: u8 = 2;
+/// With epochs, and with beginnings of logs behind them; written once there are any.
+const TRIMMED: u8 = 3;
 
 impl Head {
     /// The set digest of a table; zero when it never had a row.
@@ -143,12 +149,19 @@ impl Head {
     /// `u8 1 ‖ u64 seq ‖ u16 tables ‖ (u8 len ‖ name ‖ u8 sealed ‖
     /// digest)* ‖ u16 logs ‖
     /// (u8 len ‖ name ‖ u64 entries ‖ chain)*`, big-endian. With epochs of set keys
-    /// the first byte is 2, and `u16 epochs ‖ (u64 from ‖ u32 epoch)*` follows.
+    /// the first byte is 2, and `u16 epochs ‖ (u64 from ‖ u32 epoch)*` follows. Once a log
+    /// has lost its beginning it is 3, and behind those
+    /// `u16 logs ‖ (u8 len ‖ name ‖ u64 start ‖ chain)*` follows.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 + 64 * (self.tables.len() + self.logs.len()));
-        let turned = !self.set_epochs.is_empty();
-        out.push(if turned { TURNED } else { FORMAT });
+        let trimmed = self.logs.values().any(|log| log.start > 0);
+        let turned = trimmed || !self.set_epochs.is_empty();
+        out.push(match (trimmed, turned) {
+            (true, _) => TRIMMED,
+            (false, true) => TURNED,
+            (false, false) => FORMAT,
+        });
         out.extend_from_slice(&self.seq.get().to_be_bytes());
         let count = |len: usize| u16::try_from(len).unwrap_or(u16::MAX).to_be_bytes();
         let name = |out: &mut Vec<u8>, name: &str| {
@@ -175,6 +188,15 @@ impl Head {
                 out.extend_from_slice(&epoch.to_be_bytes());
             }
         }
+        if trimmed {
+            let begun: Vec<_> = self.logs.iter().filter(|(_, log)| log.start > 0).collect();
+            out.extend_from_slice(&count(begun.len()));
+            for (log, head) in begun {
+                name(&mut out, log);
+                out.extend_from_slice(&head.start.to_be_bytes());
+                out.extend_from_slice(&head.start_chain);
+            }
+        }
         out
     }
 
@@ -183,7 +205,7 @@ impl Head {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let [format] = reader.fixed()?;
-        if format != FORMAT && format != TURNED {
+        if !matches!(format, FORMAT | TURNED | TRIMMED) {
             return None;
         }
         let mut head = Self {
@@ -204,14 +226,23 @@ impl Head {
             let log = LogHead {
                 len: u64::from_be_bytes(reader.fixed()?),
                 chain: reader.fixed()?,
+                ..LogHead::default()
             };
             head.logs.insert(name, log);
         }
-        if format == TURNED {
+        if format != FORMAT {
             for _ in 0..u16::from_be_bytes(reader.fixed()?) {
                 let from = Seq::new(u64::from_be_bytes(reader.fixed()?));
                 let epoch = u32::from_be_bytes(reader.fixed()?);
                 head.set_epochs.insert(from, epoch);
+            }
+        }
+        if format == TRIMMED {
+            for _ in 0..u16::from_be_bytes(reader.fixed()?) {
+                let name = reader.name()?;
+                let log = head.logs.get_mut(&name)?;
+                log.start = u64::from_be_bytes(reader.fixed()?);
+                log.start_chain = reader.fixed()?;
             }
         }
         reader.0.is_empty().then_some(head)
@@ -281,10 +312,20 @@ mod tests {
         let log = LogHead {
             len: 2,
             chain: [9; 32],
+            ..LogHead::default()
         };
         head.logs.insert("ledger".into(), log);
+        head.logs.insert("outbox".into(), log);
         let before = head.to_bytes();
         assert_eq!(Head::from_bytes(&before), Some(head.clone()));
+        let begun = LogHead {
+            start: 1,
+            start_chain: [8; 32],
+            ..log
+        };
+        head.logs.insert("outbox".into(), begun);
+        let trimmed = head.to_bytes();
+        assert_eq!(Head::from_bytes(&trimmed), Some(head.clone()));
         head.count_sets_by(3);
         let bytes = head.to_bytes();
         assert_eq!(Head::from_bytes(&bytes), Some(head));

@@ -147,6 +147,15 @@ impl GroupSealer for Group<'_> {
         Ok(stored)
     }
 
+    fn trim(&mut self, log: LogId, before: u64, chain: &[u8; 32]) {
+        if let Some(end) = self.head.logs.get_mut(log.as_str())
+            && before > end.start
+        {
+            end.start = before;
+            end.start_chain = *chain;
+        }
+    }
+
     fn head(&mut self, seq: Seq) -> Result<Vec<u8>, SealFailed> {
         self.head.seq = seq;
         self.barrier.seal_head(&self.head)

@@ -117,6 +117,16 @@ impl KeyRange {
         self
     }
 
+    /// The rows of the store that come behind all of the range.
+    #[must_use]
+    pub fn behind(&self) -> Self {
+        Self {
+            // No key begins with this byte, as tables are named in ASCII.
+            start: self.end.clone().unwrap_or_else(|| vec![u8::MAX]),
+            end: None,
+        }
+    }
+
     /// The least stored key that is in the range.
     #[must_use]
     pub fn start(&self) -> &[u8] {
@@ -400,5 +410,8 @@ mod tests {
         assert_eq!(KeyRange::prefix(b"a\xff").end(), Some(&b"b"[..]));
         assert_eq!(KeyRange::prefix(b"\xff\xff").end(), None);
         assert_eq!(KeyRange::prefix(b"").end(), None);
+        assert_eq!(KeyRange::prefix(b"a").behind().start(), b"b");
+        assert_eq!(KeyRange::prefix(b"a").behind().end(), None);
+        assert_eq!(KeyRange::everything().behind().start(), b"\xff");
     }
 }

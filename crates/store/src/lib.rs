@@ -46,6 +46,7 @@ mod seq;
 mod sqlite;
 mod store;
 mod table;
+mod trim;
 mod value;
 mod verify;
 mod writer;
@@ -55,7 +56,7 @@ pub use batch::Batch;
 pub use engine::{
     Anchor, Appended, Change, Changes, CommitFeed, CommitFuture, CommitObserver, CommitView,
     Committed, DirectoryChange, Engine, Expected, Kind, Lane, LogId, MAX_BATCH, MAX_VALUE,
-    RawAppend, RawBatch, RawEntry, RawRow, RawWrite, Snapshot,
+    RawAppend, RawBatch, RawEntry, RawRow, RawTrim, RawWrite, Snapshot,
 };
 pub use error::{CommitError, Damage, IoCause, OpenError, StoreError, UnsealError};
 #[cfg(any(test, feature = "fake"))]
@@ -69,6 +70,7 @@ pub use restored::HeadAhead;
 pub use sealer::{CommitSealer, GroupSealer, SealFailed};
 pub use seq::Seq;
 pub use sqlite::{FORMAT, SqliteEngine, SqliteLoader, SqliteOptions};
-pub use store::{LogEntry, SNAPSHOT_LIFE, Store, StoreSnapshot};
+pub use store::{LogEntry, Moment, SNAPSHOT_LIFE, Store, StoreSnapshot};
 pub use table::{ChangedRow, Row, Table};
+pub use trim::LogBeginning;
 pub use value::{Blob, Value};

@@ -160,15 +160,15 @@ impl Queue {
         }
     }
 
-    /// Waits for a moment until half of the callers are queued that the last two
-    /// groups show: one half's requests are worked on while the other's are synced.
+    /// Waits for a moment until two thirds of the callers are queued that the last two
+    /// groups show: the requests of the others are worked on while theirs are synced.
     fn gather<'a>(&'a self, mut lanes: MutexGuard<'a, Lanes>) -> MutexGuard<'a, Lanes> {
         let queued = lanes.ordinary.len();
-        let half = (lanes.before + queued) / 2;
-        if queued == 0 || queued >= half || lanes.closed {
+        let most = (lanes.before + queued) * 2 / 3;
+        if queued == 0 || queued >= most || lanes.closed {
             return lanes;
         }
-        lanes.wanted = half;
+        lanes.wanted = most;
         self.wake
             .wait_timeout_while(lanes, self.gather, |lanes| {
                 lanes.wanted > 0 && !lanes.closed
@@ -208,6 +208,29 @@ impl Queue {
         );
         group.extend(bulk);
         Some(group)
+    }
+}
+
+impl Queue {
+    /// Who came since the group was taken: at most `batches` further ordinary batches and
+    /// so many bytes, from the first on for as long as `fits` says yes.
+    pub(crate) fn more(
+        &self,
+        batches: usize,
+        bytes: usize,
+        fits: impl Fn(&RawBatch) -> bool,
+    ) -> Vec<Job> {
+        let mut lanes = self.lock();
+        let (mut more, mut used) = (Vec::new(), 0usize);
+        while let Some(job) = lanes.ordinary.front() {
+            used = used.saturating_add(job.weight);
+            if more.len() >= batches || used > bytes || !fits(&job.batch) {
+                break;
+            }
+            more.extend(lanes.ordinary.pop_front());
+        }
+        lanes.before = lanes.before.saturating_add(more.len());
+        more
     }
 }
 
@@ -285,6 +308,7 @@ mod tests {
                 log: LogId::new("l"),
                 bytes: SecretBytes::new(vec![0; size]),
             }],
+            trims: Vec::new(),
         }
     }
 
@@ -316,6 +340,33 @@ mod tests {
         assert_eq!(lanes(&queue.next_group(256).unwrap()), (13, 4));
     }
 
+    #[test]
+    fn who_comes_late_goes_along_in_order_and_within_the_bounds() {
+        let queue = Arc::new(Queue::new());
+        let submit = |size, reserved| {
+            let batch = RawBatch {
+                reserved,
+                ..batch(Lane::Ordinary, size)
+            };
+            drop(queue.submit(batch));
+        };
+        submit(1, false);
+        assert_eq!(queue.next_group(256).unwrap().len(), 1);
+        assert!(queue.more(9, GROUP_BYTES, |_| true).is_empty());
+        for reserved in [false, false, true, false] {
+            submit(100, reserved);
+        }
+        drop(queue.submit(batch(Lane::Bulk, 1)));
+        let taken = |batches, bytes| queue.more(batches, bytes, |batch| !batch.reserved).len();
+        assert_eq!(taken(0, GROUP_BYTES), 0);
+        assert_eq!(taken(9, 50), 0);
+        assert_eq!(taken(1, GROUP_BYTES), 1);
+        // Nobody goes before one that has to wait.
+        assert_eq!(taken(9, GROUP_BYTES), 1);
+        assert_eq!(taken(9, GROUP_BYTES), 0);
+        assert_eq!(lanes(&queue.next_group(256).unwrap()), (2, 1));
+    }
+
     const FOR_EVER: Duration = Duration::from_secs(600);
 
     /// A queue whose last group had eight batches, and that holds `count` more.
@@ -332,19 +383,19 @@ mod tests {
     }
 
     #[test]
-    fn under_load_half_of_the_callers_make_a_group() {
+    fn under_load_two_thirds_of_the_callers_make_a_group() {
         let queue = after_load(FOR_EVER, 2);
         std::thread::scope(|scope| {
             let group = scope.spawn(|| queue.next_group(256).unwrap().len());
             // What it waits for is decided by what is queued when it begins.
-            while queue.lock().wanted != 5 {
+            while queue.lock().wanted != 6 {
                 std::thread::yield_now();
             }
-            for _ in 0..3 {
+            for _ in 0..4 {
                 assert!(!group.is_finished());
                 drop(queue.submit(batch(Lane::Ordinary, 1)));
             }
-            assert_eq!(group.join().unwrap(), 5);
+            assert_eq!(group.join().unwrap(), 6);
         });
     }
 

@@ -65,6 +65,8 @@ pub trait GroupSealer {
         version: Seq,
         plain: &[u8],
     ) -> Result<Vec<u8>, SealFailed>;
+    /// The entries of a log before this one go, over which the keyed chain is `chain`.
+    fn trim(&mut self, log: LogId, before: u64, chain: &[u8; 32]);
     /// The sealed head row for the group whose last commit is `seq`.
     fn head(&mut self, seq: Seq) -> Result<Vec<u8>, SealFailed>;
     /// The group is durable.

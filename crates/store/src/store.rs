@@ -51,6 +51,10 @@ impl Unsealed {
     }
 }
 
+/// When rows were read, see [`Store::moment`].
+#[derive(Debug, Clone, Copy)]
+pub struct Moment(Option<u64>);
+
 /// An entry of a log.
 pub struct LogEntry {
     /// Its place, from 0.
@@ -320,8 +324,8 @@ impl Store {
     /// Up to `limit` entries of a log from index `from` on.
     ///
     /// # Errors
-    /// `Sealed`; `Corrupt` when an entry is missing, altered or moved;
-    /// `Poisoned`, `Io`.
+    /// `Sealed`; `Forgotten` when the log begins later by now; `Corrupt` when an entry is
+    /// missing, altered or moved; `Poisoned`, `Io`.
     pub fn log_read(
         &self,
         log: LogId,
@@ -330,17 +334,17 @@ impl Store {
     ) -> Result<Vec<LogEntry>, StoreError> {
         let unsealed = self.unsealed()?;
         // Taken before the read: entries up to here must be in its answer.
-        let len = unsealed.sealer.head().log(log.as_str()).len;
+        let known = unsealed.sealer.head().log(log.as_str());
+        let len = known.len;
+        if from < known.start {
+            return Err(StoreError::forgotten(log.as_str(), known.start));
+        }
         let raw = self.0.engine.log_read(log.as_str(), from, limit)?;
         let barrier = unsealed.barrier();
-        let missing = |index| Damage::LogEntry {
-            log: log.as_str().into(),
-            index,
-        };
         let mut entries = Vec::with_capacity(raw.len());
         for (index, entry) in (from..).zip(&raw) {
             if entry.index != index {
-                return Err(missing(index).into());
+                return Err(self.why_not_there(log.as_str(), index));
             }
             if barrier.is_behind(&entry.value) {
                 return Err(StoreError::behind());
@@ -351,17 +355,38 @@ impl Store {
         }
         let next = from.saturating_add(u64::try_from(entries.len()).unwrap_or(u64::MAX));
         if entries.len() < limit && next < len {
-            return Err(missing(next).into());
+            return Err(self.why_not_there(log.as_str(), next));
         }
         Ok(entries)
     }
 
-    /// The number of entries of a log that are durable.
+    /// The first entry of a log that is kept.
+    ///
+    /// # Errors
+    /// `Sealed`.
+    pub fn log_start(&self, log: LogId) -> Result<u64, StoreError> {
+        Ok(self.unsealed()?.sealer.head().log(log.as_str()).start)
+    }
+
+    /// The number of entries of a log that are durable, those included that it has
+    /// forgotten.
     ///
     /// # Errors
     /// `Sealed`.
     pub fn log_len(&self, log: LogId) -> Result<u64, StoreError> {
         Ok(self.unsealed()?.sealer.head().log(log.as_str()).len)
+    }
+
+    /// The moment: what is read after it was taken is as it was for as long as
+    /// [`Table::is_still_since`](crate::Table::is_still_since) finds that nothing has changed since.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        Moment(self.0.engine.settled())
+    }
+
+    /// Whether no row at all has changed since, by any commit that was acknowledged.
+    pub(crate) fn has_rested_since(&self, moment: Moment) -> bool {
+        moment.0.is_some() && moment.0 == self.0.engine.settled()
     }
 
     /// Look-ups that the cache of rows answered, and those that it did not, since the
@@ -380,7 +405,9 @@ impl Store {
             return Vec::new();
         };
         let mut trouble = unsealed.verification.findings();
-        trouble.extend(self.0.engine.fate(BatchId::from_bytes([0; 16])).err());
+        // One small read: whatever keeps the store from being read keeps it from this. Who
+        // asks may be a stranger, so it must cost the same however much was committed.
+        trouble.extend(self.0.engine.log_len("").err());
         trouble
     }
 
@@ -440,6 +467,7 @@ impl Store {
             expect: Vec::new(),
             writes: writes.collect(),
             appends: Vec::new(),
+            trims: Vec::new(),
         };
         let committed = Committed {
             seq,

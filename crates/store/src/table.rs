@@ -5,8 +5,8 @@ use crate::engine::{RawRow, RawWrite, is_name};
 use crate::key::{self, Key, KeyPrefix, KeyRange};
 use crate::store::Unsealed;
 use crate::{
-    Barrier, Batch, CommitError, Damage, DirectoryChange, Expected, Kind, RowKey, Seq, Store,
-    StoreError, StoreSnapshot, Value, head::SetDigest,
+    Barrier, Batch, CommitError, Damage, DirectoryChange, Expected, Kind, Moment, RowKey, Seq,
+    Store, StoreError, StoreSnapshot, Value, head::SetDigest,
 };
 use procura_types::SecretBytes;
 use std::marker::PhantomData;
@@ -91,6 +91,25 @@ impl<K: Key, V: Value> Table<K, V> {
             }
         }
         Err(StoreError::behind())
+    }
+
+    /// As [`Table::is_still`], of a row that was read after the moment `since`: it is not
+    /// even looked up where no row has changed since then.
+    ///
+    /// # Errors
+    /// As [`Table::is_still`].
+    pub fn is_still_since(
+        &self,
+        store: &Store,
+        key: &K,
+        version: Seq,
+        since: Moment,
+    ) -> Result<bool, StoreError> {
+        if store.has_rested_since(since) {
+            self.verified(store)?;
+            return Ok(true);
+        }
+        self.is_still(store, key, version)
     }
 
     /// Whether the row is still the one of this version. It is not opened again:

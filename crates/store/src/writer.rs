@@ -4,7 +4,7 @@
 
 use crate::engine::{CommitObserver, CommitView, Expected, Kind, RawBatch, RawWrite};
 use crate::error::BEHIND;
-use crate::queue::{Job, Queue};
+use crate::queue::{GROUP_BYTES, Job, Queue};
 use crate::sealer::{CommitSealer, GroupSealer, SealFailed};
 use crate::{CommitError, Committed, Damage, IoCause, LogId, RowKey, Seq, journal};
 use bytes::Bytes;
@@ -63,6 +63,8 @@ pub(crate) struct GroupEnd<'a> {
 
 /// One transaction at a time on some database.
 pub(crate) trait Backend {
+    /// Whether beginning a transaction takes a while, so that others come meanwhile.
+    const WAITS: bool = false;
     /// The last durable commit.
     fn seq(&self) -> Seq;
     fn has_sentinel(&self) -> bool;
@@ -84,6 +86,11 @@ pub(crate) trait Backend {
     /// that it can be asked for at once.
     fn expects(&mut self, _batches: &[&RawBatch], _fence: Option<&RowKey>) {}
     fn begin(&mut self) -> Result<(), Fault>;
+    /// Whether a batch that came since can go along with the transaction: nothing has to
+    /// be asked for it.
+    fn admits(&self, _batch: &RawBatch) -> bool {
+        false
+    }
     /// The sealed head that the transaction found, where it is not the one of this
     /// writer's last group: others write to the same database.
     fn others_head(&mut self) -> Option<Bytes> {
@@ -96,6 +103,8 @@ pub(crate) trait Backend {
     fn put(&mut self, key: &RowKey, version: Seq, value: Vec<u8>) -> Result<(), Fault>;
     fn delete(&mut self, key: &RowKey) -> Result<(), Fault>;
     fn append(&mut self, log: LogId, index: u64, version: Seq, value: &[u8]) -> Result<(), Fault>;
+    /// Takes away the entries of a log before this one.
+    fn trim(&mut self, log: LogId, before: u64) -> Result<(), Fault>;
     fn end_group(&mut self, end: &GroupEnd<'_>) -> Result<(), Fault>;
     /// Makes the transaction durable. [`Fault::Full`] promises that it is not
     /// and will not be; after any other fault nobody knows.
@@ -235,9 +244,13 @@ struct Writer<'a, B> {
 }
 
 impl<B: Backend> Writer<'_, B> {
-    fn group(&mut self, jobs: Vec<Job>) {
+    fn group(&mut self, mut jobs: Vec<Job>) {
+        let mut late = Vec::new();
         let batches: Vec<&RawBatch> = jobs.iter().map(|job| &job.batch).collect();
-        let outcomes = self.apply(&batches);
+        let attempted = self.attempt(&batches, Some(&mut late));
+        jobs.extend(late);
+        let batches: Vec<&RawBatch> = jobs.iter().map(|job| &job.batch).collect();
+        let outcomes = self.settle(&batches, attempted);
         let views: Vec<CommitView<'_>> = batches
             .iter()
             .zip(&outcomes)
@@ -257,16 +270,24 @@ impl<B: Backend> Writer<'_, B> {
         }
     }
 
-    /// Applies the group; when a step fails before the commit, each batch alone,
-    /// so that only those fail that cannot be applied.
-    fn apply(&mut self, batches: &[&RawBatch]) -> Vec<Outcome> {
-        match self.attempt(batches) {
+    /// What became of the batches: when a step failed before the commit, each is applied
+    /// alone, so that only those fail that cannot be applied.
+    fn settle(
+        &mut self,
+        batches: &[&RawBatch],
+        attempted: Result<Vec<Outcome>, Fault>,
+    ) -> Vec<Outcome> {
+        match attempted {
             Ok(outcomes) => outcomes,
             Err(fault) => match batches {
                 [batch] => vec![self.retry_reserved(batch, fault)],
                 _ => batches
                     .iter()
-                    .flat_map(|batch| self.apply(std::slice::from_ref(batch)))
+                    .flat_map(|batch| {
+                        let batch = std::slice::from_ref(batch);
+                        let attempted = self.attempt(batch, None);
+                        self.settle(batch, attempted)
+                    })
                     .collect(),
             },
         }
@@ -277,7 +298,7 @@ impl<B: Backend> Writer<'_, B> {
         if !(matches!(fault, Fault::Full) && batch.reserved && self.backend.free_reserve()) {
             return Err(fault.into());
         }
-        match self.attempt(&[batch]) {
+        match self.attempt(&[batch], None) {
             Ok(outcomes) => outcomes
                 .into_iter()
                 .next()
@@ -286,8 +307,13 @@ impl<B: Backend> Writer<'_, B> {
         }
     }
 
-    /// One transaction. `Err` when it was rolled back and nothing was applied.
-    fn attempt(&mut self, batches: &[&RawBatch]) -> Result<Vec<Outcome>, Fault> {
+    /// One transaction. `Err` when it was rolled back and nothing was applied. Who came
+    /// while it was begun is put into `late` and goes along, behind the others.
+    fn attempt(
+        &mut self,
+        batches: &[&RawBatch],
+        late: Option<&mut Vec<Job>>,
+    ) -> Result<Vec<Outcome>, Fault> {
         let all = |error: CommitError| Ok(batches.iter().map(|_| Err(error.clone())).collect());
         if self.shared.is_poisoned() {
             return all(CommitError::Poisoned);
@@ -330,6 +356,24 @@ impl<B: Backend> Writer<'_, B> {
             self.roll_back();
             return Err(Fault::Corrupt(what));
         }
+        let mut batches = batches.to_vec();
+        if let Some(late) = late
+            && B::WAITS
+        {
+            // Each group waits for the others of all servers: the more it carries, the less
+            // each of its batches waits.
+            let room = self.backend.group_limit().saturating_sub(batches.len());
+            let weight = |batch: &&RawBatch| batch.weight().unwrap_or(GROUP_BYTES);
+            let bytes: usize = batches.iter().map(weight).sum();
+            let bytes = GROUP_BYTES.saturating_sub(bytes);
+            let backend = &self.backend;
+            late.extend(
+                shared
+                    .queue
+                    .more(room, bytes, |batch| backend.admits(batch)),
+            );
+            batches.extend(late.iter().map(|job| &job.batch));
+        }
         let mut tx = Transaction {
             backend: &mut self.backend,
             group: sealer.begin(),
@@ -340,7 +384,7 @@ impl<B: Backend> Writer<'_, B> {
         };
         tx.seq = tx.backend.seq();
         let first = tx.seq.next();
-        let applied = tx.apply_all(batches, has_reserve).and_then(|outcomes| {
+        let applied = tx.apply_all(&batches, has_reserve).and_then(|outcomes| {
             if tx.seq >= first {
                 tx.end(first, sealer)?;
             }
@@ -475,19 +519,32 @@ impl<B: Backend> Transaction<'_, '_, B> {
         let mut indexes = Vec::with_capacity(batch.appends.len());
         for append in &batch.appends {
             let log = append.log;
-            let known = self.logs.get(&log).or_else(|| self.durable_logs.get(&log));
-            let index = match known {
-                Some(len) => *len,
-                None => self.backend.log_len(log)?,
-            };
+            let index = self.log_len(log)?;
             let plain = append.bytes.expose();
             let stored = self.group.append(log, index, seq, plain)?;
             self.backend.append(log, index, seq, &stored)?;
             self.logs.insert(log, index + 1);
             indexes.push(index);
         }
+        for trim in &batch.trims {
+            // By its last entry the engine knows how long a log is.
+            if trim.before >= self.log_len(trim.log)? {
+                return Err(Fault::Io(IoCause::new(&"a log keeps its last entry")));
+            }
+            self.backend.trim(trim.log, trim.before)?;
+            self.group.trim(trim.log, trim.before, &trim.chain);
+        }
         self.seq = seq;
         Ok(Committed { seq, indexes })
+    }
+
+    /// How many entries a log has, those of this transaction included.
+    fn log_len(&mut self, log: LogId) -> Result<u64, Fault> {
+        let known = self.logs.get(&log).or_else(|| self.durable_logs.get(&log));
+        match known {
+            Some(len) => Ok(*len),
+            None => self.backend.log_len(log),
+        }
     }
 
     fn put(

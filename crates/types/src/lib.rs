@@ -55,7 +55,7 @@ pub use observed::{
 pub use rate::{Rate, RateLimit};
 pub use role::{Role, Scope};
 pub use seam::{Clock, Entropy, EntropyError};
-pub use secret::{Secret, SecretBytes};
+pub use secret::{Secret, SecretBytes, Wipe};
 pub use secret_kind::SecretKind;
 pub use tags::Tags;
 pub use time::{Duration, Timestamp, whole_seconds_up};

@@ -82,6 +82,8 @@ pub(crate) fn version(
 ) -> Result<Option<AsOf>, VaultError> {
     let row = if head.latest.created <= at {
         Some(head.latest)
+    } else if head.latest.version == 1 {
+        None
     } else {
         older_versions(store, namespace, path)?
             .into_iter()

@@ -4,7 +4,9 @@ use crate::quota::Bound;
 use crate::unseal_source::WrapError;
 use procura_crypto::OpenError;
 use procura_store::StoreError;
-use procura_types::{Delivery, EntropyError, Label, Namespace, SecretKind, SecretPath};
+use procura_types::{
+    Delivery, EntropyError, EnvName, InstanceId, Label, Namespace, SecretKind, SecretPath,
+};
 
 /// Why a secret could not be written, read or removed.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +87,9 @@ pub enum VaultError {
     /// A decoy is planted where no secret is or was.
     #[error("there is something at {0} already, or was; plant where nothing is")]
     PathTaken(SecretPath),
+    /// A decoy is to declare a name that a secret declares.
+    #[error("a secret declares {0}, and runs would find the name ambiguous; use another")]
+    NameTaken(EnvName),
     /// Who may know of decoys writes where one lies.
     #[error("a honey secret lies at {0}; remove it first")]
     HoneyThere(SecretPath),
@@ -94,6 +99,14 @@ pub enum VaultError {
     /// A decoy that is too short to be known again, or too long.
     #[error("a decoy of one's own is 16 bytes to 32 KiB; what was found, at most that")]
     BadDecoy,
+    /// There is no such server.
+    #[error("there is no server {0}: procura server list")]
+    NoServer(InstanceId),
+    /// A server that is asked to remove itself.
+    #[error(
+        "this is the server that answers: ask another one (--server URL), or stop this one where it runs"
+    )]
+    OwnServer,
     /// There is no such namespace.
     #[error("there is no such namespace")]
     NoNamespace,
@@ -164,7 +177,8 @@ pub enum VaultError {
 
 impl VaultError {
     /// The same, of one of several secrets.
-    pub(crate) fn at(self, path: &SecretPath) -> Self {
+    #[must_use]
+    pub fn at(self, path: &SecretPath) -> Self {
         match self {
             Self::Store(_) => self,
             source => Self::At {
@@ -218,6 +232,9 @@ pub enum SealError {
     /// Shares that cannot be made, or not be combined.
     #[error(transparent)]
     Shares(#[from] procura_crypto::shamir::ShareError),
+    /// The same of words.
+    #[error(transparent)]
+    Mnemonics(#[from] procura_crypto::slip39::Slip39Error),
     /// Without a source nobody opens the vault any more.
     #[error("the last unseal source cannot be removed")]
     LastSource,
@@ -271,6 +288,11 @@ pub enum SealError {
         "another server changed what opens the vault, and the new keys were not handed over to this one; unseal it again"
     )]
     NotHandedOver,
+    /// A steward removed the server that this home is of.
+    #[error(
+        "the server {0} was removed from the installation, and its home is let in no more; a server on this machine takes a new home"
+    )]
+    ServerRemoved(InstanceId),
     /// Files.
     #[error("{what}: {cause}")]
     Io {

@@ -3,11 +3,14 @@
 //! what is not there: nothing has to be hidden ([ADR 25](../../../docs/adr/0025-honey-secrets.md)).
 
 use crate::MAX_DESCRIPTION;
+use crate::about::said;
 use crate::error::VaultError;
 use crate::honey_shape::{Decoy, make};
 use crate::honey_touch::TOUCHES;
 use crate::kind;
 use crate::namespace::Vault;
+use crate::quota::Charge;
+use crate::secret::candidates_for_env;
 use crate::secret_rows::{HEADS, HeadRow, VersionRow, head_key};
 use procura_crypto::hkdf_sha256;
 use procura_directory::{HoneyRecord, Mark, Snapshot};
@@ -15,7 +18,8 @@ use procura_policy::{Action, Concerned, Op, Permit, Resource};
 use procura_record::{Details, Recorded, RecordedBatch};
 use procura_store::{Blob, Expected, KeyPrefix, Kind, Store, Table};
 use procura_types::wire::{
-    Honey, HoneyList, HoneyMatch, HoneyMatches, HoneyPlanted, HoneyTouch, ValueB64, VersionState,
+    Honey, HoneyList, HoneyMatch, HoneyMatches, HoneyPlanted, HoneyTouch, Used, ValueB64,
+    VersionState,
 };
 use procura_types::{
     ActorId, CanaryId, Entropy, EnvName, HoneyMode, HoneyShape, Namespace, Role, Secret,
@@ -88,21 +92,53 @@ impl Op for HoneyPlant {
 }
 
 impl HoneyPlant {
-    /// Puts the decoy of the permit. Where it lies there is no secret and was none.
+    /// Puts the decoy of the permit. Where it lies there is no secret and was none. Beside
+    /// its own entry, which is of the installation, the namespace gets the one that a
+    /// secret is born with: whoever reads that record misses none.
     ///
     /// # Errors
-    /// [`VaultError::NoNamespace`]; [`VaultError::PathTaken`]; [`VaultError::TooManyHoney`];
-    /// [`VaultError::BadDecoy`]; [`VaultError::BadDescription`]; [`VaultError::NotOfKind`].
+    /// [`VaultError::NoNamespace`]; [`VaultError::PathTaken`]; [`VaultError::NameTaken`];
+    /// [`VaultError::TooManyHoney`]; [`VaultError::BadDecoy`];
+    /// [`VaultError::BadDescription`]; [`VaultError::NotOfKind`];
+    /// [`VaultError::QuotaExceeded`].
     pub fn run(
         batch: &mut RecordedBatch<'_, Self>,
         entropy: &dyn Entropy,
         now: Timestamp,
     ) -> Result<HoneyPlanted, VaultError> {
         let op = batch.op();
-        let directory = batch.directory();
-        if directory.namespace(&op.namespace).is_none() {
+        if batch.directory().namespace(&op.namespace).is_none() {
             return Err(VaultError::NoNamespace);
         }
+        let mut charge = Charge::open(batch, &op.namespace)?;
+        let (planted, words) = op.put(batch, 0, entropy, now)?;
+        charge.adds_decoy(planted.bytes());
+        charge.settle(batch)?;
+        batch.details().with = Some(words);
+        let secret = Resource::Secret(op.namespace.clone(), op.path.clone());
+        batch.say_of_part(
+            Action::SecretWrite,
+            &secret,
+            op.said().into_iter().collect(),
+        );
+        Ok(planted)
+    }
+
+    /// Puts the decoy into a batch of an operation that this is a part of, and gives what
+    /// its entry has to say. `beside` is how many decoys the batch puts into the namespace
+    /// already; that there is the namespace is for the caller to see.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(crate) fn put<O: Op>(
+        &self,
+        batch: &mut RecordedBatch<'_, O>,
+        beside: usize,
+        entropy: &dyn Entropy,
+        now: Timestamp,
+    ) -> Result<(HoneyPlanted, String), VaultError> {
+        let op = self;
+        let directory = batch.directory();
         let bad = op.description.as_ref().is_some_and(|text| {
             text.chars().count() > MAX_DESCRIPTION || text.chars().any(char::is_control)
         });
@@ -114,8 +150,14 @@ impl HoneyPlant {
         if taken || HEADS.get(batch.store(), &key)?.is_some() {
             return Err(VaultError::PathTaken(op.path.clone()));
         }
-        if directory.honey_of(&op.namespace).count() >= MAX_HONEY {
+        if directory.honey_of(&op.namespace).count() + beside >= MAX_HONEY {
             return Err(VaultError::TooManyHoney);
+        }
+        // Beside a secret it would make the name ambiguous to whoever runs with it.
+        if let Some(env) = &op.env
+            && !candidates_for_env(batch.store(), &op.namespace, env)?.is_empty()
+        {
+            return Err(VaultError::NameTaken(env.clone()));
         }
         let (decoy, shape) = match &op.decoy {
             Planted::Made(shape) => (make(*shape, entropy)?, Some(*shape)),
@@ -141,6 +183,7 @@ impl HoneyPlant {
             by: *batch.permit().caller().actor(),
             salt: salt.to_vec(),
             marks,
+            size: size_of(&decoy.value),
             removed: None,
         };
         HEADS.expect(batch.rows(), &key, Expected::Absent);
@@ -149,13 +192,45 @@ impl HoneyPlant {
         VALUES.put(batch.rows(), &row, &Blob::new(value.clone()));
         let value_b64 = ValueB64::encode(value);
         batch.put_honey(&record);
-        batch.details().with = Some(format!("canary:{} mode:{}", record.canary, record.mode));
-        Ok(HoneyPlanted {
+        let words = format!("canary:{} mode:{}", record.canary, record.mode);
+        let planted = HoneyPlanted {
             canary: record.canary,
             namespace: record.namespace,
             path: record.path,
             value_b64,
-        })
+        };
+        Ok((planted, words))
+    }
+}
+
+fn size_of(value: &SecretBytes) -> u64 {
+    u64::try_from(value.expose().len()).unwrap_or(u64::MAX)
+}
+
+impl HoneyPlant {
+    /// What the entry of a write says of a new secret that looks like this.
+    fn said(&self) -> Option<String> {
+        let bare = HeadRow::new(VersionRow {
+            version: HoneyRecord::VERSION,
+            created: Timestamp::from_millis(0),
+            size: 0,
+            state: VersionState::Live,
+            dek: Vec::new(),
+            variables: Vec::new(),
+            away: Vec::new(),
+        });
+        let mut head = bare.clone();
+        head.description.clone_from(&self.description);
+        head.about.tags.clone_from(&self.tags);
+        said(&bare, &head)
+    }
+
+    /// What an entry says of a secret that is brought in and looks like this.
+    pub(crate) fn looks(&self) -> String {
+        let said = self
+            .said()
+            .map_or_else(String::new, |said| format!(" {said}"));
+        format!("{}@{}{said}", self.path, HoneyRecord::VERSION)
     }
 }
 
@@ -213,7 +288,8 @@ impl Op for HoneyRemove {
 }
 
 impl HoneyRemove {
-    /// Removes the decoy of the permit. It can still be known again.
+    /// Removes the decoy of the permit. It can still be known again. Its namespace gets
+    /// the entry that a secret ends with.
     ///
     /// # Errors
     /// [`VaultError::NotFound`].
@@ -227,6 +303,8 @@ impl HoneyRemove {
             .as_ref()
             .clone();
         batch.details().with = Some(format!("canary:{}", honey.canary));
+        let secret = Resource::Secret(op.namespace.clone(), op.path.clone());
+        batch.say_of_part(Action::SecretDestroy, &secret, Vec::new());
         remove(batch, honey, now);
         Ok(())
     }
@@ -248,21 +326,53 @@ pub(crate) fn stands_for(
     namespace: &Namespace,
     path: &SecretPath,
 ) -> Option<HeadRow> {
-    let honey = directory.honey_at(namespace, path)?;
+    directory
+        .honey_at(namespace, path)
+        .map(|honey| seeming(honey))
+}
+
+/// The secret that a decoy seems to be.
+pub(crate) fn seeming(honey: &HoneyRecord) -> HeadRow {
     let mut head = HeadRow::new(VersionRow {
         version: HoneyRecord::VERSION,
         created: honey.planted,
-        // No value is as long, so none is compared with it.
-        size: u64::MAX,
+        size: honey.size,
         state: VersionState::Live,
         dek: Vec::new(),
         variables: Vec::new(),
         away: Vec::new(),
     });
     head.kind = honey.kind;
+    head.env.clone_from(&honey.env);
     head.description.clone_from(&honey.description);
     head.about.tags.clone_from(&honey.tags);
-    Some(head)
+    head
+}
+
+/// What the decoys of a namespace count for in its quota: each is a secret with one
+/// version.
+pub(crate) fn counted(directory: &Snapshot, namespace: &Namespace) -> Used {
+    let mut used = Used::default();
+    for honey in directory.honey_of(namespace) {
+        used.secrets += 1;
+        used.versions += 1;
+        used.bytes = used.bytes.saturating_add(honey.size);
+    }
+    used
+}
+
+/// Takes a decoy away that a rollback deletes as a secret that was not there then.
+pub(crate) fn ends<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    namespace: &Namespace,
+    path: &SecretPath,
+    now: Timestamp,
+) {
+    let honey = batch.directory().honey_at(namespace, path).cloned();
+    if let Some(honey) = honey {
+        HEADS.expect(batch.rows(), &head_key(namespace, path), Expected::Absent);
+        remove(batch, honey.as_ref().clone(), now);
+    }
 }
 
 /// Lets a decoy give way to a secret that is written in its place, and gives what is
@@ -362,7 +472,11 @@ impl Vault {
         self.bait(honey)
     }
 
-    fn bait(&self, honey: &HoneyRecord) -> Result<SecretBytes, VaultError> {
+    /// The value of a decoy.
+    ///
+    /// # Errors
+    /// [`VaultError::NotFound`] when it was removed meanwhile.
+    pub(crate) fn bait(&self, honey: &HoneyRecord) -> Result<SecretBytes, VaultError> {
         let row = (honey.namespace.clone(), honey.canary.to_string());
         let value = VALUES
             .get(self.store(), &row)?

@@ -2,6 +2,7 @@
 //! server's own work ([ADR 10](../../../docs/adr/0010-own-work.md)): it takes away and
 //! gives nobody anything.
 
+use crate::honey_missed::{MissedKey, forget};
 use procura_directory::{QuarantineRecord, Snapshot, Suspect};
 use procura_ledger::{Entry, SUMMARY, SessionMark, Summary};
 use procura_policy::Resource;
@@ -10,7 +11,8 @@ use procura_record::{Directory, RecordError};
 use procura_store::{Batch, CommitError, Expected, Kind, Seq, Store, Table};
 use procura_types::wire::HoneyTouch;
 use procura_types::{
-    ActorId, BatchId, CanaryId, Clock, Entropy, EntryId, ForeignId, Thumbprint, Timestamp, TraceId,
+    ActorId, BatchId, CanaryId, Clock, Entropy, EntryId, ForeignId, Namespace, ProjectName,
+    Thumbprint, Timestamp, TraceId,
 };
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -87,6 +89,8 @@ pub struct Touch {
     /// Whether it was in quarantine already when it touched: then these are counted, and
     /// it is not put there again, should it have been let out meanwhile.
     pub told: bool,
+    /// What was kept of them until they are recorded.
+    pub kept: Vec<MissedKey>,
 }
 
 impl Touch {
@@ -105,8 +109,10 @@ impl Touch {
 
 /// Puts what touched a decoy into quarantine, with an alarm for each decoy, in one
 /// commit; of one that is in quarantine for the same decoy already the count alone goes
-/// up. At most [`MAX_TOUCHES`] at once. False when the directory was changed
-/// meanwhile: then nothing was done, and it is to be done again.
+/// up, whichever server noticed which: the alarm and the count are rows that all of them
+/// share. At most [`MAX_TOUCHES`] at once. False when the directory was changed
+/// meanwhile, or another server counted the same: then nothing was done, and it is to be
+/// done again.
 ///
 /// # Errors
 /// What kept it from being recorded; nothing was done then.
@@ -127,16 +133,19 @@ pub async fn commit_touches(
     };
     let guard = GUARD.to_owned();
     DIRECTORY_GUARD.expect(&mut batch, &guard, expected);
+    store.fence(&mut batch);
     let mut held = Vec::new();
     for touch in touches.iter().take(MAX_TOUCHES) {
         let known = touch.told || snapshot.is_held(&touch.suspect);
         put(&mut batch, store, known, touch, now, entropy)?;
+        forget(&mut batch, &touch.kept);
         if !known && !held.contains(&&touch.suspect) {
             held.push(&touch.suspect);
             let record = QuarantineRecord {
                 suspect: touch.suspect.clone(),
                 actor: touch.actor,
                 since: touch.first,
+                by: None,
                 canary: Some(touch.canary),
                 lifted: None,
                 lifted_at: None,
@@ -154,6 +163,69 @@ pub async fn commit_touches(
     }
 }
 
+/// A request of which it cannot be told whether it asked for a decoy, since a row that
+/// says what it leads to is damaged.
+#[derive(Debug, Clone)]
+pub struct Untold {
+    /// What proved itself.
+    pub suspect: Suspect,
+    /// Whose it is.
+    pub actor: ActorId,
+    /// The owner at the root of the actor's tree.
+    pub owner: ActorId,
+    /// How it was proven.
+    pub profile: &'static str,
+    /// Its session.
+    pub session: Option<[u8; 16]>,
+    /// Where it came from.
+    pub ip: Option<IpAddr>,
+    /// The request.
+    pub trace: TraceId,
+    /// Where it asked.
+    pub namespace: Namespace,
+    /// Of which project.
+    pub project: ProjectName,
+}
+
+/// Why it is told of a request that nobody can tell about.
+const DAMAGED: &str = "damaged";
+
+/// Tells people of such requests: an alarm for each. Nobody is put into quarantine.
+///
+/// # Errors
+/// What kept it from being recorded.
+pub async fn commit_untold(
+    store: &Store,
+    untold: &[Untold],
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<(), RecordError> {
+    for some in untold.chunks(MAX_TOUCHES) {
+        let mut batch = Batch::new(BatchId::generate(now, entropy)?).reserved();
+        for one in some {
+            let project = Resource::Project(one.namespace.clone(), one.project.clone());
+            let resource = match one.suspect.foreign() {
+                None => project.to_string(),
+                Some(id) => format!("{project} foreign/{id}"),
+            };
+            let entry = Entry {
+                reason: Some(Cow::Borrowed(DAMAGED)),
+                actor: Some(one.actor),
+                owner: Some(one.owner),
+                device: one.suspect.device(),
+                session: one.session.map(SessionMark::from_bytes),
+                resource: Some(resource),
+                profile: Cow::Borrowed(one.profile),
+                ip: one.ip,
+                ..Entry::new(now, entropy, ACTION, one.trace)?
+            };
+            batch.append(LEDGER, entry.to_bytes()?);
+        }
+        store.commit(batch).await?;
+    }
+    Ok(())
+}
+
 /// Puts the row and the entry of one.
 fn put(
     batch: &mut Batch,
@@ -165,6 +237,11 @@ fn put(
 ) -> Result<(), RecordError> {
     let key = (touch.canary.to_string(), touch.suspect.to_string());
     let before = TOUCHES.get(store, &key)?;
+    // Another server may count touches of the same: each of them reads what the other did.
+    let expected = before
+        .as_ref()
+        .map_or(Expected::Absent, |row| Expected::At(row.version));
+    TOUCHES.expect(batch, &key, expected);
     // One that is out of quarantine again and comes back is another alarm.
     let repeated = known && before.is_some();
     let mut entry = |reason: &'static str, summary: Option<Summary>| {

@@ -6,17 +6,18 @@
 
 use crate::about::{SecretAbout, said};
 use crate::error::VaultError;
-use crate::honey::stands_for;
+use crate::honey::{seeming, stands_for};
 use crate::namespace::Vault;
 use crate::quota::Charge;
 use crate::secret_rows::{HEADS, HeadRow, VersionRow, head_key};
 use crate::write::{NewVersion, put_version};
-use procura_directory::Snapshot;
+use procura_directory::{HoneyRecord, Snapshot};
 use procura_policy::{Action, Op, Resource};
 use procura_record::{Recorded, RecordedBatch, in_parts};
 use procura_store::Store;
 use procura_types::wire::{ImportState, ImportedSecret, SecretImported, VersionState};
 use procura_types::{EnvName, Namespace, SecretBytes, SecretKind, SecretPath, Timestamp};
+use std::sync::Arc;
 
 /// Most secrets that are brought in, taken out or rolled back at once.
 pub const MAX_AT_ONCE: usize = 10_000;
@@ -118,9 +119,11 @@ impl SecretImport {
     pub fn look(&self, directory: &Snapshot, store: &Store) -> Result<Found, VaultError> {
         let heads = self.secrets.iter().map(|secret| {
             let head = HEADS.get(store, &head_key(&self.namespace, &secret.path))?;
-            Ok(head
-                .map(|row| row.value)
-                .or_else(|| stands_for(directory, &self.namespace, &secret.path)))
+            if let Some(row) = head {
+                return Ok(Some(Before::Secret(Box::new(row.value))));
+            }
+            let decoy = directory.honey_at(&self.namespace, &secret.path);
+            Ok(decoy.map(|decoy| Before::decoy(Arc::clone(decoy))))
         });
         heads.collect::<Result<_, VaultError>>().map(Found)
     }
@@ -139,8 +142,9 @@ impl SecretImport {
         let mut secrets = Vec::with_capacity(op.secrets.len());
         for (secret, before) in op.secrets.iter().zip(&found.0) {
             let before = before.as_ref();
-            let latest = before.map_or(0, |head| head.latest.version);
-            let checked = secret.version().check(vault.store(), &op.namespace, before);
+            let head = before.map(Before::head);
+            let latest = head.map_or(0, |head| head.latest.version);
+            let checked = secret.version().check(vault.store(), &op.namespace, head);
             let (state, reason) = match checked {
                 Err(error) if error.is_of_the_value() => {
                     (ImportState::Refused, Some(error.to_string()))
@@ -165,15 +169,23 @@ impl SecretImport {
         &self,
         vault: &Vault,
         secret: &Incoming,
-        before: Option<&HeadRow>,
+        before: Option<&Before>,
     ) -> Result<ImportState, VaultError> {
-        let Some(before) = before.filter(|head| head.latest.state == VersionState::Live) else {
+        let live = |before: &&Before| before.head().latest.state == VersionState::Live;
+        let Some(before) = before.filter(live) else {
             return Ok(ImportState::New);
         };
-        if compared(secret, before).is_none() || !secret.says_the_same(before) {
+        let head = before.head();
+        if compared(secret, head).is_none() || !secret.says_the_same(head) {
             return Ok(ImportState::Changed);
         }
-        let value = vault.open_version(&self.namespace, &secret.path, &before.latest)?;
+        // A decoy is compared like a secret: it is what whoever sees it would expect.
+        let value = match before {
+            Before::Secret(head) => {
+                vault.open_version(&self.namespace, &secret.path, &head.latest)?
+            }
+            Before::Decoy(decoy, _) => vault.bait(decoy)?,
+        };
         Ok(if value == secret.value {
             ImportState::Same
         } else {
@@ -203,19 +215,35 @@ impl SecretImport {
         now: Timestamp,
     ) -> Result<SecretImported, VaultError> {
         let op = batch.op();
-        let mut secrets = Vec::with_capacity(op.secrets.len());
-        let mut words = Vec::with_capacity(op.secrets.len());
         let mut charge = Charge::open(batch, &op.namespace)?;
-        for secret in &op.secrets {
-            let before = HEADS.get(batch.store(), &head_key(&op.namespace, &secret.path))?;
+        let (imported, words) = op.put(vault, batch, &mut charge, now)?;
+        charge.settle(batch)?;
+        batch.say_in_parts(in_parts(words));
+        Ok(imported)
+    }
+
+    /// Puts all secrets into a batch of an operation that this is a part of, and gives
+    /// what its entries have to say of each, by path. It is counted in `charge`, which is
+    /// to be settled behind all of the batch.
+    pub(crate) fn put<O: Op>(
+        &self,
+        vault: &Vault,
+        batch: &mut RecordedBatch<'_, O>,
+        charge: &mut Charge,
+        now: Timestamp,
+    ) -> Result<(SecretImported, Vec<String>), VaultError> {
+        let mut secrets = Vec::with_capacity(self.secrets.len());
+        let mut words = Vec::with_capacity(self.secrets.len());
+        for secret in &self.secrets {
+            let before = HEADS.get(batch.store(), &head_key(&self.namespace, &secret.path))?;
             let decoy = match &before {
                 Some(_) => None,
-                None => stands_for(batch.directory(), &op.namespace, &secret.path),
+                None => stands_for(batch.directory(), &self.namespace, &secret.path),
             };
             let shown = before.as_ref().map(|row| &row.value).or(decoy.as_ref());
             let latest = shown.map_or(0, |head| head.latest.version);
             let was_there = shown.is_some_and(|head| head.latest.state == VersionState::Live);
-            let put = put_version(vault, batch, &mut charge, before, &secret.version(), now)
+            let put = put_version(vault, batch, charge, before, &secret.version(), now)
                 .map_err(|error| error.at(&secret.path))?;
             let said = put.said.map_or_else(String::new, |said| format!(" {said}"));
             words.push(format!("{}@{}{said}", secret.path, put.version));
@@ -230,15 +258,33 @@ impl SecretImport {
                 reason: None,
             });
         }
-        charge.settle(batch)?;
-        batch.say_in_parts(in_parts(words));
         let written = secrets.len();
-        Ok(SecretImported { secrets, written })
+        Ok((SecretImported { secrets, written }, words))
+    }
+}
+
+/// What is at a path that an import writes to.
+enum Before {
+    Secret(Box<HeadRow>),
+    /// With what it seems to be.
+    Decoy(Arc<HoneyRecord>, Box<HeadRow>),
+}
+
+impl Before {
+    fn decoy(decoy: Arc<HoneyRecord>) -> Self {
+        let head = seeming(&decoy);
+        Self::Decoy(decoy, Box::new(head))
+    }
+
+    const fn head(&self) -> &HeadRow {
+        match self {
+            Self::Secret(head) | Self::Decoy(_, head) => head,
+        }
     }
 }
 
 /// What was there when an import was looked at, in its order.
-pub struct Found(Vec<Option<HeadRow>>);
+pub struct Found(Vec<Option<Before>>);
 
 impl Found {
     /// What the entries of a dry run say: which values were compared.
@@ -249,7 +295,7 @@ impl Found {
             .iter()
             .zip(&self.0)
             .filter_map(|(secret, head)| {
-                let version = compared(secret, head.as_ref()?)?;
+                let version = compared(secret, head.as_ref()?.head())?;
                 Some(format!("{}@{}", secret.path, version.version))
             });
         in_parts(std::iter::once("dry_run".to_owned()).chain(compared))

@@ -201,6 +201,19 @@ impl Keyring {
         Ok(())
     }
 
+    /// Goes on under another origin, with a key that signs nothing else and is signed for
+    /// by none of before: what a log of that name says nobody could have said earlier.
+    pub(crate) fn rename_log(
+        &mut self,
+        origin: &str,
+        entropy: &dyn Entropy,
+    ) -> Result<(), SealError> {
+        self.origin = Some(origin.to_owned());
+        self.ledger_key = SigningKey::generate_ed25519(entropy)?;
+        self.ledger_former.clear();
+        Ok(())
+    }
+
     /// The keys that sign checkpoints.
     pub(crate) fn signers(&self, id: &InstallationId) -> Result<CheckpointSigners, SealError> {
         let damaged = |error: procura_ledger::LedgerError| SealError::Damaged(error.to_string());

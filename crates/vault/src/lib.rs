@@ -12,9 +12,11 @@ mod error;
 mod export;
 mod first_format;
 mod honey;
+mod honey_missed;
 mod honey_shape;
 mod honey_touch;
 mod import;
+mod import_part;
 mod installation;
 mod keyring;
 mod kind;
@@ -34,6 +36,7 @@ mod rotation_state;
 mod rotation_step;
 mod secret;
 mod secret_rows;
+mod server_list;
 mod servers;
 mod set;
 mod transit;
@@ -49,11 +52,15 @@ pub use export::{Leaving, MAX_EXPORT, SecretExport};
 pub use honey::{
     HoneyBait, HoneyListing, HoneyPlant, HoneyRemove, HoneyWhich, Planted, knows_honey,
 };
-pub use honey_touch::{ACTION as TOUCH_ACTION, MAX_TOUCHES, Touch, commit_touches};
+pub use honey_missed::{MissedAsk, MissedKey, MissedRow, forget_missed, keep_missed, kept_missed};
+pub use honey_touch::{
+    ACTION as TOUCH_ACTION, MAX_TOUCHES, Touch, Untold, commit_touches, commit_untold,
+};
 pub use import::{Found, Incoming, MAX_AT_ONCE, SecretImport};
+pub use import_part::ImportPart;
 pub use installation::Installation;
 pub use keyring::{Keyring, SessionRoots};
-pub use namespace::{Founding, NamespaceCreate, NamespaceListing, OpenedBy, Vault};
+pub use namespace::{Founding, NamespaceCreate, NamespaceListing, NewNamespaces, OpenedBy, Vault};
 pub use namespace_end::{NamespaceDisplayName, sweep_namespace};
 pub use namespace_rotation::NamespaceRotate;
 pub use origin::NextOrigin;
@@ -65,8 +72,10 @@ pub use rotation::{NextRoot, PassphraseChange, RootRotate, SourceChange};
 pub use rotation_state::RotationQuery;
 pub use rotation_step::RotationStep;
 pub use secret::{
-    DeletedListing, Newest, SecretHistoryQuery, SecretListing, candidates_for_env, newest_version,
+    DeletedListing, ListingAt, Newest, SecretHistoryQuery, SecretListing, candidates_for_env,
+    newest_version,
 };
+pub use server_list::{LEFT_OUT as LEFT_OUT_ACTION, ServerListing, ServerRemove};
 pub use set::SecretSet;
 pub use transit::{
     MAX_TRANSIT, TransitListing, TransitRemove, TransitUnwrapping, TransitUse, TransitWrapping,
@@ -74,9 +83,9 @@ pub use transit::{
 };
 pub use undelete::SecretUndelete;
 pub use unseal_source::{
-    Brought, Credentials, Keeper, MAX_SOURCES, NewSource, NextSources, Payload, Pkcs11Tokens,
-    Place, SHARES, Source, Tpms, UnsealSourceAdd, UnsealSourceRemove, UnsealSourceTest,
-    WRAPPED_BYTES, WrapError, Wrapped, Wraps,
+    Brought, Credentials, Keeper, MAX_SOURCES, NewSource, NextSources, Payload, PinTries,
+    Pkcs11Tokens, Place, Share, Source, Tpms, UnsealSourceAdd, UnsealSourceRemove,
+    UnsealSourceTest, WRAPPED_BYTES, WrapError, Wrapped, Wraps,
 };
 pub use whole::{EveryValue, end_secret};
 pub use write::{SecretDelete, SecretDestroy, SecretWrite};

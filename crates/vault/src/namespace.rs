@@ -7,7 +7,7 @@ use crate::namespace_end::Forgetting;
 use crate::root::Root;
 use crate::rotation_step::RotationStep;
 use crate::servers::Beside;
-use crate::unseal_source::{Brought, NewSource};
+use crate::unseal_source::{Brought, NewSource, SHARES, SLIP39};
 use arc_swap::ArcSwap;
 use procura_crypto::{Binding, Holder, MacKey, Purpose, SigningKey, XaesKey, seal};
 use procura_directory::{NamespaceRecord, RolesRecord, Snapshot};
@@ -31,6 +31,9 @@ pub(crate) type NamespaceRow = ((u64, String, u64), Row<Blob>);
 
 /// The keys of one namespace by epoch.
 pub(crate) type NamespaceKeys = BTreeMap<u32, XaesKey>;
+
+/// The keys of a namespace, and the epoch of the one that wraps what is new.
+pub(crate) type SealingKey = (u32, Arc<NamespaceKeys>);
 
 /// What changes together when the root is rotated.
 pub(crate) struct Keys {
@@ -97,6 +100,14 @@ pub struct OpenedBy {
     pub source: Label,
     /// The word for its kind.
     pub kind: &'static str,
+}
+
+impl OpenedBy {
+    /// Whether several people did it with shares, of whichever scheme: a recovery.
+    #[must_use]
+    pub fn is_shares(&self) -> bool {
+        [SHARES, SLIP39].contains(&self.kind)
+    }
 }
 
 /// A vault that was made and is not yet on disk: `init` puts the keyring and the
@@ -369,6 +380,46 @@ impl Vault {
         maker_roles: &[RoleAssignment],
         now: Timestamp,
     ) -> Result<NamespaceInfo, VaultError> {
+        self.make_namespace(batch, name, now)?;
+        put_maker(batch, maker, maker_roles, std::slice::from_ref(name));
+        Ok(NamespaceInfo {
+            name: name.clone(),
+            display_name: None,
+            created: now,
+        })
+    }
+
+    /// Makes several namespaces, their keys, and the caller's roles in them, and gives the
+    /// keys by which the same batch can write into them.
+    ///
+    /// # Errors
+    /// [`VaultError::NamespaceExists`], [`VaultError::NamespaceEnded`].
+    pub fn create_namespaces<O: Op>(
+        &self,
+        batch: &mut RecordedBatch<'_, O>,
+        names: &[Namespace],
+        now: Timestamp,
+    ) -> Result<NewNamespaces, VaultError> {
+        let mut made = BTreeMap::new();
+        for name in names {
+            made.insert(name.clone(), self.make_namespace(batch, name, now)?);
+        }
+        if !made.is_empty() {
+            let maker = *batch.permit().caller().actor();
+            let held = batch.directory().roles(&maker);
+            let roles = held.map_or_else(Vec::new, |held| held.roles.clone());
+            put_maker(batch, &maker, &roles, names);
+        }
+        Ok(NewNamespaces(made))
+    }
+
+    /// Makes a namespace and its key, by its epoch.
+    fn make_namespace<O: Op>(
+        &self,
+        batch: &mut RecordedBatch<'_, O>,
+        name: &Namespace,
+        now: Timestamp,
+    ) -> Result<SealingKey, VaultError> {
         if batch.directory().namespace(name).is_some() {
             return Err(VaultError::NamespaceExists);
         }
@@ -397,26 +448,37 @@ impl Vault {
             display_name: None,
             ended: None,
         });
-        let mut roles: Vec<RoleAssignment> = maker_roles.to_vec();
+        let key = NamespaceKeys::from([(epoch, XaesKey::new(key)?)]);
+        Ok((epoch, Arc::new(key)))
+    }
+}
+
+/// Gives the maker of namespaces every role in them.
+fn put_maker<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    maker: &procura_types::ActorId,
+    before: &[RoleAssignment],
+    names: &[Namespace],
+) {
+    let mut roles: Vec<RoleAssignment> = before.to_vec();
+    for name in names {
         for role in [Role::Admin, Role::Approver, Role::Auditor] {
             roles.push(RoleAssignment {
                 role,
                 namespace: Some(name.clone()),
             });
         }
-        roles.sort();
-        roles.dedup();
-        batch.put_roles(&RolesRecord {
-            actor: *maker,
-            roles,
-        });
-        Ok(NamespaceInfo {
-            name: name.clone(),
-            display_name: None,
-            created: now,
-        })
     }
+    roles.sort();
+    roles.dedup();
+    batch.put_roles(&RolesRecord {
+        actor: *maker,
+        roles,
+    });
 }
+
+/// Namespaces that a batch makes, with the keys by which it can write into them.
+pub struct NewNamespaces(pub(crate) BTreeMap<Namespace, SealingKey>);
 
 /// Makes a namespace.
 pub struct NamespaceCreate {

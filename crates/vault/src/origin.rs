@@ -7,8 +7,10 @@ use crate::keyring::Keyring;
 use crate::namespace::Vault;
 use crate::root::Root;
 use crate::unseal_source::Brought;
+use procura_ledger::{later_origin, origin_number};
 use procura_policy::Op;
 use procura_record::RecordedBatch;
+use procura_store::Store;
 use std::path::Path;
 
 /// A record that is to go on under another origin.
@@ -16,7 +18,6 @@ pub struct NextOrigin {
     root: Root,
     keyring: Keyring,
     installation: Installation,
-    origin: String,
 }
 
 impl Vault {
@@ -26,40 +27,69 @@ impl Vault {
         self.keys.load().origin.clone()
     }
 
-    /// Makes ready for another origin. `brought` is what opened the vault; takes as long
-    /// as an unseal.
+    /// A name for another origin that no other restored store has.
+    ///
+    /// # Errors
+    /// `Entropy`.
+    pub fn another_origin(&self) -> Result<String, SealError> {
+        let id = self.installation().id;
+        let number = origin_number(&self.origin(), &id).unwrap_or(1);
+        let mut apart = [0u8; 8];
+        self.entropy().fill(&mut apart)?;
+        Ok(later_origin(&id, number.saturating_add(1), &apart))
+    }
+
+    /// Makes ready for `origin`, with a fresh key for its checkpoints: those of before sign
+    /// nothing under it, and whoever has one of them signs nothing of it. `brought` is what
+    /// opened the vault; takes as long as an unseal.
     ///
     /// # Errors
     /// As [`Vault::unseal`].
-    pub fn next_origin(&self, brought: &Brought) -> Result<NextOrigin, SealError> {
+    pub fn next_origin(&self, brought: &Brought, origin: &str) -> Result<NextOrigin, SealError> {
         let mut installation = self.installation();
         let (root, _) = installation.open_root(brought)?;
         let mut keyring = installation.load_keyring(self.store(), &root)?;
-        let first = procura_ledger::origin(&installation.id);
-        let number = keyring
-            .origin(&installation.id)
-            .strip_prefix(&first)
-            .and_then(|rest| rest.strip_prefix('/')?.parse::<u64>().ok())
-            .unwrap_or(1);
-        let origin = format!("{first}/{}", number.saturating_add(1));
-        keyring.origin = Some(origin.clone());
+        keyring.rename_log(origin, self.entropy())?;
         installation.rename_log(&keyring)?;
         Ok(NextOrigin {
             root,
             keyring,
             installation,
-            origin,
         })
     }
 }
 
-impl NextOrigin {
-    /// Its name: `procura/<installation id>/<number>`, from 2 on.
+impl Installation {
+    /// Whether checkpoints are signed under `origin`, as far as this file says.
     #[must_use]
-    pub fn origin(&self) -> &str {
-        &self.origin
+    pub fn is_under(&self, origin: &str) -> bool {
+        let rest = self.ledger_vkey.strip_prefix(origin);
+        rest.is_some_and(|rest| rest.starts_with('+'))
     }
 
+    /// Brings the file of a home up to its keyring, where a change of the origin to
+    /// `origin` broke off between the two. Takes as long as an unseal.
+    ///
+    /// # Errors
+    /// As [`Vault::unseal`]; `Io`.
+    pub fn settle_origin(
+        mut self,
+        home: &Path,
+        store: &Store,
+        brought: &Brought,
+        origin: &str,
+    ) -> Result<Self, SealError> {
+        let (root, _) = self.open_root(brought)?;
+        let keyring = self.load_keyring(store, &root)?;
+        if keyring.origin.as_deref() == Some(origin) {
+            self.rename_log(&keyring)?;
+            self.write(home)?;
+        }
+        Ok(self)
+    }
+}
+
+impl NextOrigin {
     /// What its checkpoints verify with.
     #[must_use]
     pub fn vkey(&self) -> &str {

@@ -6,12 +6,18 @@
 //! any end of the process the numbers are those of the versions that are there. What is
 //! used is counted when the first of them comes by; from then on it is kept up.
 //!
+//! Decoys count as the secrets that they seem to be: who compares the numbers with the
+//! list, or sees which bound a write would pass, does not learn which of them are none.
+//! The row has the secrets alone, and the decoys are added where it is looked at.
+//!
 //! A namespace without a quota has no such row: its writers do not wait for each other.
 //! They expect that there is none, so that a bound that is set meanwhile counts.
 
 use crate::error::VaultError;
-use crate::namespace::Vault;
+use crate::honey;
+use crate::namespace::{SealingKey, Vault};
 use crate::secret_rows::{HEADS, HeadRow, VERSIONS, VersionRow, older_versions};
+use procura_directory::Snapshot;
 use procura_policy::{Action, Op, Resource};
 use procura_record::RecordedBatch;
 use procura_store::{Batch, Expected, KeyPrefix, Kind, Row, Store, StoreError, Table};
@@ -105,6 +111,8 @@ fn expected<V>(row: Option<&Row<V>>) -> Expected {
 #[must_use = "what is not settled is not counted"]
 pub(crate) struct Charge {
     namespace: Namespace,
+    /// Of a namespace that the same batch makes.
+    key: Option<SealingKey>,
     /// None where there is no quota.
     counted: Option<Counted>,
 }
@@ -113,6 +121,10 @@ struct Counted {
     quota: Quota,
     before: Used,
     now: Used,
+    /// What of `now` are decoys, which the row does not say.
+    decoys: Used,
+    /// How many of the decoys gave way to secrets.
+    gone: u64,
 }
 
 impl Charge {
@@ -128,21 +140,64 @@ impl Charge {
             Some(row) => {
                 // The row was there before this look, so whoever writes meanwhile
                 // rewrites it, and this batch does not apply.
-                let used = used(batch.store(), namespace, &row.value)?;
+                let secrets = used(batch.store(), namespace, &row.value)?;
+                let decoys = honey::counted(batch.directory(), namespace);
+                let used = together(secrets, decoys);
                 Some(Counted {
                     quota: row.value.quota,
                     before: used,
                     now: used,
+                    decoys,
+                    gone: 0,
                 })
             }
         };
         Ok(Self {
             namespace: namespace.clone(),
+            key: None,
             counted,
         })
     }
 
-    /// A version of so many bytes is written behind those in `head`.
+    /// Has what is written be sealed by this key: its namespace is made by the batch.
+    pub(crate) fn with_key(self, key: Option<SealingKey>) -> Self {
+        Self { key, ..self }
+    }
+
+    /// The key by which this batch is to wrap what it writes.
+    pub(crate) fn sealing_key(
+        &self,
+        vault: &Vault,
+        batch: &mut Batch,
+    ) -> Result<SealingKey, VaultError> {
+        match &self.key {
+            Some(key) => Ok(key.clone()),
+            None => vault.sealing_key(batch, &self.namespace),
+        }
+    }
+
+    /// A decoy of so many bytes is planted where nothing is.
+    pub(crate) const fn adds_decoy(&mut self, size: u64) {
+        if let Some(counted) = &mut self.counted {
+            let one = Used {
+                secrets: 1,
+                versions: 1,
+                bytes: size,
+            };
+            counted.now = together(counted.now, one);
+            counted.decoys = together(counted.decoys, one);
+        }
+    }
+
+    /// The decoy that was at the path of what was added last is none any more.
+    pub(crate) const fn replaces_decoy(&mut self) {
+        if let Some(counted) = &mut self.counted {
+            counted.gone += 1;
+        }
+    }
+
+    /// A version of so many bytes is written behind those in `head`, which may be what
+    /// stands for a decoy.
     pub(crate) fn adds(
         &mut self,
         store: &Store,
@@ -204,7 +259,14 @@ impl Charge {
     /// is never refused, nor what was over it before and does not grow.
     pub(crate) fn settle<O: Op>(self, batch: &mut RecordedBatch<'_, O>) -> Result<(), VaultError> {
         arrives(batch.rows(), &self.namespace);
-        let Some(Counted { quota, before, now }) = self.counted else {
+        let Some(Counted {
+            quota,
+            before,
+            now,
+            decoys,
+            gone,
+        }) = self.counted
+        else {
             return Ok(());
         };
         for (bound, limit, before, now) in [
@@ -221,7 +283,11 @@ impl Charge {
         }
         let row = QuotaRow {
             quota,
-            used: Some(now),
+            used: Some(Used {
+                secrets: now.secrets.saturating_sub(decoys.secrets) + gone,
+                versions: now.versions.saturating_sub(decoys.versions),
+                bytes: now.bytes.saturating_sub(decoys.bytes),
+            }),
         };
         QUOTAS.put(batch.rows(), &self.namespace, &row);
         Ok(())
@@ -257,6 +323,14 @@ fn check(
             used: before,
         }),
         _ => Ok(()),
+    }
+}
+
+const fn together(one: Used, other: Used) -> Used {
+    Used {
+        secrets: one.secrets.saturating_add(other.secrets),
+        versions: one.versions.saturating_add(other.versions),
+        bytes: one.bytes.saturating_add(other.bytes),
     }
 }
 
@@ -379,15 +453,20 @@ impl Vault {
         Ok(QUOTAS.get(self.store(), namespace)?.is_some())
     }
 
-    /// The quota of a namespace, and what it holds of it. Without a quota, or before the
+    /// The quota of a namespace, and what it holds of it, decoys among it. Without a quota, or before the
     /// first write under one, this counts every version.
     ///
     /// # Errors
     /// The store's.
-    pub fn quota(&self, namespace: &Namespace) -> Result<(Quota, Used), StoreError> {
+    pub fn quota(
+        &self,
+        directory: &Snapshot,
+        namespace: &Namespace,
+    ) -> Result<(Quota, Used), StoreError> {
         let row = QUOTAS.get(self.store(), namespace)?;
         let row = row.map(|row| row.value).unwrap_or_default();
         let used = used(self.store(), namespace, &row)?;
-        Ok((row.quota, used))
+        let decoys = honey::counted(directory, namespace);
+        Ok((row.quota, together(used, decoys)))
     }
 }

@@ -8,7 +8,7 @@ use crate::write::binding;
 use procura_crypto::{Dek, OpenError, Purpose, open, open_with_dek};
 use procura_policy::{Action, Op, Resource};
 use procura_record::{Details, Recorded};
-use procura_store::Seq;
+use procura_store::{Moment, Seq};
 use procura_types::wire::VersionState;
 use procura_types::{
     Delivery, DeliveryRules, Namespace, Secret, SecretBytes, SecretPath, Timestamp,
@@ -82,6 +82,8 @@ pub struct Readable {
     expires: Option<Timestamp>,
     /// The commit of the head row that it stood in, if it did.
     head: Option<Seq>,
+    /// From before it was looked up.
+    moment: Moment,
 }
 
 impl Readable {
@@ -133,7 +135,7 @@ impl Vault {
             return self.open(wanted, self.readable_at(wanted, at, now)?);
         }
         let readable = match readable.head {
-            Some(head) if HEADS.is_still(self.store(), &key, head)? => {
+            Some(head) if HEADS.is_still_since(self.store(), &key, head, readable.moment)? => {
                 in_time(wanted.path, readable.expires, now)?;
                 Some(readable)
             }
@@ -158,6 +160,7 @@ impl Vault {
         wanted: Wanted<'_>,
         now: Timestamp,
     ) -> Result<Option<Readable>, VaultError> {
+        let moment = self.store().moment();
         let Some(head) = HEADS.get(self.store(), &head_key(wanted.namespace, wanted.path))? else {
             return Ok(None);
         };
@@ -170,12 +173,14 @@ impl Vault {
                     row: row.value,
                     expires,
                     head: None,
+                    moment,
                 })
             }
             _ => Some(Readable {
                 row: head.value.latest,
                 expires,
                 head: Some(head.version),
+                moment,
             }),
         };
         let readable = readable.filter(|readable| readable.row.state == VersionState::Live);
@@ -212,6 +217,7 @@ impl Vault {
         at: Timestamp,
         now: Timestamp,
     ) -> Result<Option<Readable>, VaultError> {
+        let moment = self.store().moment();
         let Some(head) = HEADS.get(self.store(), &head_key(wanted.namespace, wanted.path))? else {
             return Ok(None);
         };
@@ -227,6 +233,7 @@ impl Vault {
             row,
             expires,
             head: None,
+            moment,
         }))
     }
 

@@ -3,6 +3,7 @@
 use crate::about::SecretAbout;
 use crate::as_of::{self, AsOf};
 use crate::error::VaultError;
+use crate::honey::{self, knows_honey, seeming};
 use crate::import::MAX_AT_ONCE;
 use crate::namespace::Vault;
 use crate::quota::Charge;
@@ -11,11 +12,12 @@ use crate::secret_rows::{HEADS, HeadRow, VersionRow, head_key};
 use crate::undelete::is_hidden;
 use crate::write::{NewVersion, end_versions, put_version};
 use procura_crypto::sha256;
+use procura_directory::{HoneyRecord, Snapshot};
 use procura_policy::{Action, Basis, Op, Permit, Resource};
 use procura_record::{RecordedBatch, in_parts};
 use procura_store::{Expected, KeyPrefix, Row, Store};
 use procura_types::wire::{RollbackChange, RolledBack, SecretRolledBack, VersionState};
-use procura_types::{FieldTuple, Namespace, SecretPath, Timestamp, encoding};
+use procura_types::{ActorId, FieldTuple, Namespace, SecretPath, Timestamp, encoding};
 
 /// Rows that are looked at together.
 const PAGE: usize = 1000;
@@ -61,15 +63,31 @@ enum Change {
     Destroyed(u64),
 }
 
+/// What is there now.
+enum There {
+    Secret(Row<HeadRow>),
+    /// A decoy, as what it seems to be.
+    Decoy(HeadRow),
+}
+
+impl There {
+    const fn head(&self) -> &HeadRow {
+        match self {
+            Self::Secret(row) => &row.value,
+            Self::Decoy(head) => head,
+        }
+    }
+}
+
 struct Step {
     path: SecretPath,
-    head: Row<HeadRow>,
+    there: There,
     change: Change,
 }
 
 impl Step {
     fn shown(&self) -> RolledBack {
-        let latest = self.head.value.latest.version;
+        let latest = self.there.head().latest.version;
         let (change, from, version) = match &self.change {
             Change::Restore(row) => (RollbackChange::Restore, Some(row.version), Some(latest + 1)),
             Change::Delete => (RollbackChange::Delete, None, None),
@@ -89,7 +107,7 @@ impl Step {
         let path = &self.path;
         match &self.change {
             Change::Restore(row) => {
-                let version = self.head.value.latest.version + 1;
+                let version = self.there.head().latest.version + 1;
                 Some(format!("{path}@{version}=@{}", row.version))
             }
             Change::Delete => Some(format!("{path}=deleted")),
@@ -110,10 +128,11 @@ impl Plan {
         store: &Store,
         op: &SecretRollback,
         path: SecretPath,
-        head: Row<HeadRow>,
+        there: There,
     ) -> Result<(), VaultError> {
-        let now = &head.value.latest;
-        let was = as_of::version(store, &op.namespace, &path, head.value.clone(), op.at)?;
+        let head = there.head();
+        let now = &head.latest;
+        let was = as_of::version(store, &op.namespace, &path, head.clone(), op.at)?;
         let is_there = now.state == VersionState::Live;
         let change = match was {
             Some(AsOf::There(row)) if is_there && row.version == now.version => None,
@@ -125,7 +144,11 @@ impl Plan {
         match change {
             None => self.unchanged += 1,
             Some(_) if self.steps.len() == MAX_AT_ONCE => return Err(VaultError::TooMany),
-            Some(change) => self.steps.push(Step { path, head, change }),
+            Some(change) => self.steps.push(Step {
+                path,
+                there,
+                change,
+            }),
         }
         Ok(())
     }
@@ -160,7 +183,34 @@ impl Plan {
 }
 
 impl SecretRollback {
-    fn plan(&self, store: &Store, basis: Basis) -> Result<Plan, VaultError> {
+    /// What the entry of a dry run says.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        in_parts(["dry_run".to_owned(), format!("at:{}", self.at)])
+    }
+
+    /// Whether it takes this decoy away, as it would a secret that was not there then.
+    #[must_use]
+    pub fn ends(&self, honey: &HoneyRecord) -> bool {
+        match &self.scope {
+            RollbackScope::Path(_) => false,
+            RollbackScope::Prefix(begin) => {
+                honey.namespace == self.namespace
+                    && honey.path.as_str().starts_with(begin)
+                    && honey.planted > self.at
+            }
+        }
+    }
+
+    /// What is to be done. To who may not know of decoys they are secrets with one
+    /// version, here as in a list.
+    fn plan(
+        &self,
+        store: &Store,
+        directory: &Snapshot,
+        caller: &ActorId,
+        basis: Basis,
+    ) -> Result<Plan, VaultError> {
         let mut plan = Plan {
             steps: Vec::new(),
             unchanged: 0,
@@ -171,24 +221,32 @@ impl SecretRollback {
                     .get(store, &head_key(&self.namespace, path))?
                     .filter(|row| !is_hidden(&row.value, basis))
                     .ok_or_else(|| VaultError::NotFound(path.clone()))?;
-                plan.add(store, self, path.clone(), head)?;
+                plan.add(store, self, path.clone(), There::Secret(head))?;
             }
-            RollbackScope::Prefix(prefix) => {
+            RollbackScope::Prefix(begin) => {
                 let snapshot = store.snapshot()?;
                 let prefix = KeyPrefix::all()
                     .part(&self.namespace.to_string())
-                    .text_start(prefix);
+                    .text_start(begin);
                 let mut after = None;
                 loop {
                     let rows = HEADS.scan(&snapshot, &prefix, after.as_ref(), PAGE)?;
                     let whole = rows.len() < PAGE;
                     after = rows.last().map(|(key, _)| key.clone());
                     for (key, head) in rows {
-                        plan.add(store, self, stored_path(&key.1)?, head)?;
+                        plan.add(store, self, stored_path(&key.1)?, There::Secret(head))?;
                     }
                     if whole {
                         break;
                     }
+                }
+                if !knows_honey(directory, caller) {
+                    let decoys = directory.honey_of(&self.namespace);
+                    for decoy in decoys.filter(|decoy| decoy.path.as_str().starts_with(begin)) {
+                        let there = There::Decoy(seeming(decoy));
+                        plan.add(store, self, decoy.path.clone(), there)?;
+                    }
+                    plan.steps.sort_by(|one, other| one.path.cmp(&other.path));
                 }
             }
         }
@@ -199,9 +257,15 @@ impl SecretRollback {
     ///
     /// # Errors
     /// [`VaultError::NotFound`] of a path, [`VaultError::TooMany`], the store's.
-    pub fn preview(permit: &Permit<Self>, store: &Store) -> Result<SecretRolledBack, VaultError> {
+    pub fn preview(
+        permit: &Permit<Self>,
+        directory: &Snapshot,
+        store: &Store,
+    ) -> Result<SecretRolledBack, VaultError> {
         let op = permit.op();
-        Ok(op.plan(store, permit.basis())?.shown(op, false))
+        let caller = permit.caller().actor();
+        let plan = op.plan(store, directory, caller, permit.basis())?;
+        Ok(plan.shown(op, false))
     }
 
     /// Does all of it.
@@ -215,7 +279,9 @@ impl SecretRollback {
         now: Timestamp,
     ) -> Result<SecretRolledBack, VaultError> {
         let op = batch.op();
-        let plan = op.plan(batch.store(), batch.permit().basis())?;
+        let permit = batch.permit();
+        let caller = permit.caller().actor();
+        let plan = op.plan(batch.store(), batch.directory(), caller, permit.basis())?;
         let shown = plan.shown(op, true);
         if op
             .expect_state
@@ -228,15 +294,22 @@ impl SecretRollback {
         let mut charge = Charge::open(batch, &op.namespace)?;
         for step in plan.steps {
             words.extend(step.word());
+            let head = match step.there {
+                There::Secret(head) => head,
+                // Of its one version there is nothing to restore: it goes, or it stays.
+                There::Decoy(_) => {
+                    honey::ends(batch, &op.namespace, &step.path, now);
+                    continue;
+                }
+            };
             // What is done was planned on this very row.
             let key = head_key(&op.namespace, &step.path);
-            HEADS.expect(batch.rows(), &key, Expected::At(step.head.version));
+            HEADS.expect(batch.rows(), &key, Expected::At(head.version));
             match step.change {
                 Change::Restore(row) => {
                     let value = vault.open_version(&op.namespace, &step.path, &row)?;
-                    let head = &step.head.value;
                     // With the newest version the name comes back that it was deleted with.
-                    let env = head.deleted_env.clone();
+                    let env = head.value.deleted_env.clone();
                     let new = NewVersion {
                         path: &step.path,
                         value: value.expose(),
@@ -245,7 +318,7 @@ impl SecretRollback {
                         kind: None,
                         about: &SecretAbout::default(),
                     };
-                    put_version(vault, batch, &mut charge, Some(step.head), &new, now)?;
+                    put_version(vault, batch, &mut charge, Some(head), &new, now)?;
                 }
                 Change::Delete => end_versions(
                     batch,

@@ -1,5 +1,6 @@
-//! The durable steps of a rotation, by name (`protocol.md` §5). Whatever ends the process
-//! after one of them, the next unseal goes on from there.
+//! The durable steps of a rotation, and of adding an unseal source, by name
+//! (`protocol.md` §5). Whatever ends the process after one of them, the next unseal goes
+//! on from there.
 
 use procura_types::Malformed;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,13 @@ steps! {
     NamespaceWrapped = "namespace-wrapped";
     /// The older keys of a namespace are gone.
     OldNamespaceKeysGone = "old-namespace-keys-gone";
+    /// A new unseal source has its key, which its keeper keeps; the vault knows nothing
+    /// of it.
+    SourceMade = "source-made";
+    /// That the source is added is in the record; the list is the one of before.
+    SourceRecorded = "source-recorded";
+    /// The list has it.
+    SourceAdded = "source-added";
 }
 
 impl FromStr for RotationStep {

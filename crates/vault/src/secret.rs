@@ -1,11 +1,13 @@
 //! Names and versions, never values.
 
+use crate::as_of::{self, AsOf};
 use crate::error::VaultError;
 use crate::honey::stands_for;
 use crate::secret_rows::{BY_ENV, HEADS, HeadRow, all_rows, head_key, older_versions};
 use crate::undelete::is_hidden;
 use procura_directory::Snapshot;
 use procura_policy::{Action, Op, Permit, Resource};
+use procura_record::{Details, Recorded};
 use procura_store::{KeyPrefix, Store, StoreError};
 use procura_types::wire::{SecretHistory, SecretList, SecretRow, SecretVersion, VersionState};
 use procura_types::{
@@ -53,25 +55,37 @@ impl SecretListing {
         store: &Store,
     ) -> Result<SecretList, VaultError> {
         let op = permit.op();
-        let decoys = directory
-            .honey_of(&op.namespace)
-            .filter(|_| op.due.is_none())
-            .filter_map(|honey| {
-                let mut head = stands_for(directory, &op.namespace, &honey.path)?;
-                head.env.clone_from(&honey.env);
-                Some(row(honey.path.clone(), head))
-            });
-        op.rows(store, decoys, |head| {
-            head.latest.state == VersionState::Live && op.due.is_none_or(|by| head.about.is_due(by))
+        let decoys = op.decoys(directory, None).filter(|_| op.due.is_none());
+        op.rows(store, decoys, |_, head| {
+            let is_wanted = head.latest.state == VersionState::Live
+                && op.due.is_none_or(|by| head.about.is_due(by));
+            Ok(is_wanted.then_some(head))
         })
     }
 
-    /// The page of those that `wanted` says, and of `more` that lie elsewhere.
+    /// The decoys of the namespace as they are listed, or those that lay there at a time.
+    fn decoys<'a>(
+        &'a self,
+        directory: &'a Snapshot,
+        at: Option<Timestamp>,
+    ) -> impl Iterator<Item = SecretRow> + 'a {
+        directory
+            .honey_of(&self.namespace)
+            .filter(move |honey| at.is_none_or(|at| honey.planted <= at))
+            .filter_map(|honey| {
+                let mut head = stands_for(directory, &self.namespace, &honey.path)?;
+                head.env.clone_from(&honey.env);
+                Some(row(honey.path.clone(), head))
+            })
+    }
+
+    /// The page of those of which `wanted` says what is shown, and of `more` that lie
+    /// elsewhere.
     fn rows(
         &self,
         store: &Store,
         more: impl Iterator<Item = SecretRow>,
-        wanted: impl Fn(&HeadRow) -> bool,
+        wanted: impl Fn(&SecretPath, HeadRow) -> Result<Option<HeadRow>, VaultError>,
     ) -> Result<SecretList, VaultError> {
         let limit = page(self.limit);
         let snapshot = store.snapshot()?;
@@ -89,8 +103,12 @@ impl SecretListing {
             let whole = rows.len() < size;
             after = rows.last().map(|(key, _)| key.clone());
             for (key, found) in rows {
-                if wanted(&found.value) && secrets.len() <= limit {
-                    secrets.push(row(stored_path(&key.1)?, found.value));
+                if secrets.len() > limit {
+                    break;
+                }
+                let path = stored_path(&key.1)?;
+                if let Some(head) = wanted(&path, found.value)? {
+                    secrets.push(row(path, head));
                 }
             }
             if whole || secrets.len() > limit {
@@ -129,8 +147,57 @@ impl DeletedListing {
     /// Secrets whose newest version is deleted.
     pub fn run(permit: &Permit<Self>, store: &Store) -> Result<SecretList, VaultError> {
         let op = &permit.op().0;
-        op.rows(store, std::iter::empty(), |head| {
-            head.latest.state == VersionState::Deleted
+        op.rows(store, std::iter::empty(), |_, head| {
+            Ok((head.latest.state == VersionState::Deleted).then_some(head))
+        })
+    }
+}
+
+/// Lists what was there at a time. As reads of then it is for those who may undelete what
+/// is gone since, and it is recorded.
+pub struct ListingAt {
+    /// What of.
+    pub listing: SecretListing,
+    /// When; not after now.
+    pub at: Timestamp,
+}
+
+impl Op for ListingAt {
+    const ACTION: Action = Action::SecretListAt;
+    fn resource(&self) -> Resource {
+        self.listing.resource()
+    }
+}
+
+impl ListingAt {
+    /// What its entry says: the time.
+    #[must_use]
+    pub fn details(&self) -> Details {
+        Details {
+            with: Some(format!("at:{}", self.at)),
+            ..Details::default()
+        }
+    }
+
+    /// Secrets that could be read then, with the version that was the newest then, and
+    /// decoys that lay among them. What was destroyed since is gone for every time, and
+    /// what is said of a secret is that of now.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn run(
+        recorded: &Recorded<Self>,
+        directory: &Snapshot,
+        store: &Store,
+    ) -> Result<SecretList, VaultError> {
+        let Self { listing, at } = recorded.op();
+        let decoys = listing.decoys(directory, Some(*at));
+        listing.rows(store, decoys, |path, head| {
+            let found = as_of::version(store, &listing.namespace, path, head.clone(), *at)?;
+            Ok(match found {
+                Some(AsOf::There(latest)) => Some(HeadRow { latest, ..head }),
+                Some(AsOf::Destroyed(_)) | None => None,
+            })
         })
     }
 }

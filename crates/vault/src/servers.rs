@@ -16,11 +16,12 @@ use crate::root::Root;
 use crate::rotation::NextRoot;
 use crate::rotation_step::RotationStep;
 use crate::secret_rows::all_rows;
+use crate::server_list::Presence;
 use crate::unseal_source::NextSources;
 use procura_crypto::{OpeningKey, SealingKey};
 use procura_record::RecordError;
 use procura_store::{
-    Batch, Blob, Expected, IoCause, KeyPrefix, Kind, Seq, Store, StoreError, Table,
+    Batch, Blob, CommitError, Expected, IoCause, KeyPrefix, Kind, Seq, Store, StoreError, Table,
 };
 use procura_types::{BatchId, Clock, Entropy, InstanceId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -32,12 +33,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The one row: what `installation.json` holds, as JSON.
-const INSTALLATION: Table<String, Blob> = Table::new("installation", Kind::Clear);
-const ONE: &str = "installation";
+pub(crate) const INSTALLATION: Table<String, Blob> = Table::new("installation", Kind::Clear);
+pub(crate) const ONE: &str = "installation";
 /// The open servers, by the id of their home.
-const SERVERS: Table<String, ServerRow> = Table::new("server", Kind::Ordinary);
+pub(crate) const SERVERS: Table<String, ServerRow> = Table::new("server", Kind::Ordinary);
 /// The newest root for each of them, by the same.
-const HANDOVERS: Table<String, Blob> = Table::new("handover", Kind::Ordinary);
+pub(crate) const HANDOVERS: Table<String, Blob> = Table::new("handover", Kind::Ordinary);
 
 /// Names the home among those of an installation.
 const FILE: &str = "server.id";
@@ -49,11 +50,11 @@ const GIVEN_UP: Duration = Duration::from_secs(30);
 /// An open server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ServerRow {
+pub(crate) struct ServerRow {
     /// The public half of the key in its memory.
     key: SealingKey,
     /// Since when it is open.
-    since: Timestamp,
+    pub(crate) since: Timestamp,
 }
 
 /// What a server is among the others.
@@ -64,6 +65,8 @@ pub(crate) struct Beside {
     version: Mutex<Seq>,
     /// A root that another server may have begun, and since when it is seen.
     begun: Mutex<Option<(u64, Seq, Instant)>>,
+    /// What it says of itself to the others.
+    pub(crate) presence: Presence,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -88,7 +91,13 @@ impl Beside {
             key: OpeningKey::generate(entropy)?,
             version: Mutex::new(version),
             begun: Mutex::default(),
+            presence: Presence::default(),
         }))
+    }
+
+    /// The id of this home.
+    pub(crate) const fn home(&self) -> InstanceId {
+        self.home
     }
 
     /// Whether a root beside the one in force was given up, by whomever.
@@ -223,7 +232,7 @@ impl Vault {
     /// are none.
     ///
     /// # Errors
-    /// The commit.
+    /// [`SealError::ServerRemoved`] when this home was removed meanwhile. The commit.
     pub async fn join_servers(&self, clock: &dyn Clock) -> Result<(), SealError> {
         let Some(beside) = &self.beside else {
             return Ok(());
@@ -236,8 +245,12 @@ impl Vault {
             since: now,
         };
         SERVERS.put(&mut batch, &beside.home.to_string(), &row);
-        self.store.commit(batch).await.map_err(RecordError::from)?;
-        Ok(())
+        self.put_present(&mut batch, beside, now)?;
+        match self.store.commit(batch).await {
+            Ok(_) => Ok(()),
+            Err(CommitError::Conflict { .. }) => Err(SealError::ServerRemoved(beside.home)),
+            Err(error) => Err(RecordError::from(error).into()),
+        }
     }
 
     /// Nothing is handed over to this server any more.
@@ -273,11 +286,12 @@ impl Vault {
     }
 
     /// Takes the keys over that are in force by now, because another server changed what
-    /// opens the vault; whether there were others. Reads the store: call it on a thread
+    /// opens the vault, or who is among the servers; whether there are other keys. Reads the store: call it on a thread
     /// that may block.
     ///
     /// # Errors
-    /// [`SealError::NotHandedOver`] when this server is not among those that were told:
+    /// [`SealError::ServerRemoved`] when this server is none any more, and
+    /// [`SealError::NotHandedOver`] when it is not among those that were told:
     /// it has to be sealed, and is unsealed again with what opens the vault now. The
     /// store's; what does not open.
     pub fn take_over(&self) -> Result<bool, SealError> {
@@ -292,6 +306,12 @@ impl Vault {
         let (installation, version) =
             Installation::stored(&self.store)?.ok_or(SealError::KeyringMismatch)?;
         if known == version {
+            return Ok(false);
+        }
+        self.check_server()?;
+        if installation == self.installation() {
+            // A server was removed, and it was another one.
+            self.fence(version)?;
             return Ok(false);
         }
         let home = beside.home.to_string();
@@ -375,6 +395,7 @@ impl Vault {
         next: NextSources,
         clock: &dyn Clock,
     ) -> Result<(), SealError> {
+        self.reached(RotationStep::SourceRecorded);
         let NextSources { keys, handovers } = next;
         let version = self
             .put_in_force(&keys.installation, &handovers, clock)
@@ -382,7 +403,9 @@ impl Vault {
         let installation = keys.installation.clone();
         self.keys.store(Arc::new(keys));
         self.fence(version)?;
-        installation.write(&self.home)
+        installation.write(&self.home)?;
+        self.reached(RotationStep::SourceAdded);
+        Ok(())
     }
 
     /// Replaces the row of the installation, and hands its root over with it.
@@ -392,21 +415,31 @@ impl Vault {
         handovers: &[(String, Vec<u8>)],
         clock: &dyn Clock,
     ) -> Result<Seq, SealError> {
-        let known = self.beside.as_ref().map(|beside| *lock(&beside.version));
-        let known = known.ok_or(SealError::KeyringMismatch)?;
+        let beside = self.beside.as_ref().ok_or(SealError::KeyringMismatch)?;
+        let known = *lock(&beside.version);
+        let now = clock.now();
+        let own = beside.home.to_string();
+        let mut absent = self.absent(beside, now)?;
+        // Somebody has just brought what opens the vault to this one.
+        absent.retain(|home| *home != own);
         let epoch = u64::from(installation.root_epoch);
         // What the row leads to has to be there still.
         let keyring = KEYRINGS
             .get_clear(&self.store, &epoch)?
             .ok_or(SealError::KeyringMismatch)?;
-        let id = BatchId::generate(clock.now(), self.entropy.as_ref())?;
+        let id = BatchId::generate(now, self.entropy.as_ref())?;
         let mut batch = Batch::new(id).reserved();
         INSTALLATION.expect(&mut batch, &ONE.to_owned(), Expected::At(known));
         KEYRINGS.expect(&mut batch, &epoch, Expected::At(keyring.version));
         installation.put_row(&mut batch)?;
         for (home, sealed) in handovers {
-            HANDOVERS.put(&mut batch, home, &Blob::new(sealed.clone()));
+            if absent.contains(home) {
+                Self::leave_out(&mut batch, home, now, self.entropy.as_ref())?;
+            } else {
+                HANDOVERS.put(&mut batch, home, &Blob::new(sealed.clone()));
+            }
         }
+        self.put_present(&mut batch, beside, now)?;
         let committed = self.store.commit(batch).await.map_err(RecordError::from)?;
         Ok(committed.seq)
     }

@@ -324,8 +324,24 @@ impl Vault {
         })
     }
 
-    fn transit_key(&self, directory: &Snapshot, with: &TransitUse) -> Result<XaesKey, VaultError> {
+    /// The key, for whoever an act was permitted to. The decision went by who was named
+    /// when the request was read; the key is used for those who are named, and may act,
+    /// in the very row and directory that it is used by.
+    fn transit_key<O: Op>(
+        &self,
+        directory: &Snapshot,
+        with: &TransitUse,
+        permit: &Permit<O>,
+    ) -> Result<XaesKey, VaultError> {
+        let caller = permit.caller();
+        let actor = caller.actor();
+        let may_act = directory.is_active(actor)
+            && caller
+                .device()
+                .is_none_or(|device| directory.may_act(device))
+            && !directory.is_quarantined(caller.device(), caller.foreign_id());
         let row = find(&self.store, directory, &with.namespace, &with.name)?
+            .filter(|row| may_act && row.value.agents.contains(actor))
             .ok_or_else(|| none(&with.name))?;
         let bytes = row.value.key.0.as_slice().try_into();
         let bytes: Secret<[u8; 32]> = bytes
@@ -337,14 +353,14 @@ impl Vault {
     /// Wraps what was permitted and recorded.
     ///
     /// # Errors
-    /// [`VaultError::NoTransitKey`], the store.
+    /// [`VaultError::NoTransitKey`], also for whoever may not use it any more; the store.
     pub fn transit_wrap(
         &self,
         directory: &Snapshot,
         recorded: &Recorded<TransitWrapping>,
     ) -> Result<Vec<u8>, VaultError> {
         let op = recorded.op();
-        let key = self.transit_key(directory, &op.with)?;
+        let key = self.transit_key(directory, &op.with, recorded.permit())?;
         let path = path(&op.with, &op.context);
         let installation = self.installation().id;
         let place = place(&installation, &path);
@@ -356,14 +372,15 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::NotWrapped`] for what this key did not wrap, or not for this
-    /// context; [`VaultError::NoTransitKey`], the store.
+    /// context; [`VaultError::NoTransitKey`], also for whoever may not use it any more; the
+    /// store.
     pub fn transit_unwrap(
         &self,
         directory: &Snapshot,
         recorded: &Recorded<TransitUnwrapping>,
     ) -> Result<SecretBytes, VaultError> {
         let op = recorded.op();
-        let key = self.transit_key(directory, &op.with)?;
+        let key = self.transit_key(directory, &op.with, recorded.permit())?;
         let path = path(&op.with, &op.context);
         let installation = self.installation().id;
         let place = place(&installation, &path);

@@ -7,19 +7,24 @@
 
 mod change;
 mod pkcs11;
+mod share;
 mod tpm;
 mod wrapper;
 
 pub use change::{NextSources, UnsealSourceAdd, UnsealSourceRemove, UnsealSourceTest};
 pub use pkcs11::Pkcs11Tokens;
+pub use share::Share;
 pub use tpm::Tpms;
-pub use wrapper::{Credentials, Payload, Place, WRAPPED_BYTES, WrapError, Wrapped, Wraps};
+pub use wrapper::{
+    Credentials, Payload, PinTries, Place, WRAPPED_BYTES, WrapError, Wrapped, Wraps,
+};
 
 use crate::error::SealError;
 use crate::root::Root;
-use procura_crypto::shamir::{self, Share};
+use procura_crypto::shamir;
+use procura_crypto::slip39::Mnemonic;
 use procura_crypto::{Argon2Params, OpeningKey, SealingKey, derive_passphrase_key};
-use procura_types::wire::Wrapper;
+use procura_types::wire::{ShareScheme, ShareSet, Wrapper};
 use procura_types::{Entropy, InstallationId, Label, Secret, Timestamp, encoding};
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +34,9 @@ pub const MAX_SOURCES: usize = 8;
 
 const MIN_PASSPHRASE: usize = 12;
 
-/// The word for the kind that is shares.
-pub const SHARES: &str = "shares";
+/// The words for the kinds that are shares.
+pub(crate) const SHARES: &str = "shares";
+pub(crate) const SLIP39: &str = "slip39";
 
 /// What keeps the private half of a source's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +57,16 @@ pub enum Keeper {
         threshold: u8,
         /// The digest of each, by index, so that a forged one is named before any is
         /// combined.
+        shares: Vec<Digest>,
+    },
+    /// Words of SLIP-0039, of which some give the private half (`spec/protocol.md` §5,
+    /// shares).
+    Slip39 {
+        /// What all words of the set begin with, 15 bits. Few other sets have the same.
+        identifier: u16,
+        /// How many open it.
+        threshold: u8,
+        /// The digest of each, by member.
         shares: Vec<Digest>,
     },
     /// A wrapper outside of the vault, which wraps it (`spec/protocol.md` §5, wrappers).
@@ -82,8 +98,31 @@ impl Keeper {
         match self {
             Self::Passphrase { .. } | Self::FirstFormat { .. } => "passphrase",
             Self::Shares { .. } => SHARES,
+            Self::Slip39 { .. } => SLIP39,
             Self::Wrapped { by, .. } => by.kind(),
         }
+    }
+
+    /// How many shares there are and how many of them open it, of whichever scheme; none
+    /// of what is no shares.
+    #[must_use]
+    pub fn shares(&self) -> Option<(ShareScheme, ShareSet)> {
+        let (scheme, threshold, shares) = match self {
+            Self::Shares {
+                threshold, shares, ..
+            } => (ShareScheme::Shamir, threshold, shares),
+            Self::Slip39 {
+                threshold, shares, ..
+            } => (ShareScheme::Slip39, threshold, shares),
+            Self::Passphrase { .. } | Self::Wrapped { .. } | Self::FirstFormat { .. } => {
+                return None;
+            }
+        };
+        let set = ShareSet {
+            threshold: *threshold,
+            count: u8::try_from(shares.len()).unwrap_or(u8::MAX),
+        };
+        Some((scheme, set))
     }
 
     /// Holds one share against the digests of the set.
@@ -92,15 +131,26 @@ impl Keeper {
     /// [`SealError::OtherShare`] for one of another set, [`SealError::ForgedShare`]
     /// for one that names this set and is none of it.
     pub fn check_share(&self, share: &Share) -> Result<(), SealError> {
-        let Self::Shares {
-            set,
-            threshold,
-            shares,
-        } = self
-        else {
-            return Err(SealError::OtherShare);
+        let (of_this_set, threshold, shares) = match (self, share) {
+            (
+                Self::Shares {
+                    set,
+                    threshold,
+                    shares,
+                },
+                Share::Text(share),
+            ) => (share.set().as_slice() == set.as_slice(), threshold, shares),
+            (
+                Self::Slip39 {
+                    identifier,
+                    threshold,
+                    shares,
+                },
+                Share::Words(words),
+            ) => (words.identifier() == *identifier, threshold, shares),
+            _ => return Err(SealError::OtherShare),
         };
-        if share.set().as_slice() != set.as_slice() {
+        if !of_this_set {
             return Err(SealError::OtherShare);
         }
         let place = usize::from(share.index()).checked_sub(1);
@@ -165,17 +215,17 @@ impl Source {
             (Keeper::Passphrase { argon2 }, Brought::Passphrase(passphrase)) => {
                 derive_passphrase_key(passphrase.expose(), argon2)?
             }
-            (keeper @ Keeper::Shares { set, .. }, Brought::Shares(shares)) => {
+            (keeper @ (Keeper::Shares { .. } | Keeper::Slip39 { .. }), Brought::Shares(shares)) => {
                 let [first, ..] = shares.as_slice() else {
                     return Ok(None);
                 };
-                if first.set().as_slice() != set.as_slice() {
+                if matches!(keeper.check_share(first), Err(SealError::OtherShare)) {
                     return Ok(None);
                 }
                 for share in shares {
                     keeper.check_share(share)?;
                 }
-                shamir::combine(shares)?
+                share::combine(shares)?
             }
             (Keeper::Wrapped { .. }, Brought::Unwrapped { source, key })
                 if *source == self.name =>
@@ -227,7 +277,7 @@ impl NewSource {
         threshold: u8,
         count: u8,
         entropy: &dyn Entropy,
-    ) -> Result<(Self, Vec<Share>), SealError> {
+    ) -> Result<(Self, Vec<shamir::Share>), SealError> {
         let key = OpeningKey::generate(entropy)?;
         let mut set = [0; 16];
         entropy.fill(&mut set)?;
@@ -246,6 +296,35 @@ impl NewSource {
             key: key.sealing_key()?,
         };
         Ok((new, shares))
+    }
+
+    /// The same as words of SLIP-0039, which any other implementation of it combines to
+    /// the private half.
+    ///
+    /// # Errors
+    /// [`SealError::Mnemonics`] unless 2 ≤ `threshold` ≤ `count` ≤ 16.
+    pub fn slip39(
+        name: Label,
+        threshold: u8,
+        count: u8,
+        entropy: &dyn Entropy,
+    ) -> Result<(Self, Vec<Mnemonic>), SealError> {
+        let key = OpeningKey::generate(entropy)?;
+        let secret = Secret::new(*key.expose());
+        let words = share::split_into_words(&secret, threshold, count, entropy)?;
+        let new = Self {
+            name,
+            keeper: Keeper::Slip39 {
+                identifier: words.first().map_or(0, Mnemonic::identifier),
+                threshold,
+                shares: words
+                    .iter()
+                    .map(|words| Digest(words.digest().to_vec()))
+                    .collect(),
+            },
+            key: key.sealing_key()?,
+        };
+        Ok((new, words))
     }
 
     /// A source whose private half a wrapper wraps. Takes as long as the wrapper takes.

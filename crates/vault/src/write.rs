@@ -195,9 +195,13 @@ pub(crate) fn put_version<O: Op>(
     );
     let before = before.map(|row| row.value);
     let size = u64::try_from(new.value.len()).unwrap_or(u64::MAX);
-    charge.adds(batch.store(), new.path, before.as_ref(), size)?;
+    let shown = before.as_ref().or(decoy.as_ref());
+    charge.adds(batch.store(), new.path, shown, size)?;
     let before = match decoy {
-        Some(_) => honey::give_way(batch, namespace, new.path, now)?,
+        Some(_) => {
+            charge.replaces_decoy();
+            honey::give_way(batch, namespace, new.path, now)?
+        }
         None => before,
     };
     let latest = before.as_ref().map_or(0, |head| head.latest.version);
@@ -209,7 +213,7 @@ pub(crate) fn put_version<O: Op>(
         vault.entropy(),
         new.value,
     )?;
-    let (epoch, keys) = vault.sealing_key(batch.rows(), namespace)?;
+    let (epoch, keys) = charge.sealing_key(vault, batch.rows())?;
     let wrapped = seal(
         keys.get(&epoch).ok_or(VaultError::NoNamespace)?,
         epoch,

@@ -1,10 +1,11 @@
 //! A client with a memory of its own.
 
 use procura_acceptance::Installation;
-use procura_client::{Client, ClientOptions, SessionClient, SystemClock};
+use procura_client::{Client, ClientError, ClientOptions, SessionClient, SystemClock};
 use procura_crypto::{SigningKey, SystemEntropy, owner_id};
 use procura_types::wire::{SecretPut, ValueB64};
 use procura_types::{Alg, Duration, LinkCodeText, Namespace, SecretPath, Timestamp};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -31,6 +32,8 @@ pub struct Load {
     server_key: procura_crypto::PublicKey,
     actor: procura_types::ActorId,
     acknowledged: Arc<Mutex<Acknowledged>>,
+    /// What it was told instead of a yes, and how often.
+    refused: Arc<Mutex<BTreeMap<String, u64>>>,
     next: Arc<AtomicU64>,
 }
 
@@ -77,6 +80,7 @@ impl Load {
             server_key,
             actor,
             acknowledged: Arc::default(),
+            refused: Arc::default(),
             next: Arc::default(),
         }
     }
@@ -116,6 +120,7 @@ impl Load {
                 let url = urls[task % urls.len()];
                 let (client, stop, next) =
                     (self.client(url), Arc::clone(&stop), Arc::clone(&self.next));
+                let refused = Arc::clone(&self.refused);
                 let acknowledged = Arc::clone(&self.acknowledged);
                 runtime.spawn(async move {
                     let namespace: Namespace = "default".parse().unwrap();
@@ -127,12 +132,14 @@ impl Load {
                             format!("value-{number}-{}", "x".repeat((number % 900) as usize))
                                 .into_bytes();
                         let put = SecretPut::new(ValueB64::encode(&value));
-                        let Ok(written) = client.put_secret(&namespace, &path, &put).await else {
-                            if lasting {
+                        let written = match client.put_secret(&namespace, &path, &put).await {
+                            Ok(written) => written,
+                            Err(error) if lasting => {
+                                *refused.lock().unwrap().entry(told(&error)).or_default() += 1;
                                 tokio::time::sleep(Duration::from_millis(20)).await;
                                 continue;
                             }
-                            return;
+                            Err(_) => return,
                         };
                         acknowledged.lock().unwrap().writes.push(Write {
                             path: path.clone(),
@@ -140,14 +147,16 @@ impl Load {
                             value,
                         });
                         if number.is_multiple_of(3) {
-                            let Ok(read) = client
+                            let read = client
                                 .get_secret(&namespace, &path, Some(written.version))
-                                .await
-                            else {
-                                if lasting {
+                                .await;
+                            let read = match read {
+                                Ok(read) => read,
+                                Err(error) if lasting => {
+                                    *refused.lock().unwrap().entry(told(&error)).or_default() += 1;
                                     continue;
                                 }
-                                return;
+                                Err(_) => return,
                             };
                             assert_eq!(read.version, written.version);
                             acknowledged.lock().unwrap().reads += 1;
@@ -168,6 +177,13 @@ impl Load {
     pub fn counts(&self) -> (usize, u64) {
         let list = self.acknowledged.lock().unwrap();
         (list.writes.len(), list.reads)
+    }
+
+    /// What it was told instead of a yes, and how often: status, code, and `wait` where the
+    /// answer says when to ask again; or that there was no answer.
+    #[must_use]
+    pub fn refusals(&self) -> BTreeMap<String, u64> {
+        self.refused.lock().unwrap().clone()
     }
 
     /// The checker, of what was acknowledged since it was last called: every write is
@@ -236,6 +252,18 @@ impl Load {
             .ok()
             .json();
         list["entries"].as_array().unwrap().len() as u64
+    }
+}
+
+/// An error in a few words.
+fn told(error: &ClientError) -> String {
+    match error {
+        ClientError::Refused(problem, wait) => {
+            let wait = if wait.is_some() { " wait" } else { "" };
+            format!("{} {}{wait}", problem.status, problem.code)
+        }
+        ClientError::Unreachable { .. } => "no answer".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -214,6 +214,19 @@ fn a_restored_home_connects_to_nobody() {
     let (said, calls) = traced(&server, b"");
     assert_eq!(said.code, 80, "{}", said.err);
     assert_eq!(outgoing(&calls), [""; 0]);
+    let activate = [
+        "--yes",
+        "--passphrase-fd",
+        "0",
+        "restore",
+        "--activate",
+        "--to",
+        home,
+        "--nothing-after-backup",
+    ];
+    let (said, calls) = traced(&activate, PASSPHRASE);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(outgoing(&calls), [""; 0]);
     let file = path(&backed.file);
     let drill = ["--passphrase-fd", "0", "backup", "drill", file];
     let (said, calls) = traced(&drill, PASSPHRASE);
@@ -234,6 +247,7 @@ fn what_is_no_good_backup_is_refused_with_its_reason_and_leaves_nothing() {
     let other = Installed::new();
     let foreign = backed.place("foreign.procura");
     other.cli.ok(&["backup", path(&foreign)], b"");
+    let theirs = std::fs::read(&foreign).unwrap();
     let copy = backed.place("copy.procura");
     let since = ["backup", path(&copy), "--ledger-since", path(&backed.file)];
     backed.installed.cli.ok(&since, b"");
@@ -291,6 +305,16 @@ fn what_is_no_good_backup_is_refused_with_its_reason_and_leaves_nothing() {
             "is no backup of Procura",
         ),
         (
+            "the beginning of one of another installation, and the rest of ours",
+            [&theirs[..theirs.len() / 2], &bytes[theirs.len() / 2..]].concat(),
+            "is damaged",
+        ),
+        (
+            "ours twice",
+            [&bytes[..], &bytes[..]].concat(),
+            "follow behind the end",
+        ),
+        (
             "a copy of the ledger",
             std::fs::read(&copy).unwrap(),
             "a copy of the ledger alone",
@@ -306,6 +330,65 @@ fn what_is_no_good_backup_is_refused_with_its_reason_and_leaves_nothing() {
         assert!(said.err.contains(reason), "{what}: {}", said.err);
         std::fs::remove_file(&file).unwrap();
         assert_eq!(names(backed.installed.dir()), before, "{what}");
+    }
+}
+
+/// What somebody can make who has no key: other bytes, with the digest that belongs to them.
+fn resealed(bytes: &[u8], change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    change(&mut bytes);
+    let (before, digest) = bytes.split_at(bytes.len() - 32);
+    assert_eq!(digest.len(), 32);
+    let (rest, tag) = before.split_at(before.len() - 32);
+    let inner = procura_crypto::sha256(rest);
+    let digest = procura_crypto::sha256(&[&inner[..], tag].concat());
+    [before, &digest[..]].concat()
+}
+
+#[test]
+fn what_the_vault_did_not_make_is_not_its_backup() {
+    let backed = Backed::new();
+    let bytes = std::fs::read(&backed.file).unwrap();
+    let last = bytes.len() - 1;
+    assert_eq!(resealed(&bytes, |_| {}), bytes);
+    // The clock of the head, which no row vouches for, and the tag itself.
+    let created = b"\"created\":\"";
+    let created = bytes
+        .windows(created.len())
+        .position(|part| part == created)
+        .unwrap()
+        + created.len();
+    let cases = [
+        ("the head", resealed(&bytes, |b| b[created + 3] ^= 1)),
+        ("the tag", resealed(&bytes, |b| b[last - 40] ^= 1)),
+    ];
+    for (what, bytes) in cases {
+        let file = backed.place("edited.procura");
+        std::fs::write(&file, bytes).unwrap();
+        let home = backed.place("edited");
+        let checked = backed.run(&["backup", "check", path(&file)], b"");
+        assert_eq!(checked.code, 0, "{what}: {}", checked.err);
+        let said = backed.run(&restoring(&file, &home), PASSPHRASE);
+        assert_eq!(said.code, 74, "{what}: {}", said.err);
+        assert!(
+            said.err
+                .contains("was not made by the vault that it claims to be of"),
+            "{what}: {}",
+            said.err
+        );
+        let activate = [
+            "--yes",
+            "--passphrase-fd",
+            "0",
+            "restore",
+            "--activate",
+            "--to",
+            path(&home),
+            "--nothing-after-backup",
+        ];
+        let said = backed.run(&activate, PASSPHRASE);
+        assert_eq!(said.code, 74, "{what}: {}", said.err);
+        std::fs::remove_dir_all(home).unwrap();
     }
 }
 

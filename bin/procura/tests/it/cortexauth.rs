@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const PASSWORD: &str = "vault password";
+pub(crate) const PASSWORD: &str = "vault password";
 
 /// Makes a database of what stands in the JSON on stdin.
 const MAKE: &str = r#"
@@ -20,9 +20,12 @@ def seal(key, text):
     nonce = os.urandom(12)
     return base64.b64encode(nonce + AESGCM(key).encrypt(nonce, text, None)).decode()
 db = sqlite3.connect(want["file"])
+if want.get("wal"):
+    db.execute("pragma journal_mode=wal")
+    db.execute("pragma wal_autocheckpoint=0")
 db.executescript("""
 create table kek_metadata(id integer primary key, salt text, sentinel_ciphertext text, kek_version integer);
-create table secrets(id text primary key, key_path text, secret_type text, encrypted_value text,
+create table secrets(id text, key_path text, secret_type text, encrypted_value text,
     wrapped_dek text, namespace text, is_honey_token integer, description text, created_at text);
 create table agents(agent_id text primary key, agent_pub text);
 create table project_secret_grants(project_name text, secret_id text, env_var_name text);
@@ -33,19 +36,26 @@ for number, s in enumerate(want["secrets"]):
     dek = os.urandom(32)
     wrapped = seal(os.urandom(32) if s.get("lost") else kek, dek)
     db.execute("insert into secrets values (?,?,?,?,?,?,?,?,'2026')",
-               (f"id-{number}", s["path"], s["type"], seal(dek, bytes.fromhex(s["hex"])), wrapped,
+               (s.get("id", f"id-{number}"), s["path"], s["type"], seal(dek, bytes.fromhex(s["hex"])), wrapped,
                 s.get("namespace", "default"), s.get("honey", 0), s.get("description")))
 for agent in want.get("agents", []):
     db.execute("insert into agents values (?,?)", agent)
 for grant in want.get("grants", []):
     db.execute("insert into project_secret_grants values (?,?,?)", grant)
+for statement in want.get("then", []):
+    db.execute(statement)
 db.commit()
+if want.get("wal"):
+    # Ends without a checkpoint, as a killed process does.
+    os._exit(0)
 "#;
 
-fn made(dir: &Path, mut what: Value) -> PathBuf {
+pub(crate) fn made(dir: &Path, mut what: Value) -> PathBuf {
     let file = dir.join("cortex.db");
     // Of the test before in the same folder.
-    let _ = std::fs::remove_file(&file);
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(dir.join(format!("cortex.db{end}")));
+    }
     what["file"] = json!(file);
     if what["password"].is_null() {
         what["password"] = json!(PASSWORD);
@@ -67,16 +77,16 @@ fn made(dir: &Path, mut what: Value) -> PathBuf {
     file
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     procura_types::encoding::hex(bytes)
 }
 
-fn secret(path: &str, kind: &str, value: &[u8]) -> Value {
+pub(crate) fn secret(path: &str, kind: &str, value: &[u8]) -> Value {
     json!({"path": path, "type": kind, "hex": hex(value)})
 }
 
 /// Tries a database without a server.
-fn tried(home: &Path, file: &Path, args: &[&str], password: &str) -> Ran {
+pub(crate) fn tried(home: &Path, file: &Path, args: &[&str], password: &str) -> Ran {
     let all = [
         &[
             "--passphrase-fd",

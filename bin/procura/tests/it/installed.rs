@@ -58,17 +58,27 @@ impl Running {
 
     /// What `/health` answers.
     pub(crate) fn health(&self) -> serde_json::Value {
+        let body = self.told("/health");
+        serde_json::from_str(&body).unwrap_or_else(|_| panic!("{body}"))
+    }
+
+    /// What `/metrics` answers.
+    pub(crate) fn metrics(&self) -> String {
+        self.told("/metrics")
+    }
+
+    fn told(&self, path: &str) -> String {
         let address = self.health.trim_start_matches("http://");
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         write!(
             stream,
-            "GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
         )
         .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}"))
+        body.to_owned()
     }
 
     /// SIGUSR1.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const NEXT_LINE: &[u8] = b"correct horse battery\n";
 
 /// The activation of `home` by somebody whose own home is `own`.
-fn activate(own: &Path, home: &Path, more: &[&str]) -> Ran {
+pub(crate) fn activate(own: &Path, home: &Path, more: &[&str]) -> Ran {
     let first = [
         "--json",
         "--yes",
@@ -27,14 +27,14 @@ fn activate(own: &Path, home: &Path, more: &[&str]) -> Ran {
     nobody(own, &[&first, more].concat(), PASSPHRASE)
 }
 
-fn activated(own: &Path, home: &Path, more: &[&str]) -> Value {
+pub(crate) fn activated(own: &Path, home: &Path, more: &[&str]) -> Value {
     let said = activate(own, home, more);
     assert_eq!(said.code, 0, "{}", said.err);
     serde_json::from_str(&said.out).unwrap()
 }
 
 /// Starts a server on a restored home and unseals it.
-fn served(home: &Path) -> Running {
+pub(crate) fn served(home: &Path) -> Running {
     let server = Running::start(home);
     let own = Cli {
         home: home.to_owned(),
@@ -46,7 +46,7 @@ fn served(home: &Path) -> Running {
 
 /// Waits until the server can tell again which proofs were used: for 15 s after a start
 /// without its memory of them it believes none.
-fn settled(of: &Cli, url: &str) {
+pub(crate) fn settled(of: &Cli, url: &str) {
     let patience = Instant::now() + Duration::from_secs(60);
     loop {
         let said = at(of, url, &["namespace", "list"]);
@@ -59,9 +59,14 @@ fn settled(of: &Cli, url: &str) {
 }
 
 /// A second operator, steward too, with a home of her own.
-fn joined(backed: &Backed, name: &str) -> Cli {
+pub(crate) fn joined(backed: &Backed, name: &str) -> Cli {
+    joined_as(backed, name, "steward")
+}
+
+/// One with another role.
+pub(crate) fn joined_as(backed: &Backed, name: &str, role: &str) -> Cli {
     let owner = &backed.installed.cli;
-    let invite = ["operator", "invite", name, "--role", "steward"];
+    let invite = ["operator", "invite", name, "--role", role];
     let code = owner.ok(&invite, b"");
     let other = backed.installed.other(name);
     let join = ["operator", "join", code.trim(), "--passphrase-fd", "0"];
@@ -71,20 +76,20 @@ fn joined(backed: &Backed, name: &str) -> Cli {
 }
 
 /// The command line of `of`, told of another server.
-fn at(of: &Cli, url: &str, args: &[&str]) -> Ran {
+pub(crate) fn at(of: &Cli, url: &str, args: &[&str]) -> Ran {
     let mut command = of.command(args);
     command.env("PROCURA_SERVER", url);
     ran(command.stdin(Stdio::null()).output().unwrap())
 }
 
-fn ok_at(of: &Cli, url: &str, args: &[&str]) -> String {
+pub(crate) fn ok_at(of: &Cli, url: &str, args: &[&str]) -> String {
     let said = at(of, url, args);
     assert_eq!(said.code, 0, "{args:?}: {}", said.err);
     said.out
 }
 
 /// The newest copy of the record from behind the backup.
-fn copied(backed: &Backed, name: &str) -> PathBuf {
+pub(crate) fn copied(backed: &Backed, name: &str) -> PathBuf {
     let folder = backed.place("ledger");
     std::fs::create_dir_all(&folder).unwrap();
     let copy = folder.join(name);
@@ -275,7 +280,9 @@ fn without_copies_it_goes_on_under_another_origin_and_everybody_is_held() {
     assert_eq!(done["new_origin"], true);
     assert_eq!(done["held"].as_array().unwrap().len(), 1, "{done}");
     let origin = done["origin"].as_str().unwrap();
-    assert!(origin.ends_with("/2"), "{origin}");
+    let (first, apart) = origin.rsplit_once('-').unwrap();
+    assert!(first.ends_with("/2"), "{origin}");
+    assert_eq!(apart.len(), 16, "{origin}");
     let vkey = done["ledger_vkey"].as_str().unwrap();
 
     let server = served(&home);

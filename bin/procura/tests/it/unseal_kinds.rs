@@ -3,12 +3,17 @@
 
 mod auto;
 mod kms;
+mod kms_tls;
 mod people;
 mod place;
+mod refused;
+mod restored;
 mod softhsm;
+mod steps;
 mod suite;
 mod swtpm;
 mod transit;
+mod vouched;
 
 use suite::conforms;
 
@@ -19,7 +24,12 @@ fn passphrases_conform() {
 
 #[test]
 fn shares_conform() {
-    conforms::<people::Shares>();
+    conforms::<people::Shares<people::Text>>();
+}
+
+#[test]
+fn words_conform() {
+    conforms::<people::Shares<people::Words>>();
 }
 
 #[test]

@@ -242,9 +242,12 @@ async fn everything_in_it_ends_with_it_and_nothing_else() {
     let op = OperatorRoles {
         name: label("adam"),
         roles,
+        by: None,
     };
     world
-        .act(&world.alice, op, OperatorRoles::run)
+        .act(&world.alice, op, |batch| {
+            OperatorRoles::run(batch, world.now())
+        })
         .await
         .unwrap();
     let entries = entries(&world, "namespace.delete");

@@ -276,7 +276,28 @@ async fn what_was_over_or_withdrawn_before_is_not_named_again() {
     assert_eq!(world.request(waiting).state, RequestState::Expired);
     let ended = delete(&world, "web").await.unwrap();
     assert_eq!(ended, Ended::default());
-    assert!(holds(&world, grant), "it was over by itself");
+    assert!(!holds(&world, grant), "it is ended whatever the clock says");
+}
+
+/// A clock that goes back brings no grant back that was over when its project ended.
+#[tokio::test]
+async fn a_clock_that_goes_back_revives_nothing_of_a_project_that_ended() {
+    let days = Duration::from_secs(2 * 24 * 60 * 60);
+    for rebound in [false, true] {
+        let (world, scribe) = World::new().await;
+        world.agent("clerk", None).await;
+        granted_run(&world, &scribe).await;
+        world.pass(days);
+        if rebound {
+            rebind(&world, "web", &["clerk"], None).await.unwrap();
+            rebind(&world, "web", &["scribe"], None).await.unwrap();
+        } else {
+            delete(&world, "web").await.unwrap();
+            world.project("web", &["scribe"], WEB).await.unwrap();
+        }
+        world.turn_back(days);
+        asks(world.run(&scribe, "web", &["DB_PASSWORD"]).await);
+    }
 }
 
 #[tokio::test]

@@ -192,6 +192,13 @@ impl World {
             .fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
+    /// Sets the clock back.
+    pub(crate) fn turn_back(&self, time: Duration) {
+        self.clock
+            .0
+            .fetch_sub(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.recorder.directory().snapshot()
     }
@@ -281,6 +288,7 @@ impl World {
         let op = OperatorInvite {
             name: label(name),
             roles,
+            by: None,
         };
         let code = self
             .act(&self.alice, op, |batch| {

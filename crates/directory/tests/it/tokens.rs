@@ -158,6 +158,7 @@ fn what_a_device_had_before_it_was_in_quarantine_does_not_come_back() {
             suspect: Suspect::Device(thumbprint(1)),
             actor: actor_id(3),
             since: time(11),
+            by: None,
             canary: None,
             lifted,
             lifted_at: lifted.map(|_| time(12)),

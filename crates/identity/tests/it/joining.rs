@@ -163,7 +163,8 @@ async fn a_code_dies_with_its_maker() {
     let bob = world.operator("bob", &[role(Role::Steward, None)]).await;
     let invite = procura_identity::OperatorInvite {
         name: label("eve"),
-        roles: vec![role(Role::Steward, None)],
+        roles: vec![role(Role::Auditor, Some("shop"))],
+        by: None,
     };
     let code = world
         .act(&bob, invite, |batch| {
@@ -175,11 +176,12 @@ async fn a_code_dies_with_its_maker() {
         })
         .await
         .unwrap();
-    let op = OperatorRevoke { name: label("bob") };
+    let op = OperatorRevoke {
+        name: label("bob"),
+        by: None,
+    };
     world
-        .act(&world.alice, op, |batch| {
-            OperatorRevoke::run(batch, world.now())
-        })
+        .act(&bob, op, |batch| OperatorRevoke::run(batch, world.now()))
         .await
         .unwrap();
     let error = world.join(&code, &p256()).await.unwrap_err().domain();
@@ -233,7 +235,8 @@ async fn a_code_dies_with_the_role_that_let_it_be_made() {
     world.agent("scribe", None).await.unwrap();
     let invite = procura_identity::OperatorInvite {
         name: label("eve"),
-        roles: vec![role(Role::Steward, None)],
+        roles: vec![role(Role::Auditor, Some("shop"))],
+        by: None,
     };
     let invitation = world
         .act(&bob, invite, |batch| {
@@ -255,9 +258,12 @@ async fn a_code_dies_with_the_role_that_let_it_be_made() {
     let demoted = OperatorRoles {
         name: label("bob"),
         roles: vec![role(Role::Auditor, Some("shop"))],
+        by: None,
     };
     world
-        .act(&world.alice, demoted, OperatorRoles::run)
+        .act(&bob, demoted, |batch| {
+            OperatorRoles::run(batch, world.now())
+        })
         .await
         .unwrap();
     let error = world.join(&invitation, &p256()).await.unwrap_err().domain();

@@ -15,5 +15,6 @@ mod joining;
 mod operators;
 mod proposals;
 mod signing_keys;
+mod stewards;
 mod tree;
 mod world;

@@ -16,15 +16,29 @@ async fn set_roles(
     let op = OperatorRoles {
         name: label(name),
         roles: roles.to_vec(),
+        by: None,
     };
-    world.act(&world.alice, op, OperatorRoles::run).await
+    world
+        .act(&world.alice, op, |batch| {
+            OperatorRoles::run(batch, world.now())
+        })
+        .await
+}
+
+/// Nobody but a quorum makes another steward, or one less.
+fn takes_a_quorum<T>(tried: Result<T, crate::world::Failure>) {
+    let error = tried.err().unwrap().domain();
+    assert!(matches!(error, IdentityError::TakesQuorum), "{error}");
 }
 
 async fn revoke(
     world: &World,
     name: &str,
 ) -> Result<procura_types::wire::RevokedActors, crate::world::Failure> {
-    let op = OperatorRevoke { name: label(name) };
+    let op = OperatorRevoke {
+        name: label(name),
+        by: None,
+    };
     world
         .act(&world.alice, op, |batch| {
             OperatorRevoke::run(batch, world.now())
@@ -62,11 +76,19 @@ async fn the_ledger_says_which_roles_were_given() {
         role(Role::Approver, Some("shop")),
         role(Role::Admin, Some("shop")),
     ];
-    world.operator("bob", &roles).await;
+    let bob = world.operator("bob", &roles).await;
     set_roles(&world, "bob", &[role(Role::Steward, None)])
         .await
         .unwrap();
-    set_roles(&world, "bob", &[]).await.unwrap();
+    let none = OperatorRoles {
+        name: label("bob"),
+        roles: Vec::new(),
+        by: None,
+    };
+    world
+        .act(&bob, none, |batch| OperatorRoles::run(batch, world.now()))
+        .await
+        .unwrap();
     revoke(&world, "bob").await.unwrap();
     let store = world.recorder.store();
     let log = procura_record::tables::LEDGER;
@@ -111,15 +133,18 @@ async fn only_stewards_touch_operators() {
     let invite = OperatorInvite {
         name: label("eve"),
         roles: vec![],
+        by: None,
     };
     assert_eq!(world.permit(&bob, invite).err(), Some(DenyReason::NoRole));
     let roles = OperatorRoles {
         name: label("bob"),
         roles: vec![role(Role::Steward, None)],
+        by: None,
     };
     assert_eq!(world.permit(&bob, roles).err(), Some(DenyReason::NoRole));
     let revoke = OperatorRevoke {
         name: label("alice"),
+        by: None,
     };
     assert_eq!(world.permit(&bob, revoke).err(), Some(DenyReason::NoRole));
     let link = OperatorLink::resolve(&world.snapshot(), &label("alice")).unwrap();
@@ -160,7 +185,15 @@ async fn roles_are_replaced_and_count_at_once() {
     let world = World::new().await;
     let bob = world.operator("bob", &[role(Role::Steward, None)]).await;
     assert!(world.permit(&bob, OperatorListing).is_ok());
-    let changed = set_roles(&world, "bob", &[role(Role::Auditor, Some("shop"))])
+    let auditor = [role(Role::Auditor, Some("shop"))];
+    takes_a_quorum(set_roles(&world, "bob", &auditor).await);
+    let op = OperatorRoles {
+        name: label("bob"),
+        roles: auditor.to_vec(),
+        by: None,
+    };
+    let changed = world
+        .act(&bob, op, |batch| OperatorRoles::run(batch, world.now()))
         .await
         .unwrap();
     assert_eq!(changed.roles, [role(Role::Auditor, Some("shop"))]);
@@ -193,17 +226,16 @@ async fn the_last_steward_stays() {
     assert!(matches!(error, IdentityError::LastSteward));
 
     // A second steward without a device is none.
-    let bob = world.operator("bob", &[role(Role::Steward, None)]).await;
-    world
-        .revoke_device(&world.alice, &bob.device())
-        .await
-        .unwrap();
+    let [bob, carol] = world.stewards(["bob", "carol"]).await;
+    for other in [&bob, &carol] {
+        world.revoke_device(other, &other.device()).await.unwrap();
+    }
     assert!(matches!(
         revoke(&world, "alice").await.unwrap_err().domain(),
         IdentityError::LastSteward
     ));
-
-    let carol = world.operator("carol", &[role(Role::Steward, None)]).await;
+    let world = World::new().await;
+    let [carol] = world.stewards(["carol"]).await;
     revoke(&world, "alice").await.unwrap();
     assert!(world.permit(&carol, OperatorListing).is_ok());
     assert_eq!(

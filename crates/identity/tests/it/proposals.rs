@@ -6,7 +6,7 @@ use procura_identity::{
     agreed, carry_out, takes_a_quorum,
 };
 use procura_policy::DenyReason;
-use procura_types::wire::{Proposal, ProposalState, ProposedAct};
+use procura_types::wire::{Proposal, ProposalState, ProposedAct, ShareScheme};
 use procura_types::{Duration, InstallationId, ProposalId, Role};
 
 const INSTALLATION: InstallationId = InstallationId::from_bytes([7; 16]);
@@ -17,6 +17,7 @@ fn act() -> ProposedAct {
         threshold: 2,
         count: 3,
         retires: None,
+        scheme: ShareScheme::Shamir,
     }
 }
 
@@ -47,10 +48,6 @@ async fn sign(world: &World, by: &Actor, proposal: &Proposal) -> Result<Proposal
     signed(world, by, proposal.id, signature).await
 }
 
-async fn steward(world: &World, name: &str) -> Actor {
-    world.operator(name, &[role(Role::Steward, None)]).await
-}
-
 fn look(world: &World, id: &ProposalId) -> Result<ProposedAct, IdentityError> {
     let store = world.recorder.store();
     agreed(store, &world.snapshot(), &INSTALLATION, id, world.now())
@@ -69,7 +66,7 @@ async fn carry(world: &World, id: &ProposalId) -> Result<(), IdentityError> {
 async fn more_than_half_of_the_stewards_agree_and_once() {
     let world = World::new().await;
     assert!(!takes_a_quorum(&world.snapshot()));
-    let (bea, cleo) = (steward(&world, "bea").await, steward(&world, "cleo").await);
+    let [bea, cleo] = world.stewards(["bea", "cleo"]).await;
     assert!(takes_a_quorum(&world.snapshot()));
     let proposal = propose(&world, act()).await.unwrap();
     assert_eq!((proposal.needs, proposal.state), (2, ProposalState::Open));
@@ -101,17 +98,18 @@ async fn more_than_half_of_the_stewards_agree_and_once() {
 #[tokio::test]
 async fn signatures_count_as_long_as_their_stewards_do() {
     let world = World::new().await;
-    let (bea, cleo) = (steward(&world, "bea").await, steward(&world, "cleo").await);
+    let [bea, cleo] = world.stewards(["bea", "cleo"]).await;
     let proposal = propose(&world, act()).await.unwrap();
     sign(&world, &bea, &proposal).await.unwrap();
     sign(&world, &cleo, &proposal).await.unwrap();
     assert!(look(&world, &proposal.id).is_ok());
-    // Of two stewards that are left, both have to have signed.
-    let name = label("bea");
+    // Bea goes by herself. Of two stewards that are left, both have to have signed.
+    let op = OperatorRevoke {
+        name: label("bea"),
+        by: None,
+    };
     world
-        .act(&world.alice, OperatorRevoke { name }, |batch| {
-            OperatorRevoke::run(batch, world.now())
-        })
+        .act(&bea, op, |batch| OperatorRevoke::run(batch, world.now()))
         .await
         .unwrap();
     let short = look(&world, &proposal.id);
@@ -126,9 +124,10 @@ async fn signatures_count_as_long_as_their_stewards_do() {
     let op = OperatorRoles {
         name: label("cleo"),
         roles: vec![role(Role::Admin, Some("shop"))],
+        by: None,
     };
     world
-        .act(&world.alice, op, OperatorRoles::run)
+        .act(&cleo, op, |batch| OperatorRoles::run(batch, world.now()))
         .await
         .unwrap();
     let short = look(&world, &proposal.id);
@@ -141,7 +140,7 @@ async fn signatures_count_as_long_as_their_stewards_do() {
 #[tokio::test]
 async fn a_signature_is_for_one_proposal_of_one_installation_by_its_own_device() {
     let world = World::new().await;
-    let bea = steward(&world, "bea").await;
+    let [bea] = world.stewards(["bea"]).await;
     let proposal = propose(&world, act()).await.unwrap();
     let other = propose(&world, act()).await.unwrap();
     let elsewhere = InstallationId::from_bytes([8; 16]);
@@ -151,6 +150,7 @@ async fn a_signature_is_for_one_proposal_of_one_installation_by_its_own_device()
         threshold: 2,
         count: 4,
         retires: None,
+        scheme: ShareScheme::Shamir,
     };
     let mut later = proposal.clone();
     later.expires = later.expires.plus(Duration::from_secs(1));
@@ -180,7 +180,7 @@ async fn a_signature_is_for_one_proposal_of_one_installation_by_its_own_device()
 #[tokio::test]
 async fn only_stewards_propose_sign_and_look() {
     let world = World::new().await;
-    steward(&world, "bea").await;
+    let [_] = world.stewards(["bea"]).await;
     let adam = world
         .operator("adam", &[role(Role::Admin, Some("shop"))])
         .await;
@@ -198,7 +198,7 @@ async fn only_stewards_propose_sign_and_look() {
 #[tokio::test]
 async fn proposals_end_after_a_day_and_do_not_pile_up() {
     let world = World::new().await;
-    let bea = steward(&world, "bea").await;
+    let [bea] = world.stewards(["bea"]).await;
     let proposal = propose(&world, act()).await.unwrap();
     sign(&world, &bea, &proposal).await.unwrap();
     sign(&world, &world.alice, &proposal).await.unwrap();
@@ -227,12 +227,18 @@ async fn proposals_end_after_a_day_and_do_not_pile_up() {
 #[tokio::test]
 async fn shares_that_cannot_be_made_are_not_proposed() {
     let world = World::new().await;
-    for (threshold, count) in [(0, 3), (1, 3), (4, 3)] {
+    for (scheme, threshold, count) in [
+        (ShareScheme::Shamir, 0, 3),
+        (ShareScheme::Shamir, 1, 3),
+        (ShareScheme::Shamir, 4, 3),
+        (ShareScheme::Slip39, 2, 17),
+    ] {
         let act = ProposedAct::MakeShares {
             name: label("recovery"),
             threshold,
             count,
             retires: None,
+            scheme,
         };
         let refused = propose(&world, act).await.unwrap_err().domain();
         assert!(

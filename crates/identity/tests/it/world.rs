@@ -296,11 +296,28 @@ impl World {
         let op = OperatorInvite {
             name: label(name),
             roles: roles.to_vec(),
+            by: None,
         };
         self.act(&self.alice, op, |batch| {
             OperatorInvite::run(batch, self.now(), &SystemEntropy)
         })
         .await
+    }
+
+    /// Stewards besides alice, invited while she is the only one.
+    pub(crate) async fn stewards<const N: usize>(&self, names: [&str; N]) -> [Actor; N] {
+        let roles = [role(Role::Steward, None)];
+        let mut codes = Vec::new();
+        for name in names {
+            codes.push(self.invite(name, &roles).await.unwrap());
+        }
+        let mut stewards = Vec::new();
+        for code in &codes {
+            let key = p256();
+            let id = self.join(code, &key).await.unwrap().actor;
+            stewards.push(Actor { id, key });
+        }
+        stewards.try_into().ok().unwrap()
     }
 
     /// Joins for the actor that the code names.

@@ -193,3 +193,51 @@ fn an_export_verifies_by_a_key_from_before_it_turned() {
     assert_eq!(finding.kind, FindingKind::Forked);
     verify_export(&with(&other), &keys.vkey(1), None).unwrap();
 }
+
+#[test]
+fn a_handover_beyond_the_checkpoint_leads_nowhere() {
+    let (log, _) = story();
+    let export = log.export();
+    let keys = Keys::new(log.vkey().name());
+    let size = log.entries.len();
+    let handover = |size| {
+        keys.signers(1, LATER)
+            .sign(log.checkpoint(size), NOW, false)
+    };
+    let checkpoint = |number| {
+        keys.signers(number, NOW)
+            .sign(log.checkpoint(size), LATER, false)
+    };
+    let verified = |handover: String, checkpoint: String, number| {
+        let files = [
+            (handover_name(0), handover),
+            ("checkpoint".to_owned(), checkpoint),
+        ];
+        let dir = With {
+            export: &export,
+            files: files.into(),
+        };
+        verify_export(&dir, &keys.vkey(number), None)
+    };
+    // At the checkpoint itself it lies on the way.
+    let at_end = handover(size).unwrap();
+    verified(at_end, checkpoint(1).unwrap(), 0).unwrap();
+    // Beyond it nothing shows that the record went there, whichever key signed last.
+    let mut later = log.checkpoint(size);
+    later.size += 1;
+    let beyond = keys.signers(1, LATER).sign(later, NOW, false).unwrap();
+    for number in [0, 1] {
+        let finding = verified(beyond.clone(), checkpoint(number).unwrap(), 0).unwrap_err();
+        assert_eq!(finding.kind, FindingKind::Shortened);
+        assert_eq!(finding.file.as_deref(), Some("checkpoint"));
+        assert_eq!(finding.entry, Some(size as u64));
+        let expected = format!(
+            "at least the {} entries that the key turned after",
+            size + 1
+        );
+        assert_eq!(finding.expected, Some(expected));
+        assert_eq!(finding.found, Some(format!("{size} entries")));
+    }
+    // Who knows the key of today follows nothing, and is told nothing by it.
+    verified(beyond, checkpoint(1).unwrap(), 1).unwrap();
+}

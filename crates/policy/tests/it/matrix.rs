@@ -37,7 +37,7 @@ fn resource(action: Action, namespace: &Namespace) -> Resource {
     match (scope, action) {
         (
             "installation" | "recovery" | "unseal_source" | "operator" | "session" | "honey"
-            | "quarantine" | "signing_key" | "proposal",
+            | "quarantine" | "signing_key" | "proposal" | "server",
             _,
         )
         | (
@@ -45,7 +45,8 @@ fn resource(action: Action, namespace: &Namespace) -> Resource {
             Action::NamespaceCreate
             | Action::NamespaceList
             | Action::LedgerExport
-            | Action::LedgerCheckpoint,
+            | Action::LedgerCheckpoint
+            | Action::LedgerRetention,
         ) => Resource::Installation,
         _ => Resource::Namespace(namespace.clone()),
     }
@@ -58,7 +59,7 @@ fn denied(reason: DenyReason, visible: bool) -> Result<Basis, Denied> {
 /// Why a caller without any title to the action hears no.
 const fn without(rule: Rule) -> DenyReason {
     match rule {
-        Rule::Roles(_) | Rule::OwnOr(_) | Rule::Anyone => DenyReason::NoRole,
+        Rule::Roles(_) | Rule::OwnOr(_) | Rule::Anyone | Rule::Parts => DenyReason::NoRole,
         Rule::Member => DenyReason::NotMember,
         Rule::Grant => DenyReason::NoGrant,
         Rule::Token => DenyReason::Token(TokenRefusal::Unknown),

@@ -128,6 +128,7 @@ pub(crate) fn quarantined(suspect: Suspect, lifted: Option<u64>) -> Change {
         suspect,
         actor: AGENT,
         since: NOW,
+        by: None,
         canary: None,
         lifted,
         lifted_at: None,

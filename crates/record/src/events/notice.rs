@@ -78,9 +78,12 @@ fn text_after<'a>(bytes: &'a [u8], name: &[u8]) -> Option<(&'a str, &'a [u8])> {
 
 /// What an action is that was allowed.
 fn kinds(action: &str) -> Option<&'static [EventKind]> {
-    const KINDS: [(Action, &[EventKind]); 13] = [
+    const KINDS: [(Action, &[EventKind]); 16] = [
+        (Action::LedgerRetention, &[EventKind::Alarm]),
         (Action::UnsealSourceAdd, &[EventKind::Alarm]),
         (Action::UnsealSourceRemove, &[EventKind::Alarm]),
+        (Action::ProposalCreate, &[EventKind::Alarm]),
+        (Action::OperatorDeviceHold, &[EventKind::Alarm]),
         (Action::AgentRevoke, &[EventKind::Revocation]),
         (Action::NamespaceDelete, &[EventKind::Revocation]),
         (Action::DeviceRevoke, &[EventKind::Revocation]),

@@ -16,6 +16,7 @@ mod index;
 mod publisher;
 mod reader;
 mod refusals;
+mod retention;
 mod running;
 mod spool;
 mod watched;

@@ -4,9 +4,8 @@ use crate::app::{App, Open};
 use crate::problem::{Code, Failure};
 use procura_identity::{agreed, carry_out, takes_a_quorum};
 use procura_store::Batch;
-use procura_types::wire::{NewUnsealSource, ProposedAct, ShareSet, UnsealSourceAdd};
+use procura_types::wire::{ProposedAct, ShareScheme, ShareSet};
 use procura_types::{Label, ProposalId};
-use procura_vault::Keeper;
 
 /// What has to happen beside a new source.
 #[derive(Default)]
@@ -17,57 +16,80 @@ pub(super) struct Terms {
     pub(super) retired: Vec<Label>,
 }
 
-/// Shares let a few people open the vault without the others. Who is the only operator
-/// makes them with what opens the vault; of several operators a quorum of the stewards
-/// agrees besides to the very set.
-pub(super) fn terms(app: &App, open: &Open, request: &UnsealSourceAdd) -> Result<Terms, Failure> {
-    let NewUnsealSource::Shares(ShareSet { threshold, count }) = request.source else {
-        return Ok(Terms::default());
-    };
-    let retired: Vec<Label> = open
-        .vault
-        .installation()
-        .sources
-        .iter()
-        .filter(|source| matches!(source.keeper, Keeper::Shares { .. }))
-        .map(|source| source.name.clone())
-        .collect();
-    let snapshot = open.directory.snapshot();
-    let Some(proposal) = request.proposal else {
-        if takes_a_quorum(&snapshot) {
-            return Err(Failure::new(
-                Code::Forbidden,
-                "There is more than one operator, so making shares takes a quorum of the stewards: one proposes them, and more than half sign.",
-            )
-            .with_reason("quorum_needed"));
+/// Shares that are to be.
+pub(super) struct Shares {
+    pub(super) name: Label,
+    pub(super) scheme: ShareScheme,
+    pub(super) set: ShareSet,
+    proposal: Option<ProposalId>,
+}
+
+impl Shares {
+    pub(super) const fn new(
+        name: Label,
+        scheme: ShareScheme,
+        set: ShareSet,
+        proposal: Option<ProposalId>,
+    ) -> Self {
+        Self {
+            name,
+            scheme,
+            set,
+            proposal,
         }
-        return Ok(Terms {
-            proposal: None,
-            retired,
-        });
-    };
-    let vault = &open.vault;
-    let id = vault.installation().id;
-    let act = agreed(vault.store(), &snapshot, &id, &proposal, app.clock.now())?;
-    let ProposedAct::MakeShares {
-        name,
-        threshold: of,
-        count: among,
-        retires,
-    } = act;
-    let same = (name, of, among) == (request.name.clone(), threshold, count)
-        && retires.as_slice() == retired;
-    if !same {
-        return Err(Failure::new(
-            Code::Conflict,
-            "The proposal that was signed is about other shares: another name, another number of them, or in place of another set than there is now.",
-        )
-        .with_reason("other_proposal"));
     }
-    Ok(Terms {
-        proposal: Some(proposal),
-        retired,
-    })
+
+    /// Shares let a few people open the vault without the others. Who is the only operator
+    /// makes them with what opens the vault; of several operators a quorum of the stewards
+    /// agrees besides to the very set.
+    ///
+    /// Decided by what there is at this moment: whoever goes by it has the turn of a change.
+    pub(super) fn terms(&self, app: &App, open: &Open) -> Result<Terms, Failure> {
+        let retired: Vec<Label> = open
+            .vault
+            .installation()
+            .sources
+            .iter()
+            .filter(|source| source.keeper.shares().is_some())
+            .map(|source| source.name.clone())
+            .collect();
+        let snapshot = open.directory.snapshot();
+        let Some(proposal) = self.proposal else {
+            if takes_a_quorum(&snapshot) {
+                return Err(Failure::new(
+                    Code::Forbidden,
+                    "There is more than one operator, so making shares takes a quorum of the stewards: one proposes them, and more than half sign.",
+                )
+                .with_reason("quorum_needed"));
+            }
+            return Ok(Terms {
+                proposal: None,
+                retired,
+            });
+        };
+        let vault = &open.vault;
+        let id = vault.installation().id;
+        let act = agreed(vault.store(), &snapshot, &id, &proposal, app.clock.now())?;
+        // Sets are one at a time, so one at the most is retired.
+        let wanted = ProposedAct::MakeShares {
+            name: self.name.clone(),
+            threshold: self.set.threshold,
+            count: self.set.count,
+            retires: retired.first().cloned(),
+            scheme: self.scheme,
+        };
+        if act != wanted || retired.len() > 1 {
+            return Err(Failure::new(
+                Code::Conflict,
+                "The proposal that was signed is about something else: another name, other shares or another number of them, or in place of another set than there is now.",
+            )
+            .with_reason("other_proposal"));
+        }
+        Ok(Terms {
+            proposal: Some(proposal),
+            retired,
+        })
+    }
 }
 
 impl Terms {

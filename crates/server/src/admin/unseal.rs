@@ -11,7 +11,8 @@ use crate::database;
 use crate::opening::{OpeningError, open_services};
 use crate::problem::{Code, Failure};
 use crate::wrappers;
-use procura_crypto::shamir::{Share, ShareError};
+use procura_crypto::shamir::ShareError;
+use procura_crypto::slip39::Slip39Error;
 use procura_ledger::{Decision, Entry};
 use procura_policy::{Action, Resource};
 use procura_proof::Profile;
@@ -19,7 +20,7 @@ use procura_record::{Recorder, Refusal};
 use procura_store::guard::Start;
 use procura_types::wire::{Opening, ShareBrought, ShareProgress, SourceOpening};
 use procura_types::{Duration, Label, Secret, TraceId};
-use procura_vault::{Brought, Installation, SealError, Vault, WrapError};
+use procura_vault::{Brought, Installation, SealError, Share, Vault, WrapError};
 use std::sync::Arc;
 
 /// How long the next try waits after so many wrong ones: 1, 2, 4 … 60 s.
@@ -41,7 +42,7 @@ pub(super) async fn brought(app: &App, opening: Opening) -> Result<Brought, Fail
             .map(|text| Share::parse(text.expose()))
             .collect::<Result<_, _>>()
             .map(Brought::Shares)
-            .map_err(|error| SealError::from(error).into()),
+            .map_err(|error: SealError| error.into()),
         Opening::Source(SourceOpening { name, credentials }) => {
             // Guesses wait for their turn. One that hangs keeps nobody from sealing, nor
             // from trying another source.
@@ -92,11 +93,28 @@ pub(crate) async fn from_wrapper(
 /// What a try is told that a wrapper refused. One that says nothing of who asked is
 /// neither counted nor recorded.
 pub(super) fn refused_by_wrapper(app: &App, source: &Label, error: WrapError) -> Failure {
-    let reason = error.reason();
+    let (reason, word) = (error.reason(), error.word());
+    app.refusals.count(word);
     let failure = wrappers::told(source, error);
     match reason {
         Some(reason) => counted(app, reason, Some(source), failure),
-        None => failure,
+        None => {
+            // Nobody is to be held for it, and whoever finds the vault sealed in the
+            // morning wants to know why.
+            let sealed = matches!(app.stage().as_ref(), Stage::Sealed(..));
+            if sealed && failure.code != Code::CredentialsNeeded {
+                keep(app, source, word);
+            }
+            failure
+        }
+    }
+}
+
+/// Keeps for the record what was refused of a source while the vault is sealed.
+fn keep(app: &App, source: &Label, word: &'static str) {
+    let (now, entropy) = (app.clock.now(), app.entropy.as_ref());
+    if let Err(error) = app.refusals.keep(source, word, now, entropy) {
+        tracing::error!(%error, "a try to open the vault could not be kept for the record");
     }
 }
 
@@ -208,7 +226,7 @@ pub(super) async fn bring_share(
         }
         Stage::Uninitialised => return Err(SealError::NotInitialised.into()),
     };
-    let share = Share::parse(share.expose()).map_err(SealError::from)?;
+    let share = Share::parse(share.expose())?;
     let gathered = {
         // Shares that were never made are guesses, and wait for their turn.
         let _turn = turn(app).await;
@@ -248,7 +266,8 @@ pub(super) fn refused(app: &App, error: SealError) -> Failure {
         SealError::WrongPassphrase => "wrong_passphrase",
         SealError::OtherShare => "share_other_set",
         SealError::ForgedShare { .. } => "share_forged",
-        SealError::Shares(ShareError::Inconsistent | ShareError::Disagree) => "share_forged",
+        SealError::Shares(ShareError::Inconsistent | ShareError::Disagree)
+        | SealError::Mnemonics(Slip39Error::Digest) => "share_forged",
         SealError::WrongKey(_) => "wrapped_key_refused",
         _ => return error.into(),
     };
@@ -284,9 +303,8 @@ fn sentence(text: &str) -> String {
         .unwrap_or_default()
 }
 
-/// Puts a refused try into the record, or into the spool while there is no record to
-/// write to; which source it was stands in the former alone, since a spool vouches for
-/// nothing but a refusal.
+/// Puts a refused try into the record; while there is none to write to, into the spool,
+/// or, of a source that is known, to what is kept of sources.
 fn record(app: &App, reason: &'static str, source: Option<&Label>) -> Result<(), String> {
     let now = app.clock.now();
     let entropy = app.entropy.as_ref();
@@ -299,6 +317,9 @@ fn record(app: &App, reason: &'static str, source: Option<&Label>) -> Result<(),
             ..Refusal::of_nobody(action, reason, now, profile, trace)
         });
         return Ok(());
+    }
+    if let Some(source) = source {
+        return app.refusals.keep(source, reason, now, entropy);
     }
     let entry = Entry::new(now, entropy, action, trace).map_err(|error| error.to_string())?;
     let entry = Entry {

@@ -1,7 +1,7 @@
 //! What opens the vault, changed while it is open. A session is never enough for it:
 //! each change begins with something that opens the vault today.
 
-use super::shares::{self, Terms};
+use super::shares::{Shares, Terms};
 use super::socket_caller;
 use super::unseal::{brought, refused, refused_by_wrapper, turn};
 use crate::app::{App, Open};
@@ -11,38 +11,39 @@ use procura_policy::{Op, Permit, authorize};
 use procura_record::{Details, Origin, RECOVERY, RecordError};
 use procura_store::{Batch, CommitError};
 use procura_types::wire::{
-    NewUnsealSource, Opening, PassphraseChange, Recovery, ShareSet, UnsealSource, UnsealSourceList,
+    NewUnsealSource, Opening, PassphraseChange, Recovery, ShareScheme, ShareSet, UnsealSource,
+    UnsealSourceList,
 };
 use procura_types::{Entropy, InstallationId, Label, Secret, TraceId};
 use procura_vault::{
-    Brought, Keeper, MAX_SOURCES, NewSource, SealError, SourceChange, UnsealSourceAdd,
-    UnsealSourceRemove, UnsealSourceTest, Vault,
+    Brought, MAX_SOURCES, NewSource, SealError, SourceChange, UnsealSourceAdd, UnsealSourceRemove,
+    UnsealSourceTest, Vault,
 };
 use std::sync::Arc;
 
 /// The sources, as they were added.
 pub(super) fn list(app: &App) -> Result<UnsealSourceList, Failure> {
     let installation = app.installation()?;
+    // Before that nothing vouches for the list, and nobody is to type what it says.
+    let is_open = app.open().is_ok();
     let sources = installation
         .sources
         .iter()
         .map(|source| {
-            let (threshold, count) = match &source.keeper {
-                Keeper::Shares {
-                    threshold, shares, ..
-                } => (Some(*threshold), u8::try_from(shares.len()).ok()),
-                Keeper::Passphrase { .. } | Keeper::FirstFormat { .. } | Keeper::Wrapped { .. } => {
-                    (None, None)
-                }
-            };
+            let configure = source
+                .wrapper()
+                .filter(|_| is_open)
+                .and_then(|wrapper| app.places.lines(&source.name, wrapper));
+            let set = source.keeper.shares().map(|(_, set)| set);
             UnsealSource {
                 name: source.name.clone(),
                 kind: source.keeper.kind().to_owned(),
                 added: source.added,
-                threshold,
-                count,
+                threshold: set.map(|set| set.threshold),
+                count: set.map(|set| set.count),
                 wrapper: source.wrapper().cloned(),
                 needs: wrappers::needs(&source.keeper),
+                configure,
             }
         })
         .collect();
@@ -52,7 +53,7 @@ pub(super) fn list(app: &App) -> Result<UnsealSourceList, Failure> {
 /// A source that is to be.
 enum Wanted {
     Passphrase(Secret<String>),
-    Shares(ShareSet),
+    Shares(ShareScheme, ShareSet),
     /// Its key is wrapped already.
     Wrapped(NewSource),
 }
@@ -68,12 +69,33 @@ impl Wanted {
             Self::Passphrase(passphrase) => {
                 NewSource::passphrase(name, &passphrase, entropy).map(|source| (source, Vec::new()))
             }
-            Self::Shares(ShareSet { threshold, count }) => {
+            Self::Shares(ShareScheme::Shamir, ShareSet { threshold, count }) => {
                 let (source, shares) = NewSource::shares(name, threshold, count, entropy)?;
                 let texts = shares.iter().map(|share| share.encode()).collect();
                 Ok((source, texts))
             }
+            Self::Shares(ShareScheme::Slip39, ShareSet { threshold, count }) => {
+                let (source, words) = NewSource::slip39(name, threshold, count, entropy)?;
+                let texts = words.iter().map(|words| words.encode()).collect();
+                Ok((source, texts))
+            }
             Self::Wrapped(source) => Ok((source, Vec::new())),
+        }
+    }
+}
+
+/// The turn of a change, of which there is one at a time: nothing of what a change goes by
+/// is another's meanwhile.
+struct Turn<'a> {
+    _try: tokio::sync::MutexGuard<'a, ()>,
+    _one: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl<'a> Turn<'a> {
+    async fn of(app: &'a App) -> Self {
+        Self {
+            _try: turn(app).await,
+            _one: app.ceremony.lock().await,
         }
     }
 }
@@ -152,62 +174,104 @@ pub(super) struct Added {
     pub(super) retired: Vec<Label>,
 }
 
+impl Added {
+    const fn beside(shares: Vec<Secret<String>>) -> Self {
+        Self {
+            shares,
+            retired: Vec::new(),
+        }
+    }
+}
+
 /// Adds a source.
 pub(super) async fn add(
     app: &App,
     request: procura_types::wire::UnsealSourceAdd,
     trace: TraceId,
 ) -> Result<Added, Failure> {
-    let open = app.open()?;
-    let terms = shares::terms(app, &open, &request)?;
-    let name = request.name;
-    let brought = brought(app, request.open).await?;
-    if !terms.retired.is_empty() {
-        return replace(app, brought, name, request.source, terms, trace).await;
-    }
-    let brought = Arc::new(brought);
-    let (wanted, made) = match request.source {
-        NewUnsealSource::Passphrase(passphrase) => (Wanted::Passphrase(passphrase), None),
-        NewUnsealSource::Shares(set) => (Wanted::Shares(set), None),
+    let (name, proposal) = (request.name, request.proposal);
+    match request.source {
+        NewUnsealSource::Shares(set) => {
+            let wanted = Shares::new(name, ShareScheme::Shamir, set, proposal);
+            add_shares(app, request.open, wanted, trace).await
+        }
+        NewUnsealSource::Slip39(set) => {
+            let wanted = Shares::new(name, ShareScheme::Slip39, set, proposal);
+            add_shares(app, request.open, wanted, trace).await
+        }
+        NewUnsealSource::Passphrase(passphrase) => {
+            app.open()?;
+            let brought = Arc::new(brought(app, request.open).await?);
+            let (turn, terms) = (Turn::of(app).await, Terms::default());
+            let wanted = Wanted::Passphrase(passphrase);
+            let shares = put(app, &turn, brought, name, wanted, &terms, trace).await?;
+            Ok(Added::beside(shares))
+        }
         NewUnsealSource::Wrapped(new) => {
+            let open = app.open()?;
+            let brought = Arc::new(brought(app, request.open).await?);
             // Keys are made on tokens for those who may add a source, and before the
             // ceremony: a wrapper that hangs keeps nobody from sealing.
             let id = addable(app, &open, &brought, &name).await?;
+            drop(open);
             let wrapping = wrappers::wrapped(app, id, name.clone(), new.by, new.credentials);
             let (source, made) = wrapping
                 .await
                 .map_err(|error| refused_by_wrapper(app, &name, error))?;
-            (Wanted::Wrapped(source), Some(made))
+            let (turn, terms) = (Turn::of(app).await, Terms::default());
+            let (wanted, by) = (Wanted::Wrapped(source), made.by().cloned());
+            let added = put(app, &turn, brought, name.clone(), wanted, &terms, trace).await;
+            match (&added, by) {
+                (Ok(_), Some(by)) => {
+                    app.places.learn(&name, &by);
+                    // Whatever was refused before was of another source of this name.
+                    app.auto_unseal.forgive(&name);
+                }
+                (Ok(_), None) => {}
+                (Err(_), _) => made.forget().await,
+            }
+            added.map(Added::beside)
         }
-    };
-    drop(open);
-    let added = put(app, brought, name, wanted, &terms, trace).await;
-    if let (Err(_), Some(made)) = (&added, made) {
-        made.forget().await;
     }
-    added.map(|shares| Added {
-        shares,
-        retired: Vec::new(),
-    })
 }
 
-/// Puts shares in the place of others. Whoever keeps what is retired must not open what
-/// comes, so the root turns.
-async fn replace(
+/// Adds shares, in the place of those that there are. Who keeps what is retired must not
+/// open what comes, so the root turns then.
+async fn add_shares(
     app: &App,
-    brought: Brought,
-    name: Label,
-    new: NewUnsealSource,
-    terms: Terms,
+    opening: Opening,
+    wanted: Shares,
     trace: TraceId,
 ) -> Result<Added, Failure> {
-    let NewUnsealSource::Shares(set) = new else {
-        return Err(Failure::internal("only shares take the place of shares"));
-    };
+    // Nobody types anything for what will not be.
+    wanted.terms(app, &*app.open()?)?;
+    let brought = brought(app, opening).await?;
+    let turn = Turn::of(app).await;
+    // Another set may have come meanwhile, or the proposal been used up: what is done goes
+    // by what there is now, and nobody else changes it.
+    let terms = wanted.terms(app, &*app.open()?)?;
+    let Shares {
+        name, scheme, set, ..
+    } = wanted;
+    let new = Wanted::Shares(scheme, set);
+    if terms.retired.is_empty() {
+        let shares = put(app, &turn, Arc::new(brought), name, new, &terms, trace).await?;
+        return Ok(Added::beside(shares));
+    }
+    let sources = app.installation()?.sources;
+    if sources
+        .iter()
+        .all(|source| terms.retired.contains(&source.name))
+    {
+        return Err(Failure::new(
+            Code::Conflict,
+            "Shares are all that opens the vault, and the new ones exist in the answer to this alone: if it were lost on its way, nothing would open the vault any more. Add a passphrase or another source first.",
+        ));
+    }
     let op = UnsealSourceAdd { name: name.clone() };
-    let (source, shares) = Wanted::Shares(set).make(name, app.entropy.as_ref())?;
+    let (source, shares) = new.make(name, app.entropy.as_ref())?;
     let change = SourceChange::Replace(terms.retired.clone(), source);
-    turn_root(app, brought, change, op, &terms, trace).await?;
+    turn_root(app, &turn, brought, change, op, &terms, trace).await?;
     let retired = terms.retired;
     Ok(Added { shares, retired })
 }
@@ -240,14 +304,13 @@ async fn addable(
 /// Puts it in force.
 async fn put(
     app: &App,
+    _turn: &Turn<'_>,
     brought: Arc<Brought>,
     name: Label,
     wanted: Wanted,
     terms: &Terms,
     trace: TraceId,
 ) -> Result<Vec<Secret<String>>, Failure> {
-    let _turn = turn(app).await;
-    let _one = app.ceremony.lock().await;
     let open = app.open()?;
     let op = UnsealSourceAdd { name: name.clone() };
     let recovery = recovery(app, &open, &brought)?;
@@ -302,9 +365,13 @@ pub(super) async fn remove(
     let op = UnsealSourceRemove {
         name: request.name.clone(),
     };
-    let change = SourceChange::Remove(request.name);
+    let change = SourceChange::Remove(request.name.clone());
     let brought = brought(app, request.open).await?;
-    turn_root(app, brought, change, op, &Terms::default(), trace).await
+    app.open()?;
+    let (turn, terms) = (Turn::of(app).await, Terms::default());
+    turn_root(app, &turn, brought, change, op, &terms, trace).await?;
+    app.places.forget(&request.name);
+    Ok(())
 }
 
 /// Changes the passphrase that was brought.
@@ -315,15 +382,10 @@ pub(super) async fn change_passphrase(
 ) -> Result<(), Failure> {
     let change = SourceChange::Passphrase(request.new);
     let brought = Brought::Passphrase(request.current);
-    turn_root(
-        app,
-        brought,
-        change,
-        procura_vault::PassphraseChange,
-        &Terms::default(),
-        trace,
-    )
-    .await
+    app.open()?;
+    let (turn, terms) = (Turn::of(app).await, Terms::default());
+    let op = procura_vault::PassphraseChange;
+    turn_root(app, &turn, brought, change, op, &terms, trace).await
 }
 
 /// Turns the root, with the sources as they are.
@@ -336,15 +398,10 @@ pub(super) async fn rotate(
         sessions_go_on: request.sessions_go_on,
     };
     let brought = brought(app, request.open).await?;
-    turn_root(
-        app,
-        brought,
-        change,
-        procura_vault::RootRotate,
-        &Terms::default(),
-        trace,
-    )
-    .await
+    app.open()?;
+    let (turn, terms) = (Turn::of(app).await, Terms::default());
+    let op = procura_vault::RootRotate;
+    turn_root(app, &turn, brought, change, op, &terms, trace).await
 }
 
 /// Whether the fate of a commit is open.
@@ -358,15 +415,13 @@ fn is_unknown(error: &SealError) -> bool {
 /// Turns the root, with the sources changed.
 async fn turn_root<O: Op>(
     app: &App,
+    _turn: &Turn<'_>,
     brought: Brought,
     change: SourceChange,
     op: O,
     terms: &Terms,
     trace: TraceId,
 ) -> Result<(), Failure> {
-    app.open()?;
-    let _turn = turn(app).await;
-    let _one = app.ceremony.lock().await;
     // It may have been sealed meanwhile.
     let open = app.open()?;
     let permit = permit(app, &open, op)?;

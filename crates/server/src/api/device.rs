@@ -3,14 +3,14 @@
 
 use crate::app::{App, Open};
 use crate::problem::{Code, Failure};
-use crate::serve::{Context, Endpoint, Input, Reply, serve};
+use crate::serve::{Context, Endpoint, Input, Reply, denial, refuse, serve};
 use axum::RequestExt as _;
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::post;
-use procura_identity::{DeviceRevocation, DeviceRevoke, OperatorDeviceRevoke};
-use procura_policy::Permit;
+use procura_identity::{DeviceRevocation, DeviceRevoke, OperatorDeviceHold, OperatorDeviceRevoke};
+use procura_policy::{Denied, DenyReason, Permit};
 use procura_proof::Caller;
 use procura_types::Thumbprint;
 use std::sync::Arc;
@@ -109,4 +109,51 @@ impl Endpoint for OfOperator {
             .await?;
         Ok(Reply::nothing())
     }
+}
+
+pub(super) struct Hold;
+
+impl Endpoint for Hold {
+    type Op = OperatorDeviceHold;
+    type Body = ();
+    type Answer = ();
+    const SUMMARY: &'static str =
+        "Puts a device of an operator on hold, until a steward reinstates it";
+    const STATUS: u16 = 204;
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = "/v1/devices/{thumbprint}/hold";
+
+    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let thumbprint: Thumbprint = input.param("thumbprint")?;
+        OperatorDeviceHold::resolve(&open.directory.snapshot(), &thumbprint).ok_or_else(none_here)
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let now = context.input.now;
+        context
+            .change(permit, |batch| OperatorDeviceHold::run(batch, now))
+            .await?;
+        Ok(Reply::nothing())
+    }
+
+    /// Who is no steward does not learn here whose devices there are.
+    async fn denied(
+        context: Context<'_>,
+        denied: Denied,
+        caller: Caller,
+        op: Self::Op,
+    ) -> Result<Reply, Failure> {
+        refuse(&context, &caller, &op, denied);
+        Err(match denied.reason {
+            DenyReason::NoRole => none_here(),
+            _ => denial(denied),
+        })
+    }
+}
+
+fn none_here() -> Failure {
+    Failure::new(
+        Code::NotFound,
+        "There is no such device of an operator, or it is not for you to know.",
+    )
 }

@@ -31,6 +31,10 @@ impl From<StoreError> for Failure {
             StoreError::Corrupt { .. } | StoreError::Shape { .. } => {
                 Self::new(Code::Damaged, "What is stored is not what was written.").because(error)
             }
+            StoreError::Forgotten { first, .. } => Self::new(
+                Code::EntryForgotten,
+                format!("The record is kept from entry {first} on; what was before is forgotten."),
+            ),
             StoreError::Poisoned => poisoned().because(error),
             StoreError::Unavailable(_) => away().because(error),
             _ => Self::internal(error),
@@ -123,7 +127,10 @@ impl From<VaultError> for Failure {
         let text = error.to_string();
         match error {
             VaultError::NotFound(_) | VaultError::NoNamespace => Self::new(Code::NotFound, text),
-            VaultError::NoTransitKey(_) => Self::new(Code::NotFound, text),
+            VaultError::NoTransitKey(_) | VaultError::NoServer(_) => {
+                Self::new(Code::NotFound, text)
+            }
+            VaultError::OwnServer => Self::new(Code::Conflict, text).with_reason("own_server"),
             VaultError::NotWrapped => Self::new(Code::WrappedKeyRefused, text),
             VaultError::TooManyTransit => Self::new(Code::Conflict, text),
             VaultError::NoAgent(_) => Self {
@@ -131,6 +138,7 @@ impl From<VaultError> for Failure {
                 ..Self::new(Code::Malformed, text)
             },
             VaultError::PathTaken(_) => Self::new(Code::AlreadyExists, text),
+            VaultError::NameTaken(_) => Self::new(Code::Conflict, text).with_reason("env_taken"),
             VaultError::HoneyThere(_) => Self::new(Code::Conflict, text).with_reason("honey"),
             VaultError::TooManyHoney => Self::new(Code::Conflict, text),
             VaultError::BadDecoy => {
@@ -241,6 +249,18 @@ impl From<IdentityError> for Failure {
             IdentityError::NotAgreed { .. } => {
                 Self::new(Code::Conflict, text).with_reason("not_agreed")
             }
+            IdentityError::OtherProposal => {
+                Self::new(Code::Conflict, text).with_reason("other_proposal")
+            }
+            IdentityError::TakesQuorum => {
+                Self::new(Code::Forbidden, text).with_reason("quorum_needed")
+            }
+            IdentityError::HoldInstead => {
+                Self::new(Code::Forbidden, text).with_reason("hold_instead")
+            }
+            IdentityError::OnHold => {
+                Self::new(Code::DeviceQuarantined, text).with_reason("on_hold")
+            }
             IdentityError::BadProposalSignature => {
                 Self::new(Code::SignatureRefused, text).with_reason("bad_signature")
             }
@@ -277,6 +297,16 @@ impl From<AuthorityError> for Failure {
                 format!("{text}. Delete that first, or say its name in `confirm`."),
             )
             .with_reason("in_use"),
+            AuthorityError::NothingIn | AuthorityError::NamespaceTwice(_) => field("namespaces"),
+            AuthorityError::MappedElsewhere { .. } => {
+                Self::new(Code::Conflict, text).with_reason("mapped_elsewhere")
+            }
+            AuthorityError::Within { namespace, source } => {
+                let mut failure = Self::from(*source);
+                let why = failure.detail.trim_start_matches("Nothing was written. ");
+                failure.detail = format!("Nothing was written. {namespace}: {why}");
+                failure
+            }
             AuthorityError::TooManyServices => Self::new(Code::Conflict, text),
             AuthorityError::NoGate(_) | AuthorityError::TooManyGates => field("gates"),
             AuthorityError::NoAgent(_) => field("agents"),

@@ -9,7 +9,7 @@ use procura_identity::{QuarantineLift, QuarantineListing};
 use procura_policy::Permit;
 use procura_proof::Caller;
 use procura_types::wire::{self, HoneyFound};
-use procura_types::{CanaryId, ForeignId, Malformed, Thumbprint};
+use procura_types::{CanaryId, ForeignId, Malformed, Namespace, SecretPath, Thumbprint};
 use procura_vault::{HoneyListing, HoneyPlant, HoneyRemove, HoneyWhich, Planted};
 
 pub(super) struct List;
@@ -33,6 +33,49 @@ impl Endpoint for List {
     }
 }
 
+/// A decoy that is to be planted at a path of a namespace.
+pub(super) fn planting(
+    open: &Open,
+    input: &Input,
+    (namespace, path): (Namespace, SecretPath),
+    body: wire::HoneyPlant,
+) -> Result<HoneyPlant, Failure> {
+    let wire::HoneyPlant {
+        shape,
+        value_b64,
+        mode,
+        env,
+        description,
+        kind,
+        tags,
+    } = body;
+    if let Some(name) = &env {
+        name.deliverable()?;
+    }
+    let decoy = match (shape, value_b64) {
+        (Some(shape), None) => Planted::Made(shape),
+        (None, Some(value)) => Planted::Brought(value.decode()?),
+        (None, None) => {
+            return Err(Malformed::new("shape", "or value_b64 says what is planted").into());
+        }
+        (Some(_), Some(_)) => {
+            return Err(Malformed::new("shape", "and value_b64 exclude each other").into());
+        }
+    };
+    let entropy = open.recorder.entropy();
+    Ok(HoneyPlant {
+        namespace,
+        path,
+        canary: CanaryId::generate(input.now, entropy).map_err(Failure::internal)?,
+        mode,
+        decoy,
+        env,
+        description,
+        kind,
+        tags,
+    })
+}
+
 pub(super) struct Plant;
 
 impl Endpoint for Plant {
@@ -45,40 +88,13 @@ impl Endpoint for Plant {
     const PATH: &'static str = "/v1/honey/{ns}/{*path}";
 
     fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let wire::HoneyPlant {
-            shape,
-            value_b64,
-            mode,
-            env,
-            description,
-            kind,
-            tags,
-        } = input.json::<Self::Body>()?;
-        if let Some(name) = &env {
-            name.deliverable()?;
-        }
-        let decoy = match (shape, value_b64) {
-            (Some(shape), None) => Planted::Made(shape),
-            (None, Some(value)) => Planted::Brought(value.decode()?),
-            (None, None) => {
-                return Err(Malformed::new("shape", "or value_b64 says what is planted").into());
-            }
-            (Some(_), Some(_)) => {
-                return Err(Malformed::new("shape", "and value_b64 exclude each other").into());
-            }
-        };
-        let entropy = open.recorder.entropy();
-        Ok(HoneyPlant {
-            namespace: input.param("ns")?,
-            path: input.param("path")?,
-            canary: CanaryId::generate(input.now, entropy).map_err(Failure::internal)?,
-            mode,
-            decoy,
-            env,
-            description,
-            kind,
-            tags,
-        })
+        let body = input.json::<Self::Body>()?;
+        planting(
+            open,
+            input,
+            (input.param("ns")?, input.param("path")?),
+            body,
+        )
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {

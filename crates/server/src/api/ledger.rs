@@ -47,7 +47,7 @@ impl Op for EntryRead {
 
 /// Reads the whole record.
 pub(crate) struct LedgerExport<T> {
-    what: T,
+    pub(super) what: T,
 }
 
 impl<T: Send + Sync + 'static> Op for LedgerExport<T> {
@@ -59,7 +59,7 @@ impl<T: Send + Sync + 'static> Op for LedgerExport<T> {
 
 /// Reads what proves that the log only grows; nothing of what is in it.
 pub(crate) struct LedgerCheckpoint<T> {
-    what: T,
+    pub(super) what: T,
 }
 
 impl<T: Send + Sync + 'static> Op for LedgerCheckpoint<T> {
@@ -71,18 +71,20 @@ impl<T: Send + Sync + 'static> Op for LedgerCheckpoint<T> {
 
 /// Actions of entries that no permit opens: the server's own acts
 /// (`spec/ledger.md`), and callers who proved nothing.
-const OWN_ACTIONS: [&str; 13] = [
+const OWN_ACTIONS: [&str; 15] = [
     "authenticate",
     crate::reloading::ACTION,
     "installation.rewrap",
     "installation.rotated",
     "installation.spool",
+    procura_ledger::FORGET,
     "namespace.sweep",
     "project_token.prune",
     "request.prune",
     "run.prune",
     procura_vault::DUE_ACTION,
     procura_vault::TOUCH_ACTION,
+    procura_vault::LEFT_OUT_ACTION,
     "signing_key.make",
     "verify",
 ];

@@ -11,6 +11,7 @@ mod feed;
 mod foreign;
 mod grant;
 mod honey;
+mod installation_import;
 mod join;
 mod ledger;
 mod namespace;
@@ -20,10 +21,12 @@ mod project_token;
 mod proposal;
 mod recovery;
 mod request;
+mod retention;
 mod rotation;
 mod run;
 mod secret;
 pub(crate) mod secret_import;
+mod server;
 mod service;
 mod session;
 mod signing_key;
@@ -35,7 +38,7 @@ use crate::app::App;
 use crate::openapi::Document;
 use crate::problem::{Code, Failure};
 use crate::rates::guard;
-use crate::serve::{Context, Reply, mount, mount_either};
+use crate::serve::{Context, Reply, mount, mount_either, mount_one_of};
 use crate::{agent_routes, key_server, keys_routes};
 use axum::Router;
 use axum::extract::State;
@@ -96,6 +99,7 @@ routes![
     operator::SetRoles,
     operator::Revoke,
     operator::Link,
+    device::Hold,
     agent::List,
     agent::Create,
     agent::Link,
@@ -121,6 +125,7 @@ routes![
     secret_import::Export,
     secret_import::RollbackOne,
     secret_import::RollbackAll,
+    installation_import::Import,
     honey::List,
     honey::Plant,
     honey::Remove,
@@ -166,10 +171,16 @@ routes![
     ledger::Handovers,
     ledger::Tile,
     ledger::Proof,
+    retention::Read,
+    retention::Set,
+    retention::Forgotten,
     recovery::Seen,
     proposal::List,
     proposal::Create,
     proposal::Sign,
+    proposal::Refuse,
+    server::List,
+    server::Remove,
     status::Seal,
     backup::Take,
 ];
@@ -180,9 +191,11 @@ pub fn router(app: Arc<App>) -> Router {
     let router = mount_either::<secret::Delete, secret::Destroy>(router, "destroy", |value| {
         value != "false"
     });
-    let router = mount_either::<secret::List, secret::ListDeleted>(router, "deleted", |value| {
-        value != "false"
-    });
+    let router = mount_one_of::<secret::List, secret::ListDeleted, secret::ListAt>(
+        router,
+        ("deleted", |value| value != "false"),
+        ("at", |_| true),
+    );
     let router =
         mount_either::<ledger::Entries, ledger::NamespaceEntries>(router, "namespace", |_| true);
     let router = device::route(join::route(status::route(router)));

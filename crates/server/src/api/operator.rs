@@ -5,11 +5,12 @@ use crate::app::Open;
 use crate::problem::{Code, Failure};
 use crate::serve::{Context, Endpoint, Input, Reply, denial, refuse};
 use procura_identity::{
-    OperatorInvite, OperatorLink, OperatorListing, OperatorRevoke, OperatorRoles,
+    ByQuorum, OperatorInvite, OperatorLink, OperatorListing, OperatorRevoke, OperatorRoles,
 };
 use procura_policy::{Denied, DenyReason, Permit};
 use procura_proof::Caller;
-use procura_types::wire;
+use procura_types::{ProposalId, wire};
+use serde::Deserialize;
 
 pub(super) struct List;
 
@@ -44,9 +45,14 @@ impl Endpoint for Invite {
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = List::PATH;
 
-    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let wire::OperatorInvite { name, roles } = input.json::<Self::Body>()?;
-        Ok(OperatorInvite { name, roles })
+    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let wire::OperatorInvite {
+            name,
+            roles,
+            proposal,
+        } = input.json::<Self::Body>()?;
+        let by = agreed(open, proposal);
+        Ok(OperatorInvite { name, roles, by })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
@@ -64,22 +70,43 @@ impl Endpoint for SetRoles {
     type Op = OperatorRoles;
     type Body = wire::RolesPut;
     type Answer = wire::Operator;
-    const SUMMARY: &'static str = "Replaces all roles of an operator";
+    const SUMMARY: &'static str =
+        "Replaces all roles of an operator; who is a steward as a quorum agreed";
     const METHOD_NAME: &'static str = "PUT";
     const PATH: &'static str = "/v1/operators/{name}/roles";
 
-    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let wire::RolesPut { roles } = input.json::<Self::Body>()?;
+    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let wire::RolesPut { roles, proposal } = input.json::<Self::Body>()?;
         Ok(OperatorRoles {
             name: input.param("name")?,
             roles,
+            by: agreed(open, proposal),
         })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        let operator = context.change(permit, OperatorRoles::run).await?;
+        let now = context.input.now;
+        let operator = context
+            .change(permit, |batch| OperatorRoles::run(batch, now))
+            .await?;
         Reply::json::<Self::Answer>(&operator)
     }
+}
+
+/// What was agreed to, of this installation.
+fn agreed(open: &Open, proposal: Option<ProposalId>) -> Option<ByQuorum> {
+    let installation = open.vault.installation().id;
+    proposal.map(|proposal| ByQuorum {
+        installation,
+        proposal,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevokeQuery {
+    #[serde(default)]
+    proposal: Option<ProposalId>,
 }
 
 pub(super) struct Revoke;
@@ -88,13 +115,17 @@ impl Endpoint for Revoke {
     type Op = OperatorRevoke;
     type Body = ();
     type Answer = wire::RevokedActors;
-    const SUMMARY: &'static str = "Revokes an operator and everything below";
+    const SUMMARY: &'static str =
+        "Revokes an operator and everything below; another steward as a quorum agreed";
+    const QUERY: &'static [&'static str] = &["proposal"];
     const METHOD_NAME: &'static str = "DELETE";
     const PATH: &'static str = "/v1/operators/{name}";
 
-    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let RevokeQuery { proposal } = input.query()?;
         Ok(OperatorRevoke {
             name: input.param("name")?,
+            by: agreed(open, proposal),
         })
     }
 

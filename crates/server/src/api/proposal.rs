@@ -4,7 +4,7 @@ use crate::app::Open;
 use crate::problem::Failure;
 use crate::serve::{Context, Endpoint, Input, Reply};
 use http::StatusCode;
-use procura_identity::{ProposalCreate, ProposalListing, ProposalSign};
+use procura_identity::{ProposalCreate, ProposalListing, ProposalRefuse, ProposalSign};
 use procura_policy::Permit;
 use procura_proof::Caller;
 use procura_types::wire;
@@ -89,6 +89,34 @@ impl Endpoint for Sign {
         let id = context.open.vault.installation().id;
         let proposal = context
             .change(permit, |batch| ProposalSign::run(batch, &id, now))
+            .await?;
+        Reply::json::<Self::Answer>(&proposal)
+    }
+}
+
+pub(super) struct Refuse;
+
+impl Endpoint for Refuse {
+    type Op = ProposalRefuse;
+    type Body = wire::ProposalRefuse;
+    type Answer = wire::Proposal;
+    const SUMMARY: &'static str =
+        "Says no to a proposal: time alone carries it out no more, a quorum still does";
+    const METHOD_NAME: &'static str = "POST";
+    const PATH: &'static str = "/v1/proposals/{id}/refuse";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let wire::ProposalRefuse {} = input.json::<Self::Body>()?;
+        Ok(ProposalRefuse {
+            id: input.param("id")?,
+        })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let now = context.input.now;
+        let id = context.open.vault.installation().id;
+        let proposal = context
+            .change(permit, |batch| ProposalRefuse::run(batch, &id, now))
             .await?;
         Reply::json::<Self::Answer>(&proposal)
     }

@@ -14,6 +14,7 @@ use procura_types::wire::{self, RunPending, RunRequest, RunValue, RunValues, Val
 use procura_types::{Delivery, EnvName, Malformed, Namespace, ProjectName, RunId, Timestamp};
 use procura_vault::{Released, Releases, VaultError, Wanted};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 /// A run with all that was found out about it before it was decided on.
 pub(crate) struct Run {
@@ -150,6 +151,7 @@ impl Endpoint for Deliver {
         })
         .await?;
         let op = recorded.op();
+        tell_unfound(&context, op.matched.unmatched());
         let answer = RunValues {
             run: op.deliver.run(),
             grant: RunDeliver::grant(recorded.permit().basis())?,
@@ -173,6 +175,7 @@ impl Endpoint for Deliver {
         let open = context.open;
         let now = context.input.now;
         let (asked, unmatched) = (op.matched.items().to_vec(), op.matched.unmatched().to_vec());
+        tell_unfound(&context, &unmatched);
         let origin = Origin {
             report: op.matched.report().cloned(),
             ..context.origin()
@@ -204,6 +207,14 @@ impl Endpoint for Deliver {
                 unmatched,
             },
         )
+    }
+}
+
+/// Says whether something that was asked for was not there.
+fn tell_unfound(context: &Context<'_>, unmatched: &[wire::Unmatched]) {
+    if !unmatched.is_empty() {
+        let unfound = &context.input.progress.unfound;
+        unfound.store(true, Ordering::Relaxed);
     }
 }
 

@@ -9,8 +9,8 @@ use procura_proof::Caller;
 use procura_types::wire::{self, SecretPut, SecretValue, ValueB64};
 use procura_types::{Duration, Malformed, SecretPath, Timestamp};
 use procura_vault::{
-    DeletedListing, SecretAbout, SecretDelete, SecretDestroy, SecretHistoryQuery, SecretListing,
-    SecretRead, SecretSet, SecretUndelete, SecretWrite,
+    DeletedListing, ListingAt, SecretAbout, SecretDelete, SecretDestroy, SecretHistoryQuery,
+    SecretListing, SecretRead, SecretSet, SecretUndelete, SecretWrite,
 };
 use serde::Deserialize;
 
@@ -25,27 +25,49 @@ struct ListQuery {
     due_within: Option<u64>,
     #[serde(default)]
     deleted: bool,
+    at: Option<Timestamp>,
+}
+
+/// Which of the lists a request is for. It was decided by the keys as they were written;
+/// one that only decodes to such a key is refused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Now,
+    Deleted,
+    Then,
 }
 
 impl ListQuery {
-    /// The list. Which of the two it is was decided by the key as it was written; one
-    /// that only decodes to it is refused.
-    fn listing(input: &Input, deleted: bool) -> Result<SecretListing, Failure> {
+    /// The list, and the time that it is of, if it is one of then.
+    fn listing(input: &Input, of: Of) -> Result<(SecretListing, Option<Timestamp>), Failure> {
         let query: Self = input.query()?;
-        if query.deleted != deleted {
-            return Err(Malformed::new("deleted", "is written without escapes").into());
+        if query.deleted && query.at.is_some() {
+            return Err(Malformed::new("at", "and deleted exclude each other").into());
         }
-        if deleted && query.due_within.is_some() {
-            return Err(Malformed::new("due_within", "is not for what is deleted").into());
+        for (key, is_said, is_served) in [
+            ("deleted", query.deleted, of == Of::Deleted),
+            ("at", query.at.is_some(), of == Of::Then),
+        ] {
+            if is_said != is_served {
+                return Err(Malformed::new(key, "is written without escapes").into());
+            }
+        }
+        if of != Of::Now && query.due_within.is_some() {
+            let why = "is not for what is deleted, nor for what was there at a time";
+            return Err(Malformed::new("due_within", why).into());
+        }
+        if let Some(at) = query.at {
+            past(at, input.now)?;
         }
         let due = query.due_within.map(Duration::from_secs);
-        Ok(SecretListing {
+        let listing = SecretListing {
             namespace: input.param("ns")?,
             prefix: query.prefix,
             after: query.after,
             limit: query.limit,
             due: due.map(|within| input.now.plus(within)),
-        })
+        };
+        Ok((listing, query.at))
     }
 }
 
@@ -55,13 +77,14 @@ impl Endpoint for List {
     type Op = SecretListing;
     type Body = ();
     type Answer = wire::SecretList;
-    const SUMMARY: &'static str = "Lists secrets by the beginning of their path: all, those that are due, or with deleted=true those that can be undeleted";
-    const QUERY: &'static [&'static str] = &["prefix", "after", "limit", "due_within", "deleted"];
+    const SUMMARY: &'static str = "Lists secrets by the beginning of their path: all, those that are due, with deleted=true those that can be undeleted, or with at what was there then";
+    const QUERY: &'static [&'static str] =
+        &["prefix", "after", "limit", "due_within", "deleted", "at"];
     const METHOD_NAME: &'static str = "GET";
     const PATH: &'static str = "/v1/namespaces/{ns}/secrets";
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        ListQuery::listing(input, false)
+        Ok(ListQuery::listing(input, Of::Now)?.0)
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
@@ -83,11 +106,41 @@ impl Endpoint for ListDeleted {
     const PATH: &'static str = List::PATH;
 
     fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        ListQuery::listing(input, true).map(DeletedListing)
+        Ok(DeletedListing(ListQuery::listing(input, Of::Deleted)?.0))
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         Reply::json::<Self::Answer>(&DeletedListing::run(&permit, context.open.vault.store())?)
+    }
+}
+
+pub(super) struct ListAt;
+
+impl Endpoint for ListAt {
+    type Op = ListingAt;
+    type Body = ();
+    type Answer = wire::SecretList;
+    const SUMMARY: &'static str = "Lists what was there at a time; the ledger says it before";
+    const QUERY: &'static [&'static str] = List::QUERY;
+    const METHOD_NAME: &'static str = "GET";
+    const PATH: &'static str = List::PATH;
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let (listing, at) = ListQuery::listing(input, Of::Then)?;
+        // It is there, else the request is for another list.
+        let at = at.ok_or_else(|| Malformed::new("at", "is written without escapes"))?;
+        Ok(ListingAt { listing, at })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let open = context.open;
+        let details = permit.op().details();
+        let recorded = open
+            .recorder
+            .record(permit, context.origin(), details)
+            .await?;
+        let list = ListingAt::run(&recorded, &open.directory.snapshot(), open.vault.store())?;
+        Reply::json::<Self::Answer>(&list)
     }
 }
 
@@ -136,7 +189,8 @@ impl Endpoint for Read {
         let op = permit.op();
         let now = context.input.now;
         let Some(readable) = open.vault.readable_of(op, now)? else {
-            return bait_of_read(&context, permit).await;
+            // What is rare is kept out of the state of each request.
+            return Box::pin(bait_of_read(&context, permit)).await;
         };
         // The intent is durable when this returns; only then is the value opened.
         let recorded = open
@@ -146,7 +200,8 @@ impl Endpoint for Read {
         let released = match open.vault.release_one(&recorded, readable, now) {
             Ok(released) => released,
             Err(error) => {
-                open.recorder.failed(&recorded, "value_unreadable").await?;
+                let failed = open.recorder.failed(&recorded, "value_unreadable");
+                Box::pin(failed).await?;
                 return Err(error.into());
             }
         };
@@ -396,5 +451,23 @@ impl Endpoint for History {
             &permit,
             context.open.vault.store(),
         )?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::App;
+    use crate::serve::{Arrived, handle};
+    use std::sync::Arc;
+
+    /// The state of a request is moved to the heap whole, once for each request.
+    #[test]
+    fn the_state_of_a_read_is_small() {
+        fn size<F: Future>(_: impl Fn(Arc<App>, Arrived) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = size(handle::<Read>);
+        assert!(bytes <= 6 * 1024, "{bytes}");
     }
 }

@@ -5,9 +5,10 @@ use crate::app::Open;
 use crate::problem::Failure;
 use crate::serve::{Context, Endpoint, Input, Reply};
 use procura_crypto::age::{MAX_RECIPIENTS, Recipient};
+use procura_directory::HoneyRecord;
 use procura_policy::{Op as _, Permit};
 use procura_proof::Caller;
-use procura_types::wire::{self, PortableSecret, SecretExported, SecretImported, SecretRolledBack};
+use procura_types::wire::{self, SecretExported, SecretImported, SecretRolledBack};
 use procura_types::{Malformed, SecretPath, encoding};
 use procura_vault::{
     Incoming, MAX_AT_ONCE, RollbackScope, SecretAbout, SecretExport, SecretImport, SecretRollback,
@@ -19,7 +20,12 @@ pub(crate) const IMPORT_BODY: usize = 12 * 1024 * 1024;
 
 pub(super) struct Import;
 
-fn incoming(secret: PortableSecret, expect_version: Option<u64>) -> Result<Incoming, Failure> {
+/// A secret that is to be written among others.
+pub(super) fn incoming(item: wire::ImportItem) -> Result<Incoming, Failure> {
+    let wire::ImportItem {
+        secret,
+        expect_version,
+    } = item;
     if let Some(name) = &secret.env {
         name.deliverable()?;
     }
@@ -59,7 +65,7 @@ impl Endpoint for Import {
         let secrets = body
             .secrets
             .into_iter()
-            .map(|item| incoming(item.secret, item.expect_version))
+            .map(incoming)
             .collect::<Result<_, _>>()?;
         Ok(SecretImport::new(
             input.param("ns")?,
@@ -69,37 +75,46 @@ impl Endpoint for Import {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        let (open, now) = (context.open, context.input.now);
-        if !permit.op().is_dry_run() {
-            let vault = &open.vault;
-            let namespace = permit.op().namespace();
-            let _turn = open.turns.take(vault, namespace).await?;
-            let snapshot = open.directory.snapshot();
-            let paths: BTreeSet<&SecretPath> = permit.op().paths().collect();
-            let is_meant = |path: &SecretPath| paths.contains(path);
-            let meant = open
-                .honey
-                .meant(&snapshot, permit.caller(), namespace, is_meant);
-            drop(paths);
-            let imported: SecretImported = context
-                .change(permit, |batch| SecretImport::run(vault, batch, now))
-                .await?;
-            let action = SecretImport::ACTION;
-            open.honey.touched(meant, action, context.input);
-            return Reply::json::<Self::Answer>(&imported);
-        }
-        let found = permit
-            .op()
-            .look(&open.directory.snapshot(), open.vault.store())?;
-        // Values that are there are compared with what comes: whoever asks could guess
-        // them one by one, so the record says it first.
-        let words = found.words(permit.op());
-        let recorded = open
-            .recorder
-            .record_in_parts(permit, context.origin(), words)
+        let honey = &context.open.honey;
+        let meant = {
+            let op = permit.op();
+            let snapshot = context.open.directory.snapshot();
+            let paths: BTreeSet<&SecretPath> = op.paths().collect();
+            let is_meant = |honey: &HoneyRecord| paths.contains(&honey.path);
+            honey.meant(&snapshot, permit.caller(), op.namespace(), is_meant)
+        };
+        // What it is about to write, or asks about, is touched whatever comes of it.
+        let meant = honey
+            .foresee(meant, SecretImport::ACTION, context.input)
             .await?;
-        Reply::json::<Self::Answer>(&SecretImport::preview(&recorded, &open.vault, &found)?)
+        let imported = import(&context, permit).await;
+        honey.touched(meant);
+        Reply::json::<Self::Answer>(&imported?)
     }
+}
+
+async fn import(
+    context: &Context<'_>,
+    permit: Permit<SecretImport>,
+) -> Result<SecretImported, Failure> {
+    let (open, now) = (context.open, context.input.now);
+    if !permit.op().is_dry_run() {
+        let vault = &open.vault;
+        let _turn = open.turns.take(vault, permit.op().namespace()).await?;
+        let imported = context.change(permit, |batch| SecretImport::run(vault, batch, now));
+        return Ok(imported.await?);
+    }
+    let found = permit
+        .op()
+        .look(&open.directory.snapshot(), open.vault.store())?;
+    // Values that are there are compared with what comes: whoever asks could guess
+    // them one by one, so the record says it first.
+    let words = found.words(permit.op());
+    let recorded = open
+        .recorder
+        .record_in_parts(permit, context.origin(), words)
+        .await?;
+    Ok(SecretImport::preview(&recorded, &open.vault, &found)?)
 }
 
 pub(super) struct Export;
@@ -134,36 +149,48 @@ impl Endpoint for Export {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        let (open, now) = (context.open, context.input.now);
-        let leaving = permit.op().look(open.vault.store(), now)?;
-        let words = leaving.words(permit.op());
-        let (count, expired) = (leaving.count(), leaving.expired().to_vec());
-        // Durable before any value is opened.
-        let recorded = open
-            .recorder
-            .record_in_parts(permit, context.origin(), words)
-            .await?;
-        let file = match open.vault.export(&recorded, leaving, now) {
-            Ok(file) => file,
-            Err(error) => {
-                open.recorder.failed(&recorded, "value_unreadable").await?;
-                return Err(error.into());
-            }
+        let honey = &context.open.honey;
+        let meant = {
+            let op = permit.op();
+            let snapshot = context.open.directory.snapshot();
+            let is_meant = |honey: &HoneyRecord| honey.path.as_str().starts_with(&op.prefix);
+            honey.meant(&snapshot, permit.caller(), &op.namespace, is_meant)
         };
-        // A read of all that it covers.
-        let op = recorded.op();
-        let is_meant = |path: &SecretPath| path.as_str().starts_with(&op.prefix);
-        let snapshot = open.directory.snapshot();
-        let caller = recorded.permit().caller();
-        let meant = open.honey.meant(&snapshot, caller, &op.namespace, is_meant);
-        open.honey
-            .touched(meant, SecretExport::ACTION, context.input);
-        Reply::json::<Self::Answer>(&SecretExported {
-            age_b64: encoding::b64url(&file),
-            count,
-            expired,
-        })
+        // It asks for all that it covers, whatever comes of it.
+        let meant = honey
+            .foresee(meant, SecretExport::ACTION, context.input)
+            .await?;
+        let exported = export(&context, permit).await;
+        honey.touched(meant);
+        Reply::json::<Self::Answer>(&exported?)
     }
+}
+
+async fn export(
+    context: &Context<'_>,
+    permit: Permit<SecretExport>,
+) -> Result<SecretExported, Failure> {
+    let (open, now) = (context.open, context.input.now);
+    let leaving = permit.op().look(open.vault.store(), now)?;
+    let words = leaving.words(permit.op());
+    let (count, expired) = (leaving.count(), leaving.expired().to_vec());
+    // Durable before any value is opened.
+    let recorded = open
+        .recorder
+        .record_in_parts(permit, context.origin(), words)
+        .await?;
+    let file = match open.vault.export(&recorded, leaving, now) {
+        Ok(file) => file,
+        Err(error) => {
+            open.recorder.failed(&recorded, "value_unreadable").await?;
+            return Err(error.into());
+        }
+    };
+    Ok(SecretExported {
+        age_b64: encoding::b64url(&file),
+        count,
+        expired,
+    })
 }
 
 fn rollback(
@@ -185,16 +212,38 @@ fn rollback(
 
 async fn roll_back(context: Context<'_>, permit: Permit<SecretRollback>) -> Result<Reply, Failure> {
     let (open, now) = (context.open, context.input.now);
-    let done: SecretRolledBack = if permit.op().dry_run {
-        SecretRollback::preview(&permit, open.vault.store())?
-    } else {
-        let vault = &open.vault;
-        let namespace = &permit.op().namespace;
-        let _turn = open.turns.take(vault, namespace).await?;
+    let vault = &open.vault;
+    if permit.op().dry_run {
+        let words = permit.op().words();
+        let recorded = open
+            .recorder
+            .record_in_parts(permit, context.origin(), words)
+            .await?;
+        let directory = open.directory.snapshot();
+        let permit = recorded.permit();
+        let shown = SecretRollback::preview(permit, &directory, vault.store())?;
+        return Reply::json(&shown);
+    }
+    // What was planted since goes, as a secret would that was not there then.
+    let meant = {
+        let op = permit.op();
+        let snapshot = open.directory.snapshot();
+        let caller = permit.caller();
+        open.honey
+            .meant(&snapshot, caller, &op.namespace, |honey| op.ends(honey))
+    };
+    let meant = open
+        .honey
+        .foresee(meant, SecretRollback::ACTION, context.input)
+        .await?;
+    let done = {
+        let _turn = open.turns.take(vault, &permit.op().namespace).await?;
         context
             .change(permit, |batch| SecretRollback::run(vault, batch, now))
-            .await?
+            .await
     };
+    open.honey.touched(meant);
+    let done: SecretRolledBack = done?;
     Reply::json(&done)
 }
 

@@ -137,9 +137,14 @@ impl Endpoint for Wrap {
             .recorder
             .record(permit, context.origin(), Details::default())
             .await?;
-        let wrapped = open
-            .vault
-            .transit_wrap(&open.directory.snapshot(), &recorded)?;
+        let directory = open.directory.snapshot();
+        let wrapped = match open.vault.transit_wrap(&directory, &recorded) {
+            Ok(wrapped) => wrapped,
+            Err(error) => {
+                open.recorder.failed(&recorded, "not_wrapped").await?;
+                return Err(error.into());
+            }
+        };
         Reply::json::<Self::Answer>(&wire::TransitWrapped { wrapped })
     }
 }

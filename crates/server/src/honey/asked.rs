@@ -1,11 +1,15 @@
 //! What a request asks for, as far as it may be a decoy, and who asks.
 
 use crate::input::Input;
-use procura_authority::HoneyQuery;
+use procura_authority::{HoneyQuery, MAX_NAMES};
 use procura_directory::{Snapshot, Suspect};
+use procura_policy::Action;
 use procura_proof::foreign::Foreign;
 use procura_proof::{Caller, Profile};
-use procura_types::{ActorId, Delivery, Namespace, ProjectName, SecretPath, Timestamp, TraceId};
+use procura_types::{
+    ActorId, Delivery, EnvName, Namespace, ProjectName, SecretPath, Timestamp, TraceId,
+};
+use procura_vault::{MissedAsk, MissedKey, MissedRow};
 use serde::Deserialize;
 use std::net::IpAddr;
 
@@ -55,6 +59,7 @@ pub(super) enum Asked {
 }
 
 /// A request that may have touched a decoy.
+#[derive(Clone)]
 pub(super) struct Missed {
     pub(super) who: Who,
     pub(super) how: &'static str,
@@ -62,6 +67,89 @@ pub(super) struct Missed {
     pub(super) time: Timestamp,
     pub(super) ip: Option<IpAddr>,
     pub(super) trace: TraceId,
+    /// What is kept of it until it was looked at.
+    pub(super) kept: Option<MissedKey>,
+}
+
+impl Missed {
+    pub(super) fn new(who: Who, how: Action, asked: Asked, input: &Input) -> Self {
+        Self {
+            who,
+            how: how.as_str(),
+            asked,
+            time: input.now,
+            ip: input.peer,
+            trace: input.trace,
+            kept: None,
+        }
+    }
+
+    /// As it is kept.
+    pub(super) fn row(&self) -> MissedRow {
+        let Who {
+            suspect,
+            actor,
+            profile,
+            session,
+        } = self.who.clone();
+        MissedRow {
+            suspect,
+            actor,
+            profile: profile.to_owned(),
+            session,
+            how: self.how.to_owned(),
+            asked: match self.asked.clone() {
+                Asked::Path(namespace, path) => MissedAsk::Path(namespace, path),
+                Asked::Names(query) => MissedAsk::Names {
+                    namespace: query.namespace,
+                    project: query.project,
+                    names: query.names,
+                    delivery: query.delivery,
+                    refused: query.refused,
+                },
+            },
+            time: self.time,
+            ip: self.ip,
+            trace: self.trace,
+        }
+    }
+
+    /// From what was kept; none of what this program does not know.
+    pub(super) fn of(kept: MissedKey, row: MissedRow) -> Option<Self> {
+        let native = [Profile::Native, Profile::Session];
+        let foreign = Foreign::ALL.into_iter().map(Profile::Foreign);
+        let mut profiles = native.into_iter().chain(foreign).map(Profile::as_str);
+        let mut actions = Action::ALL.iter().map(|action| action.as_str());
+        Some(Self {
+            who: Who {
+                suspect: row.suspect,
+                actor: row.actor,
+                profile: profiles.find(|word| *word == row.profile)?,
+                session: row.session,
+            },
+            how: actions.find(|word| *word == row.how)?,
+            asked: match row.asked {
+                MissedAsk::Path(namespace, path) => Asked::Path(namespace, path),
+                MissedAsk::Names {
+                    namespace,
+                    project,
+                    names,
+                    delivery,
+                    refused,
+                } => Asked::Names(HoneyQuery {
+                    namespace,
+                    project,
+                    names,
+                    delivery,
+                    refused,
+                }),
+            },
+            time: row.time,
+            ip: row.ip,
+            trace: row.trace,
+            kept: Some(kept),
+        })
+    }
 }
 
 /// The secret that a request is about, by its path.
@@ -69,7 +157,8 @@ pub(super) fn path_asked(input: &Input) -> Option<(Namespace, SecretPath)> {
     Some((input.param("ns").ok()?, input.param("path").ok()?))
 }
 
-/// The names that a request asks a project for.
+/// The names that a request asks a project for. The use of a project token is none: what
+/// it opens was a secret when it was issued, and it looks for nothing else.
 #[derive(Deserialize)]
 struct Names {
     #[serde(default)]
@@ -79,7 +168,7 @@ struct Names {
 
 pub(super) fn names_asked(input: &Input) -> Option<HoneyQuery> {
     let last = input.parts.uri.path().rsplit('/').next()?;
-    if !matches!(last, "runs" | "tokens" | "values") || input.parts.method != http::Method::POST {
+    if !matches!(last, "runs" | "tokens") || input.parts.method != http::Method::POST {
         return None;
     }
     let namespace = input.param("ns").ok()?;
@@ -90,7 +179,20 @@ pub(super) fn names_asked(input: &Input) -> Option<HoneyQuery> {
         project,
         names,
         delivery: delivery.unwrap_or(Delivery::Env),
+        refused: false,
     })
+}
+
+/// What of these names is looked for: what is no name finds nothing, and of too many none
+/// is looked for.
+pub(super) fn looked_for(input: &Input) -> Option<HoneyQuery> {
+    let mut query = names_asked(input)?;
+    let all = query.names.is_empty();
+    if query.names.len() > MAX_NAMES {
+        return None;
+    }
+    query.names.retain(|name| name.parse::<EnvName>().is_ok());
+    (all || !query.names.is_empty()).then_some(query)
 }
 
 /// The key of an agent's namespace that a path of another system's shape names.

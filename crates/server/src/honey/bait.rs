@@ -12,10 +12,11 @@ use procura_policy::{Action, Permit, authorize};
 use procura_proof::Caller;
 use procura_record::{Details, Origin};
 use procura_types::wire::{RunValue, RunValues, SecretValue, Unmatched, UnmatchedReason, ValueB64};
-use procura_types::{EnvName, GrantId, HoneyMode, Namespace, RunId, SecretPath};
+use procura_types::{EnvName, GrantId, Namespace, RunId, SecretPath};
 use procura_vault::{HoneyBait, Released, SecretRead, VaultError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Answers an operator's read that found nothing.
 ///
@@ -47,7 +48,9 @@ pub(crate) async fn bait_of_read(
     let value = open.vault.release_bait_read(&recorded, honey)?;
     if let Some(who) = Who::of(recorded.permit().caller()) {
         let place = (honey.namespace.clone(), honey.path.clone());
-        open.honey.missed(who, Action::SecretRead, place, input);
+        open.honey
+            .missed(who, Action::SecretRead, place, input)
+            .await?;
     }
     let value_b64 = ValueB64::encode(value.expose());
     let length = value_b64.len();
@@ -82,8 +85,7 @@ pub(crate) fn bait_run(
     let Some(query) = names_asked(input) else {
         return Ok(None);
     };
-    let mut found = query.find(&open.vault, snapshot, caller.actor(), input.now)?;
-    found.retain(|(_, honey)| honey.mode == HoneyMode::Bait);
+    let found = query.baits(&open.vault, snapshot, caller.actor(), input.now)?;
     if found.is_empty() {
         return Ok(None);
     }
@@ -104,6 +106,8 @@ impl Baits {
         caller: Caller,
     ) -> Result<Reply, Failure> {
         let input = context.input;
+        // It is a touch, whatever else is answered.
+        input.progress.unfound.store(true, Ordering::Relaxed);
         let entropy = context.app.entropy.as_ref();
         let run = RunId::generate(input.now, entropy).map_err(Failure::internal)?;
         let grant = GrantId::generate(input.now, entropy).map_err(Failure::internal)?;
@@ -195,7 +199,9 @@ pub(crate) async fn hand_key(
     let values = release(context, snapshot, caller, vec![(name, honey)]).await?;
     if let Some(who) = who {
         let watch = &context.open.honey;
-        watch.missed(who, Action::KeyRead, place, context.input);
+        watch
+            .missed(who, Action::KeyRead, place, context.input)
+            .await?;
     }
     let value = values.into_iter().next().map(|(_, _, value)| value);
     Ok(Released {

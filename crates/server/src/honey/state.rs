@@ -1,17 +1,26 @@
 //! What was touched and what follows: at once in memory, a moment later in the record.
 
 use super::asked::{Asked, Missed, Who};
-use crate::input::Input;
+use super::damaged::Damaged;
+use crate::problem::Failure;
 use arc_swap::ArcSwap;
+use procura_authority::Led;
 use procura_directory::{HoneyRecord, Snapshot, Suspect};
+use procura_policy::Action;
+use procura_proof::Profile;
 use procura_record::{Directory, Stopping};
+use procura_store::StoreError;
 use procura_types::{CanaryId, Clock, Entropy, ForeignId, Thumbprint};
-use procura_vault::{MAX_TOUCHES, Touch, Vault, commit_touches, knows_honey};
+use procura_vault::{
+    MAX_TOUCHES, MissedKey, MissedRow, Touch, Vault, commit_touches, commit_untold, forget_missed,
+    keep_missed, kept_missed, knows_honey,
+};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// What was missed and not looked at yet. More is looked at by whoever misses it.
 const QUEUE: usize = 4096;
@@ -19,6 +28,8 @@ const QUEUE: usize = 4096;
 const SOON: Duration = Duration::from_millis(25);
 /// How long the count of further touches waits.
 const LATER: Duration = Duration::from_secs(5);
+/// How often it is looked whether another server left something behind.
+const ABANDONED: Duration = Duration::from_secs(60);
 /// How soon what failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -43,19 +54,70 @@ pub(super) struct State {
     waiting: Mutex<BTreeMap<Place, Touch>>,
     /// What touched one and is not in quarantine by the directory yet.
     suspects: ArcSwap<HashSet<Suspect>>,
+    damaged: Damaged,
+    /// What is kept of requests that touched nothing.
+    over: Mutex<Vec<MissedKey>>,
     wake: Notify,
 }
 
+/// A decoy that a request asked for, and on whose account, where that is not who made it.
+type Asking = (Option<Who>, Arc<HoneyRecord>);
+
 impl State {
-    pub(super) fn new(parts: HoneyParts) -> Self {
-        Self {
+    /// With what was asked for before the process ended, and was never looked at.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) fn new(parts: HoneyParts) -> Result<Self, StoreError> {
+        let mut over = Vec::new();
+        let mut missed = VecDeque::new();
+        for (kept, row) in kept_missed(parts.vault.store(), parts.clock.now())? {
+            over.push(kept.clone());
+            if let Some(known) = Missed::of(kept, row) {
+                over.pop();
+                missed.push_back(known);
+            }
+        }
+        let wake = Notify::new();
+        if !missed.is_empty() || !over.is_empty() {
+            wake.notify_one();
+        }
+        Ok(Self {
             parts,
-            missed: Mutex::default(),
-            unseen: AtomicUsize::new(0),
+            unseen: AtomicUsize::new(missed.len()),
+            missed: Mutex::new(missed),
             waiting: Mutex::default(),
             suspects: ArcSwap::default(),
-            wake: Notify::new(),
-        }
+            damaged: Damaged::default(),
+            over: Mutex::new(over),
+            wake,
+        })
+    }
+
+    /// Makes durable what was asked for, whatever it was.
+    ///
+    /// # Errors
+    /// What kept it from being stored.
+    pub(super) async fn keep(&self, missed: Vec<Missed>) -> Result<Vec<Missed>, Failure> {
+        let HoneyParts {
+            vault,
+            clock,
+            entropy,
+            ..
+        } = &self.parts;
+        let rows: Vec<MissedRow> = missed.iter().map(Missed::row).collect();
+        let keys = keep_missed(vault.store(), &rows, clock.now(), entropy.as_ref()).await?;
+        let kept = missed.into_iter().zip(keys);
+        Ok(kept
+            .map(|(missed, key)| Missed {
+                kept: Some(key),
+                ..missed
+            })
+            .collect())
+    }
+
+    fn over(&self) -> MutexGuard<'_, Vec<MissedKey>> {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes in what was asked for and not found.
@@ -97,22 +159,37 @@ impl State {
     pub(super) fn sift(&self) {
         let mut queue = self.missed();
         let snapshot = self.parts.directory.snapshot();
+        let mut kept = VecDeque::new();
         while let Some(missed) = queue.pop_front() {
             match self.decoys(&snapshot, &missed) {
                 Ok(decoys) => {
-                    for honey in decoys {
-                        self.touch(&snapshot, &missed, &honey);
+                    let mut touched = false;
+                    for (who, honey) in decoys {
+                        touched |= match who {
+                            None => self.touch(&snapshot, &missed, &honey),
+                            Some(who) => self.mapped(&snapshot, &missed, who, &honey),
+                        };
                     }
-                    self.unseen.fetch_sub(1, Ordering::AcqRel);
+                    if !touched {
+                        self.over().extend(missed.kept);
+                    }
                 }
+                // Nobody can tell now: it is kept, and looked at again.
+                Err(error) if error.may_pass() => {
+                    tracing::error!(%error, "it cannot be told yet whether a honey secret was touched");
+                    kept.push_back(missed);
+                    continue;
+                }
+                // Nobody ever can: people are told, and the others are looked at.
                 Err(error) => {
-                    // Nobody can tell: it is kept, and looked at again.
                     tracing::error!(%error, "it cannot be told whether a honey secret was touched");
-                    queue.push_front(missed);
-                    return;
+                    self.damaged.add(&snapshot, &missed);
+                    self.over().extend(missed.kept);
                 }
             }
+            self.unseen.fetch_sub(1, Ordering::AcqRel);
         }
+        *queue = kept;
     }
 
     /// The decoys that a request asked for.
@@ -120,47 +197,49 @@ impl State {
         &self,
         snapshot: &Snapshot,
         missed: &Missed,
-    ) -> Result<Vec<Arc<HoneyRecord>>, procura_authority::AuthorityError> {
+    ) -> Result<Vec<Asking>, procura_authority::AuthorityError> {
         match &missed.asked {
-            Asked::Path(namespace, path) => Ok(snapshot
-                .honey_at(namespace, path)
-                .cloned()
-                .into_iter()
-                .collect()),
+            Asked::Path(namespace, path) => {
+                let found = snapshot.honey_at(namespace, path).cloned();
+                Ok(found.into_iter().map(|honey| (None, honey)).collect())
+            }
             Asked::Names(query) => {
                 let vault = &self.parts.vault;
                 let found = query.find(vault, snapshot, &missed.who.actor, missed.time)?;
-                Ok(found.into_iter().map(|(_, honey)| honey).collect())
+                let whose = |led: Led| match led.mapper {
+                    None => Some((None, led.honey)),
+                    Some(device) => Some((Some(mapper(snapshot, device)?), led.honey)),
+                };
+                Ok(found.into_iter().filter_map(whose).collect())
             }
         }
     }
 
-    /// This decoy was touched by the request.
-    pub(super) fn touched(
-        &self,
-        snapshot: &Snapshot,
-        who: &Who,
-        how: &'static str,
-        honey: &HoneyRecord,
-        input: &Input,
-    ) {
+    /// A run without names led to this decoy, which somebody mapped: it is their touch.
+    fn mapped(&self, snapshot: &Snapshot, missed: &Missed, who: Who, honey: &HoneyRecord) -> bool {
         let missed = Missed {
-            who: who.clone(),
-            how,
-            asked: Asked::Path(honey.namespace.clone(), honey.path.clone()),
-            time: input.now,
-            ip: input.peer,
-            trace: input.trace,
+            who,
+            how: Action::ProjectWrite.as_str(),
+            ip: None,
+            ..missed.clone()
         };
-        self.touch(snapshot, &missed, honey);
+        self.touch(snapshot, &missed, honey)
+    }
+
+    /// This decoy was touched by the request.
+    pub(super) fn touched(&self, snapshot: &Snapshot, missed: &Missed, honey: &HoneyRecord) {
+        if !self.touch(snapshot, missed, honey) {
+            self.over().extend(missed.kept.clone());
+        }
         self.wake.notify_one();
     }
 
-    fn touch(&self, snapshot: &Snapshot, missed: &Missed, honey: &HoneyRecord) {
+    /// Whether that is a touch.
+    fn touch(&self, snapshot: &Snapshot, missed: &Missed, honey: &HoneyRecord) -> bool {
         let Missed { who, how, time, .. } = missed;
         // Who may know of decoys touches none.
         if knows_honey(snapshot, &who.actor) {
-            return;
+            return false;
         }
         let told = snapshot.is_held(&who.suspect);
         let key = (who.suspect.clone(), honey.canary, told);
@@ -170,6 +249,7 @@ impl State {
             .and_modify(|known| {
                 known.count = known.count.saturating_add(1);
                 known.last = (*time).max(known.last);
+                known.kept.extend(missed.kept.clone());
             })
             .or_insert_with(|| Touch {
                 suspect: who.suspect.clone(),
@@ -187,6 +267,7 @@ impl State {
                 last: *time,
                 count: 1,
                 told,
+                kept: missed.kept.iter().cloned().collect(),
             });
         // Under the lock, so that a commit that ends just now does not take it out.
         if !told && !self.suspects.load().contains(&who.suspect) {
@@ -194,6 +275,7 @@ impl State {
             suspects.insert(who.suspect.clone());
             self.suspects.store(Arc::new(suspects));
         }
+        true
     }
 
     /// Records what is touched, until it is to end.
@@ -203,48 +285,100 @@ impl State {
                 biased;
                 () = stopping.told() => break,
                 () = self.wake.notified() => {}
+                () = tokio::time::sleep(ABANDONED) => self.take_over(),
             }
             self.sift();
-            let mut wait = match self.urgency() {
+            let mut until = match self.urgency() {
                 None => continue,
-                Some(true) => SOON + self.at_random(SOON),
-                Some(false) => LATER,
+                Some(urgent) => Instant::now() + self.wait(urgent),
             };
-            // Until all is recorded; what comes meanwhile is looked at at once.
+            let mut looked = Instant::now();
+            // Until all is recorded; what comes meanwhile is looked at at once, and puts
+            // nothing off that waits already.
             loop {
                 tokio::select! {
                     biased;
                     () = stopping.told() => break,
+                    () = tokio::time::sleep_until(until) => {}
                     () = self.wake.notified() => {
                         self.sift();
-                        if wait >= LATER && self.urgency() == Some(true) {
-                            wait = SOON + self.at_random(SOON);
+                        if self.urgency() == Some(true) {
+                            until = until.min(Instant::now() + self.wait(true));
                         }
                         continue;
                     }
-                    () = tokio::time::sleep(wait) => {}
+                }
+                if looked.elapsed() >= ABANDONED {
+                    looked = Instant::now();
+                    self.take_over();
                 }
                 self.sift();
-                match self.commit().await {
-                    true if self.urgency().is_none() => break,
-                    true => wait = SOON,
-                    false => wait = AGAIN,
-                }
+                until = Instant::now()
+                    + match (self.commit().await, self.urgency()) {
+                        (true, None) => break,
+                        (true, Some(urgent)) => self.wait(urgent),
+                        (false, _) => AGAIN,
+                    };
             }
             if stopping.is_told() {
                 break;
             }
         }
         self.sift();
-        // If the store was sealed already, the record has the refusals.
+        // If the store was sealed already, what is kept is looked at when it opens.
         self.commit().await;
+    }
+
+    /// How long what waits is put off: a first touch, or a count.
+    fn wait(&self, urgent: bool) -> Duration {
+        match urgent {
+            true => SOON + self.at_random(SOON),
+            false => LATER,
+        }
+    }
+
+    /// Looks at what another server kept that shared the database, and is gone.
+    fn take_over(&self) {
+        let HoneyParts { vault, clock, .. } = &self.parts;
+        if !vault.store().is_shared() {
+            return;
+        }
+        let rows = match kept_missed(vault.store(), clock.now()) {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!(%error, "it cannot be read what other servers kept");
+                return;
+            }
+        };
+        // What this one could not record for so long is in its memory.
+        let mut known: Vec<MissedKey> = self.over().clone();
+        known.extend(
+            self.missed()
+                .iter()
+                .filter_map(|missed| missed.kept.clone()),
+        );
+        for touch in self.waiting().values() {
+            known.extend(touch.kept.iter().cloned());
+        }
+        for (kept, row) in rows {
+            if known.contains(&kept) {
+                continue;
+            }
+            match Missed::of(kept.clone(), row) {
+                Some(missed) => self.push(missed),
+                None => self.over().push(kept),
+            }
+        }
     }
 
     /// Whether something waits that nobody was told of yet, if anything does.
     fn urgency(&self) -> Option<bool> {
+        if self.damaged.waits() {
+            return Some(true);
+        }
         let waiting = self.waiting();
         let urgent = waiting.values().any(|one| !one.told);
-        (!waiting.is_empty()).then_some(urgent)
+        (!waiting.is_empty() || !self.over().is_empty()).then_some(urgent)
     }
 
     /// A part of `span`.
@@ -258,14 +392,30 @@ impl State {
 
     /// Records what waits, whatever waits; false when that failed.
     async fn commit(&self) -> bool {
+        let untold = self.damaged.take();
+        if !untold.is_empty() {
+            let (store, entropy) = (self.parts.vault.store(), self.parts.entropy.as_ref());
+            let now = self.parts.clock.now();
+            if let Err(error) = commit_untold(store, &untold, now, entropy).await {
+                tracing::error!(%error, "the alarm about damaged rows could not be recorded");
+                self.damaged.put_back(untold);
+                return false;
+            }
+        }
         loop {
             let touches: Vec<Touch> = {
                 let waiting = self.waiting();
-                let all = waiting.values().take(MAX_TOUCHES);
-                all.cloned().collect()
+                // Those of before the quarantine and those in it share a row: the second
+                // of them comes with the next batch.
+                let mut all: Vec<Touch> = waiting.values().cloned().collect();
+                all.dedup_by(|one, before| {
+                    (&one.suspect, one.canary) == (&before.suspect, before.canary)
+                });
+                all.truncate(MAX_TOUCHES);
+                all
             };
             if touches.is_empty() {
-                return true;
+                break;
             }
             let HoneyParts {
                 vault,
@@ -276,14 +426,23 @@ impl State {
             let (clock, entropy) = (clock.as_ref(), entropy.as_ref());
             match commit_touches(vault.store(), directory, &touches, clock, entropy).await {
                 Ok(true) => self.committed(&touches),
-                // Somebody changed the directory meanwhile.
-                Ok(false) => {}
+                // Somebody changed the directory meanwhile, or counted the same.
+                Ok(false) => directory.settle(vault.store()).await,
                 Err(error) => {
                     tracing::error!(%error, "a touch of a honey secret could not be recorded; what touched it is refused all the same");
                     return false;
                 }
             }
         }
+        let over = std::mem::take(&mut *self.over());
+        let (store, entropy) = (self.parts.vault.store(), self.parts.entropy.as_ref());
+        let now = self.parts.clock.now();
+        if let Err(error) = forget_missed(store, &over, now, entropy).await {
+            tracing::error!(%error, "what was looked for and is no honey secret stays kept");
+            self.over().extend(over);
+            return false;
+        }
+        true
     }
 
     /// Takes out what is recorded: what came meanwhile stays, and keeps its suspect
@@ -295,6 +454,7 @@ impl State {
             let place = (touch.suspect.clone(), touch.canary, touch.told);
             if let Some(known) = waiting.get_mut(&place) {
                 known.count = known.count.saturating_sub(touch.count);
+                known.kept.retain(|kept| !touch.kept.contains(kept));
                 if known.count == 0 {
                     waiting.remove(&place);
                 }
@@ -304,4 +464,15 @@ impl State {
         let suspects: HashSet<Suspect> = left.map(|(suspect, _, _)| suspect.clone()).collect();
         self.suspects.store(Arc::new(suspects));
     }
+}
+
+/// Who a device is that mapped a name.
+fn mapper(snapshot: &Snapshot, device: Thumbprint) -> Option<Who> {
+    Some(Who {
+        suspect: Suspect::Device(device),
+        actor: snapshot.device(&device)?.actor,
+        // Projects are written by native proofs alone.
+        profile: Profile::Native.as_str(),
+        session: None,
+    })
 }

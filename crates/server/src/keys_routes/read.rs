@@ -54,7 +54,9 @@ pub(super) async fn read(
             let released = hand_key(&context, &snapshot, caller, honey).await?;
             return reply(kind, &name, released);
         }
-        open.honey.missed_key(&snapshot, &caller, path, &input);
+        open.honey
+            .missed_key(&snapshot, &caller, path, &input)
+            .await?;
         refuse_unfound(open, &input, &caller, Action::KeyRead.as_str());
         return Err(Refused::NoKey(kind));
     };

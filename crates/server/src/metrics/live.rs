@@ -24,6 +24,11 @@ struct CacheLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct GuardLabels {
     guard: &'static str,
 }
@@ -34,6 +39,7 @@ pub(super) struct Live {
     directory: Family<KindLabels, Gauge>,
     secrets: Gauge,
     followers: Gauge,
+    servers: Family<StateLabels, Gauge>,
     caches: Family<CacheLabels, Counter>,
     nonces: Family<GuardLabels, Gauge>,
     entries: Gauge,
@@ -49,6 +55,7 @@ impl Live {
             directory: Family::default(),
             secrets: Gauge::default(),
             followers: Gauge::default(),
+            servers: Family::default(),
             caches: Family::default(),
             nonces: Family::default(),
             entries: Gauge::default(),
@@ -79,6 +86,11 @@ impl Live {
             "gates_following",
             "Gates that follow this server",
             live.followers.clone(),
+        );
+        registry.register(
+            "servers",
+            "Servers of the installation on a shared database, open and absent",
+            live.servers.clone(),
         );
         registry.register(
             "cache_lookups",
@@ -127,6 +139,10 @@ impl Live {
     fn look_inside(&self, app: &App, open: &Open) {
         for (kind, count) in census(&open.directory.snapshot()) {
             set(&self.directory.get_or_create(&KindLabels { kind }), count);
+        }
+        let (present, absent) = open.vault.servers_counted().unwrap_or((1, 0));
+        for (state, count) in [("open", present), ("absent", absent)] {
+            set(&self.servers.get_or_create(&StateLabels { state }), count);
         }
         let store = open.vault.store();
         let terms = app.config.agent_secret_terms();

@@ -3,31 +3,30 @@
 //! was taken away on that way is taken away again; or it goes on under another origin,
 //! and whoever was let in before is held until an operator lets them go on.
 
-use super::copies::{self, Known, Record};
+use super::copies;
+use super::done::Done;
 use super::error::RestoreError;
 use super::load::BackupFile;
 use super::marker::Marker;
 use super::measures::{Held, Measures};
-use super::verify::{Means, Report, Sandbox, brought, look_through, open};
+use super::plan::Plan;
+use super::sources::bring;
+use super::step::ActivationStep;
+use super::verify::{Means, Report, Sandbox, look_through, open};
 use crate::admin::DATABASE;
 use procura_directory::{QuarantineRecord, Snapshot};
-use procura_ledger::Entry;
 use procura_policy::{Action, Op, Resource, RoleDecider, authorize};
 use procura_proof::Caller;
 use procura_record::tables::LEDGER;
-use procura_record::{ChangeError, Origin, RecordedBatch, Recorder};
+use procura_record::{ChangeError, Origin, RecordedBatch, Recorder, keep_for_ever};
 use procura_store::{Batch, Seq};
 use procura_types::wire::Opening;
 use procura_types::{BatchId, GrantId, Thumbprint, TraceId};
-use procura_vault::{Brought, NextOrigin, end_secret};
+use procura_vault::{Brought, end_secret};
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// So far ahead of everything that is known of it goes the sequence of a restored store
-/// on, so that nobody who saw a later state than is known here takes it for an older.
-const AHEAD: u64 = 1 << 32;
 /// Entries that are appended in one commit, and their bytes.
 const ENTRIES: usize = 256;
 const BYTES: usize = 2 * 1024 * 1024;
@@ -51,6 +50,12 @@ pub struct Activation {
     pub way: Way,
     /// Checkpoints that somebody remembers: where each comes from, and the signed note.
     pub checkpoints: Vec<(String, String)>,
+    /// Somebody says that nothing was recorded after the backup, where no copy shows how
+    /// far the record went.
+    pub nothing_after: bool,
+    /// Under another origin: those of the checkpoints that the keys of the backup do not
+    /// open are set aside.
+    pub set_aside: bool,
 }
 
 /// What became of the home.
@@ -76,6 +81,8 @@ pub struct Activated {
     pub because: Vec<String>,
     /// Grants that ended, since nobody knows whether they were withdrawn.
     pub grants_ended: u64,
+    /// What was recorded of all this, entry by entry, by whichever run did it.
+    pub recorded: Vec<String>,
 }
 
 /// Changes a restored home.
@@ -88,8 +95,9 @@ impl Op for InstallationRestore {
     }
 }
 
-/// Activates a restored home. It is opened and looked through first; where it breaks off,
-/// it stays a restored one, and is activated anew.
+/// Activates a restored home. It is opened and looked through first. Where it breaks off,
+/// it stays a restored one, and the same activation goes on from there when it is run
+/// again; nothing is done or recorded twice.
 ///
 /// # Errors
 /// Why not: see [`RestoreError`].
@@ -98,108 +106,44 @@ pub async fn activate(
     opening: Opening,
     wish: Activation,
 ) -> Result<Activated, RestoreError> {
-    let brought = brought(opening)?;
-    let sandbox = open(means, &brought)?;
+    let home = &means.config.home;
+    let brought = bring(means, opening).await?;
+    let mut sandbox = open(means, &brought)?;
     let report = look_through(&sandbox, means.clock.now())?;
     let plan = Plan::make(&sandbox, &wish)?;
     let marker = Marker {
         verified: true,
-        activating: true,
+        begun: Some(plan.begun.clone()),
         ..sandbox.marker.clone()
     };
-    marker.write(&means.config.home)?;
-    let ahead = sandbox.vault.store().head_ahead(plan.seq)?;
-    close(sandbox);
-    ahead.stand(&means.config.home.join(DATABASE), &marker.installation)?;
-
-    let sandbox = open(means, &brought)?;
+    marker.write(home)?;
+    reached(means, ActivationStep::Planned);
+    let seq = Seq::new(plan.begun.seq);
+    let store = sandbox.vault.store();
+    if store.head()?.seq < seq {
+        let ahead = store.head_ahead(seq)?;
+        close(sandbox);
+        ahead.stand(&home.join(DATABASE), &marker.installation)?;
+        sandbox = open(means, &brought)?;
+    }
+    reached(means, ActivationStep::SequenceAhead);
     let work = Work::begin(means, sandbox);
-    let activated = work.run(report, plan, &wish, &brought).await?;
-    Marker::remove(&means.config.home)?;
+    let activated = work.run(report, plan, &brought).await?;
+    Marker::remove(home)?;
     Ok(activated)
+}
+
+/// A step is durable. For tests the process ends there, as by `kill -9`.
+fn reached(means: &Means, step: ActivationStep) {
+    if means.config.danger_stop_activation_at == Some(step) {
+        crate::opening::die();
+    }
 }
 
 /// The file is let go with the last who holds it.
 fn close(sandbox: Sandbox) {
     sandbox.vault.store().seal();
     drop(sandbox);
-}
-
-/// What is to be done.
-struct Plan {
-    copies: Vec<BackupFile>,
-    measures: Measures,
-    /// Entries of the record of before.
-    reached: u64,
-    root: String,
-    seq: Seq,
-    /// The highest checkpoint that is known.
-    highest: Option<Known>,
-}
-
-impl Plan {
-    fn make(sandbox: &Sandbox, wish: &Activation) -> Result<Self, RestoreError> {
-        let vault = &sandbox.vault;
-        let store = vault.store();
-        let mut known = Vec::new();
-        for (from, note) in &wish.checkpoints {
-            known.push(Known::open(vault, from, note)?);
-        }
-        let copies = match &wish.way {
-            Way::Reach(places) => {
-                let copies = copies::look(vault, places, store.log_len(LEDGER)?)?;
-                // A folder without a copy in it says nothing of what came later.
-                if copies.is_empty() && known.is_empty() {
-                    return Err(RestoreError::NothingKnown);
-                }
-                copies
-            }
-            Way::NewOrigin(_) => Vec::new(),
-        };
-        for copy in &copies {
-            if let Some(note) = &copy.head.checkpoint {
-                known.push(Known::open(vault, &copy.path.display().to_string(), note)?);
-            }
-        }
-        if let Some(note) = &sandbox.marker.checkpoint {
-            known.push(Known::open(vault, "the backup", note)?);
-        }
-        let sizes: BTreeSet<u64> = known.iter().map(|known| known.checkpoint.size).collect();
-        let mut record = Record::of(vault, &sizes)?;
-        let mut measures = Measures::default();
-        let mut seq = store.head()?.seq.get();
-        let first = record.heads.size();
-        for copy in &copies {
-            copies::each_entry(vault, copy, |entry, bytes| {
-                seq = seq.max(entry.version.get());
-                if entry.index >= first && entry.index == record.heads.size() {
-                    record.heads.push(bytes, &sizes);
-                    let parsed = Entry::parse(bytes).map_err(RestoreError::internal)?;
-                    measures.read(entry.index, &parsed);
-                }
-                Ok(())
-            })?;
-        }
-        if let Way::Reach(_) = wish.way {
-            for known in &known {
-                record.heads.hold(known)?;
-            }
-        } else {
-            measures.all = true;
-        }
-        for known in &known {
-            seq = seq.max(known.checkpoint.seq.unwrap_or(0));
-        }
-        let highest = known.into_iter().max_by_key(|known| known.checkpoint.size);
-        Ok(Self {
-            copies,
-            measures,
-            reached: record.heads.size(),
-            root: record.heads.root().to_string(),
-            seq: Seq::new(seq.saturating_add(AHEAD)),
-            highest,
-        })
-    }
 }
 
 /// A restored home, and the way to change it.
@@ -229,75 +173,93 @@ impl Work {
         self.sandbox.directory.snapshot()
     }
 
+    fn reached(&self, step: ActivationStep) {
+        reached(&self.means, step);
+    }
+
     async fn run(
         self,
         restored: Report,
         plan: Plan,
-        wish: &Activation,
         brought: &Brought,
     ) -> Result<Activated, RestoreError> {
-        for copy in &plan.copies {
-            self.append(copy).await?;
-        }
-        let (free, next) = match &wish.way {
-            Way::Reach(_) => (None, None),
-            Way::NewOrigin(device) => {
-                self.usable(device)?;
-                (Some(device), Some(self.sandbox.vault.next_origin(brought)?))
-            }
-        };
-        self.begins(&plan, next.as_ref()).await?;
-        let again = self.again(&plan.measures).await?;
-        let held = plan.measures.held(&self.snapshot(), free);
-        self.hold(&held).await?;
-        let grants_ended = match &next {
-            Some(_) => self.end_grants().await?,
-            None => 0,
-        };
         let vault = &self.sandbox.vault;
-        let (origin, ledger_vkey) = match &next {
-            Some(next) => {
-                // Last, and close together: what breaks off before is begun anew.
-                self.change(|batch| {
-                    batch.details().with = Some(format!("signs:{}", next.origin()));
-                    Ok(next.put(vault, batch)?)
-                })
-                .await?;
-                next.establish(&self.means.config.home)?;
-                (next.origin().to_owned(), next.vkey().to_owned())
+        let begun = &plan.begun;
+        if !plan.under_way {
+            for copy in &plan.copies {
+                self.append(copy).await?;
             }
-            None => (vault.origin(), vault.installation().ledger_vkey),
-        };
+            let length = vault.store().log_len(LEDGER)?;
+            if length != begun.reached {
+                return Err(RestoreError::NotWhole(vec![format!(
+                    "the copies lead to entry {length}, and not to {} as before",
+                    begun.reached
+                )]));
+            }
+            self.reached(ActivationStep::CopiesAppended);
+            // The first entry: from where the record goes on, and under which origin.
+            self.change(|batch| {
+                batch.details().with = Some(begun.words.clone());
+                // How long a steward has said since that entries are kept is not known.
+                keep_for_ever(batch.rows());
+                Ok(())
+            })
+            .await?;
+        }
+        if Done::read(vault, begun.reached)?.first() != Some(begun.words.as_str()) {
+            return Err(RestoreError::Home {
+                path: self.sandbox.home.clone(),
+                problem: "restored.json is not of the activation that was begun; restore the backup once more".to_owned(),
+            });
+        }
+        self.reached(ActivationStep::Begun);
+        self.again(&plan.measures).await?;
+        self.reached(ActivationStep::TakenAway);
+        let held = plan.measures.held(&self.snapshot(), begun.device.as_ref());
+        self.hold(&held).await?;
+        self.reached(ActivationStep::Held);
+        if let Some(origin) = &begun.origin {
+            self.end_grants().await?;
+            self.reached(ActivationStep::GrantsEnded);
+            self.rename(origin, brought).await?;
+        }
+        let installation = procura_vault::Installation::read(&self.sandbox.home)?;
+        let done = Done::read(vault, begun.reached)?;
         self.recorder.drain_refusals().await;
-        vault.store().seal();
-        Ok(Activated {
+        let activated = Activated {
             restored,
-            origin,
-            ledger_vkey,
-            new_origin: next.is_some(),
-            reached: plan.reached,
-            again,
+            origin: begun.origin.clone().unwrap_or_else(|| vault.origin()),
+            ledger_vkey: installation.ledger_vkey,
+            new_origin: begun.origin.is_some(),
+            reached: begun.reached,
+            again: done.again(&self.snapshot()),
             lost: plan.measures.lost,
             held: held.iter().map(|held| held.suspect.to_string()).collect(),
             because: plan.measures.because,
-            grants_ended,
-        })
+            grants_ended: done.grants_ended(),
+            recorded: done.into_words(),
+        };
+        vault.store().seal();
+        Ok(activated)
     }
 
-    /// The one device that goes on has to be a steward's, or nobody could let go on anybody.
-    fn usable(&self, device: &Thumbprint) -> Result<(), RestoreError> {
-        let snapshot = self.snapshot();
-        let steward = snapshot.device(device).is_some_and(|found| {
-            let roles = snapshot.roles(&found.actor);
-            snapshot.may_act(device)
-                && roles.is_some_and(|held| held.has(procura_types::Role::Steward, None))
-        });
-        if steward {
-            return Ok(());
+    /// Gives the record its other origin and a key of its own, last of all: in the keyring,
+    /// with the entry that says so, then in `installation.json`. Where it breaks off between
+    /// the two, [`open`] puts the file right.
+    async fn rename(&self, origin: &str, brought: &Brought) -> Result<(), RestoreError> {
+        let vault = &self.sandbox.vault;
+        if !self.sandbox.is_renamed() {
+            let next = vault.next_origin(brought, origin)?;
+            self.change(|batch| {
+                batch.details().with = Some(format!("signs:{origin}"));
+                Ok(next.put(vault, batch)?)
+            })
+            .await?;
+            self.reached(ActivationStep::KeyChanged);
+            next.establish(&self.sandbox.home)?;
         }
-        Err(RestoreError::Refused(format!(
-            "{device} is no device of a steward in what was restored; name one that is, with --device"
-        )))
+        self.reached(ActivationStep::FileReplaced);
+        Ok(())
     }
 
     /// Appends the entries of a copy that the record does not have, as they were.
@@ -329,6 +291,7 @@ impl Work {
                 batch.append(LEDGER, entry);
             }
             store.commit(batch).await?;
+            self.reached(ActivationStep::PageAppended);
         }
         Ok(())
     }
@@ -355,37 +318,10 @@ impl Work {
             })
     }
 
-    /// The first entry: from where the record goes on, and under which origin.
-    async fn begins(&self, plan: &Plan, next: Option<&NextOrigin>) -> Result<(), RestoreError> {
-        let vault = &self.sandbox.vault;
-        let mut words = format!(
-            "backup:{} after:{}@{}:{}",
-            self.sandbox.marker.seq,
-            vault.origin(),
-            plan.reached,
-            plan.root
-        );
-        if let Some(known) = &plan.highest {
-            let checkpoint = &known.checkpoint;
-            words.push_str(&format!(
-                " known:{}@{}:{}",
-                checkpoint.origin, checkpoint.size, checkpoint.root
-            ));
-        }
-        if let Some(next) = next {
-            words.push_str(&format!(" origin:{}", next.origin()));
-        }
-        self.change(|batch| {
-            batch.details().with = Some(words.clone());
-            Ok(())
-        })
-        .await
-    }
-
-    /// Takes away once more what was taken away after the backup.
-    async fn again(&self, measures: &Measures) -> Result<Vec<String>, RestoreError> {
+    /// Takes away once more what was taken away after the backup; what is gone already is
+    /// left.
+    async fn again(&self, measures: &Measures) -> Result<(), RestoreError> {
         let now = self.means.clock.now();
-        let mut done = Vec::new();
         let snapshot = self.snapshot();
         let agents = measures
             .agents
@@ -411,7 +347,7 @@ impl Work {
                 Ok(())
             })
             .await?;
-            done.push(format!("{} is revoked", snapshot.lineage(&actor.id)));
+            self.reached(ActivationStep::OneTakenAway);
         }
         for device in &measures.devices {
             let found = snapshot
@@ -426,7 +362,7 @@ impl Work {
                 Ok(())
             })
             .await?;
-            done.push(format!("device {device} is revoked"));
+            self.reached(ActivationStep::OneTakenAway);
         }
         for grant in &measures.grants {
             let found = snapshot
@@ -441,7 +377,7 @@ impl Work {
                 Ok(())
             })
             .await?;
-            done.push(format!("grant {grant} is withdrawn"));
+            self.reached(ActivationStep::OneTakenAway);
         }
         let ended = [(&measures.destroyed, true), (&measures.deleted, false)];
         for (secrets, destroyed) in ended {
@@ -454,19 +390,30 @@ impl Work {
                     })
                     .await;
                 match changed {
-                    Ok(()) => done.push(format!("secret {path} in {namespace} is {word}")),
+                    Ok(()) => self.reached(ActivationStep::OneTakenAway),
                     // It is not in the backup, or ended in it already.
                     Err(RestoreError::Nothing) => {}
                     Err(error) => return Err(error),
                 }
             }
         }
-        Ok(done)
+        Ok(())
     }
 
+    /// Holds those who are not held yet. Who touched a decoy before the backup stays held
+    /// because of that; whom a steward put on hold is held like all others, since who is on
+    /// hold may still agree to what is proposed.
     async fn hold(&self, held: &[Held]) -> Result<(), RestoreError> {
         let now = self.means.clock.now();
-        for part in held.chunks(CHANGES) {
+        let snapshot = self.snapshot();
+        let free: Vec<&Held> = held
+            .iter()
+            .filter(|held| {
+                let found = snapshot.quarantine(&held.suspect);
+                !found.is_some_and(|found| found.lifted.is_none() && found.by.is_none())
+            })
+            .collect();
+        for part in free.chunks(CHANGES) {
             self.change(|batch| {
                 batch.details().with = Some(format!("held:{}", part.len()));
                 for held in part {
@@ -474,6 +421,7 @@ impl Work {
                         suspect: held.suspect.clone(),
                         actor: held.actor,
                         since: now,
+                        by: None,
                         canary: None,
                         lifted: None,
                         lifted_at: None,
@@ -482,19 +430,21 @@ impl Work {
                 Ok(())
             })
             .await?;
+            self.reached(ActivationStep::PageHeld);
         }
         Ok(())
     }
 
     /// Nobody knows which of them were withdrawn since.
-    async fn end_grants(&self) -> Result<u64, RestoreError> {
+    async fn end_grants(&self) -> Result<(), RestoreError> {
         let now = self.means.clock.now();
         let snapshot = self.snapshot();
-        let grants: Vec<GrantId> = snapshot
+        let mut grants: Vec<GrantId> = snapshot
             .grants()
             .filter(|grant| grant.withdrawn.is_none() && now < grant.until)
             .map(|grant| grant.id)
             .collect();
+        grants.sort_unstable();
         for part in grants.chunks(CHANGES) {
             self.change(|batch| {
                 batch.details().with = Some(format!("grants_ended:{}", part.len()));
@@ -503,6 +453,6 @@ impl Work {
             })
             .await?;
         }
-        Ok(u64::try_from(grants.len()).unwrap_or(u64::MAX))
+        Ok(())
     }
 }

@@ -4,9 +4,10 @@
 use super::error::RestoreError;
 use super::load::{self, BackupFile};
 use procura_ledger::{Checkpoint, Entry, Frontier, Hash, leaf_hash};
+use procura_record::gone_leaves;
 use procura_record::tables::LEDGER;
 use procura_store::backup::Item;
-use procura_store::{RawEntry, StoreError};
+use procura_store::{LogEntry, RawEntry, StoreError};
 use procura_types::wire::BackupKind;
 use procura_vault::Vault;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,7 +60,11 @@ pub(super) struct Heads {
 
 impl Heads {
     pub(super) fn push(&mut self, entry: &[u8], wanted: &BTreeSet<u64>) {
-        self.frontier.push(leaf_hash(entry));
+        self.push_leaf(leaf_hash(entry), wanted);
+    }
+
+    fn push_leaf(&mut self, leaf: Hash, wanted: &BTreeSet<u64>) {
+        self.frontier.push(leaf);
         self.size = self.size.saturating_add(1);
         if wanted.contains(&self.size) {
             self.roots.insert(self.size, self.frontier.root());
@@ -74,6 +79,16 @@ impl Heads {
         self.frontier.root()
     }
 
+    /// The root at a size that was asked for.
+    pub(super) fn root_at(&self, size: u64) -> Option<Hash> {
+        match self.roots.get(&size) {
+            Some(root) => Some(*root),
+            None if size == self.size => Some(self.root()),
+            None if size == 0 => Some(Hash::empty_root()),
+            None => None,
+        }
+    }
+
     /// Whether a checkpoint is of this record.
     pub(super) fn hold(&self, known: &Known) -> Result<(), RestoreError> {
         let Checkpoint { size, root, .. } = &known.checkpoint;
@@ -83,13 +98,7 @@ impl Heads {
                 known: *size,
             });
         }
-        let found = match self.roots.get(size) {
-            Some(found) => Some(*found),
-            None if *size == self.size => Some(self.root()),
-            None if *size == 0 => Some(Hash::empty_root()),
-            None => None,
-        };
-        if found == Some(*root) {
+        if self.root_at(*size) == Some(*root) {
             return Ok(());
         }
         Err(RestoreError::Forked {
@@ -107,12 +116,19 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Reads all of it, and keeps the roots at the sizes that are `wanted`.
-    pub(super) fn of(vault: &Vault, wanted: &BTreeSet<u64>) -> Result<Self, RestoreError> {
+    /// Reads all of it, and keeps the roots at the sizes that are `wanted`. Each entry goes
+    /// through `each` as well.
+    pub(super) fn of(
+        vault: &Vault,
+        wanted: &BTreeSet<u64>,
+        mut each: impl FnMut(&LogEntry, &Entry) -> Result<(), RestoreError>,
+    ) -> Result<Self, RestoreError> {
         let mut heads = Heads::default();
         let mut findings = Vec::new();
         let store = vault.store();
         let length = store.log_len(LEDGER)?;
+        // Of what is forgotten there are the hashes.
+        gone_leaves(store, |leaf| heads.push_leaf(leaf, wanted))?;
         while heads.size < length {
             let left = usize::try_from(length - heads.size)
                 .unwrap_or(PAGE)
@@ -125,10 +141,12 @@ impl Record {
                 )]));
             }
             for entry in page {
-                if let Err(error) = Entry::parse(entry.bytes.expose())
-                    && findings.len() < 100
-                {
-                    findings.push(format!("entry {} of the record: {error}", entry.index));
+                match Entry::parse(entry.bytes.expose()) {
+                    Ok(parsed) => each(&entry, &parsed)?,
+                    Err(error) if findings.len() < 100 => {
+                        findings.push(format!("entry {} of the record: {error}", entry.index));
+                    }
+                    Err(_) => {}
                 }
                 heads.push(entry.bytes.expose(), wanted);
             }

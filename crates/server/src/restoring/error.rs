@@ -2,7 +2,7 @@
 
 use procura_store::backup::BackupFault;
 use procura_store::{CommitError, OpenError, StoreError};
-use procura_types::InstallationId;
+use procura_types::{InstallationId, Label};
 use procura_vault::{SealError, VaultError};
 use std::io;
 use std::path::PathBuf;
@@ -82,6 +82,17 @@ pub enum RestoreError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A checkpoint that somebody remembers and the keys of the backup do not open: the key
+    /// turned after the backup, or it is of another record.
+    #[error(
+        "{from} does not open with the keys of the backup ({problem}): the record's key turned after the backup, or it is a checkpoint of another record"
+    )]
+    Unread {
+        /// Where it comes from.
+        from: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Copies of the ledger that do not continue each other.
     #[error("{path} begins at entry {found}, and the record reaches {expected}: a copy is missing")]
     Hole {
@@ -94,15 +105,28 @@ pub enum RestoreError {
     },
     /// Nothing says that the backup is all that was ever signed.
     #[error(
-        "nothing says how far the record went after the backup: bring copies of the ledger or the newest checkpoint that somebody remembers, or start a new origin"
+        "nothing says how far the record went after the backup: no copy of the ledger goes beyond its {0} entries, and a checkpoint that does not either shows nothing of what came later"
     )]
-    NothingKnown,
+    NothingKnown(u64),
+    /// An activation has begun, and another is wanted now.
+    #[error("an activation of this home has begun and was broken off: {0}")]
+    Begun(String),
     /// What is to be ended is not there, or has ended.
     #[error("there is nothing to end")]
     Nothing,
     /// The vault.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// Nothing says where a token, a chip or a service is.
+    #[error("{why}")]
+    Unplaced {
+        /// The unseal source that it keeps.
+        name: Label,
+        /// Which place is not known.
+        why: String,
+        /// What a configuration has to have, but for the place itself.
+        lines: String,
+    },
     /// What was brought opens nothing, as a server would word it.
     #[error("{0}")]
     Refused(String),

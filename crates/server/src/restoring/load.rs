@@ -5,6 +5,7 @@ use super::error::RestoreError;
 use super::marker::Marker;
 use crate::admin::DATABASE;
 use procura_edge::private_file;
+use procura_record::tables::LEDGER;
 use procura_store::SqliteLoader;
 use procura_store::backup::{BackupEnd, BackupReader, Item};
 use procura_types::Timestamp;
@@ -127,13 +128,14 @@ fn fill(
         restored: now,
         taken: file.head.created,
         seq: 0,
+        length: 0,
         rows: file.end.rows,
         entries: file.end.entries,
         checkpoint: file.head.checkpoint.clone(),
         digest: file.end.inner().to_vec(),
         tag: file.end.tag().to_vec(),
         verified: false,
-        activating: false,
+        begun: None,
     };
     marker.write(home)?;
     private_file::create(&home.join("installation.json"), installation)
@@ -162,6 +164,11 @@ fn fill(
     })?;
     loader.finish(&anchor)?;
     marker.seq = anchor.seq.get();
+    marker.length = anchor
+        .logs
+        .iter()
+        .find(|(log, _)| **log == *LEDGER.as_str())
+        .map_or(0, |(_, length)| *length);
     marker.write(home)?;
     Ok(marker)
 }

@@ -3,7 +3,7 @@
 
 use super::error::RestoreError;
 use procura_edge::private_file;
-use procura_types::{InstallationId, Timestamp, encoding};
+use procura_types::{InstallationId, Thumbprint, Timestamp, encoding};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::ErrorKind;
@@ -24,6 +24,8 @@ pub struct Marker {
     pub taken: Timestamp,
     /// The last commit that is in it.
     pub seq: u64,
+    /// Entries of the ledger that are in it: what was recorded later comes from copies.
+    pub length: u64,
     /// Rows and entries that the backup told.
     pub rows: u64,
     /// Entries of all logs.
@@ -40,9 +42,30 @@ pub struct Marker {
     /// Whether all of it was opened since.
     #[serde(default)]
     pub verified: bool,
-    /// An activation has begun, and was broken off if it is still here.
-    #[serde(default)]
-    pub activating: bool,
+    /// What an activation that has begun is to do. It was broken off if it is still here,
+    /// and goes on by this when it is run again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Begun>,
+}
+
+/// What an activation is to do, decided before it changed anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Begun {
+    /// Entries of the record of before, with those of the copies.
+    pub reached: u64,
+    /// The root over them.
+    pub root: String,
+    /// The sequence of the store goes on behind this one.
+    pub seq: u64,
+    /// The words of the first entry that it makes.
+    pub words: String,
+    /// The other origin that it goes on under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// The one device that is not held then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Thumbprint>,
 }
 
 impl Marker {

@@ -23,6 +23,8 @@ pub(super) struct Measures {
     pub(super) destroyed: BTreeSet<(Namespace, SecretPath)>,
     /// Namespaces in which everybody is held.
     held_in: BTreeSet<Namespace>,
+    /// Devices that a steward put on hold.
+    held_devices: BTreeSet<Thumbprint>,
     /// Operators whose devices are held.
     held_operators: BTreeSet<Label>,
     /// Everybody is held.
@@ -43,6 +45,8 @@ const NOTHING: &[&str] = &[
     "foreign.list",
     "foreign.weak",
     "grant.read",
+    "honey.list",
+    "honey.which",
     "installation.auth_mode",
     "installation.backup",
     "installation.check",
@@ -54,7 +58,9 @@ const NOTHING: &[&str] = &[
     "key.read",
     "ledger.checkpoint",
     "ledger.export",
+    "ledger.forget",
     "ledger.read",
+    "ledger.retention",
     "namespace.display_name",
     "namespace.list",
     "namespace.quota",
@@ -66,6 +72,11 @@ const NOTHING: &[&str] = &[
     "project_token.list",
     "project_token.prune",
     "project_token.use",
+    "proposal.create",
+    "proposal.list",
+    "proposal.refuse",
+    "proposal.sign",
+    "quarantine.list",
     "recovery.seen",
     "request.create",
     "request.deny",
@@ -76,16 +87,24 @@ const NOTHING: &[&str] = &[
     "run.end",
     "run.prune",
     "secret.due",
+    "secret.export",
     "secret.history",
     "secret.list",
+    "secret.list.at",
     "secret.list.deleted",
     "secret.read",
+    "server.left_out",
+    "server.list",
+    "server.remove",
     "service.follow",
     "service.read",
     "service.verify",
     "session.start",
     "signing_key.list",
     "signing_key.make",
+    "transit.list",
+    "transit.unwrap",
+    "transit.wrap",
     "unseal_source.test",
     "verify",
 ];
@@ -96,12 +115,16 @@ const ADDED: &[&str] = &[
     "agent.enrol.start",
     "agent.link",
     "device.join",
+    "honey.plant",
+    "installation.import",
     "namespace.create",
     "operator.invite",
     "operator.join",
     "operator.link",
     "project_token.issue",
+    "quarantine.lift",
     "request.approve",
+    "secret.import",
     "secret.undelete",
     "secret.write",
     "unseal_source.add",
@@ -144,6 +167,7 @@ impl Measures {
         let namespace = entry.namespace.clone();
         match action {
             "device.revoke" | "operator.device.revoke" => add(&mut self.devices, name.parse().ok()),
+            "operator.device.hold" => add(&mut self.held_devices, name.parse().ok()),
             "agent.revoke" => add(&mut self.agents, namespace.zip(name.parse().ok())),
             "operator.revoke" => add(&mut self.operators, name.parse().ok()),
             "grant.withdraw" => add(&mut self.grants, name.parse().ok()),
@@ -191,7 +215,7 @@ impl Measures {
             .filter(|device| {
                 device.revoked.is_none()
                     && Some(&device.thumbprint) != free
-                    && concerns(&device.actor)
+                    && (concerns(&device.actor) || self.held_devices.contains(&device.thumbprint))
             })
             .map(|device| Held {
                 suspect: Suspect::Device(device.thumbprint),
@@ -231,4 +255,56 @@ fn line(index: u64, entry: &Entry) -> String {
         .map_or_else(String::new, |namespace| format!(" in {namespace}"));
     let resource = entry.resource.as_deref().unwrap_or("installation");
     format!("entry {index}: {} {resource}{place}", entry.action)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use procura_crypto::SystemEntropy;
+    use procura_types::{Timestamp, TraceId};
+
+    fn read(action: &'static str, resource: Option<&str>, namespace: Option<&str>) -> Measures {
+        let now = Timestamp::from_millis(1_795_000_000_000);
+        let trace = TraceId::generate(now, &SystemEntropy).unwrap();
+        let mut entry = Entry::new(now, &SystemEntropy, action, trace).unwrap();
+        entry.resource = resource.map(str::to_owned);
+        entry.namespace = namespace.map(|name| name.parse().unwrap());
+        let mut measures = Measures::default();
+        measures.read(7, &entry);
+        measures
+    }
+
+    #[test]
+    fn what_takes_nothing_away_holds_nobody() {
+        for action in NOTHING.iter().chain(ADDED) {
+            let measures = read(action, Some("installation"), Some("shop"));
+            assert!(!measures.all && measures.held_in.is_empty(), "{action}");
+            assert!(measures.because.is_empty(), "{action}");
+            assert_eq!(measures.lost.len(), usize::from(ADDED.contains(action)));
+        }
+    }
+
+    #[test]
+    fn what_is_not_told_whole_holds_those_whom_it_may_concern() {
+        let measures = read("project.rebind", Some("project/web agent/a"), Some("shop"));
+        assert!(measures.held_in.contains("shop"));
+        let measures = read("operator.roles", Some("operator/bea none"), None);
+        assert!(measures.held_operators.contains("bea"));
+        assert!(!measures.all);
+        // Also what no release before this one could do.
+        let measures = read("something.new", Some("installation"), None);
+        assert!(measures.all);
+        assert_eq!(measures.because, ["entry 7: something.new installation"]);
+    }
+
+    #[test]
+    fn a_device_on_hold_is_held_and_nobody_else() {
+        let device = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let resource = format!("device/{device}");
+        let measures = read("operator.device.hold", Some(&resource), None);
+        assert!(measures.held_devices.contains(&device.parse().unwrap()));
+        assert!(!measures.all && measures.held_in.is_empty());
+        // One that cannot be read is not passed over.
+        assert!(read("operator.device.hold", Some("device/x"), None).all);
+    }
 }

@@ -4,19 +4,21 @@
 use super::copies::{Known, Record};
 use super::error::RestoreError;
 use super::marker::{self, Marker};
+use super::sources::bring;
 use crate::admin::{DATABASE, store_settings};
 use crate::config::Config;
 use crate::start::hold;
-use procura_crypto::shamir::Share;
 use procura_directory::Snapshot;
 use procura_record::Directory;
 use procura_store::Store;
 use procura_store::backup::is_tag_of;
 use procura_types::wire::Opening;
 use procura_types::{Clock, Entropy, InstallationId, Timestamp};
-use procura_vault::{Brought, Installation, SealError, Vault};
+use procura_vault::{Brought, Installation, Vault};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What was found in a restored home.
@@ -64,27 +66,11 @@ pub struct Means {
 
 /// A restored home that is open.
 pub(super) struct Sandbox {
+    pub(super) home: PathBuf,
     pub(super) marker: Marker,
     pub(super) vault: Vault,
     pub(super) directory: Arc<Directory>,
     _held: File,
-}
-
-/// What somebody brings, for a home that has nobody to ask but them.
-pub(super) fn brought(opening: Opening) -> Result<Brought, RestoreError> {
-    match opening {
-        Opening::Passphrase(passphrase) => Ok(Brought::Passphrase(passphrase)),
-        Opening::Shares(texts) => texts
-            .iter()
-            .map(|text| Share::parse(text.expose()))
-            .collect::<Result<_, _>>()
-            .map(Brought::Shares)
-            .map_err(|error| SealError::from(error).into()),
-        Opening::Source(source) => Err(RestoreError::Refused(format!(
-            "a restored home is opened by a passphrase or by shares, not by {}: it asks nobody",
-            source.name
-        ))),
-    }
 }
 
 pub(super) fn open(means: &Means, brought: &Brought) -> Result<Sandbox, RestoreError> {
@@ -97,7 +83,7 @@ pub(super) fn open(means: &Means, brought: &Brought) -> Result<Sandbox, RestoreE
     procura_crypto::lock_policy(means.config.danger_unlocked_memory)
         .map_err(RestoreError::internal)?;
     let held = hold(home).map_err(refused)?;
-    let installation = Installation::read(home)?;
+    let mut installation = Installation::read(home)?;
     if installation.id != marker.installation {
         return Err(RestoreError::OtherInstallation {
             path: home.join("installation.json"),
@@ -112,21 +98,16 @@ pub(super) fn open(means: &Means, brought: &Brought) -> Result<Sandbox, RestoreE
         Arc::clone(&means.clock),
         Arc::clone(&means.entropy),
     )?;
-    let vault = Vault::unseal(
-        home,
-        store,
-        installation,
-        brought,
-        Arc::clone(&means.entropy),
-    )
-    .map_err(|error| match error {
-        SealError::Damaged(_) if marker.activating => RestoreError::Home {
-            path: home.clone(),
-            problem: "its activation broke off in its last step; restore the backup once more"
-                .to_owned(),
-        },
-        other => other.into(),
-    })?;
+    let origin = marker
+        .begun
+        .as_ref()
+        .and_then(|begun| begun.origin.as_ref());
+    if let Some(origin) = origin.filter(|origin| !installation.is_under(origin)) {
+        // An activation may have broken off between the keyring and this file.
+        installation = installation.settle_origin(home, &store, brought, origin)?;
+    }
+    let entropy = Arc::clone(&means.entropy);
+    let vault = Vault::unseal(home, store, installation, brought, entropy)?;
     let digest = marker.digest.as_slice().try_into();
     let tag = marker.tag.as_slice().try_into();
     let ours = match (digest, tag) {
@@ -138,6 +119,7 @@ pub(super) fn open(means: &Means, brought: &Brought) -> Result<Sandbox, RestoreE
     }
     let directory = Directory::load(vault.store())?;
     Ok(Sandbox {
+        home: home.clone(),
         marker,
         vault,
         directory,
@@ -145,13 +127,21 @@ pub(super) fn open(means: &Means, brought: &Brought) -> Result<Sandbox, RestoreE
     })
 }
 
+impl Sandbox {
+    /// Whether an activation has given the record its other origin already.
+    pub(super) fn is_renamed(&self) -> bool {
+        let begun = self.marker.begun.as_ref();
+        begun.is_some_and(|begun| begun.origin.as_ref() == Some(&self.vault.origin()))
+    }
+}
+
 /// Opens everything in a restored home, and says what is there. Blocks the thread for as
 /// long as that takes.
 ///
 /// # Errors
 /// [`RestoreError::NotWhole`] with what is wrong; what opens nothing.
-pub fn verify(means: &Means, opening: Opening) -> Result<Report, RestoreError> {
-    let sandbox = open(means, &brought(opening)?)?;
+pub async fn verify(means: &Means, opening: Opening) -> Result<Report, RestoreError> {
+    let sandbox = open(means, &bring(means, opening).await?)?;
     let report = look_through(&sandbox, means.clock.now())?;
     sandbox.vault.store().seal();
     let verified = Marker {
@@ -170,12 +160,23 @@ pub(super) fn look_through(sandbox: &Sandbox, now: Timestamp) -> Result<Report, 
     }
     let every = vault.open_every_value()?;
     findings.extend(every.findings);
+    // Once the record has another origin, the keys of before are gone; the run that gave it
+    // that has held it against this checkpoint.
     let known = match &sandbox.marker.checkpoint {
-        Some(note) => Some(Known::open(vault, "the backup", note)?),
-        None => None,
+        Some(note) if !sandbox.is_renamed() => Some(Known::open(vault, "the backup", note)?),
+        _ => None,
     };
-    let sizes = known.iter().map(|known| known.checkpoint.size).collect();
-    let record = Record::of(vault, &sizes)?;
+    let length = sandbox.marker.length;
+    let mut sizes: BTreeSet<u64> = known.iter().map(|known| known.checkpoint.size).collect();
+    sizes.insert(length);
+    let record = Record::of(vault, &sizes, |_, _| Ok(()))?;
+    let root = record.heads.root_at(length);
+    if root.is_none() {
+        findings.push(format!(
+            "the record ends at entry {}, and the backup had {length}",
+            record.heads.size()
+        ));
+    }
     findings.extend(record.findings);
     if !findings.is_empty() {
         return Err(RestoreError::NotWhole(findings));
@@ -197,8 +198,8 @@ pub(super) fn look_through(sandbox: &Sandbox, now: Timestamp) -> Result<Report, 
         opened_by: vault
             .opened_by()
             .map_or_else(String::new, |by| by.source.to_string()),
-        entries: record.heads.size(),
-        root: record.heads.root().to_string(),
+        entries: length,
+        root: root.map_or_else(String::new, |root| root.to_string()),
         checkpoint: known.map(|known| known.checkpoint.size),
         secrets: every.secrets,
         values: every.values,

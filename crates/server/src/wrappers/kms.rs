@@ -289,6 +289,12 @@ impl Kms {
             ClientError::Certificates(_) | ClientError::Address(_) => {
                 WrapError::Unfit(error.to_string())
             }
+            // Whoever answers there does not show that it is the service.
+            ClientError::Unreachable {
+                address,
+                cause,
+                advice: Some(_),
+            } => WrapError::Another(format!("{address}: {cause}")),
             other => WrapError::Unavailable(other.to_string()),
         })?;
         if answer.body.expose().len() > LONGEST {

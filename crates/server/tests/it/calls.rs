@@ -5,7 +5,8 @@
 use crate::actors::{Actors, value_b64};
 use procura_crypto::SystemEntropy;
 use procura_directory::Suspect;
-use procura_types::{ActorId, CanaryId, Thumbprint, TraceId};
+use procura_store::{Batch, Kind, Table};
+use procura_types::{ActorId, BatchId, CanaryId, InstanceId, Thumbprint, TraceId};
 use procura_types::{encoding, wire};
 use procura_vault::{Touch, commit_touches};
 use serde_json::{Value, json};
@@ -113,7 +114,7 @@ impl Case {
 }
 
 /// Calls without a wrong actor: whoever has a device may make them.
-pub(crate) const OPEN: [&str; 6] = [
+pub(crate) const OPEN: [&str; 7] = [
     // Whoever has a role anywhere, and every agent; what they see is in `events`.
     "GET /v1/events",
     "GET /v1/namespaces",
@@ -121,9 +122,11 @@ pub(crate) const OPEN: [&str; 6] = [
     "GET /v1/ledger/checkpoint",
     "GET /v1/ledger/handovers",
     "GET /v1/ledger/consistency",
+    "GET /v1/ledger/retention",
 ];
 /// Calls that read neither path parameters, nor a query, nor a body.
-pub(crate) const NO_INPUT: [&str; 10] = [
+pub(crate) const NO_INPUT: [&str; 13] = [
+    "GET /v1/servers",
     "GET /v1/honey",
     "GET /v1/quarantine",
     "GET /v1/proposals",
@@ -132,6 +135,8 @@ pub(crate) const NO_INPUT: [&str; 10] = [
     "GET /v1/rotation",
     "GET /v1/ledger/handovers",
     "GET /v1/ledger/checkpoint",
+    "GET /v1/ledger/forgotten",
+    "GET /v1/ledger/retention",
     "POST /v1/seal",
     "GET /v1/status",
 ];
@@ -165,6 +170,7 @@ async fn in_quarantine(actors: &Actors) -> (String, String) {
         last: now,
         count: 1,
         told: false,
+        kept: Vec::new(),
     };
     let touches = [
         touch(Suspect::Device(device)),
@@ -175,6 +181,19 @@ async fn in_quarantine(actors: &Actors) -> (String, String) {
     let done = commit_touches(store, directory, &touches, clock, &entropy).await;
     assert!(done.unwrap());
     (device.to_string(), id.to_owned())
+}
+
+/// A server that was here, as a database that was shared once knows it.
+async fn server_beside(actors: &Actors) -> String {
+    const KNOWN: Table<String, Value> = Table::new("server-known", Kind::Ordinary);
+    let (now, entropy) = (actors.world.now(), SystemEntropy);
+    let id = InstanceId::generate(now, &entropy).unwrap().to_string();
+    let mut batch = Batch::new(BatchId::generate(now, &entropy).unwrap());
+    let row = json!({"host": "two", "since": now, "seen": now});
+    KNOWN.put(&mut batch, &id, &row);
+    let open = actors.world.app.open().unwrap();
+    open.vault.store().commit(batch).await.unwrap();
+    id
 }
 
 /// In an order in which all of them succeed one after the other.
@@ -222,6 +241,7 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
         .sign(&proposed.message(&actors.installation));
     let agreed = encoding::b64url(&agreed.unwrap());
     let held = in_quarantine(actors).await;
+    let beside = server_beside(actors).await;
     vec![
         c("GET", "/v1/namespaces", "/v1/namespaces", "scribe"),
         c("POST", "/v1/namespaces", "/v1/namespaces", "alice")
@@ -334,7 +354,14 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
         c("GET", "/v1/namespaces/{ns}/secrets", format!("{NS}/secrets?deleted=true"), "adam")
             .refuses("otto", "forbidden")
             .bad_target("deleted=true", "deleted=yes", "query")
+            .bad_target("deleted=true", "deleted=true&at=2026-11-01T00:00:00Z", "at")
             .bad_target("deleted=true", "deleted=true&due_within=0", "due_within"),
+        c("GET", "/v1/namespaces/{ns}/secrets", format!("{NS}/secrets?at=2026-11-01T00:00:00Z"), "adam")
+            .refuses("otto", "forbidden")
+            .bad_target("at=2026-11-01T00:00:00Z", "at=yesterday", "query")
+            .bad_target("at=2026-11-01T00:00:00Z", "%61t=2026-11-21T00:00:00Z", "at")
+            .bad_target("at=2026-11-01T00:00:00Z", "at=9999-11-21T00:00:00Z", "at")
+            .bad_target("at=2026-11-01T00:00:00Z", "at=2026-11-01T00:00:00Z&due_within=0", "due_within"),
         c("POST", "/v1/namespaces/{ns}/metadata/{path}", format!("{NS}/metadata/new/key"), "adam")
             .body(json!({"tags": ["payments"], "owner": "Ann", "clear": ["expires"]}))
             .refuses("anna", "forbidden")
@@ -365,6 +392,16 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .refuses("anna", "forbidden")
             .bad_target("new/key", "new/../key", "path")
             .bad_target("version=1", "version=", "query"),
+        c("POST", "/v1/import", "/v1/import", "adam")
+            .body(json!({"namespaces": [{"namespace": "shop", "secrets": [{"secret": {"path": "im/across", "value_b64": value_b64()}}]}]}))
+            .refuses("otto", "forbidden")
+            .bad_body(json!({"namespaces": []}), "malformed", Some("namespaces"))
+            .bad_body(json!({"namespaces": [{"namespace": "shop"}]}), "malformed", Some("namespaces"))
+            .bad_body(json!({"namespaces": [{"namespace": "Shop", "create": true}]}), "invalid_json", Some("namespace"))
+            .bad_body(json!({"namespaces": [{"namespace": "shop", "secrets": [{"secret": {"path": "im//x", "value_b64": value_b64()}}]}]}), "invalid_json", Some("path"))
+            .bad_body(json!({"namespaces": [{"namespace": "shop", "honey": [{"path": "im/x", "plant": {}}]}]}), "malformed", Some("shape"))
+            .bad_body(json!({"namespaces": [{"namespace": "shop", "projects": {"web": {"1": "im/x"}}}]}), "invalid_json", Some("env"))
+            .bad_body(json!({}), "invalid_json", Some("namespaces")),
         c("POST", "/v1/namespaces/{ns}/import", format!("{NS}/import"), "adam")
             .body(json!({"secrets": [{"secret": {"path": "im/one", "value_b64": value_b64()}, "expect_version": 0}]}))
             .refuses("anna", "forbidden")
@@ -635,11 +672,20 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_body(json!({"act": {"make_shares": {"name": "recovery", "threshold": 4, "count": 3}}}), "malformed", Some("act"))
             .bad_body(json!({"act": {"make_shares": {"name": "A b", "threshold": 2, "count": 3}}}), "invalid_json", Some("label"))
             .bad_body(json!({"act": "make_shares"}), "invalid_json", None),
+        c("POST", "/v1/proposals/{id}/refuse", format!("/v1/proposals/{proposal}/refuse"), "alice")
+            .body(json!({}))
+            .refuses("adam", "forbidden")
+            .bad_target(&proposal, "7", "proposal")
+            .bad_body(json!({"why": "no"}), "invalid_json", None),
         c("POST", "/v1/proposals/{id}/sign", format!("/v1/proposals/{proposal}/sign"), "alice")
             .body(json!({"signature": agreed}))
             .refuses("adam", "forbidden")
             .bad_target(&proposal, "7", "proposal")
             .bad_body(json!({"signature": "!"}), "invalid_json", None),
+        c("GET", "/v1/servers", "/v1/servers", "alice").refuses("adam", "forbidden"),
+        c("DELETE", "/v1/servers/{id}", format!("/v1/servers/{beside}"), "alice")
+            .refuses("adam", "forbidden")
+            .bad_target(&beside, "7", "instance"),
         c("POST", "/v1/recoveries/seen", "/v1/recoveries/seen", "otto")
             .body(json!({"until": "2026-11-21T20:00:00Z"}))
             .refuses("scribe", "not_found")
@@ -661,6 +707,16 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_target("shop", "Shop", "namespace"),
         c("GET", "/v1/ledger/handovers", "/v1/ledger/handovers", "scribe"),
         c("GET", "/v1/ledger/checkpoint", "/v1/ledger/checkpoint", "scribe"),
+        c("GET", "/v1/ledger/retention", "/v1/ledger/retention", "scribe"),
+        c("PUT", "/v1/ledger/retention", "/v1/ledger/retention", "alice")
+            .body(json!({"keep_days": 400}))
+            .refuses("adam", "forbidden")
+            .bad_body(json!({"keep_days": 6}), "malformed", Some("keep_days"))
+            .bad_body(json!({"keep_days": 36_501}), "malformed", Some("keep_days"))
+            .bad_body(json!({"keep_days": 7, "for": "now"}), "invalid_json", None)
+            .bad_body(json!({}), "invalid_json", Some("keep_days")),
+        c("GET", "/v1/ledger/forgotten", "/v1/ledger/forgotten", "alice")
+            .refuses("adam", "forbidden"),
         c("GET", "/v1/ledger/consistency", "/v1/ledger/consistency?from=1&to=3", "scribe")
             .bad_target("to=3", "to=all", "query")
             .bad_target("&to=3", "", "query"),
@@ -682,6 +738,9 @@ pub(crate) async fn cases(actors: &Actors) -> Vec<Case> {
         c("POST", "/v1/devices/{thumbprint}/revoke", format!("/v1/devices/{}/revoke", actors.device("baker")), "adam")
             .refuses("otto", "forbidden")
             .bad_target(&actors.device("baker"), "x", "device"),
+        c("POST", "/v1/devices/{thumbprint}/hold", format!("/v1/devices/{}/hold", actors.device("bert")), "alice")
+            .refuses("adam", "not_found")
+            .bad_target(&actors.device("bert"), "x", "device"),
         c("POST", "/v1/devices/{thumbprint}/revoke", format!("/v1/devices/{}/revoke", actors.device("bert")), "alice")
             .refuses("adam", "forbidden")
             .bad_target(&actors.device("bert"), "x", "device"),

@@ -19,6 +19,7 @@ fn another(key: &str) -> &'static str {
     match key {
         "listen" | "health_listen" => "\"127.0.0.1:1\"",
         "danger_stop_at" => "\"old-root-gone\"",
+        "danger_stop_activation_at" => "\"key-changed\"",
         "danger_unlocked_memory" | "danger_plain_guard" | "danger_async_standby" => "true",
         "rate_address" | "rate_agent" | "rate_route" => "\"5/s burst 7\"",
         "trusted_proxies" => "[\"10.0.0.0/8\", \"::1\"]",
@@ -34,6 +35,7 @@ fn another(key: &str) -> &'static str {
         "agent_service" => "\"shop/fleet\"",
         "auto_unseal" => "[\"hsm\"]",
         "unseal_credentials" => "{ hsm = \"/some/thing\" }",
+        "unseal_at" => "{ hsm = { module = \"/some/thing\" } }",
         "auth_mode" => "\"observe\"",
         "otlp_endpoint" => "\"http://127.0.0.1:4318\"",
         "otlp_ratio" => "0.5",
@@ -81,6 +83,9 @@ fn values_of_another_type_are_refused_with_their_place() {
         "otlp_endpoint = \"127.0.0.1:4318\"",
         "otlp_ratio = 1.5",
         "otlp_ratio = \"all\"",
+        "unseal_at = { hsm = { module = \"some/thing\" } }",
+        "unseal_at = { hsm = { path = \"/some/thing\" } }",
+        "unseal_at = { HSM = { module = \"/some/thing\" } }",
         "= 1",
         "listen = ",
     ] {
@@ -168,6 +173,10 @@ fn a_shared_database_needs_a_shared_guard_and_the_rest_of_it_needs_a_database() 
         (
             "max_stale_seconds = 0",
             "max_stale_seconds must be at least 1",
+        ),
+        (
+            "server_absent_seconds = 299",
+            "server_absent_seconds must be at least 300",
         ),
     ] {
         let said = checked(text);

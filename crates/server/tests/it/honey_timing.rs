@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// By how many standard deviations the sum of ranks differs from what it is when both
 /// are drawn from one distribution.
-fn difference(one: &[Duration], other: &[Duration]) -> f64 {
+pub(crate) fn difference(one: &[Duration], other: &[Duration]) -> f64 {
     let mut all: Vec<(Duration, bool)> = one.iter().map(|time| (*time, true)).collect();
     all.extend(other.iter().map(|time| (*time, false)));
     all.sort();

@@ -16,21 +16,21 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How soon every server has to know of a revocation.
-const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// How long it may take until all is in order again.
-const PATIENCE: Duration = Duration::from_secs(30);
-const LIST: (&str, &str) = ("GET", "/v1/namespaces");
-const SECRET: &str = "/v1/namespaces/default/secrets/db/password";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const LIST: (&str, &str) = ("GET", "/v1/namespaces");
+pub(crate) const SECRET: &str = "/v1/namespaces/default/secrets/db/password";
 
 /// The database and the guard.
-struct Shared {
-    postgres: LocalPostgres,
-    redis: LocalRedis,
+pub(crate) struct Shared {
+    pub(crate) postgres: LocalPostgres,
+    pub(crate) redis: LocalRedis,
     _dirs: [TempDir; 2],
 }
 
 impl Shared {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dirs = [TempDir::new().unwrap(), TempDir::new().unwrap()];
         let postgres = LocalPostgres::start(dirs[0].path(), &[]);
         postgres.database("procura");
@@ -42,7 +42,7 @@ impl Shared {
     }
 
     /// A server with a home of its own.
-    fn server(&self) -> World {
+    pub(crate) fn server(&self) -> World {
         self.server_with(15)
     }
 
@@ -55,7 +55,7 @@ impl Shared {
     }
 
     /// Two that are open, and the owner's key.
-    async fn two(&self) -> (World, World, SigningKey) {
+    pub(crate) async fn two(&self) -> (World, World, SigningKey) {
         let (one, two) = (self.server(), self.server());
         let root = SigningKey::generate_p256(&SystemEntropy).unwrap();
         one.init(&root).await;
@@ -65,7 +65,11 @@ impl Shared {
 }
 
 /// Asks until the answer is as it should be.
-async fn soon<T>(what: &str, limit: Duration, mut question: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn soon<T>(
+    what: &str,
+    limit: Duration,
+    mut question: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let begun = Instant::now();
     loop {
         if let Some(answer) = question().await {
@@ -76,15 +80,23 @@ async fn soon<T>(what: &str, limit: Duration, mut question: impl AsyncFnMut() ->
     }
 }
 
-fn put(value: &str) -> Value {
+pub(crate) fn put(value: &str) -> Value {
     json!({"value_b64": procura_types::encoding::b64url(value.as_bytes())})
 }
 
-async fn value(world: &World, root: &SigningKey) -> String {
+pub(crate) async fn value(world: &World, root: &SigningKey) -> String {
     let read = world.ok(root, "GET", SECRET, Value::Null).await;
     let bytes =
         procura_types::encoding::from_b64url("value_b64", read["value_b64"].as_str().unwrap());
     String::from_utf8(bytes.unwrap()).unwrap()
+}
+
+/// Waits for the second within which a server sees what another wrote (ADR 24).
+pub(crate) async fn sees(world: &World, root: &SigningKey, wanted: &str) {
+    soon(wanted, SECOND, async || {
+        (value(world, root).await == wanted).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -276,7 +288,7 @@ async fn one_signs_and_all_publish_the_same_record() {
     one_holds().await;
 }
 
-async fn change_passphrase(world: &World, from: &str, to: &str) {
+pub(crate) async fn change_passphrase(world: &World, from: &str, to: &str) {
     let body = json!({"current": from, "new": to});
     let answer = world.admin("POST", "/admin/passphrase", &body).await;
     assert_eq!(answer.status, 204, "{}", answer.text());
@@ -381,7 +393,7 @@ async fn a_server_that_was_not_told_of_a_new_root_writes_nothing_and_is_unsealed
     let opened = two.admin("POST", "/admin/unseal", &opened).await;
     assert_eq!(opened.status, 204, "{}", opened.text());
     two.ok(&root, "PUT", SECRET, put("new keys")).await;
-    assert_eq!(value(&one, &root).await, "new keys");
+    sees(&one, &root, "new keys").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -408,7 +420,7 @@ async fn an_unseal_source_of_one_server_opens_the_other() {
     assert_eq!(value(&two, &root).await, CANARY);
 }
 
-fn unavailable(answer: &Answer, reason: Option<&str>, what: &str) {
+pub(crate) fn unavailable(answer: &Answer, reason: Option<&str>, what: &str) {
     answer.expect("store_unavailable", reason, None, what);
     assert_eq!(answer.status, 503, "{what}");
     assert!(answer.headers.contains_key("retry-after"), "{what}");

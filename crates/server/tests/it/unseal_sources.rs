@@ -164,12 +164,15 @@ async fn each_wrong_share_has_its_own_error_and_a_guess_is_slowed() {
 
     let mut mistyped = new[0].clone();
     mistyped.replace_range(20..21, if &new[0][20..21] == "A" { "B" } else { "A" });
-    bring(&world, &mistyped, None)
-        .await
-        .expect("share_malformed", None, None, "mistyped");
+    bring(&world, &mistyped, None).await.expect(
+        "share_malformed",
+        Some("checksum"),
+        None,
+        "mistyped",
+    );
     bring(&world, "PROCURA-SHARE-2-AAAA", None).await.expect(
         "share_malformed",
-        None,
+        Some("no_share"),
         None,
         "no share",
     );

@@ -47,6 +47,12 @@ pub enum WriteError {
         /// How many there are.
         found: u64,
     },
+    /// The log begins later by now.
+    #[error("the entries before {first} have been forgotten; take it again, from there")]
+    Forgotten {
+        /// The first entry that is kept.
+        first: u64,
+    },
     /// The store.
     #[error(transparent)]
     Store(StoreError),
@@ -56,6 +62,7 @@ impl From<StoreError> for WriteError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Gap { .. } => Self::TooSlow,
+            StoreError::Forgotten { first, .. } => Self::Forgotten { first },
             other => Self::Store(other),
         }
     }
@@ -263,9 +270,11 @@ impl Store {
             }
         };
         out.anchor(&anchor)?;
+        let head = self.head_of(&anchor)?;
         for (log, length) in &anchor.logs {
-            // Entries are never written again, so they need no snapshot.
-            stretch(engine, log, 0, *length, &mut out)?;
+            // Entries are never written again, so they need no snapshot. Should the log lose
+            // its beginning meanwhile, the backup comes to no end: its head says otherwise.
+            stretch(self, log, head.log(log).start, *length, &mut out)?;
         }
         Ok(Written {
             seq: anchor.seq,
@@ -276,7 +285,8 @@ impl Store {
     /// Tells a stretch of a log, as [`Self::back_up`] tells the store.
     ///
     /// # Errors
-    /// [`WriteError::OtherLog`] when there are not as many entries; as above.
+    /// [`WriteError::OtherLog`] when there are not as many entries,
+    /// [`WriteError::Forgotten`] when they are not kept any more; as above.
     pub fn copy_log(
         &self,
         installation: &InstallationId,
@@ -286,6 +296,10 @@ impl Store {
         sink: Sink<'_>,
     ) -> Result<BackupEnd, WriteError> {
         let found = self.engine().log_len(copy.log.as_str())?;
+        let first = self.log_start(copy.log)?;
+        if copy.from < first {
+            return Err(WriteError::Forgotten { first });
+        }
         if copy.from > copy.until || copy.until > found {
             return Err(WriteError::OtherLog {
                 expected: copy.from.max(copy.until),
@@ -293,13 +307,7 @@ impl Store {
             });
         }
         let mut out = Encoder::begin(sink, head)?;
-        stretch(
-            self.engine(),
-            copy.log.as_str(),
-            copy.from,
-            copy.until,
-            &mut out,
-        )?;
+        stretch(self, copy.log.as_str(), copy.from, copy.until, &mut out)?;
         Ok(out.end(key, installation)?)
     }
 }
@@ -369,7 +377,7 @@ fn changed(
 }
 
 fn stretch(
-    engine: &dyn Engine,
+    store: &Store,
     log: &str,
     from: u64,
     until: u64,
@@ -380,15 +388,20 @@ fn stretch(
         let left = usize::try_from(until - next)
             .unwrap_or(ENTRIES)
             .min(ENTRIES);
-        let entries = engine.log_read(log, next, left)?;
+        let entries = store.engine().log_read(log, next, left)?;
         let Some(last) = entries.last().map(|entry| entry.index) else {
             return Err(WriteError::OtherLog {
                 expected: until,
                 found: next,
             });
         };
-        for entry in entries.iter().filter(|entry| entry.index < until) {
-            out.entry(log, entry)?;
+        for (index, entry) in (next..).zip(&entries) {
+            if entry.index != index {
+                return Err(store.why_not_there(log, index).into());
+            }
+            if index < until {
+                out.entry(log, entry)?;
+            }
         }
         next = last.saturating_add(1);
     }

@@ -52,17 +52,20 @@ const NEW_LOGS: &str = "INSERT INTO procura.logs(number, name) \
 const APPEND: &str = "
     INSERT INTO procura.entries(log, index, version, value)
     SELECT * FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bytea[])";
+const TRIM: &str = "DELETE FROM procura.entries WHERE log = $1 AND index < $2";
+const TRIMMED: &str = "SELECT coalesce(sum(octet_length(value)), 0)::bigint \
+                       FROM procura.entries WHERE log = $1 AND index < $2";
 const NEW_HEAD: &str = "UPDATE procura.head SET seq = $1, bytes = $2 WHERE seq = $3";
 const NEW_SEAL: &str = "UPDATE procura.seal SET sealed = $1";
 const SENTINEL: &str = "UPDATE procura.meta SET sentinel = $1";
 const JOURNAL: &str = "INSERT INTO procura.journal(seq, batch, changes) \
                        SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[])";
-const PRUNE: &str = "DELETE FROM procura.journal WHERE seq < $1";
+const PRUNE: &str = "DELETE FROM procura.journal WHERE seq < $1 AND seq > $2";
 const TELL: &str = "SELECT pg_notify($1, '')";
 
 const STATEMENTS: &[&str] = &[
-    LOCK, HEAD, SEAL, FEED, LOGS, ROWS, RANGES, PUT, DELETE, NEW_LOGS, APPEND, NEW_HEAD, NEW_SEAL,
-    SENTINEL, JOURNAL, PRUNE, TELL,
+    LOCK, HEAD, SEAL, FEED, LOGS, ROWS, RANGES, PUT, DELETE, NEW_LOGS, APPEND, TRIM, TRIMMED,
+    NEW_HEAD, NEW_SEAL, SENTINEL, JOURNAL, PRUNE, TELL,
 ];
 
 pub(super) struct PostgresBackend {
@@ -166,13 +169,14 @@ impl PostgresBackend {
         // No commit has this number, so every head is another.
         let own = self.own.map_or(-1, |own| to_sql(own.get()));
         let known = to_sql(known.get());
+        let oldest = to_sql(self.link.feed().oldest().get());
         let (begun, locked, head, seal, news, logs, rows, ranges) = tokio::join!(
             biased;
             session.run(&begin),
             session.rows(LOCK, &[]),
             session.rows(HEAD, &[]),
             async { session.rows(SEAL, &[&own]).await },
-            async { session.rows(FEED, &[&known, &NEWS]).await },
+            async { session.rows(FEED, &[&known, &NEWS, &oldest]).await },
             session.rows(LOGS, &[]),
             unless(keys.is_empty(), async {
                 session.rows(ROWS, &[&keys]).await
@@ -205,6 +209,7 @@ impl PostgresBackend {
         }
         let page = Page::read(&begun.news)?;
         self.oldest = page.oldest;
+        self.link.feed().begins(page.oldest);
         let upto = page.commits.last().map_or(known, |commit| commit.seq);
         if page.reaches(known) && upto == self.seq {
             self.link.feed().follow(&page.commits, Some(asked));
@@ -270,6 +275,7 @@ impl PostgresBackend {
             .oldest
             .get()
             .saturating_add(journal::prune_every(self.kept));
+        let oldest = to_sql(self.oldest.get());
         let sentinel = end.sentinel.unwrap_or_default();
 
         let (head, seal, marked, put, deleted, logs, append, recorded, pruned, told) = tokio::join!(
@@ -293,7 +299,7 @@ impl PostgresBackend {
             }),
             async { session.change(JOURNAL, &[&numbers, &ids, &records]).await },
             unless(bound < due, async {
-                session.change(PRUNE, &[&to_sql(bound)]).await
+                session.change(PRUNE, &[&to_sql(bound), &oldest]).await
             }),
             async { session.rows(TELL, &[&CHANNEL]).await },
         );
@@ -308,6 +314,9 @@ impl PostgresBackend {
         recorded?;
         pruned?;
         told?;
+        for (log, before) in &self.staged.trims {
+            session.change(TRIM, &[log, &to_sql(*before)]).await?;
+        }
         Ok(())
     }
 }
@@ -324,6 +333,8 @@ async fn unless<T: Default>(
 }
 
 impl Backend for PostgresBackend {
+    const WAITS: bool = true;
+
     fn seq(&self) -> Seq {
         self.seq
     }
@@ -376,6 +387,10 @@ impl Backend for PostgresBackend {
         begun
     }
 
+    fn admits(&self, batch: &RawBatch) -> bool {
+        self.asked.covers_all(batch)
+    }
+
     fn version(&mut self, key: &RowKey) -> Result<Option<Seq>, Fault> {
         let found = self.staged.version(key);
         if found.is_none() && !self.asked.covers(key) {
@@ -403,6 +418,22 @@ impl Backend for PostgresBackend {
     fn append(&mut self, log: LogId, index: u64, version: Seq, value: &[u8]) -> Result<(), Fault> {
         let value = Bytes::copy_from_slice(value);
         self.staged.append(log, index, version, value);
+        Ok(())
+    }
+
+    fn trim(&mut self, log: LogId, before: u64) -> Result<(), Fault> {
+        let number = self
+            .staged
+            .log_number(log)
+            .ok_or_else(|| out_of_range("the number of a log"))?;
+        let session = self.session()?;
+        let until = to_sql(before);
+        let rows = self.step(&session, STEP, session.rows(TRIMMED, &[&number, &until]))?;
+        let bytes = match rows.first() {
+            Some(row) => queries::number(row, 0)?,
+            None => 0,
+        };
+        self.staged.trim(number, before, bytes);
         Ok(())
     }
 

@@ -23,6 +23,8 @@ struct State {
     heard: Option<Instant>,
     /// The same, but forgotten when a connection was lost.
     trusted: Option<Instant>,
+    /// The journal has no commit up to this one any more.
+    oldest: Seq,
 }
 
 /// The end of the feed as this process knows it.
@@ -48,6 +50,17 @@ impl Feed {
     /// The last commit whose changes are known.
     pub(super) fn position(&self) -> Seq {
         self.lock().position
+    }
+
+    /// Up to which commit the journal is known to be gone.
+    pub(super) fn oldest(&self) -> Seq {
+        self.lock().oldest
+    }
+
+    /// The journal begins behind this commit.
+    pub(super) fn begins(&self, oldest: Seq) {
+        let mut state = self.lock();
+        state.oldest = state.oldest.max(oldest);
     }
 
     /// Told whenever the position moves.

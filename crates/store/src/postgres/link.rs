@@ -276,13 +276,28 @@ impl Link {
         Ok(())
     }
 
+    /// Gives up what is still connected to a server that another took over from: it may
+    /// hang, or go on and show what was.
+    fn leave_former(&self) {
+        let place = self.server.place();
+        for slot in self.points.iter().chain([&self.writer, &self.listener]) {
+            if slot.get().is_some_and(|session| session.place() != place) {
+                slot.close();
+                self.snapshots.forget();
+            }
+        }
+    }
+
     /// Makes the connections that are not there.
     async fn mend(self: &Arc<Self>) -> Result<(), PostgresFault> {
+        self.leave_former();
         if self.writer.get().is_none() {
             let session = self.admitted().await?;
             self.mark(&session).await?;
             self.ear.own.store(session.process(), Ordering::Release);
             self.writer.0.store(Some(Arc::new(session)));
+            // Those to a server that hangs would cost whoever asks next a long wait.
+            self.snapshots.forget();
         }
         for point in &self.points {
             if point.get().is_none() {
@@ -290,6 +305,14 @@ impl Link {
                 self.timed(&session, session.prepare(&[GET, FEED])).await?;
                 point.0.store(Some(Arc::new(session)));
             }
+        }
+        self.leave_former();
+        if self.writer.get().is_none() {
+            // All that is done with the database is done with one.
+            return Err(PostgresFault::Unreachable {
+                at: self.server.at(),
+                cause: "another of its servers took over".to_owned(),
+            });
         }
         if self.listener.get().is_none() {
             let session = self.admitted().await?;
@@ -393,8 +416,12 @@ impl Link {
         loop {
             let (asked, known) = (Instant::now(), self.feed.position());
             let page = self
-                .timed(&session, queries::page(&session, known, PAGE))
+                .timed(
+                    &session,
+                    queries::page(&session, known, PAGE, self.feed.oldest()),
+                )
                 .await?;
+            self.feed.begins(page.oldest);
             if let Err(fault) = self.not_before(known, page.last) {
                 self.close();
                 return Err(fault);

@@ -226,6 +226,36 @@ impl LocalPostgres {
         }
     }
 
+    /// Stops all of its processes where they are, as a machine that hangs: connections
+    /// stay, and nothing is said on them. It goes on with [`Self::thaw`], and is ended by
+    /// [`Self::kill`] or with the test.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Lets it go on where it was.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn thaw(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let main = self.process.as_ref().unwrap().id();
+        // The first one goes last, so that it makes no more meanwhile.
+        let all = children(main).into_iter();
+        for process in all.chain([i32::try_from(main).unwrap()]) {
+            if let Some(process) = rustix::process::Pid::from_raw(process) {
+                // One that has just ended is still enough.
+                let _ = rustix::process::kill_process(process, signal);
+            }
+        }
+    }
+
     /// Its address and that of one of its databases, over the network.
     #[must_use]
     pub fn url(&self, database: &str) -> String {

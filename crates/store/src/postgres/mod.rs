@@ -271,8 +271,9 @@ impl Engine for PostgresEngine {
         loop {
             let from = feed.upto;
             let page = self.point(ANSWERING, async |session: &Session| {
-                queries::page(session, from, PAGE).await
+                queries::page(session, from, PAGE, self.link.feed().oldest()).await
             })?;
+            self.link.feed().begins(page.oldest);
             if !page.reaches(from) {
                 let oldest = page.oldest;
                 return Err(StoreError::Gap { oldest });

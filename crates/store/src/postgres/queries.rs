@@ -32,8 +32,10 @@ const ANCHOR: &str = "
 /// In no order: it would be found by walking the journal in that order.
 const FATE: &str = "SELECT seq FROM procura.journal WHERE batch = $1";
 /// One statement, so that the end, the beginning and what is between are of one moment.
+/// The beginning is looked for from where it was last: until the next vacuum the index has
+/// all that was pruned before it, and each group would walk over that.
 pub(super) const FEED: &str = "
-    SELECT h.seq, (SELECT min(seq) FROM procura.journal), j.seq, j.changes
+    SELECT h.seq, (SELECT min(seq) FROM procura.journal WHERE seq > $3), j.seq, j.changes
     FROM procura.head h LEFT JOIN LATERAL
         (SELECT seq, changes FROM procura.journal WHERE seq > $1 ORDER BY seq LIMIT $2) j ON true
     ORDER BY j.seq";
@@ -237,9 +239,18 @@ impl Page {
     }
 }
 
-/// Up to `limit` commits after `after`.
-pub(super) async fn page(session: &Session, after: Seq, limit: usize) -> Result<Page, Fault> {
-    let parameters: [super::session::Parameter<'_>; 2] = [&to_sql(after.get()), &sql_limit(limit)];
+/// Up to `limit` commits after `after`, of a journal that does not begin before `oldest`.
+pub(super) async fn page(
+    session: &Session,
+    after: Seq,
+    limit: usize,
+    oldest: Seq,
+) -> Result<Page, Fault> {
+    let parameters: [super::session::Parameter<'_>; 3] = [
+        &to_sql(after.get()),
+        &sql_limit(limit),
+        &to_sql(oldest.get()),
+    ];
     Page::read(&session.rows(FEED, &parameters).await?)
 }
 
@@ -263,10 +274,10 @@ pub(super) fn record(id: BatchId, changes: &[Change]) -> Vec<u8> {
 /// Gaps, and rows and entries that no commit can have written. Reading every value has
 /// the server look at all pages, and at their checksums if it keeps any.
 const FINDINGS: &[&str] = &[
-    "SELECT 'log ' || l.name || ' has ' || count(e.index) || ' entries and ends at '
-         || max(e.index)
+    "SELECT 'log ' || l.name || ' has ' || count(e.index) || ' entries from '
+         || min(e.index) || ' to ' || max(e.index)
      FROM procura.logs l JOIN procura.entries e ON e.log = l.number
-     GROUP BY l.name HAVING count(e.index) <> max(e.index) + 1",
+     GROUP BY l.name HAVING count(e.index) <> max(e.index) - min(e.index) + 1",
     "SELECT 'an entry of log ' || e.log || ' is in no log' FROM procura.entries e
      WHERE NOT EXISTS (SELECT FROM procura.logs l WHERE l.number = e.log) LIMIT 1",
     "SELECT 'the journal has ' || count(seq) || ' commits from ' || min(seq) || ' to '

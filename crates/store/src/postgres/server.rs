@@ -9,6 +9,7 @@ use super::url::PostgresUrl;
 use crate::writer::Fault;
 use procura_types::Secret;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
@@ -16,6 +17,9 @@ use tokio_postgres::{Config, Row};
 
 /// How long connecting may take, with all that is asked first.
 const CONNECTING: Duration = Duration::from_secs(5);
+/// The same for each of several servers: one that is gone need not even refuse, and must
+/// not keep from the one that took over.
+const EACH: Duration = Duration::from_secs(2);
 /// How long what was sent may stay unconfirmed by the other machine.
 const UNCONFIRMED: Duration = Duration::from_secs(10);
 /// The oldest release that the tests run with.
@@ -27,6 +31,8 @@ pub(super) struct Server {
     password: Option<Secret<String>>,
     tls: Tls,
     danger_async_standby: bool,
+    /// Which of several servers took writes when it was last looked for.
+    last: AtomicUsize,
 }
 
 impl Server {
@@ -40,6 +46,7 @@ impl Server {
             password: options.password,
             tls: Tls(options.tls),
             danger_async_standby: options.danger_async_standby,
+            last: AtomicUsize::new(0),
         })
     }
 
@@ -52,10 +59,17 @@ impl Server {
         self.tls.clone()
     }
 
-    /// What the client library connects by. It has a copy of the password in it, so it
-    /// is made for each connection and goes with it.
-    pub(super) fn config(&self) -> Config {
-        let mut config = self.url.config();
+    /// What the client library connects by to each of the servers. They have a copy of the
+    /// password in them, so they are made for each connection and go with it.
+    fn configs(&self) -> Vec<(String, Config)> {
+        let mut configs = self.url.configs();
+        for (_, config) in &mut configs {
+            self.complete(config);
+        }
+        configs
+    }
+
+    fn complete(&self, config: &mut Config) {
         let mode = match self.tls.0 {
             Some(_) => SslMode::Require,
             None => SslMode::Disable,
@@ -71,25 +85,75 @@ impl Server {
         if let Some(password) = &self.password {
             config.password(password.expose());
         }
-        config
     }
 
-    /// Connects, and looks whether the server is one to rely on.
+    /// Connects, and looks whether the server is one to rely on. Of several the one is
+    /// taken that takes writes: the one that did before is asked first, then the others in
+    /// their order.
     pub(super) async fn connect(
         &self,
         listener: Arc<dyn Listener>,
     ) -> Result<Session, PostgresFault> {
-        let connecting = async {
-            let session = Session::connect(self, listener).await?;
-            self.check(&session).await?;
-            Ok(session)
+        let mut configs: Vec<_> = self.configs().into_iter().enumerate().collect();
+        let last = self.last.load(Ordering::Relaxed);
+        configs.sort_by_key(|(at, _)| *at != last);
+        let limit = match configs.len() {
+            0 | 1 => CONNECTING,
+            _ => EACH,
         };
-        match timeout(CONNECTING, connecting).await {
-            Ok(connected) => connected,
-            Err(_) => Err(PostgresFault::Unreachable {
-                at: self.at(),
-                cause: format!("it does not answer within {} s", CONNECTING.as_secs()),
-            }),
+        let mut told = Vec::new();
+        for (at, (name, config)) in &configs {
+            let connecting = self.connect_by(config, Arc::clone(&listener));
+            let fault = match timeout(limit, connecting).await {
+                Ok(Ok(session)) => {
+                    self.last.store(*at, Ordering::Relaxed);
+                    return Ok(session.to(*at));
+                }
+                Ok(Err(fault)) => fault,
+                Err(_) => PostgresFault::Unreachable {
+                    at: self.at(),
+                    cause: format!("it does not answer within {} s", limit.as_secs()),
+                },
+            };
+            if is_of_the_primary(&fault) {
+                return Err(fault);
+            }
+            told.push((name.as_str(), fault));
+        }
+        Err(self.all_told(told))
+    }
+
+    /// Which of the address's servers took writes when it was last looked for.
+    pub(super) fn place(&self) -> usize {
+        self.last.load(Ordering::Relaxed)
+    }
+
+    async fn connect_by(
+        &self,
+        config: &Config,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Session, PostgresFault> {
+        let session = Session::connect(self, config, listener).await?;
+        self.check(&session).await?;
+        Ok(session)
+    }
+
+    /// Why none of the servers is used: what one of them said that can be mended there, or
+    /// what became of each.
+    fn all_told(&self, told: Vec<(&str, PostgresFault)>) -> PostgresFault {
+        let alone = told.len() == 1;
+        let mut causes = Vec::new();
+        for (name, fault) in told {
+            match fault {
+                PostgresFault::Unreachable { cause, .. } if !alone => {
+                    causes.push(format!("{name}: {cause}"));
+                }
+                fault => return fault,
+            }
+        }
+        PostgresFault::Unreachable {
+            at: self.at(),
+            cause: causes.join("; "),
         }
     }
 
@@ -102,6 +166,17 @@ impl Server {
             .map_err(|fault| PostgresFault::of(&at, fault))?
             .judge(&at, self.danger_async_standby)
     }
+}
+
+/// Whether a server that takes writes is not relied on: then no other is looked for, which
+/// might be a second one that does.
+const fn is_of_the_primary(fault: &PostgresFault) -> bool {
+    matches!(
+        fault,
+        PostgresFault::TooOld { .. }
+            | PostgresFault::NotDurable { .. }
+            | PostgresFault::AsyncStandby { .. }
+    )
 }
 
 const STANDING: &str = "

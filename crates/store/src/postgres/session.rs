@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::AbortHandle;
 use tokio_postgres::error::Severity;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, Config, Row, Statement};
 
 /// Who wants to know of what happens on a connection besides answers.
 pub(super) trait Listener: Send + Sync {
@@ -34,6 +34,8 @@ pub(super) struct Session {
     /// `on`, or what is stricter.
     synchronous_commit: String,
     process: i32,
+    /// Which of the address's servers it is to.
+    place: usize,
 }
 
 /// Settings that hold whatever the server, the database or the role has:
@@ -62,14 +64,15 @@ const SETTINGS: &str = "
            set_config('jit', 'off', false)";
 
 impl Session {
-    /// Connects. Must be called on the thread of the connections.
+    /// Connects by a configuration of one of the servers. Must be called on the thread of
+    /// the connections.
     pub(super) async fn connect(
         server: &Server,
+        config: &Config,
         listener: Arc<dyn Listener>,
     ) -> Result<Self, PostgresFault> {
         let at = server.at();
-        let (client, mut connection) = server
-            .config()
+        let (client, mut connection) = config
             .connect(server.tls())
             .await
             .map_err(|error| PostgresFault::connecting(&at, &error))?;
@@ -100,6 +103,7 @@ impl Session {
             driver,
             synchronous_commit: String::new(),
             process: 0,
+            place: 0,
         };
         let refused = |error| PostgresFault::connecting(&at, &error);
         let row = session.client.query_one(SETTINGS, &[]).await;
@@ -123,6 +127,17 @@ impl Session {
     /// The warnings that were heard until now.
     pub(super) fn warnings(&self) -> u64 {
         self.warnings.load(Ordering::Acquire)
+    }
+
+    /// The connection is to the server that has this place in the address.
+    pub(super) const fn to(mut self, place: usize) -> Self {
+        self.place = place;
+        self
+    }
+
+    /// Which of the address's servers it is to.
+    pub(super) const fn place(&self) -> usize {
+        self.place
     }
 
     /// The number of the server's process.

@@ -100,6 +100,13 @@ impl Snapshots {
         Ok(pool.idle.pop())
     }
 
+    /// Those that are kept are of no use: the server is another, or was away.
+    pub(super) fn forget(&self) {
+        for session in self.pool().idle.drain(..) {
+            session.close();
+        }
+    }
+
     /// A connection is not made after all.
     fn give_up(&self) {
         let mut pool = self.pool();
@@ -137,6 +144,9 @@ impl Snapshots {
     }
 }
 
+/// Why a moment is not shown.
+const OLDER: &str = "it lacks what was acknowledged";
+
 /// The store at one moment.
 pub(super) struct PostgresSnapshot {
     cell: Arc<Cell>,
@@ -146,14 +156,29 @@ pub(super) struct PostgresSnapshot {
 impl PostgresSnapshot {
     pub(super) fn take(link: &Arc<Link>, life: Duration) -> Result<Self, StoreError> {
         let snapshots = link.snapshots();
-        let session = match snapshots.take()? {
-            Some(session) => session,
-            None => link.another().inspect_err(|_| snapshots.give_up())?,
-        };
-        let seq = begin(&session, life).inspect_err(|_| {
+        let known = link.feed().position();
+        let (session, seq) = loop {
+            let kept = snapshots.take()?;
+            let was_kept = kept.is_some();
+            let session = match kept {
+                Some(session) => session,
+                None => link.another().inspect_err(|_| snapshots.give_up())?,
+            };
+            let seq = begin(&session, life).inspect_err(|_| {
+                session.close();
+                snapshots.give_up();
+            })?;
+            if seq >= known {
+                break (session, seq);
+            }
+            // What is known to be committed is not there: it is a server that another took
+            // over from, which was stopped meanwhile and goes on.
             session.close();
             snapshots.give_up();
-        })?;
+            if !was_kept {
+                return Err(StoreError::Unavailable(IoCause::new(&OLDER)));
+            }
+        };
         let now = Instant::now();
         let cell = Arc::new(Cell {
             link: Arc::clone(link),

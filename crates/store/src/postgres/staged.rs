@@ -38,6 +38,18 @@ impl Asked {
         asked
     }
 
+    /// Whether all that a batch names was asked for.
+    pub(super) fn covers_all(&self, batch: &RawBatch) -> bool {
+        let other = Self::by(&[batch]);
+        // The beginning of a log is looked at by itself.
+        batch.trims.is_empty()
+            && other.keys.is_subset(&self.keys)
+            && other
+                .prefixes
+                .iter()
+                .all(|range| self.prefixes.contains(range))
+    }
+
     /// Whether what is stored under the key is known once the answers are there.
     pub(super) fn covers(&self, key: &RowKey) -> bool {
         self.keys.contains(key)
@@ -70,6 +82,10 @@ pub(super) struct Staged {
     /// The logs that there are, with number and length.
     logs: HashMap<String, (i32, u64)>,
     pub(super) new_logs: Vec<(i32, LogId)>,
+    /// The beginnings of logs that go: before which entry, by the log's number.
+    pub(super) trims: Vec<(i32, u64)>,
+    /// The bytes of the entries in them.
+    trimmed: u64,
 }
 
 fn size(key: &RowKey, value: usize) -> u64 {
@@ -144,6 +160,17 @@ impl Staged {
         });
     }
 
+    /// The number of a log that is there.
+    pub(super) fn log_number(&self, log: LogId) -> Option<i32> {
+        self.logs.get(log.as_str()).map(|(number, _)| *number)
+    }
+
+    /// The entries of a log before this one go, which have so many bytes.
+    pub(super) fn trim(&mut self, log: i32, before: u64, bytes: u64) {
+        self.trims.push((log, before));
+        self.trimmed = self.trimmed.saturating_add(bytes);
+    }
+
     /// The rows to write.
     pub(super) fn puts(&self) -> impl Iterator<Item = (&RowKey, Seq, &Bytes)> {
         self.rows.iter().filter_map(|(key, row)| {
@@ -171,6 +198,7 @@ impl Staged {
                 .saturating_sub(row.before.unwrap_or(0))
                 .saturating_add(after)
         });
+        let rows = rows.saturating_sub(self.trimmed);
         self.entries.iter().fold(rows, |bytes, entry| {
             bytes.saturating_add(u64::try_from(entry.value.len()).unwrap_or(u64::MAX))
         })
@@ -245,5 +273,8 @@ mod tests {
             .collect();
         assert_eq!(places, [(4, 9), (5, 0), (5, 1)]);
         assert_eq!(staged.bytes_after(1), 10);
+        staged.trim(staged.log_number(old).unwrap(), 9, 40);
+        assert_eq!(staged.trims, [(4, 9)]);
+        assert_eq!((staged.log_len(old), staged.bytes_after(100)), (10, 69));
     }
 }

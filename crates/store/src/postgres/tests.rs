@@ -3,6 +3,7 @@
 mod backups;
 mod conforming;
 mod faults;
+mod late;
 mod proxy;
 mod refusals;
 mod several;

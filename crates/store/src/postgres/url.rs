@@ -42,25 +42,28 @@ impl PostgresUrl {
         }
     }
 
-    /// What the client library connects by.
-    pub(super) fn config(&self) -> Config {
+    /// What the client library connects by to each of the servers, with the name of it.
+    pub(super) fn configs(&self) -> Vec<(String, Config)> {
         let mut config = Config::new();
         config.user(&self.user).dbname(&self.database);
         match &self.servers {
             Servers::Unix(folder, port) => {
                 config.host_path(folder).port(*port);
+                vec![(folder.display().to_string(), config)]
             }
             Servers::Tcp(servers) => {
-                for (host, port) in servers {
-                    config.host(host).port(*port);
-                }
                 // A single one is told what it is instead of being passed over.
                 if servers.len() > 1 {
                     config.target_session_attrs(TargetSessionAttrs::ReadWrite);
                 }
+                let each = servers.iter().map(|(host, port)| {
+                    let mut config = config.clone();
+                    config.host(host).port(*port);
+                    (format!("{host}:{port}"), config)
+                });
+                each.collect()
             }
         }
-        config
     }
 }
 
@@ -226,18 +229,23 @@ mod tests {
         let servers = [("a", 7), ("::1", 8), ("::2", 5432)];
         let servers = servers.map(|(host, port)| (host.to_owned(), port));
         assert!(url.servers == Servers::Tcp(servers.to_vec()));
-        let config = url.config();
-        assert_eq!(config.get_ports(), [7, 8, 5432]);
-        let hosts = ["a", "::1", "::2"].map(|host| Host::Tcp(host.into()));
-        assert_eq!(config.get_hosts(), hosts);
+        let configs = url.configs();
+        let ports: Vec<&[u16]> = configs.iter().map(|(_, it)| it.get_ports()).collect();
+        assert_eq!(ports, [[7], [8], [5432]]);
+        let hosts = ["a", "::1", "::2"].map(|host| vec![Host::Tcp(host.into())]);
+        let found: Vec<_> = configs.iter().map(|(_, it)| it.get_hosts()).collect();
+        assert_eq!(found, hosts);
+        let names: Vec<_> = configs.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a:7", "::1:8", "::2:5432"]);
     }
 
     #[test]
     fn sockets_of_this_machine() {
         let url = parsed("postgres:///vault?host=/run/postgresql&user=procura&port=7");
         assert!(url.servers == Servers::Unix("/run/postgresql".into(), 7));
-        assert_eq!(url.config().get_user(), Some("procura"));
-        assert_eq!(url.config().get_dbname(), Some("vault"));
+        let (_, config) = url.configs().pop().unwrap();
+        assert_eq!(config.get_user(), Some("procura"));
+        assert_eq!(config.get_dbname(), Some("vault"));
     }
 
     #[test]

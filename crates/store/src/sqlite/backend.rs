@@ -52,6 +52,7 @@ struct Statements<'c> {
     put: Statement<'c>,
     delete: Statement<'c>,
     append: Statement<'c>,
+    trim: Statement<'c>,
     head: Statement<'c>,
     journal: Statement<'c>,
 }
@@ -81,6 +82,7 @@ impl<'c> SqliteBackend<'c> {
                 delete: connection.prepare("DELETE FROM row WHERE key = ?1")?,
                 append: connection
                     .prepare("INSERT INTO entry(id, version, value) VALUES (?1, ?2, ?3)")?,
+                trim: connection.prepare("DELETE FROM entry WHERE id >= ?1 AND id < ?2")?,
                 head: connection.prepare("UPDATE head SET seq = ?1, sealed = ?2")?,
                 journal: connection
                     .prepare("INSERT INTO journal(last, first, batches) VALUES (?1, ?2, ?3)")?,
@@ -212,6 +214,13 @@ impl Backend for SqliteBackend<'_> {
         Ok(())
     }
 
+    fn trim(&mut self, log: LogId, before: u64) -> Result<(), Fault> {
+        let first = first_id(self.log_number(log)?);
+        let end = first.saturating_add(to_sql(before));
+        self.statements.trim.execute([first, end])?;
+        Ok(())
+    }
+
     fn end_group(&mut self, end: &GroupEnd<'_>) -> Result<(), Fault> {
         let last = to_sql(end.last.get());
         self.statements.head.execute(params![last, end.head])?;
@@ -231,9 +240,11 @@ impl Backend for SqliteBackend<'_> {
         self.statements.commit.execute([])?;
         if !self.changed.is_empty() {
             self.beside.points.changed();
-        }
-        for (key, row) in self.changed.drain() {
-            self.beside.cache.written(&key, row);
+            for (key, row) in self.changed.drain() {
+                self.beside.cache.written(&key, row);
+            }
+            // Last: who sees that nothing has settled since has read rows as they are.
+            self.beside.cache.settle();
         }
         if let Some(seq) = self.ending.take() {
             self.seq = seq;

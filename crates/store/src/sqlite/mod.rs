@@ -197,6 +197,11 @@ impl Engine for SqliteEngine {
         self.readers.with(|reader| reader::log_len(reader, log))
     }
 
+    fn settled(&self) -> Option<u64> {
+        // What cannot be read any more is not as it was either.
+        self.check().ok().map(|()| self.cache.settled())
+    }
+
     fn cache_use(&self) -> (u64, u64) {
         self.cache.hits_and_misses()
     }

@@ -15,11 +15,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-fn key(seed: u8) -> MacKey {
+pub(crate) fn key(seed: u8) -> MacKey {
     MacKey::from_bytes(&[seed; 32]).unwrap()
 }
 
-fn taken(home: &Home, store: &Store) -> Vec<u8> {
+pub(crate) fn taken(home: &Home, store: &Store) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut sink = |piece: Vec<u8>| {
         bytes.extend(piece);
@@ -40,12 +40,12 @@ fn items(bytes: &[u8]) -> Result<Vec<Item>, BackupFault> {
     Ok(items)
 }
 
-fn end(bytes: &[u8]) -> Result<BackupEnd, BackupFault> {
+pub(crate) fn end(bytes: &[u8]) -> Result<BackupEnd, BackupFault> {
     BackupReader::new(bytes)?.to_end()
 }
 
 /// Fills a new database at `path`.
-fn restored(bytes: &[u8], path: &Path, id: &InstallationId) -> Store {
+pub(crate) fn restored(bytes: &[u8], path: &Path, id: &InstallationId) -> Store {
     let mut loader = SqliteLoader::create(path, id).unwrap();
     let mut anchor = None;
     for item in items(bytes).unwrap() {

@@ -9,11 +9,15 @@
 )]
 
 mod backup;
+mod backup_damage;
 mod deep;
 mod home;
 mod logs;
+mod moment;
 mod refusals;
 mod rows;
 mod sealing;
 mod tables;
+mod trim;
+mod trouble;
 mod turned;

@@ -48,6 +48,16 @@ pub struct HoneyPlanted {
     pub value_b64: ValueB64,
 }
 
+impl HoneyPlanted {
+    /// How long the decoy is.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        // Of each four letters of base64 without padding three are bytes.
+        let bytes = self.value_b64.len().saturating_mul(3) / 4;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+}
+
 /// Somebody who touched a decoy.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +168,9 @@ pub struct Quarantined {
     pub name: String,
     /// Since when.
     pub since: Timestamp,
+    /// The steward who put it on hold, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<ActorId>,
     /// What it touched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<CanaryId>,

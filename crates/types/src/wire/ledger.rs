@@ -89,6 +89,9 @@ pub struct EntryList {
     /// Give this as `before` for the next page; absent at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
+    /// The first entry that is kept; absent when all are. Those before it are forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<u64>,
 }
 
 /// `GET /v1/ledger/proof/{id}`: that an entry is in the log.

@@ -10,6 +10,7 @@ mod feed;
 mod foreign;
 mod grant;
 mod honey;
+mod installation_import;
 mod join;
 mod ledger;
 mod namespace;
@@ -19,10 +20,12 @@ mod project;
 mod project_token;
 mod proposal;
 mod request;
+mod retention;
 mod rotation;
 mod run;
 mod secret;
 mod secret_import;
+mod server;
 mod service;
 mod session;
 mod signing_key;
@@ -50,6 +53,10 @@ pub use honey::{
     Honey, HoneyFound, HoneyList, HoneyMatch, HoneyMatches, HoneyPlant, HoneyPlanted, HoneyTouch,
     QuarantineList, Quarantined,
 };
+pub use installation_import::{
+    HoneyItem, HoneyPlace, InstallationImport, InstallationImported, NamespaceImport,
+    NamespaceImported,
+};
 pub use join::{JoinAnswer, JoinRequest};
 pub use ledger::{CallerReport, ConsistencyAnswer, EntryList, EntryQuery, EntryRow, ProofAnswer};
 pub use namespace::{
@@ -66,9 +73,10 @@ pub use project_token::{
     ProjectTokenRotate, ProjectTokenState, ProjectTokensRevoked, ProjectValues, ValuesRequest,
 };
 pub use proposal::{
-    NewProposal, Proposal, ProposalList, ProposalSign, ProposalSigner, ProposalState, ProposedAct,
+    NewProposal, Proposal, ProposalList, ProposalRefuse, ProposalSign, ProposalSigner, ProposalState, ProposedAct,
 };
 pub use request::{AccessRequest, Approve, RequestList, RequestState};
+pub use retention::{Retention, RetentionSet};
 pub use rotation::{
     HandoverList, LedgerKeyState, NamespaceKeyState, NamespaceRotated, RewrapState, RootRotate,
     Rotation, SessionRootState,
@@ -85,6 +93,7 @@ pub use secret_import::{
     RolledBack, SecretExport, SecretExported, SecretImport, SecretImported, SecretRollback,
     SecretRolledBack,
 };
+pub use server::{Server, ServerList, ServerState};
 pub use service::{Service, ServiceList, ServicePut};
 pub use session::{SessionAnswer, SessionRequest};
 pub use signing_key::{SigningKey, SigningKeyList, SigningKeyState, TokenType};
@@ -95,7 +104,7 @@ pub use transit::{
 };
 pub use unseal_source::{
     NewUnsealSource, NewWrapped, Opening, Pkcs11Mechanism, Recovery, RecoverySeen, ShareBrought,
-    ShareProgress, ShareSet, SourceOpening, UnsealSource, UnsealSourceAdd, UnsealSourceAdded,
+    ShareProgress, ShareScheme, ShareSet, SourceOpening, UnsealSource, UnsealSourceAdd, UnsealSourceAdded,
     UnsealSourceList, UnsealSourceRemove, UnsealSourceTest, Wrapper,
 };
 pub use verify::{

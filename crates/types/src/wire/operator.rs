@@ -1,5 +1,5 @@
 use super::Device;
-use crate::{ActorId, Label, Namespace, Role, Timestamp};
+use crate::{ActorId, Label, Namespace, ProposalId, Role, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -34,6 +34,9 @@ pub struct OperatorInvite {
     pub name: Label,
     /// What they will be able to do.
     pub roles: Vec<RoleAssignment>,
+    /// What a quorum of stewards agreed to, where a steward is made and there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<ProposalId>,
 }
 
 /// `PUT /v1/operators/{name}/roles`: replaces all roles.
@@ -43,6 +46,10 @@ pub struct OperatorInvite {
 pub struct RolesPut {
     /// The new roles.
     pub roles: Vec<RoleAssignment>,
+    /// What a quorum of stewards agreed to, where there are several and it makes a steward,
+    /// or takes the role from another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<ProposalId>,
 }
 
 /// An operator as listed.

@@ -1,3 +1,4 @@
+use super::ShareScheme;
 use crate::{ActorId, FieldTuple, InstallationId, Label, ProposalId, Thumbprint, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,19 @@ pub enum ProposedAct {
         /// The source that the new one takes the place of, if it does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retires: Option<Label>,
+        /// How the key is split; Shamir's scheme unless another is named.
+        #[serde(default, skip_serializing_if = "ShareScheme::is_default")]
+        scheme: ShareScheme,
+    },
+    /// Somebody may be made a steward, by an invitation or by their roles.
+    MakeSteward {
+        /// Who: an operator, or whoever is to be invited.
+        name: Label,
+    },
+    /// A steward may be revoked, or made one no more.
+    RemoveSteward {
+        /// Who.
+        name: Label,
     },
 }
 
@@ -28,6 +42,13 @@ pub struct NewProposal {
     /// What is proposed.
     pub act: ProposedAct,
 }
+
+/// `POST /v1/proposals/{id}/refuse`: a steward's no, after which time alone carries nothing
+/// out. A quorum still does.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProposalRefuse {}
 
 /// `POST /v1/proposals/{id}/sign`: a steward's yes.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -65,7 +86,7 @@ pub struct ProposalSigner {
     pub device: Thumbprint,
     /// When.
     pub time: Timestamp,
-    /// Whether it counts still: the steward is one, and the device good.
+    /// Whether it counts still: the steward is one, and the device good and not on hold.
     pub counts: bool,
 }
 
@@ -89,6 +110,13 @@ pub struct Proposal {
     pub needs: u32,
     /// Who signed, in the order of time.
     pub signed: Vec<ProposalSigner>,
+    /// When fewer than it takes are enough, if nobody says no until then: of the removal
+    /// of a steward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unless_refused: Option<Timestamp>,
+    /// Who said no.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<ActorId>,
 }
 
 /// `GET /v1/proposals`: those of the last day, the newest first.
@@ -101,8 +129,9 @@ pub struct ProposalList {
 
 impl ProposedAct {
     /// What a steward signs: `T("procura.proposal.v1", installation id, proposal id, u64
-    /// expires in ms, "make_shares", name, u8 threshold, u8 count, name of the source that
-    /// is retired or nothing)`.
+    /// expires in ms, act …)`. Of shares the act is `"make_shares", name, u8 threshold, u8
+    /// count, name of the source that is retired or nothing`, of words the same with
+    /// `"make_slip39"`; of stewards `"make_steward", name` and `"remove_steward", name`.
     #[must_use]
     pub fn message(
         &self,
@@ -110,37 +139,55 @@ impl ProposedAct {
         id: &ProposalId,
         expires: Timestamp,
     ) -> Vec<u8> {
-        let Self::MakeShares {
-            name,
-            threshold,
-            count,
-            retires,
-        } = self;
-        FieldTuple::new("procura.proposal.v1")
+        let tuple = FieldTuple::new("procura.proposal.v1")
             .bytes(installation.as_bytes())
             .bytes(id.as_bytes())
-            .u64(expires.as_millis())
-            .text("make_shares")
-            .text(name.as_str())
-            .bytes(&[*threshold])
-            .bytes(&[*count])
-            .text(retires.as_ref().map_or("", Label::as_str))
-            .into_bytes()
+            .u64(expires.as_millis());
+        let tuple = match self {
+            Self::MakeShares {
+                name,
+                threshold,
+                count,
+                retires,
+                scheme,
+            } => tuple
+                .text(match scheme {
+                    ShareScheme::Shamir => "make_shares",
+                    ShareScheme::Slip39 => "make_slip39",
+                })
+                .text(name.as_str())
+                .bytes(&[*threshold])
+                .bytes(&[*count])
+                .text(retires.as_ref().map_or("", Label::as_str)),
+            Self::MakeSteward { name } => tuple.text("make_steward").text(name.as_str()),
+            Self::RemoveSteward { name } => tuple.text("remove_steward").text(name.as_str()),
+        };
+        tuple.into_bytes()
     }
 
     /// The act in words, for the record and for people.
     #[must_use]
     pub fn words(&self) -> String {
-        let Self::MakeShares {
-            name,
-            threshold,
-            count,
-            retires,
-        } = self;
-        let retired = retires
-            .as_ref()
-            .map_or_else(String::new, |name| format!(", in place of {name}"));
-        format!("make shares {name}, {threshold} of {count}{retired}")
+        match self {
+            Self::MakeShares {
+                name,
+                threshold,
+                count,
+                retires,
+                scheme,
+            } => {
+                let retired = retires
+                    .as_ref()
+                    .map_or_else(String::new, |name| format!(", in place of {name}"));
+                let form = match scheme {
+                    ShareScheme::Shamir => "",
+                    ShareScheme::Slip39 => " as words",
+                };
+                format!("make shares {name}{form}, {threshold} of {count}{retired}")
+            }
+            Self::MakeSteward { name } => format!("make {name} a steward"),
+            Self::RemoveSteward { name } => format!("make {name} a steward no more"),
+        }
     }
 }
 

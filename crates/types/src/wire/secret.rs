@@ -1,9 +1,8 @@
 use crate::{
     DeliveryRules, EnvName, Malformed, SecretBytes, SecretKind, SecretOwner, SecretPath, Tags,
-    Timestamp, encoding,
+    Timestamp, Wipe as _, encoding,
 };
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroize;
 
 /// A secret value as base64url text on its way through JSON. Not printed, not
 /// cloned, wiped on drop.
@@ -35,7 +34,7 @@ impl ValueB64 {
 
 impl Drop for ValueB64 {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.0.wipe();
     }
 }
 

@@ -10,7 +10,7 @@ pub enum Opening {
     /// A passphrase.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     Passphrase(Secret<String>),
-    /// As many shares of one set as it takes, in their text form.
+    /// As many shares of one set as it takes, in their text form or as words.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     Shares(Vec<Secret<String>>),
     /// A source whose wrapper gives its key back, with what the wrapper asks for.
@@ -35,7 +35,7 @@ pub struct SourceOpening {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShareBrought {
-    /// The share, in its text form.
+    /// The share, in its text form or as words.
     pub share: Secret<String>,
     /// The ceremony that it is for, as the first share's answer named it; the first
     /// share begins one.
@@ -83,7 +83,7 @@ pub struct RecoverySeen {
 pub struct UnsealSource {
     /// What people call it.
     pub name: Label,
-    /// `passphrase`, `shares`, `pkcs11`, `tpm`, `kms` or `transit`.
+    /// `passphrase`, `shares`, `slip39`, `pkcs11`, `tpm`, `kms` or `transit`.
     pub kind: String,
     /// When it was added, or changed last.
     pub added: Timestamp,
@@ -99,6 +99,10 @@ pub struct UnsealSource {
     /// What has to be brought to open the vault with it, in words.
     #[serde(default)]
     pub needs: String,
+    /// The lines that the configuration lacks: without them the server does not know,
+    /// after its next start, where the wrapper is. Said while the vault is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configure: Option<String>,
 }
 
 /// `GET /admin/unseal-sources` on the admin socket.
@@ -132,6 +136,8 @@ pub enum NewUnsealSource {
     Passphrase(Secret<String>),
     /// Shares, which the answer holds and nothing else ever will.
     Shares(ShareSet),
+    /// The same as words of SLIP-0039: 16 of them at the most.
+    Slip39(ShareSet),
     /// A wrapper, outside of the vault, wraps the source's key.
     Wrapped(NewWrapped),
 }
@@ -224,6 +230,35 @@ pub enum Pkcs11Mechanism {
     RsaOaepSha1,
 }
 
+/// How a key is split into shares, and what its shares look like.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShareScheme {
+    /// Shamir's scheme over GF(2^8), as text of ours; up to 255 shares.
+    #[default]
+    Shamir,
+    /// SLIP-0039, as words; up to 16 shares.
+    Slip39,
+}
+
+impl ShareScheme {
+    /// Whether it is the one that is meant where none is named.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The most shares of one set.
+    #[must_use]
+    pub const fn most(self) -> u8 {
+        match self {
+            Self::Shamir => 255,
+            Self::Slip39 => 16,
+        }
+    }
+}
+
 /// How many shares, and how many of them open the vault.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -234,10 +269,18 @@ pub struct ShareSet {
     pub count: u8,
 }
 
+impl ShareSet {
+    /// Whether a set of this scheme can have these numbers.
+    #[must_use]
+    pub const fn fits(self, scheme: ShareScheme) -> bool {
+        2 <= self.threshold && self.threshold <= self.count && self.count <= scheme.most()
+    }
+}
+
 /// What `POST /admin/unseal-sources` made.
 #[derive(Deserialize)]
 pub struct UnsealSourceAdded {
-    /// The shares in their text form, of a source that is shares.
+    /// The shares, in their text form or as words, of a source that is shares.
     #[serde(default)]
     pub shares: Vec<Secret<String>>,
     /// Sources whose place it took, which open nothing any more.

@@ -5,6 +5,7 @@
 use crate::error::SealError;
 use crate::installation::Installation;
 use crate::namespace::{Keys, OpenedBy, Vault};
+use crate::rotation_step::RotationStep;
 use crate::unseal_source::{Brought, NewSource};
 use procura_policy::{Action, Op, Resource};
 use procura_types::{Clock, Label};
@@ -86,6 +87,7 @@ impl Vault {
             &keyring,
             self.entropy.as_ref(),
         )?;
+        self.reached(RotationStep::SourceMade);
         Ok(NextSources {
             keys: Keys::new(installation, &root, &keyring)?,
             handovers: self.handovers(&root)?,
@@ -98,6 +100,7 @@ impl Vault {
     /// # Errors
     /// `installation.json` could not be replaced; the sources are those of before.
     pub fn put_sources(&self, next: NextSources) -> Result<(), SealError> {
+        self.reached(RotationStep::SourceRecorded);
         if let Err(error) = next.keys.installation.write(&self.home) {
             // The file may be there and only its sync have failed: then the one that
             // counts is put back, or a source would open that the record calls failed.
@@ -105,6 +108,7 @@ impl Vault {
             return Err(error);
         }
         self.keys.store(Arc::new(next.keys));
+        self.reached(RotationStep::SourceAdded);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use crate::unseal_source::{Brought, Keeper, Source};
 use procura_crypto::{KeyError, LockError, sha256};
 use procura_types::wire::Wrapper;
 use procura_types::{EntropyError, FieldTuple, InstallationId, Label, Secret, SecretBytes};
+use std::sync::Arc;
 
 /// Bytes that are wrapped: the key, and the digest of its place.
 pub const WRAPPED_BYTES: usize = 64;
@@ -52,9 +53,24 @@ impl Place<'_> {
 pub struct Credentials {
     /// The PIN of a token, the credentials of a service; nothing for a chip.
     pub secret: Option<Secret<String>>,
-    /// Nobody sits there who would know that one try is left before a token locks
-    /// itself.
-    pub unattended: bool,
+    /// What keeps account of tries that nobody sits at; nothing where somebody does, who
+    /// would know that one try is left before a token locks itself.
+    pub tries: Option<Arc<dyn PinTries>>,
+}
+
+/// Keeps account of PINs that are tried while nobody sits there. Tokens lock themselves
+/// after a few wrong ones, and a process that is started again has forgotten: so a try
+/// counts as refused until it is known to be none, also when whoever waited for it has
+/// gone meanwhile.
+pub trait PinTries: Send + Sync {
+    /// A PIN is about to be tried. Durable when this returns.
+    ///
+    /// # Errors
+    /// [`WrapError::Own`] when that cannot be written down: then the PIN is not tried.
+    fn begin(&self) -> Result<(), WrapError>;
+
+    /// What came of it: nothing where the token took the PIN, else what it said.
+    fn end(&self, refused: Option<&WrapError>);
 }
 
 impl Credentials {
@@ -118,6 +134,10 @@ pub enum WrapError {
     /// What it was given was not wrapped by it, or not for this place.
     #[error("what is stored was changed, or was wrapped for another source or installation")]
     Refused,
+    /// The configuration does not say where it is, and the list of sources is not
+    /// believed about that.
+    #[error("{0}")]
+    NotConfigured(String),
     /// It cannot do what is needed of it.
     #[error("{0}")]
     Unfit(String),
@@ -153,8 +173,44 @@ impl WrapError {
             | Self::NeedsCredentials(_)
             | Self::BadCredentials(_)
             | Self::FewTriesLeft
+            | Self::NotConfigured(_)
             | Self::Unfit(_)
             | Self::Own(_) => None,
+        }
+    }
+
+    /// All that [`Self::word`] says.
+    pub const WORDS: [&str; 12] = [
+        "source_unavailable",
+        "credentials_needed",
+        "wrong_pin",
+        "pin_locked",
+        "few_tries_left",
+        "credentials_refused",
+        "pcrs_changed",
+        "another_wrapper",
+        "wrapped_key_refused",
+        "source_not_configured",
+        "wrapper_unfit",
+        "internal",
+    ];
+
+    /// The word for what happened, in counts and in the record.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "source_unavailable",
+            Self::NeedsCredentials(_) | Self::BadCredentials(_) => "credentials_needed",
+            Self::WrongPin => "wrong_pin",
+            Self::PinLocked => "pin_locked",
+            Self::FewTriesLeft => "few_tries_left",
+            Self::Denied(_) => "credentials_refused",
+            Self::PcrsChanged(_) => "pcrs_changed",
+            Self::Another(_) => "another_wrapper",
+            Self::Refused => "wrapped_key_refused",
+            Self::NotConfigured(_) => "source_not_configured",
+            Self::Unfit(_) => "wrapper_unfit",
+            Self::Own(_) => "internal",
         }
     }
 
@@ -226,19 +282,26 @@ pub(super) fn payload(place: &Place<'_>, key: &[u8; 32]) -> Payload {
 }
 
 impl Source {
-    /// Has the wrapper of this source give its key back, to be brought.
+    /// Has the wrapper of this source give its key back, to be brought. `by` is the
+    /// wrapper, at the place where it is to be looked for: what the source itself says of
+    /// that is vouched for by a root that is not open yet.
     ///
     /// # Errors
-    /// [`WrapError`]; [`WrapError::Own`] for a source that has no wrapper.
+    /// [`WrapError`]; [`WrapError::Own`] for a source that has no wrapper, or one of
+    /// another kind.
     pub fn unwrapped(
         &self,
         installation: &InstallationId,
+        by: &Wrapper,
         wraps: &dyn Wraps,
         credentials: &Credentials,
     ) -> Result<Brought, WrapError> {
-        let Keeper::Wrapped { by, wrapped } = &self.keeper else {
+        let Keeper::Wrapped { by: own, wrapped } = &self.keeper else {
             return Err(WrapError::Own(format!("{} has no wrapper", self.name)));
         };
+        if own.kind() != by.kind() {
+            return Err(WrapError::other_kind());
+        }
         let place = Place {
             installation,
             source: &self.name,

@@ -1,6 +1,6 @@
 //! What is said of a secret, and the dates that the record says once.
 
-use crate::world::{NOW, World, bank, path, shop, writing};
+use crate::world::{NOW, PASSPHRASE, World, bank, path, shop, writing};
 use procura_ledger::Entry;
 use procura_types::wire::{SecretField, SecretRow};
 use procura_types::{Clock, DeliveryWay, Duration, Timestamp};
@@ -258,4 +258,51 @@ async fn many_dates_at_once_are_all_recorded() {
     }
     assert_eq!(world.reminded(NOW).await.len(), 130);
     assert!(world.reminded(NOW).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_told_stays_told_after_a_restart() {
+    let world = World::new().await;
+    let (soon, late) = (NOW.plus(DAY), NOW.plus(DAY * 2));
+    for at in ["a", "b"] {
+        world.put(&shop(), at, b"value").await;
+    }
+    world.set("a", dates(Some(late), Some(soon))).await.unwrap();
+    world.set("b", dates(None, Some(late))).await.unwrap();
+    assert_eq!(world.reminded(soon).await.len(), 1);
+    let world = world.close().open(PASSPHRASE).await.unwrap();
+    assert!(world.reminded(soon).await.is_empty());
+    // What came due while nobody ran is told once, and no more after that.
+    let told: Vec<_> = world.reminded(late).await;
+    let told: Vec<_> = told
+        .iter()
+        .filter_map(|entry| entry.resource.clone())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            format!("secret/a expires:{late}"),
+            format!("secret/b rotate_by:{late}"),
+        ]
+    );
+    let world = world.close().open(PASSPHRASE).await.unwrap();
+    assert!(world.reminded(late.plus(DAY * 400)).await.is_empty());
+}
+
+#[tokio::test]
+async fn two_that_remind_at_once_say_it_once() {
+    let world = World::new().await;
+    for number in 0..200 {
+        let mut op = writing(&shop(), &format!("s{number:03}"), b"v");
+        op.about.expires = Some(NOW);
+        world.write(op).await.unwrap();
+    }
+    let before = world.entries().len();
+    let remind = async || while world.vault.remind_step(&At(NOW)).await.unwrap() {};
+    tokio::join!(remind(), remind(), remind());
+    let told = world.entries().split_off(before);
+    let mut told: Vec<_> = told.iter().map(|entry| entry.resource.clone()).collect();
+    assert_eq!(told.len(), 200);
+    told.dedup();
+    assert_eq!(told.len(), 200);
 }

@@ -36,7 +36,12 @@ impl World {
 
     fn preview(&self, op: SecretRollback) -> SecretRolledBack {
         let permit: Permit<SecretRollback> = self.permit(op);
-        SecretRollback::preview(&permit, self.vault.store()).unwrap()
+        SecretRollback::preview(
+            &permit,
+            &self.recorder.directory().snapshot(),
+            self.vault.store(),
+        )
+        .unwrap()
     }
 
     async fn found(&self, at: &str, time: Timestamp) -> Option<Vec<u8>> {

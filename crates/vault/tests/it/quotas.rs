@@ -60,7 +60,11 @@ fn walked(world: &World, namespace: &Namespace) -> Used {
 }
 
 fn used(world: &World) -> Used {
-    world.vault.quota(&shop()).unwrap().1
+    world
+        .vault
+        .quota(&world.recorder.directory().snapshot(), &shop())
+        .unwrap()
+        .1
 }
 
 async fn limit(world: &World, quota: Quota) {
@@ -69,7 +73,14 @@ async fn limit(world: &World, quota: Quota) {
         quota,
     };
     world.act(op, NamespaceQuota::run).await.unwrap();
-    assert_eq!(world.vault.quota(&shop()).unwrap().0, quota);
+    assert_eq!(
+        world
+            .vault
+            .quota(&world.recorder.directory().snapshot(), &shop())
+            .unwrap()
+            .0,
+        quota
+    );
 }
 
 async fn write(world: &World, at: &str, bytes: usize) -> Result<u64, VaultError> {

@@ -24,7 +24,7 @@ fn recovery() -> (NewSource, Vec<Share>) {
 
 /// Some of the shares, as their holders bring them.
 fn brought(shares: &[Share], which: &[usize]) -> Brought {
-    let typed = |at: &usize| Share::parse(shares[*at].encode().expose()).unwrap();
+    let typed = |at: &usize| procura_vault::Share::parse(shares[*at].encode().expose()).unwrap();
     Brought::Shares(which.iter().map(typed).collect())
 }
 
@@ -96,9 +96,8 @@ async fn each_mistake_with_shares_has_its_own_error() {
         matches!(error, SealError::Shares(ShareError::Repeated { index: 2 })),
         "{error}"
     );
-    let mut mixed = vec![Share::parse(shares[0].encode().expose()).unwrap()];
-    mixed.push(Share::parse(others[1].encode().expose()).unwrap());
-    mixed.push(Share::parse(others[2].encode().expose()).unwrap());
+    let read = |share: &Share| procura_vault::Share::parse(share.encode().expose()).unwrap();
+    let mixed = vec![read(&shares[0]), read(&others[1]), read(&others[2])];
     let error = refused(&place, &Brought::Shares(mixed)).await;
     assert!(matches!(error, SealError::OtherShare), "{error}");
     let error = refused(&place, &Brought::Shares(Vec::new())).await;

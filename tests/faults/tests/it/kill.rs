@@ -1,4 +1,4 @@
-//! `kill -9` under load. Few rounds in CI; `FAULT_ROUNDS=200` for many.
+//! `kill -9` under load. Few rounds in CI; `FAULT_ROUNDS=100` for many.
 
 use procura_acceptance::Installation;
 use procura_client::SystemClock;

@@ -11,6 +11,7 @@
 
 mod cut;
 mod disk;
+mod failover;
 mod kill;
 mod rotation;
 mod servers;

@@ -12,10 +12,15 @@ use procura_types::{
     SecretPath, encoding, template,
 };
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes of a nonce, before what is sealed.
 const NONCE: usize = 12;
+/// Bytes of the longest value.
+const LONGEST: usize = 1024 * 1024;
+/// Characters of the longest description.
+const DESCRIPTION: usize = 1000;
 
 /// All of it.
 #[derive(Default)]
@@ -49,6 +54,32 @@ pub(super) struct Shown {
     pub(super) what: &'static str,
     pub(super) namespace: String,
     pub(super) name: String,
+}
+
+/// Where things go that do not go to what they are called there.
+#[derive(Default)]
+pub(super) struct Map {
+    pub(super) namespaces: Vec<(String, Namespace)>,
+    pub(super) paths: Vec<(String, SecretPath)>,
+}
+
+/// Leaves only what is in these namespaces of there, and what is granted of that; gives
+/// the name of one that there is not.
+pub(super) fn only(file: &mut CortexAuth, namespaces: &[String]) -> Result<(), String> {
+    if namespaces.is_empty() {
+        return Ok(());
+    }
+    let is_there = |name: &&String| file.secrets.iter().any(|one| one.namespace == **name);
+    if let Some(missing) = namespaces.iter().find(|name| !is_there(name)) {
+        return Err(missing.clone());
+    }
+    let (stay, go) = std::mem::take(&mut file.secrets)
+        .into_iter()
+        .partition(|secret| namespaces.contains(&secret.namespace));
+    file.secrets = stay;
+    let left: BTreeSet<String> = go.into_iter().map(|secret| secret.id).collect();
+    file.grants.retain(|grant| !left.contains(&grant.secret));
+    Ok(())
 }
 
 /// Why nothing of it is brought in.
@@ -93,7 +124,7 @@ impl Opened {
     pub(super) fn open(
         file: CortexAuth,
         password: &Secret<String>,
-        map: &[(String, Namespace)],
+        map: &Map,
     ) -> Result<Self, Wrong> {
         let salt = base64(&file.salt).ok_or(Wrong::Kdf(KdfError::Salt))?;
         let kek = derive_foreign_key(password.expose(), &salt).map_err(Wrong::Kdf)?;
@@ -104,7 +135,9 @@ impl Opened {
             map,
             opened: Self::default(),
             wrong: Vec::new(),
+            kek_version: file.kek_version,
             places: BTreeMap::new(),
+            taken: BTreeSet::new(),
             used: BTreeSet::new(),
         };
         for secret in &file.secrets {
@@ -169,18 +202,22 @@ impl Opened {
 }
 
 struct Reading<'a> {
-    map: &'a [(String, Namespace)],
+    map: &'a Map,
     opened: Opened,
     wrong: Vec<String>,
-    /// Where each secret of there lies here, by its id.
-    places: BTreeMap<String, (Namespace, SecretPath)>,
+    /// Of the key that the password leads to.
+    kek_version: i64,
+    /// Where each secret of there lies here, by its id; none for an id of several.
+    places: BTreeMap<String, Option<(Namespace, SecretPath)>>,
+    /// Where something goes already.
+    taken: BTreeSet<(Namespace, SecretPath)>,
     /// Which names templates use, in which namespace.
     used: BTreeSet<(Namespace, String)>,
 }
 
 impl Reading<'_> {
     fn namespace(&self, there: &str) -> Result<Namespace, Malformed> {
-        let mapped = self.map.iter().find(|(name, _)| name == there);
+        let mapped = self.map.namespaces.iter().find(|(name, _)| name == there);
         match mapped {
             Some((_, here)) => Ok(here.clone()),
             None if there.is_empty() => "default".parse(),
@@ -188,16 +225,57 @@ impl Reading<'_> {
         }
     }
 
+    fn path(&self, there: &str) -> Result<SecretPath, String> {
+        let mapped = self.map.paths.iter().find(|(path, _)| path == there);
+        match mapped {
+            Some((_, here)) => Ok(here.clone()),
+            None => there.trim_matches('/').parse().map_err(|error: Malformed| {
+                format!("{error}; --path {there}=PATH puts it elsewhere")
+            }),
+        }
+    }
+
+    /// A description of there as one line of here, with a note where it is another then.
+    fn description(
+        &mut self,
+        namespace: &Namespace,
+        path: &SecretPath,
+        secret: &CortexAuthSecret,
+    ) -> Option<String> {
+        let there = secret.description.as_ref()?;
+        let here: String = there
+            .chars()
+            .map(|character| match character.is_control() {
+                true => ' ',
+                false => character,
+            })
+            .take(DESCRIPTION)
+            .collect();
+        if here != *there {
+            self.opened.notes.push(format!(
+                "note: the description of {path} of {namespace} becomes one line of at most {DESCRIPTION} characters"
+            ));
+        }
+        Some(here)
+    }
+
+    /// Why the key of a secret may not open.
+    fn not_opened(&self, secret: &CortexAuthSecret) -> String {
+        match secret.kek_version {
+            Some(by) if by != self.kek_version => format!(
+                "its key is sealed with kek_version {by}, and the password leads to {}",
+                self.kek_version
+            ),
+            _ => "its key does not open".to_owned(),
+        }
+    }
+
     fn secret(&mut self, kek: &Secret<[u8; 32]>, secret: &CortexAuthSecret) -> Result<(), String> {
         let namespace = self
             .namespace(&secret.namespace)
             .map_err(|error| format!("{error}; --map {}=NS puts it elsewhere", secret.namespace))?;
-        let path: SecretPath = secret
-            .key_path
-            .trim_matches('/')
-            .parse()
-            .map_err(|error: Malformed| error.to_string())?;
-        let dek = unseal(kek, &secret.wrapped_dek).ok_or("its key does not open")?;
+        let path = self.path(&secret.key_path)?;
+        let dek = unseal(kek, &secret.wrapped_dek).ok_or_else(|| self.not_opened(secret))?;
         let dek: [u8; 32] = dek
             .expose()
             .as_slice()
@@ -205,9 +283,17 @@ impl Reading<'_> {
             .map_err(|_| "its key is not of 32 bytes")?;
         let dek = Secret::new(dek);
         let value = unseal(&dek, &secret.encrypted_value).ok_or("its value does not open")?;
+        if value.expose().len() > LONGEST {
+            return Err("its value is longer than 1 MiB".to_owned());
+        }
         let (kind, value) = match secret.secret_type.as_str() {
             "KEY_VALUE" => (SecretKind::KeyValue, value),
-            "JSON_CONFIG" => (SecretKind::Json, value),
+            "JSON_CONFIG" => {
+                let text = std::str::from_utf8(value.expose()).ok();
+                text.and_then(|text| serde_json::from_str::<IgnoredAny>(text).ok())
+                    .ok_or("its value is no JSON")?;
+                (SecretKind::Json, value)
+            }
             "TEMPLATE_CONFIG" => (
                 SecretKind::Template,
                 self.template(&namespace, &path, &value)?,
@@ -219,23 +305,27 @@ impl Reading<'_> {
             }
         };
         let place = (namespace.clone(), path.clone());
-        if self.places.values().any(|other| *other == place) {
+        if !self.taken.insert(place.clone()) {
             return Err(format!("another one goes to {path} in {namespace} too"));
         }
-        self.places.insert(secret.id.clone(), place);
+        self.places
+            .entry(secret.id.clone())
+            .and_modify(|other| *other = None)
+            .or_insert(Some(place));
+        let description = self.description(&namespace, &path, secret);
         let contents = self.opened.namespaces.entry(namespace).or_default();
         if secret.is_honey {
             contents.honey.push(Decoy {
                 path,
                 value,
                 kind,
-                description: secret.description.clone(),
+                description,
             });
             return Ok(());
         }
         contents.secrets.push(PortableSecret {
             kind: Some(kind),
-            description: secret.description.clone(),
+            description,
             ..PortableSecret::new(path, ValueB64::encode(value.expose()))
         });
         Ok(())
@@ -287,7 +377,9 @@ impl Reading<'_> {
         let (namespace, path) = self
             .places
             .get(secret)
-            .ok_or("there is no such secret, or it is not brought in")?;
+            .ok_or("there is no such secret, or it is not brought in")?
+            .as_ref()
+            .ok_or("more than one secret has its id")?;
         let name: ProjectName = project
             .parse()
             .or_else(|_| {

@@ -7,16 +7,20 @@ use super::tree;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Table};
-use crate::secret_import::Stands;
+use crate::secret_import::{MOST, Stands};
 use procura_client::SessionClient;
 use procura_types::wire::{
-    Honey, HoneyPlant, ImportItem, ImportState, ImportedSecret, ProjectPut, SecretImport,
-    SecretImported, ValueB64,
+    Honey, HoneyItem, HoneyPlant, ImportItem, ImportState, ImportedSecret, InstallationImport,
+    NamespaceImport, ProjectPut, SecretImport, SecretImported, ValueB64,
 };
 use procura_types::{EnvName, HoneyMode, Namespace, ProjectName, SecretPath, Tags};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Bytes that stand beside a value in the body of an import, path and all, at least.
+const BESIDE: usize = 64;
+/// Bytes of the body of an import.
+const ROOM: usize = 12 * 1024 * 1024;
 /// Bytes of a decoy that the server takes.
 const DECOYS: std::ops::RangeInclusive<usize> = 16..=32 * 1024;
 
@@ -35,6 +39,29 @@ struct Part {
     preview: SecretImported,
     decoys: Vec<(Decoy, State)>,
     projects: Vec<Mapping>,
+}
+
+/// Refuses more than the server takes at once, and says what to do.
+fn fits(contents: &BTreeMap<Namespace, Contents>) -> Result<(), Failure> {
+    let secrets = || contents.values().flat_map(|one| &one.secrets);
+    let decoys = contents.values().flat_map(|one| &one.honey);
+    let bytes = secrets()
+        .map(|secret| secret.value_b64.len() + BESIDE)
+        .chain(decoys.map(|decoy| decoy.value.expose().len() / 3 * 4 + BESIDE))
+        .sum::<usize>();
+    let count = secrets().count();
+    if count <= MOST && bytes <= ROOM {
+        return Ok(());
+    }
+    Err(
+        Failure::usage("nothing was brought in: it is more than one import takes")
+            .because(format_args!(
+                "{count} secrets with {} KiB in base64, of {MOST} with {} KiB",
+                bytes / 1024,
+                ROOM / 1024
+            ))
+            .next("--only NAMESPACE brings in one of its namespaces at a time"),
+    )
 }
 
 /// A project with what it maps afterwards.
@@ -83,6 +110,7 @@ impl Writing {
         } else {
             server.honey().await?.honey
         };
+        fits(&contents)?;
         for (namespace, contents) in contents {
             let is_new = !there.contains(&namespace);
             let part = Part::prepare(server, namespace, is_new, contents, &planted).await?;
@@ -190,23 +218,25 @@ impl Writing {
         table.print("nothing to write")
     }
 
-    /// Writes all that is not there: each namespace's secrets whole or not at all, then
-    /// what maps them, then who may ask.
+    /// Writes all that is not there: namespaces, secrets, decoys and what maps them in one
+    /// commit of the server, then who may ask.
     pub(super) async fn write(
         &mut self,
         context: &Context,
         server: &SessionClient,
     ) -> Result<(), Failure> {
-        for part in &mut self.parts {
-            let namespace = part.namespace.clone();
-            part.write(server).await.inspect_err(|_| {
-                output::say(format!(
-                    "stopped at the namespace {namespace}; what is before it was written, and the same command goes on from there"
-                ));
-            })?;
+        let parts = self.parts.iter_mut().filter_map(Part::take);
+        let namespaces: Vec<NamespaceImport> = parts.collect();
+        if !namespaces.is_empty() {
+            let import = InstallationImport { namespaces };
+            server.import(&import).await?;
         }
         match &mut self.agents {
-            Some(plan) => plan.write(context, server).await,
+            Some(plan) => plan.write(context, server).await.inspect_err(|_| {
+                output::say(
+                    "stopped at the agents; all before them was written, and the same command goes on from there",
+                );
+            }),
             None => Ok(()),
         }
     }
@@ -288,17 +318,13 @@ impl Part {
         }
     }
 
-    async fn write(&mut self, server: &SessionClient) -> Result<(), Failure> {
-        if self.is_new {
-            server.create_namespace(&self.namespace).await?;
-        }
+    /// What is not there yet, to be written; none when all is.
+    fn take(&mut self) -> Option<NamespaceImport> {
         Stands::of(&self.preview).keep_what_is_to_be_written(&mut self.import);
-        if !self.import.secrets.is_empty() {
-            self.import.dry_run = false;
-            server.import_secrets(&self.namespace, &self.import).await?;
-        }
-        for (decoy, _) in self.decoys.iter().filter(|(_, state)| !state.is_same()) {
-            let plant = HoneyPlant {
+        let honey = self.decoys.iter().filter(|(_, state)| !state.is_same());
+        let honey = honey.map(|(decoy, _)| HoneyItem {
+            path: decoy.path.clone(),
+            plant: HoneyPlant {
                 shape: None,
                 value_b64: Some(ValueB64::encode(decoy.value.expose())),
                 mode: HoneyMode::default(),
@@ -306,17 +332,22 @@ impl Part {
                 description: decoy.description.clone(),
                 kind: decoy.kind,
                 tags: Tags::default(),
-            };
-            server
-                .plant_honey(&self.namespace, &decoy.path, &plant)
-                .await?;
-        }
-        for project in self.projects.iter().filter(|one| !one.state.is_same()) {
-            server
-                .put_project(&self.namespace, &project.name, &project.put)
-                .await?;
-        }
-        Ok(())
+            },
+        });
+        let projects = self.projects.iter().filter(|one| !one.state.is_same());
+        let projects = projects.map(|one| (one.name.clone(), one.put.env.clone()));
+        let part = NamespaceImport {
+            namespace: self.namespace.clone(),
+            create: self.is_new,
+            secrets: std::mem::take(&mut self.import.secrets),
+            honey: honey.collect(),
+            projects: projects.collect(),
+        };
+        let is_nothing = !part.create
+            && part.secrets.is_empty()
+            && part.honey.is_empty()
+            && part.projects.is_empty();
+        (!is_nothing).then_some(part)
     }
 }
 
@@ -363,7 +394,10 @@ async fn mapping(
         }
     }
     let state = if !remapped.is_empty() {
-        State::Different(remapped.join(", "))
+        State::Blocked(format!(
+            "{}; procura project set leads a name elsewhere",
+            remapped.join(", ")
+        ))
     } else if all == before.env {
         State::Same
     } else {

@@ -1,13 +1,13 @@
 //! A key management service that speaks as that of AWS does: moto.
 
-use super::place::{Bring, Kind, owned, private, wrapped};
+use super::place::{Bring, Kind, owned, placed, private, wrapped};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const REGION: &str = "eu-central-1";
+pub(super) const REGION: &str = "eu-central-1";
 
 pub(super) struct Service {
     dir: PathBuf,
@@ -19,7 +19,7 @@ pub(super) struct Service {
 }
 
 /// `./x` installs it beside what it builds.
-fn program() -> PathBuf {
+pub(super) fn program() -> PathBuf {
     let built = Path::new(env!("CARGO_BIN_EXE_procura"));
     let target = built.parent().unwrap().parent().unwrap();
     target.join("moto/bin/moto_server")
@@ -99,6 +99,20 @@ impl Kind for Service {
             running,
             stopped: false,
         }
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        let address = self.address;
+        vec![placed(&format!(
+            "{{ region = \"{REGION}\", endpoint = \"http://{address}\" }}"
+        ))]
+    }
+
+    fn place(&self) -> Option<(String, (&'static str, String))> {
+        let address = self.address;
+        let at = format!("region = \"{REGION}\"\nendpoint = \"http://{address}\"");
+        // Nothing listens there.
+        Some((at, ("endpoint", "http://127.0.0.1:1".to_owned())))
     }
 
     fn word(&self, _: &str) -> &'static str {

@@ -3,6 +3,7 @@
 use super::place::{Bring, Kind, owned};
 use serde_json::Value;
 use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 pub(super) struct Passphrases;
@@ -48,30 +49,69 @@ impl Kind for Passphrases {
     }
 }
 
-/// There is one set of shares at a time, so the first source is shares and the others
-/// are passphrases.
-pub(super) struct Shares(HashMap<String, Vec<String>>);
+/// How shares are typed, and mistyped.
+pub(super) trait Scheme {
+    /// The word in the list, and the argument of `unseal-source add`.
+    const WORD: &'static str;
+    /// What tells sets apart, as a JSON pointer into the keeper.
+    const CHANGE: &'static str;
 
-impl Kind for Shares {
-    const REFUSED: &'static str = "share_other_set";
-    const GONE: &'static str = "wrong_passphrase";
+    /// The share with a mistake that its checksum finds.
+    fn mistyped(share: &str) -> String;
+}
+
+pub(super) struct Text;
+
+impl Scheme for Text {
+    const WORD: &'static str = "shares";
     const CHANGE: &'static str = "/set";
 
+    fn mistyped(share: &str) -> String {
+        let mut wrong = share.to_owned();
+        let at = wrong.len() - 8..wrong.len() - 7;
+        let other = if &wrong[at.clone()] == "A" { "B" } else { "A" };
+        wrong.replace_range(at, other);
+        wrong
+    }
+}
+
+pub(super) struct Words;
+
+impl Scheme for Words {
+    const WORD: &'static str = "slip39";
+    const CHANGE: &'static str = "/identifier";
+
+    fn mistyped(share: &str) -> String {
+        let mut words: Vec<&str> = share.split(' ').collect();
+        words[12] = if words[12] == "academic" {
+            "acid"
+        } else {
+            "academic"
+        };
+        words.join(" ")
+    }
+}
+
+/// There is one set of shares at a time, so the first source is shares and the others
+/// are passphrases.
+pub(super) struct Shares<S>(HashMap<String, Vec<String>>, PhantomData<S>);
+
+impl<S: Scheme> Kind for Shares<S> {
+    const REFUSED: &'static str = "share_other_set";
+    const GONE: &'static str = "wrong_passphrase";
+    const CHANGE: &'static str = S::CHANGE;
+
     fn new(_: &Path) -> Self {
-        Self(HashMap::new())
+        Self(HashMap::new(), PhantomData)
     }
 
     fn word(&self, name: &str) -> &'static str {
-        if name == "one" {
-            "shares"
-        } else {
-            "passphrase"
-        }
+        if name == "one" { S::WORD } else { "passphrase" }
     }
 
     fn add(&self, tag: &str, name: &str) -> (Vec<String>, Vec<String>) {
         if name == "one" && tag != "again" {
-            (owned(&["--shares", "2/3"]), Vec::new())
+            (owned(&[&format!("--{}", S::WORD), "2/3"]), Vec::new())
         } else {
             Passphrases.add(tag, name)
         }
@@ -100,11 +140,9 @@ impl Kind for Shares {
 
     fn wrong(&self, name: &str) -> Option<(Bring, &'static str)> {
         let mut wrong = self.bring("home", name);
-        // Mistyped: the checksum says so, before anything is tried.
+        // The checksum says so, before anything is tried.
         let last = wrong.lines.last_mut().unwrap();
-        let at = last.len() - 8..last.len() - 7;
-        let other = if &last[at.clone()] == "A" { "B" } else { "A" };
-        last.replace_range(at, other);
+        *last = S::mistyped(last);
         Some((wrong, "share_malformed"))
     }
 

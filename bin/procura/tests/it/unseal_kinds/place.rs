@@ -34,6 +34,12 @@ pub(super) trait Kind {
         Vec::new()
     }
 
+    /// Where the keeper is, as `unseal_at` says it, and where somebody else could have it
+    /// sought: a member of the source's wrapper and its value.
+    fn place(&self) -> Option<(String, (&'static str, String))> {
+        None
+    }
+
     /// Arguments of `unseal-source add` after the name, and lines for its questions.
     /// `tag` tells the homes apart.
     fn add(&self, tag: &str, name: &str) -> (Vec<String>, Vec<String>);
@@ -66,6 +72,20 @@ pub(super) trait Kind {
 
     /// The file that `unseal_credentials` may name.
     fn credentials(&self) -> Option<PathBuf>;
+}
+
+/// Names that sources have in the suite.
+const NAMES: [&str; 9] = [
+    "one", "two", "late0", "late1", "late2", "three", "four", "hsm", "machine",
+];
+
+/// Says to a server, as its configuration, where the keepers of all sources are.
+pub(super) fn placed(at: &str) -> (String, String) {
+    let all: Vec<String> = NAMES.iter().map(|name| format!("{name} = {at}")).collect();
+    (
+        "PROCURA_UNSEAL_AT".to_owned(),
+        format!("{{ {} }}", all.join(", ")),
+    )
 }
 
 pub(super) fn owned(words: &[&str]) -> Vec<String> {
@@ -109,7 +129,7 @@ pub(super) struct Place {
     pub(super) cli: Cli,
     pub(super) server: Option<Running>,
     pub(super) tag: &'static str,
-    environment: Vec<(String, String)>,
+    pub(super) environment: Vec<(String, String)>,
 }
 
 impl Place {
@@ -167,7 +187,7 @@ impl Place {
         self.refused_for("refused", args, lines, code);
     }
 
-    fn refused_for(&self, what: &str, args: &[String], lines: &[String], code: &str) {
+    pub(super) fn refused_for(&self, what: &str, args: &[String], lines: &[String], code: &str) {
         let ran = self.run(args, lines);
         assert_ne!(ran.code, 0, "{what}: {args:?}: {}", ran.out);
         let failure: Value = serde_json::from_str(ran.err.lines().last().unwrap())
@@ -242,6 +262,15 @@ impl Place {
 
     pub(super) fn file(&self) -> PathBuf {
         self.cli.home.join("installation.json")
+    }
+
+    /// The value of a metric.
+    pub(super) fn metric(&self, name: &str) -> String {
+        let text = self.server.as_ref().unwrap().metrics();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("{name}: {text}"))
+            .trim()
+            .to_owned()
     }
 
     /// What `/health` says.

@@ -1,10 +1,10 @@
 //! A PKCS#11 token: SoftHSM, in a folder of the test's own.
 
-use super::place::{Bring, Kind, Place, first, owned, private, wrapped};
+use super::place::{Bring, Kind, Place, first, owned, placed, private, wrapped};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+pub(super) const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const PIN: &str = "canary-pin-8364";
 
 pub(super) struct Tokens {
@@ -83,10 +83,17 @@ impl Kind for Tokens {
     }
 
     fn environment(&self) -> Vec<(String, String)> {
-        vec![(
-            "SOFTHSM2_CONF".to_owned(),
-            self.conf().display().to_string(),
-        )]
+        let conf = self.conf().display().to_string();
+        vec![
+            ("SOFTHSM2_CONF".to_owned(), conf),
+            placed(&format!("{{ module = \"{MODULE}\" }}")),
+        ]
+    }
+
+    fn place(&self) -> Option<(String, (&'static str, String))> {
+        let evil = self.dir.join("evil.so");
+        let at = format!("module = \"{MODULE}\"");
+        Some((at, ("module", evil.display().to_string())))
     }
 
     fn word(&self, _: &str) -> &'static str {

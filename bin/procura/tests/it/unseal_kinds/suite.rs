@@ -1,15 +1,19 @@
 //! What holds for every kind of unseal source.
 
 use super::place::{Bring, Kind, Place, first, owned};
+use super::restored::restores;
 use serde_json::Value;
 use std::time::Duration;
 
-/// The first character of base64url text as another one.
-fn changed(text: &str) -> String {
+/// A number, or text of base64url, as another one.
+fn changed(value: &Value) -> Value {
+    let Some(text) = value.as_str() else {
+        return (value.as_u64().unwrap() ^ 1).into();
+    };
     let (head, tail) = text.split_at(text.len() / 2);
     let (one, rest) = tail.split_at(1);
     let other = if one == "A" { "B" } else { "A" };
-    format!("{head}{other}{rest}")
+    format!("{head}{other}{rest}").into()
 }
 
 fn read(place: &Place) -> Value {
@@ -45,6 +49,7 @@ pub(super) fn conforms<K: Kind>() {
         place.seal();
         place.unseal(bring);
     }
+    restores(&place, &kind, dir.path());
     name_is_taken(&place, &kind);
     wrong_ones(&place, &kind, &one);
     keeper_is_away(&place, &mut kind, &one);
@@ -103,7 +108,7 @@ fn file_is_changed<K: Kind>(place: &mut Place, kind: &mut K, dir: &std::path::Pa
         let file = &mut read(place);
         let mut bytes = source(file, "one")["keeper"].clone();
         let at = bytes.pointer_mut(K::CHANGE).unwrap();
-        *at = changed(at.as_str().unwrap()).into();
+        *at = changed(at);
         [
             ("changed", bytes),
             ("of another source", source(file, "two")["keeper"].clone()),

@@ -1,6 +1,6 @@
 //! A TPM: swtpm, at a socket.
 
-use super::place::{Bring, Kind, Place, first, owned, wrapped};
+use super::place::{Bring, Kind, Place, first, owned, placed, wrapped};
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ impl Chips {
     }
 
     /// Something else was started: `TPM2_PCR_Extend` with a digest.
-    fn extend(&self, register: u8) {
+    pub(super) fn extend(&self, register: u8) {
         let mut command = vec![0x80, 0x02, 0, 0, 0, 65, 0, 0, 0x01, 0x82, 0, 0, 0, register];
         command.extend([0, 0, 0, 9, 0x40, 0, 0, 0x09, 0, 0, 0, 0, 0]);
         command.extend([0, 0, 0, 1, 0x00, 0x0B]);
@@ -100,6 +100,16 @@ impl Kind for Chips {
         };
         kind.boot();
         kind
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        vec![placed(&format!("{{ device = {:?} }}", self.socket()))]
+    }
+
+    fn place(&self) -> Option<(String, (&'static str, String))> {
+        let evil = self.dir.join("evil.sock");
+        let at = format!("device = {:?}", self.socket());
+        Some((at, ("device", evil.display().to_string())))
     }
 
     fn word(&self, _: &str) -> &'static str {

@@ -139,3 +139,37 @@ fn the_other_server_records_and_revokes() {
         serde_json::json!([])
     );
 }
+
+/// The list names a key; which server is asked, and by whose key it is known, stands in the
+/// credentials, whatever somebody writes into the list.
+#[test]
+fn the_list_does_not_say_which_server_is_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut kind = Other::new(dir.path());
+    let mut place = Place::new(dir.path(), "home", Vec::new());
+    place.add(&mut kind, "other");
+    let bring = kind.bring("home", "other");
+    let good = std::fs::read(place.file()).unwrap();
+    let elsewhere = serde_json::json!("A".repeat(43));
+    for (member, value, code) in [
+        ("server", serde_json::Value::Null, "damaged"),
+        ("server", elsewhere, "another_wrapper"),
+        ("key", serde_json::json!("late"), "credentials_refused"),
+        (
+            "namespace",
+            serde_json::json!("late"),
+            "credentials_refused",
+        ),
+    ] {
+        place.stop();
+        let mut file: serde_json::Value = serde_json::from_slice(&good).unwrap();
+        file["sources"][1]["keeper"]["by"][member] = value;
+        std::fs::write(place.file(), serde_json::to_vec(&file).unwrap()).unwrap();
+        place.start();
+        place.not_unsealed_for(member, &bring, code);
+    }
+    place.stop();
+    std::fs::write(place.file(), &good).unwrap();
+    place.start();
+    place.unseal(&bring);
+}

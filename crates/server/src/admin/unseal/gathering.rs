@@ -2,9 +2,9 @@
 
 use crate::problem::{Code, Failure};
 use procura_crypto::sha256;
-use procura_crypto::shamir::Share;
 use procura_types::wire::ShareProgress;
 use procura_types::{Duration, Entropy, Label, Secret, encoding};
+use procura_vault::Share;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;

@@ -64,3 +64,47 @@ async fn a_key_that_is_a_decoy_is_none_and_ends_the_id_that_asks() {
     assert_eq!(ask(API).await.status, 403);
     until_held(&scene, "Scribe.1").await;
 }
+
+/// Whoever saw one request by `hmac-v1` makes any other of it: what comes by it is nobody's
+/// touch, neither before a quarantine nor in it.
+#[tokio::test]
+async fn what_comes_by_the_weak_profile_touches_nothing() {
+    let scene = Scene::set().await;
+    let target = "/v1/honey/shop/ssh/root";
+    let body = json!({"shape": "github"});
+    scene.actors.ok("alice", "PUT", target, body).await;
+    let secret = scene.secret().await;
+    let ask = async |by: By<'_>| {
+        let sent = scene.proven("Scribe.1", by, "/keys/ssh/root");
+        scene.send(&sent).await
+    };
+    let touches = async || {
+        let list = scene
+            .actors
+            .ok("alice", "GET", "/v1/honey", Value::Null)
+            .await;
+        list["honey"][0]["touches"].as_array().unwrap().clone()
+    };
+    for _ in 0..3 {
+        let weak = ask(By::HmacV1(&secret)).await;
+        weak.unproven("missing_headers", "a weak proof");
+    }
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert!(touches().await.is_empty());
+    let quarantine = "/v1/quarantine";
+    let held = scene.actors.ok("alice", "GET", quarantine, Value::Null);
+    assert_eq!(held.await["quarantined"], json!([]));
+    // The same secret, by the profile that says what it is for.
+    assert_eq!(ask(By::HmacV2(&secret)).await.status, 404);
+    until_held(&scene, "Scribe.1").await;
+    for _ in 0..5 {
+        assert_ne!(ask(By::HmacV1(&secret)).await.status, 200);
+    }
+    scene.actors.world.seal().await;
+    scene.actors.world.unseal().await;
+    let [touch]: [Value; 1] = touches().await.try_into().unwrap();
+    assert_eq!(
+        (&touch["count"], &touch["agent_id"]),
+        (&json!(1), &json!("Scribe.1"))
+    );
+}

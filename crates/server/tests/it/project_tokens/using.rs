@@ -153,8 +153,8 @@ async fn there_is_no_part_of_an_environment() {
             "PUT",
             PROJECT.to_owned(),
             env(json!("no/thing")),
-            "value_missing",
-            None,
+            "token_scope",
+            Some("remapped"),
         ),
         (
             "not mapped any more",

@@ -1,10 +1,12 @@
 //! Databases that are not opened, each for its own reason.
 
 use super::super::{PostgresEngine, PostgresFault, PostgresOptions};
-use super::world::{ID, World, back, commit, until};
+use super::world::{ID, World, back, commit, row, until};
 use crate::conformance::{Build as _, batch};
 use crate::{CommitError, Damage, Seq};
 use procura_types::InstallationId;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpListener};
 
 fn refused(url: &str) -> PostgresFault {
     let options = PostgresOptions::new(url.parse().unwrap());
@@ -59,6 +61,47 @@ fn who_does_not_answer_or_let_in_is_told_apart() {
     );
     let at = "postgres://procura@192.0.2.1/store".to_owned();
     assert_eq!(refused(&at), PostgresFault::NoTls { at });
+}
+
+/// As a machine that is gone, or one that hangs: it takes connections, or not even
+/// those, and says nothing.
+#[test]
+fn one_of_several_that_says_nothing_does_not_keep_from_the_others() {
+    let world = World::new();
+    let store = world.store();
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let at = |ports: [u16; 2]| {
+        let [one, two] = ports;
+        let name = &store.name;
+        format!("postgres://procura@127.0.0.1:{one},127.0.0.1:{two}/{name}")
+    };
+    let port = silent.local_addr().unwrap().port();
+    let url = at([port, world.server.port()]);
+    let engine = store.engine_at(&url);
+    commit(&engine, batch().put("a", b"1")).unwrap();
+    // It waited for the silent one at the first of its connections only, as the other is
+    // asked first from then on.
+    silent.accept().unwrap();
+    let more = silent.accept().unwrap_err();
+    assert_eq!(more.kind(), ErrorKind::WouldBlock);
+    assert_eq!(row(&engine, "a").unwrap().unwrap().1, b"1");
+    drop(engine);
+
+    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let gone = nobody.local_addr().unwrap();
+    drop(nobody);
+    let url = at([port, gone.port()]);
+    let fault = refused(&url);
+    let causes = [
+        format!("127.0.0.1:{port}: it does not answer within 2 s"),
+        format!("{gone}: "),
+    ];
+    assert!(
+        matches!(&fault, PostgresFault::Unreachable { at, cause }
+            if *at == url && causes.iter().all(|of| cause.contains(of))),
+        "{fault:?}"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::conformance::{Build as _, batch, key, wait};
 use crate::engine::Engine as _;
 use crate::{CommitError, Seq, StoreError};
 use std::process::Child;
+use std::time::Duration;
 
 struct Standby(Child);
 
@@ -58,6 +59,39 @@ fn standbys_that_no_commit_waits_for_are_refused_unless_accepted() {
     until("it is used again", || engine.problem().is_none());
     commit(&engine, batch().put("a", b"3")).unwrap();
     drop(store.try_open().unwrap());
+}
+
+/// Its machine hung, the standby took over, and it goes on: connections that were kept to
+/// it show what was, and are not believed.
+#[test]
+fn a_former_primary_that_goes_on_shows_nobody_what_was() {
+    let world = World::new();
+    let store = world.store();
+    let dir = tempfile::tempdir().unwrap();
+    let standby = world.server.standby(dir.path(), &[]);
+    world.set("synchronous_standby_names", "*");
+    let ports = [world.server.port(), standby.port()];
+    let [one, two] = ports.map(|port| format!("127.0.0.1:{port}"));
+    let engine = store.engine_at(&format!("postgres://procura@{one},{two}/{}", store.name));
+    commit(&engine, batch().put("a", b"1")).unwrap();
+    // A connection to the first is kept for the next one that asks.
+    let life = Duration::from_secs(60);
+    drop(engine.snapshot(life).unwrap());
+    world.server.freeze();
+    until("the loss is noticed", || engine.get(&key("none")).is_err());
+    standby.tell("postgres", "SELECT pg_promote()");
+    back(&engine);
+    until("it is used again", || engine.problem().is_none());
+    let second = commit(&engine, batch().put("a", b"2")).unwrap();
+    world.server.thaw();
+    for _ in 0..8 {
+        let snapshot = engine.snapshot(life).unwrap();
+        assert!(snapshot.seq() >= second.seq, "{:?}", snapshot.seq());
+        let row = snapshot.get(&key("a")).unwrap().unwrap();
+        assert_eq!((row.version, &row.value[8..]), (second.seq, &b"2"[..]));
+    }
+    let third = commit(&engine, batch().put("a", b"3")).unwrap();
+    assert_eq!(third.seq, Seq::new(3));
 }
 
 #[test]

@@ -86,15 +86,28 @@ fn certificate_and_password_are_looked_at() {
         matches!(&plain, PostgresFault::NotLetIn { cause, .. } if cause.contains("no encryption")),
         "{plain:?}"
     );
-    // Another authority, and a name that the certificate does not have.
+    // Another authority.
     let strange = open("localhost", "open sesame", Some(&Authority::new("another"))).unwrap_err();
     assert!(
         matches!(&strange, PostgresFault::Unreachable { cause, .. } if cause.contains("UnknownIssuer")),
         "{strange:?}"
     );
+    // A name that the certificate does not have.
     let misnamed = open("127.0.0.1", "open sesame", Some(&authority)).unwrap_err();
     assert!(
         matches!(&misnamed, PostgresFault::Unreachable { cause, .. } if cause.contains("not valid for name")),
         "{misnamed:?}"
     );
+    // A server that does not encrypt, or somebody on the way who says that it does not,
+    // is told no password.
+    let rules = "local all all trust\nhost all all 127.0.0.1/32 password\n";
+    write(&world, &folder.join("data/pg_hba.conf"), rules);
+    world.set("ssl", "off");
+    let bare = open("localhost", "open sesame", Some(&authority)).unwrap_err();
+    assert!(
+        matches!(&bare, PostgresFault::Unreachable { cause, .. } if cause.contains("does not support TLS")),
+        "{bare:?}"
+    );
+    // Where nobody asks for encryption on this machine, that server lets in.
+    open("localhost", "open sesame", None).unwrap();
 }

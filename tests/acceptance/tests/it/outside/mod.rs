@@ -7,6 +7,7 @@ mod middleware;
 mod native;
 mod program;
 mod project_token;
+mod record;
 mod signed;
 mod snippets;
 mod websocket;

@@ -4,6 +4,7 @@ mod crate_table;
 mod dependencies;
 mod documents;
 mod generated;
+mod regressions;
 mod sources;
 mod vectors;
 

@@ -1,0 +1,246 @@
+//! What an activation is to do. It is decided before anything is changed, and kept in
+//! `restored.json` until all of it is done: whatever breaks off in between, the next run
+//! does the same, and reads what was taken away after the backup from where the backup
+//! ends, not from where the record ends by then.
+
+use super::activate::{Activation, Way};
+use super::copies::{self, Known, Record};
+use super::error::RestoreError;
+use super::load::BackupFile;
+use super::marker::Begun;
+use super::measures::Measures;
+use super::verify::Sandbox;
+use procura_ledger::Entry;
+use procura_record::tables::LEDGER;
+use procura_types::Thumbprint;
+use std::collections::BTreeSet;
+
+/// So far ahead of everything that is known of it goes the sequence of a restored store
+/// on, so that nobody who saw a later state than is known here takes it for an older.
+const AHEAD: u64 = 1 << 32;
+
+/// What is to be done.
+pub(super) struct Plan {
+    pub(super) begun: Begun,
+    /// What is appended to the record.
+    pub(super) copies: Vec<BackupFile>,
+    pub(super) measures: Measures,
+    /// The record has entries of the activation already.
+    pub(super) under_way: bool,
+}
+
+impl Plan {
+    /// Decides, or goes on by what was decided.
+    ///
+    /// # Errors
+    /// Why it cannot be activated this way.
+    pub(super) fn make(sandbox: &Sandbox, wish: &Activation) -> Result<Self, RestoreError> {
+        let length = sandbox.vault.store().log_len(LEDGER)?;
+        match &sandbox.marker.begun {
+            Some(begun) if length > begun.reached => Self::go_on(sandbox, wish, begun),
+            // Nothing of its own is in the record yet: with other copies it may be another.
+            Some(_) => Self::decide(sandbox, wish),
+            None if length == sandbox.marker.length => Self::decide(sandbox, wish),
+            None => Err(RestoreError::NotWhole(vec![format!(
+                "the record has {length} entries, and the backup had {}",
+                sandbox.marker.length
+            )])),
+        }
+    }
+
+    fn decide(sandbox: &Sandbox, wish: &Activation) -> Result<Self, RestoreError> {
+        let vault = &sandbox.vault;
+        let marker = &sandbox.marker;
+        let (mut known, set_aside) = remembered(sandbox, wish)?;
+        let copies = match &wish.way {
+            Way::Reach(places) => copies::look(vault, places, vault.store().log_len(LEDGER)?)?,
+            Way::NewOrigin(device) => {
+                usable(sandbox, device)?;
+                Vec::new()
+            }
+        };
+        for copy in &copies {
+            if let Some(note) = &copy.head.checkpoint {
+                known.push(Known::open(vault, &copy.path.display().to_string(), note)?);
+            }
+        }
+        if let Some(note) = &marker.checkpoint {
+            known.push(Known::open(vault, "the backup", note)?);
+        }
+        let sizes: BTreeSet<u64> = known.iter().map(|known| known.checkpoint.size).collect();
+        let mut measures = Measures::default();
+        // What a run before this one appended is in the store, and not in the backup.
+        let mut record = Record::of(vault, &sizes, |stored, entry| {
+            behind(sandbox, stored.index, stored.seq.get())?;
+            if stored.index >= marker.length {
+                measures.read(stored.index, entry);
+            }
+            Ok(())
+        })?;
+        let mut seq = marker.seq;
+        for copy in &copies {
+            copies::each_entry(vault, copy, |entry, bytes| {
+                seq = seq.max(entry.version.get());
+                if entry.index == record.heads.size() {
+                    record.heads.push(bytes, &sizes);
+                    let parsed = Entry::parse(bytes).map_err(RestoreError::internal)?;
+                    measures.read(entry.index, &parsed);
+                }
+                Ok(())
+            })?;
+        }
+        let mut stated = false;
+        match wish.way {
+            Way::Reach(_) => {
+                for known in &known {
+                    record.heads.hold(known)?;
+                }
+                stated = record.heads.size() <= marker.length;
+                if stated && !wish.nothing_after {
+                    return Err(RestoreError::NothingKnown(marker.length));
+                }
+            }
+            Way::NewOrigin(_) => measures.all = true,
+        }
+        for known in &known {
+            seq = seq.max(known.checkpoint.seq.unwrap_or(0));
+        }
+        let (origin, device) = match &wish.way {
+            Way::Reach(_) => (None, None),
+            Way::NewOrigin(device) => {
+                // A name that was chosen already is kept: nothing is told twice.
+                let chosen = marker.begun.as_ref().and_then(|begun| begun.origin.clone());
+                let origin = chosen.map_or_else(|| vault.another_origin(), Ok)?;
+                (Some(origin), Some(*device))
+            }
+        };
+        let reached = record.heads.size();
+        let root = record.heads.root().to_string();
+        let mut words = format!(
+            "backup:{} after:{}@{reached}:{root}",
+            marker.seq,
+            vault.origin()
+        );
+        if let Some(known) = known.iter().max_by_key(|known| known.checkpoint.size) {
+            let checkpoint = &known.checkpoint;
+            words.push_str(&format!(
+                " known:{}@{}:{}",
+                checkpoint.origin, checkpoint.size, checkpoint.root
+            ));
+        }
+        if stated {
+            words.push_str(" nothing_after:stated");
+        }
+        if set_aside > 0 {
+            words.push_str(&format!(" set_aside:{set_aside}"));
+        }
+        if let Some(origin) = &origin {
+            words.push_str(&format!(" origin:{origin}"));
+        }
+        Ok(Self {
+            begun: Begun {
+                reached,
+                root,
+                seq: seq.saturating_add(AHEAD),
+                words,
+                origin,
+                device,
+            },
+            copies,
+            measures,
+            under_way: false,
+        })
+    }
+
+    /// By what was decided: all copies are in the record, and its own entries follow.
+    fn go_on(sandbox: &Sandbox, wish: &Activation, begun: &Begun) -> Result<Self, RestoreError> {
+        let as_it_was = match &wish.way {
+            Way::Reach(_) => begun.origin.is_none(),
+            Way::NewOrigin(device) => begun.origin.is_some() && begun.device == Some(*device),
+        };
+        if !as_it_was {
+            let how = match &begun.device {
+                None => "with --ledger, not with --new-origin".to_owned(),
+                Some(device) => format!("with --new-origin --device {device}"),
+            };
+            return Err(RestoreError::Begun(format!(
+                "run it again as it was, {how}, or restore the backup once more"
+            )));
+        }
+        let mut measures = Measures::default();
+        measures.all = begun.origin.is_some();
+        let marker = &sandbox.marker;
+        let sizes = BTreeSet::from([begun.reached]);
+        let record = Record::of(&sandbox.vault, &sizes, |stored, entry| {
+            behind(sandbox, stored.index, stored.seq.get())?;
+            if (marker.length..begun.reached).contains(&stored.index) {
+                measures.read(stored.index, entry);
+            }
+            Ok(())
+        })?;
+        let root = record.heads.root_at(begun.reached);
+        if root.map(|root| root.to_string()).as_ref() != Some(&begun.root) {
+            return Err(other_marker(sandbox));
+        }
+        Ok(Self {
+            begun: begun.clone(),
+            copies: Vec::new(),
+            measures,
+            under_way: true,
+        })
+    }
+}
+
+/// Holds an entry of the store against where the backup ends: those of the backup were
+/// committed before, and what an activation appends far behind it. So nobody who edits
+/// `restored.json` has an activation pass over what was taken away.
+fn behind(sandbox: &Sandbox, index: u64, seq: u64) -> Result<(), RestoreError> {
+    if (index < sandbox.marker.length) == (seq <= sandbox.marker.seq) {
+        return Ok(());
+    }
+    Err(other_marker(sandbox))
+}
+
+fn other_marker(sandbox: &Sandbox) -> RestoreError {
+    RestoreError::Home {
+        path: sandbox.home.clone(),
+        problem: "restored.json does not say what is in the store; restore the backup once more"
+            .to_owned(),
+    }
+}
+
+/// The checkpoints that were brought, and how many of them were set aside.
+fn remembered(sandbox: &Sandbox, wish: &Activation) -> Result<(Vec<Known>, usize), RestoreError> {
+    let mut known = Vec::new();
+    let mut set_aside = 0usize;
+    let sets_aside = wish.set_aside && matches!(wish.way, Way::NewOrigin(_));
+    for (from, note) in &wish.checkpoints {
+        match Known::open(&sandbox.vault, from, note) {
+            Ok(found) => known.push(found),
+            Err(RestoreError::Checkpoint { .. }) if sets_aside => {
+                set_aside = set_aside.saturating_add(1);
+            }
+            Err(RestoreError::Checkpoint { from, problem }) => {
+                return Err(RestoreError::Unread { from, problem });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((known, set_aside))
+}
+
+/// The one device that goes on has to be a steward's, or nobody could let go on anybody.
+fn usable(sandbox: &Sandbox, device: &Thumbprint) -> Result<(), RestoreError> {
+    let snapshot = sandbox.directory.snapshot();
+    let steward = snapshot.device(device).is_some_and(|found| {
+        let roles = snapshot.roles(&found.actor);
+        snapshot.may_act(device)
+            && roles.is_some_and(|held| held.has(procura_types::Role::Steward, None))
+    });
+    if steward {
+        return Ok(());
+    }
+    Err(RestoreError::Refused(format!(
+        "{device} is no device of a steward in what was restored; name one that is, with --device"
+    )))
+}
