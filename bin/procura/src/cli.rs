@@ -280,9 +280,6 @@ async fn perform(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Logout(command) => command.run(context).await,
         Command::Server(command) => command.manage(context).await,
         // Done by `dispatch`.
-        Command::Gate(_)
-        | Command::Run(_)
-        | Command::KeyAgent(_)
-        | Command::Reference(_) => Ok(()),
+        Command::Gate(_) | Command::Run(_) | Command::KeyAgent(_) | Command::Reference(_) => Ok(()),
     }
 }

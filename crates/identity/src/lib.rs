@@ -43,10 +43,10 @@ pub use proposal::{
     takes_a_quorum,
 };
 pub use quarantine::{QuarantineLift, QuarantineListing};
-pub use stewards::OperatorDeviceHold;
 pub use signing_key::{
     CurrentKeys, SigningKeyListing, SigningKeyRetire, SigningKeyRoll, SigningKeys,
 };
+pub use stewards::OperatorDeviceHold;
 
 /// How many actors may stand between an agent and its owner, itself included.
 pub const MAX_DEPTH: usize = 8;

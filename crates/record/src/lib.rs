@@ -42,8 +42,8 @@ pub use query::{QueryError, RecordReader};
 pub use recorder::{ChangeError, RecordError, Recorded, Recorder};
 pub use refusal::{Refusal, RefusalQueue};
 pub use retention::{
-    Retention, RetentionError, RetentionParts, WAIT as RETENTION_WAIT, carried, first_kept, forgotten, gone_leaves,
-    keep, keep_for_ever, retention,
+    Retention, RetentionError, RetentionParts, WAIT as RETENTION_WAIT, carried, first_kept,
+    forgotten, gone_leaves, keep, keep_for_ever, retention,
 };
 pub use running::{Running, Stopping};
 pub use spool::{Spool, SpoolError};

@@ -73,7 +73,8 @@ pub use project_token::{
     ProjectTokenRotate, ProjectTokenState, ProjectTokensRevoked, ProjectValues, ValuesRequest,
 };
 pub use proposal::{
-    NewProposal, Proposal, ProposalList, ProposalRefuse, ProposalSign, ProposalSigner, ProposalState, ProposedAct,
+    NewProposal, Proposal, ProposalList, ProposalRefuse, ProposalSign, ProposalSigner,
+    ProposalState, ProposedAct,
 };
 pub use request::{AccessRequest, Approve, RequestList, RequestState};
 pub use retention::{Retention, RetentionSet};
@@ -104,8 +105,8 @@ pub use transit::{
 };
 pub use unseal_source::{
     NewUnsealSource, NewWrapped, Opening, Pkcs11Mechanism, Recovery, RecoverySeen, ShareBrought,
-    ShareProgress, ShareScheme, ShareSet, SourceOpening, UnsealSource, UnsealSourceAdd, UnsealSourceAdded,
-    UnsealSourceList, UnsealSourceRemove, UnsealSourceTest, Wrapper,
+    ShareProgress, ShareScheme, ShareSet, SourceOpening, UnsealSource, UnsealSourceAdd,
+    UnsealSourceAdded, UnsealSourceList, UnsealSourceRemove, UnsealSourceTest, Wrapper,
 };
 pub use verify::{
     BodyRead, ProofField, ProvenAgent, RefusedProof, SentBody, VerifyAnswer, VerifyQuestion,

@@ -86,5 +86,8 @@ fn two_servers_on_one_database() {
     assert!(said[7].contains("secret."), "{said:?}");
     // The one that was stopped, which is then removed.
     let states = |word: &str| said[8].matches(word).count();
-    assert_eq!((states("sealed"), states("open"), states("removed")), (1, 2, 1));
+    assert_eq!(
+        (states("sealed"), states("open"), states("removed")),
+        (1, 2, 1)
+    );
 }
