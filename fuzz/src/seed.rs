@@ -663,7 +663,7 @@ fn near_misses(seeds: &mut Seeds) {
 
     let text = |index: usize| String::from_utf8(STORY.entries[index].clone()).unwrap();
     for (name, from, to) in [
-        ("no-event", "\"count\":4711", "\"count\":0"),
+        ("less-than-none", "\"count\":4711", "\"count\":-1"),
         ("ends-before", "\"until\":\"2", "\"until\":\"1"),
         ("newer", "\"v\":1", "\"v\":2"),
         ("unknown-field", "\"v\":1", "\"v\":1,\"w\":1"),

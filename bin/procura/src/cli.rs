@@ -9,7 +9,8 @@ use crate::{
     unseal_source,
 };
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use procura_types::{Namespace, exit};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +41,9 @@ pub(crate) struct Global {
     /// The server [default: the one that was joined, else http://127.0.0.1:7310]
     #[arg(long, global = true, env = "PROCURA_SERVER", value_name = "URL")]
     pub(crate) server: Option<String>,
+    /// Whether it was typed, and not taken from the environment.
+    #[arg(skip)]
+    pub(crate) server_typed: bool,
     /// Certificate authorities to trust for https://, a PEM file [default: the one given when joining, else the machine's]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
@@ -127,7 +131,7 @@ enum Command {
 
 /// Reads the arguments, does what they say, and tells how it ended.
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parsed() {
         Ok(cli) => cli,
         Err(mut error) => {
             tidy(&mut error);
@@ -142,6 +146,14 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(failure.exit())
         }
     }
+}
+
+/// What was typed, and what the environment adds.
+fn parsed() -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches()?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    cli.global.server_typed = matches.value_source("server") == Some(ValueSource::CommandLine);
+    Ok(cli)
 }
 
 /// Shows the help that was asked for, or says what was typed wrongly.

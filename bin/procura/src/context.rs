@@ -11,7 +11,7 @@ use procura_client::{
     AdminClient, Client, ClientOptions, RequestSigner, SessionClient, SystemClock,
 };
 use procura_crypto::{SigningKey, SystemEntropy};
-use procura_types::{Clock as _, Duration, Entropy, Namespace, Timestamp};
+use procura_types::{Clock as _, Duration, Entropy, LinkCodeText, Namespace, Timestamp};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ pub(crate) struct Context {
     pub(crate) danger_accept_rollback: bool,
     typed_namespace: Option<Namespace>,
     server: Option<String>,
+    server_typed: bool,
     ca: Option<PathBuf>,
     yes: bool,
 }
@@ -50,6 +51,7 @@ impl Context {
             passphrases: Passphrases::new(global.passphrase_fd),
             danger_accept_rollback: global.danger_accept_rollback,
             server: global.server,
+            server_typed: global.server_typed,
             ca: global.ca,
             yes: global.yes,
         })
@@ -63,7 +65,22 @@ impl Context {
         &SystemEntropy
     }
 
-    /// The server's address as typed, if it was.
+    /// Where to join by a code: where it says. The environment speaks of the server that
+    /// one works with, which need not be the one that made the code.
+    pub(crate) fn server_of(&self, code: &LinkCodeText) -> Result<String, Failure> {
+        let same = |typed: &&String| typed.trim_end_matches('/') == code.url.trim_end_matches('/');
+        match self.server.as_ref().filter(|_| self.server_typed) {
+            Some(typed) if !same(&typed) => Err(Failure::usage(format!(
+                "the code is of {}, and you asked {}",
+                output::plain(&code.url),
+                output::plain(typed)
+            ))
+            .next("the same command without --server, or with a code of that server")),
+            _ => Ok(code.url.clone()),
+        }
+    }
+
+    /// The server's address as typed or set, if it was.
     pub(crate) fn typed_server(&self) -> Option<&str> {
         self.server.as_deref()
     }
@@ -105,8 +122,8 @@ impl Context {
     pub(crate) fn url(&self, known: Option<&Known>) -> String {
         match (&self.server, known) {
             (Some(typed), _) => typed.clone(),
-            (None, Some(known)) => known.url.clone(),
-            (None, None) => DEFAULT_SERVER.to_owned(),
+            (None, Some(known)) if !known.url.is_empty() => known.url.clone(),
+            (None, _) => DEFAULT_SERVER.to_owned(),
         }
     }
 

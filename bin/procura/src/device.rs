@@ -8,12 +8,16 @@ use crate::run::Socket;
 use clap::Subcommand;
 use procura_daemon::socket::client::DaemonClient;
 use procura_types::Thumbprint;
-use procura_types::wire::Device;
+use procura_types::wire::{Device, Quarantined};
+use serde::Serialize;
 
 /// List and revoke devices, the keys of single machines
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List the devices of the agents in the namespace, and of operators
+    ///
+    /// To stewards it says as well which are quarantined or on hold; for the others these
+    /// are not revoked.
     #[command(after_help = "Examples:\n  procura device list\n  procura device list --here")]
     List {
         /// The devices that this machine's daemon holds for you
@@ -141,6 +145,12 @@ async fn list(context: &Context) -> Result<(), Failure> {
         Err(error) if error.is_refusal("forbidden") || error.is_refusal("not_found") => Vec::new(),
         Err(error) => return Err(error.into()),
     };
+    // Only stewards may know what is in quarantine.
+    let held = match server.quarantine().await {
+        Ok(list) => Some(list.quarantined),
+        Err(error) if error.is_refusal("forbidden") || error.is_refusal("not_found") => None,
+        Err(error) => return Err(error.into()),
+    };
     let named = agents
         .agents
         .iter()
@@ -151,7 +161,13 @@ async fn list(context: &Context) -> Result<(), Failure> {
                 .map(|operator| (operator.name.to_string(), &operator.devices)),
         );
     if context.json {
-        let devices: Vec<&Device> = named.flat_map(|(_, devices)| devices).collect();
+        let devices: Vec<Listed<'_>> = named
+            .flat_map(|(_, devices)| devices)
+            .map(|device| Listed {
+                device,
+                state: state(device, held.as_deref()),
+            })
+            .collect();
         return output::json(&devices);
     }
     let mut table = Table::new(["DEVICE", "ACTOR", "JOINED", "STATE"]);
@@ -161,13 +177,45 @@ async fn list(context: &Context) -> Result<(), Failure> {
                 device.thumbprint.to_string(),
                 name.clone(),
                 device.created.to_string(),
-                device
-                    .revoked
-                    .map_or("active".to_owned(), |when| format!("revoked {when}")),
+                match device.revoked {
+                    Some(when) => format!("revoked {when}"),
+                    None => state(device, held.as_deref()).to_owned(),
+                },
             ]);
         }
     }
     table.print("no devices")
+}
+
+/// A device as `device list --json` prints it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    device: &'a Device,
+    state: &'static str,
+}
+
+/// How a device stands, by what is in quarantine; whoever may not know what is reads that
+/// it is not revoked, and no more.
+fn state(device: &Device, held: Option<&[Quarantined]>) -> &'static str {
+    if device.revoked.is_some() {
+        return "revoked";
+    }
+    let Some(held) = held else {
+        return "not revoked";
+    };
+    match held
+        .iter()
+        .find(|held| held.device.as_ref() == Some(&device.thumbprint))
+    {
+        None => "active",
+        Some(Quarantined {
+            canary: None,
+            by: Some(_),
+            ..
+        }) => "on hold",
+        Some(_) => "quarantined",
+    }
 }
 
 /// What this machine's daemon holds for this user.
@@ -186,8 +234,11 @@ fn here(context: &Context, socket: &Socket) -> Result<(), Failure> {
             device.device.to_string(),
             agent,
             device.url,
-            // When it was heard of; the server knows since when.
-            device.revoked.map_or("active", |_| "revoked").to_owned(),
+            // When it was heard of; the server knows since when, and what is in quarantine.
+            device
+                .revoked
+                .map_or("not revoked", |_| "revoked")
+                .to_owned(),
         ]);
     }
     table.print("no devices on this machine")

@@ -186,9 +186,9 @@ fn advice(word: &str) -> Option<&'static str> {
             "procura server list at another server, by a steward; a server on this machine takes a new home (--home DIR)",
         ),
         "own_server" => Some("the command with --server URL of another server"),
-        "code_refused" | "unknown_code" => {
-            Some("ask for a new link code: procura agent code LABEL, or procura operator code NAME")
-        }
+        "code_refused" | "unknown_code" => Some(
+            "ask for a new link code: procura agent code LABEL; an operator makes their own, procura operator code NAME, or procura operator recover NAME on the server's machine",
+        ),
         "forbidden" => Some(
             "procura operator roles NAME --role ROLE@NS, typed by a steward, gives the role that it takes",
         ),
@@ -208,7 +208,19 @@ fn advice(word: &str) -> Option<&'static str> {
             Some("type the share again as it was written down")
         }
         "quorum_needed" => Some(
-            "procura proposal make-steward NAME, remove-steward NAME or shares NAME M/N, which more than half of the stewards sign",
+            "procura proposal make-steward NAME, remove-steward NAME or recover NAME, which more than half of the stewards sign",
+        ),
+        "join_first" => Some(
+            "procura operator invite NAME --role ROLE@NS; when they have joined, procura proposal make-steward NAME",
+        ),
+        "not_agreed" => Some(
+            "procura proposal sign ID, by stewards who have not; procura proposal list shows how many have",
+        ),
+        "other_proposal" => Some(
+            "procura proposal list, which shows what was signed: the same, or another proposal",
+        ),
+        "proposal_over" => Some(
+            "another proposal (procura proposal --help), which more than half of the stewards sign within a day",
         ),
         "hold_instead" => Some("procura device hold DEVICE, which stops it at once"),
         "on_hold" => Some(
@@ -226,8 +238,9 @@ fn advice(word: &str) -> Option<&'static str> {
         "credentials_refused" | "credentials_needed" => {
             Some("--credentials FILE, with what the source takes: procura unseal-source list")
         }
-        "share_other_set" | "share_forged" | "share_repeated" | "shares_too_few" => {
-            Some("procura unseal --shares, with shares of the newest set")
+        "share_repeated" => Some("the command again, with another share of the set"),
+        "share_other_set" | "share_forged" | "shares_too_few" => {
+            Some("the command again, with as many shares of the newest set as it takes")
         }
         "wrong_passphrase" | "rate_limited" | "contended" | "verifier_unavailable" => {
             Some("the command again, in a moment")

@@ -84,6 +84,7 @@ impl GateJoin {
             return Ok(device);
         }
         let code = read_code(self.join.clone()).await?;
+        let url = context.server_of(&code)?;
         let Joins::Agent(actor) = code.joins else {
             return Err(
                 Failure::usage("this code is for a person, not for a gate").next(
@@ -103,9 +104,7 @@ impl GateJoin {
                 context.entropy(),
             )?,
         };
-        if let Some(url) = context.typed_server() {
-            url.clone_into(&mut device.url);
-        }
+        device.url = url;
         device.ca_pem = context
             .ca_pem()?
             .map(String::from_utf8)

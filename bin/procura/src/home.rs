@@ -77,7 +77,8 @@ impl Home {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Known {
-    /// Where it answers.
+    /// Where it answers; nothing where that is another place after each start.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) url: String,
     /// The key that it must prove to hold.
     pub(crate) server_key: PublicJwk,

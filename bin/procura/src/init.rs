@@ -90,6 +90,20 @@ impl Init {
         output::say(
             "without the passphrase nothing can be opened, by anybody; keep it, and a backup of the home",
         );
+        // A server that runs says itself where it is.
+        let lacking = match served {
+            true => None,
+            false => self.flags.lacking(&context.home)?,
+        };
+        if let Some((file, lines)) = lacking {
+            output::say(format!(
+                "put into {}, so that procura server listens there after each start:",
+                file.display()
+            ));
+            for line in lines {
+                output::say(format!("  {line}"));
+            }
+        }
         output::say(if served {
             "next: procura secret put PATH, procura agent add LABEL"
         } else {

@@ -41,7 +41,8 @@ impl Join {
             .transpose()
             .map_err(|error| Failure::usage("--ca is not PEM").because(error))?;
         let options = JoinOptions {
-            url: context.typed_server().map(str::to_owned),
+            // The daemon has no environment of its own to speak of another.
+            url: Some(context.server_of(&code)?),
             ca_pem,
             uid: self.uid,
         };

@@ -5,7 +5,8 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::home::Known;
 use crate::output::{self, Table};
-use crate::unseal_source::proposal_id;
+use crate::seal::on_the_machine;
+use crate::unseal_source::{With, proposal_id};
 use crate::{files, operator_key, terminal};
 use clap::Subcommand;
 use procura_client::{ClientError, SessionClient};
@@ -28,9 +29,6 @@ pub(crate) enum Command {
         /// steward, or admin, approver or auditor of a namespace: ROLE@NAMESPACE
         #[arg(long = "role", value_name = "ROLE[@NS]", required = true)]
         roles: Vec<RoleText>,
-        /// What the stewards agreed to, where there are several and this makes one: procura proposal list
-        #[arg(long, value_name = "ID", value_parser = proposal_id)]
-        proposal: Option<ProposalId>,
     },
     /// Join an installation as a person who was invited; makes a key in --home
     #[command(
@@ -40,11 +38,27 @@ pub(crate) enum Command {
         /// The link code; without it, it is asked for or read from a pipe
         code: Option<String>,
     },
-    /// Print a code with which an operator joins another device
+    /// Print a code with which you join another device of yours
     #[command(after_help = "Example:\n  procura operator code alice")]
     Code {
+        /// Your name as an operator: nobody makes a code for somebody else
+        name: Label,
+    },
+    /// Print a code with which an operator whose key is lost joins with another; on the server's machine
+    ///
+    /// Asks for what opens the vault. It is an alarm, and every operator is told. Where there
+    /// are several stewards, more than half agree first: procura proposal recover NAME.
+    #[command(
+        after_help = "Examples:\n  procura operator recover alice\n  procura operator recover alice --with shares"
+    )]
+    Recover {
         /// The operator
         name: Label,
+        /// What the stewards agreed to, where there are several: procura proposal list
+        #[arg(long, value_name = "ID", value_parser = proposal_id)]
+        proposal: Option<ProposalId>,
+        #[command(flatten)]
+        with: With,
     },
     /// List all operators with their roles
     #[command(after_help = "Example:\n  procura operator list")]
@@ -150,19 +164,19 @@ impl Command {
             Self::Revoke { name, proposal } => {
                 return revoke(context, &name, proposal.as_ref()).await;
             }
+            Self::Recover {
+                name,
+                proposal,
+                with,
+            } => return recover(context, &name, proposal, with).await,
             _ => {}
         }
         let server = context.operator().await?;
         match self {
-            Self::Invite {
-                name,
-                roles,
-                proposal,
-            } => {
+            Self::Invite { name, roles } => {
                 let invite = OperatorInvite {
                     name,
                     roles: assignments(roles),
-                    proposal,
                 };
                 let code = server.invite_operator(&invite).await?;
                 show_code(context, &code, "procura operator join CODE")
@@ -209,9 +223,24 @@ impl Command {
                 table.print("no operators")
             }
             // Done above, before anybody was asked.
-            Self::Join { .. } | Self::Revoke { .. } => Ok(()),
+            Self::Join { .. } | Self::Revoke { .. } | Self::Recover { .. } => Ok(()),
         }
     }
+}
+
+async fn recover(
+    context: &Context,
+    name: &Label,
+    proposal: Option<ProposalId>,
+    with: With,
+) -> Result<(), Failure> {
+    let opening = with.ask(context).await?;
+    let code = context
+        .admin()
+        .recover_operator(&opening, name, proposal)
+        .await
+        .map_err(|error| on_the_machine(context, error))?;
+    show_code(context, &code, "procura --home DIR operator join CODE")
 }
 
 fn live_devices(operator: &Operator) -> usize {
@@ -304,7 +333,7 @@ pub(crate) async fn read_code(typed: Option<String>) -> Result<LinkCodeText, Fai
     };
     LinkCodeText::parse(&text).map_err(|error| {
         Failure::from(error).next(
-            "ask for a new link code: procura agent code LABEL, or procura operator code NAME",
+            "ask for a new link code: procura agent code LABEL; an operator makes their own, procura operator code NAME, or procura operator recover NAME on the server's machine",
         )
     })
 }
@@ -321,6 +350,7 @@ async fn join(context: &Context, code: Option<String>) -> Result<(), Failure> {
         Joins::Operator(actor) => Some(*actor),
         Joins::NewOperator => None,
     };
+    let url = context.server_of(&code)?;
     if Known::find(&context.home)?.is_some() {
         return Err(Failure::config(format!(
             "{} belongs to a server already",
@@ -340,7 +370,6 @@ async fn join(context: &Context, code: Option<String>) -> Result<(), Failure> {
         operator_key::create(&context.home, &passphrase, context.entropy())?
     };
     let actor = joined_as.unwrap_or_else(|| operator_key::actor_of(key.public()));
-    let url = context.typed_server().unwrap_or(&code.url).to_owned();
     let client = context.client(&url, None)?;
     let answer = client.join(&code, &actor, &key).await?;
     if let Some(ca) = ca {

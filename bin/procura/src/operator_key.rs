@@ -72,7 +72,7 @@ pub(crate) fn unlock(home: &Home, passphrase: &Secret<String>) -> Result<Signing
             OpenError::Refused => {
                 Failure::refused("the passphrase does not open the operator's key")
                     .because(home.key_file().display())
-                    .next("the command again; nobody can recover a passphrase, but a steward can let another key join: procura operator code NAME")
+                    .next("the command again; nobody can recover a passphrase, but what opens the vault lets another key of yours join: procura operator recover NAME, on the server's machine")
             }
             other => damaged(home).because(other),
         })?;

@@ -69,6 +69,11 @@ impl Asked {
         self.method.is_none() && self.header.is_empty() && self.proving.is_empty()
     }
 
+    /// Whether it is proven by a device of this system.
+    pub(crate) fn is_native(&self) -> bool {
+        self.proving.is_native()
+    }
+
     /// Where it is to go.
     pub(crate) fn target(&self, context: &Context) -> Result<Target, Failure> {
         target(context, self.url.as_ref().ok_or_else(incomplete)?)

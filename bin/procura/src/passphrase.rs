@@ -94,7 +94,7 @@ impl Passphrases {
             let end = file.read(&mut byte).map_err(failed)? == 0;
             if end && line.expose().is_empty() {
                 return Err(Failure::usage(format!(
-                    "file descriptor {fd} has no passphrase for this"
+                    "file descriptor {fd} has no line left for this"
                 ))
                 .because(question)
                 .next("all that are asked for, one a line"));

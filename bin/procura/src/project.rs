@@ -56,7 +56,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  procura project list")]
     List,
     /// List and revoke the tokens that agents have for projects
-    #[command(subcommand)]
+    ///
+    /// A token opens what a grant covered when it was issued, for one device and at most
+    /// 14 days.
+    #[command(subcommand, after_help = project_token::ISSUED)]
     Token(project_token::Command),
 }
 

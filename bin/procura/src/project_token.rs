@@ -12,11 +12,10 @@ use procura_types::{Label, Namespace, ProjectName, TokenId};
 /// What shows the ids.
 const LISTED: &str = "procura project token list";
 
+/// How tokens come to be, for the help.
+pub(crate) const ISSUED: &str = "No command issues tokens by itself: the daemon asks for each run, and its agents need none. They are\nfor programs that keep a key of their own and joined with it by a link code, over the API. Where that\nkey is in a FILE of OpenSSH, a token is issued, and then used from a file with the line\n'Authorization: Bearer TOKEN', by:\n  procura request POST /v1/namespaces/NS/projects/NAME/tokens '{\"kind\":\"opaque\"}' --key FILE\n  procura request POST /v1/namespaces/NS/projects/NAME/values '{}' -H @HEADER --key FILE";
+
 /// List and revoke the tokens that agents have for projects
-///
-/// A token opens what a grant covered when it was issued, for one device and at most 14
-/// days. Agents issue, use and exchange theirs themselves, signed with their own key:
-/// procura request POST /v1/namespaces/NS/projects/NAME/tokens '{"kind":"opaque"}' --key FILE
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List tokens; those that open something, unless told otherwise
@@ -29,7 +28,7 @@ pub(crate) enum Command {
         /// The token's id, as listed
         id: TokenId,
     },
-    /// Revoke all tokens of a project that were issued so far
+    /// Revoke all tokens of a project that were issued so far; it may have ended
     #[command(after_help = "Example:\n  procura project token revoke-all shop")]
     RevokeAll {
         /// The project
@@ -64,7 +63,7 @@ impl Command {
                 server
                     .revoke_project_token(namespace, id)
                     .await
-                    .map_err(unknown)?;
+                    .map_err(|error| unknown(error, LISTED))?;
                 output::say(format!("revoked {id}: it opens nothing from now on"));
                 Ok(())
             }
@@ -73,7 +72,10 @@ impl Command {
                     "Revoke all tokens of the project {project} in {namespace}? Its agents have to issue others."
                 ))?;
                 let server = context.operator().await?;
-                let revoked = server.revoke_project_tokens(namespace, &project).await?;
+                let revoked = server
+                    .revoke_project_tokens(namespace, &project)
+                    .await
+                    .map_err(|error| unknown(error, "procura project list"))?;
                 if context.json {
                     return output::json(&revoked);
                 }
@@ -139,12 +141,12 @@ fn names(token: &ProjectToken) -> String {
     names.join(",")
 }
 
-/// There is no token of this id.
-fn unknown(error: ClientError) -> Failure {
+/// There is no token of this id, or no such project; `listed` shows them.
+fn unknown(error: ClientError, listed: &str) -> Failure {
     let is_unknown = error.is_refusal("not_found");
     let failure = Failure::from(error);
     if is_unknown {
-        failure.next(LISTED)
+        failure.next(listed)
     } else {
         failure
     }

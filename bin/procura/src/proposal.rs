@@ -11,7 +11,7 @@ use procura_types::{Label, ProposalId};
 /// What shows the ids.
 const LISTED: &str = "procura proposal list";
 
-/// Propose and sign what takes a quorum of stewards: making shares, and who is a steward
+/// Propose and sign what takes a quorum of stewards: shares, who is a steward, lost keys
 ///
 /// More than half of the stewards, and two at the least, sign the very act with their own
 /// keys within a day; then it is carried out with --proposal. One steward removes another
@@ -38,16 +38,22 @@ pub(crate) enum Command {
         #[arg(long, value_name = "NAME")]
         replaces: Option<Label>,
     },
-    /// Propose that somebody be made a steward, by an invitation or by their roles
+    /// Propose that an operator be made a steward; who is none yet joins first
     #[command(after_help = "Example:\n  procura proposal make-steward cleo")]
     MakeSteward {
-        /// An operator, or whoever is to be invited
+        /// The operator
         name: Label,
     },
     /// Propose that a steward be one no more, or be revoked
     #[command(after_help = "Example:\n  procura proposal remove-steward bob")]
     RemoveSteward {
         /// The steward
+        name: Label,
+    },
+    /// Propose that another key of an operator whose own is lost may join
+    #[command(after_help = "Example:\n  procura proposal recover bob")]
+    Recover {
+        /// The operator
         name: Label,
     },
     /// Say no to a proposal: time alone carries it out no more, a quorum still does
@@ -98,6 +104,7 @@ impl Command {
             Self::RemoveSteward { name } => {
                 propose(context, ProposedAct::RemoveSteward { name }).await
             }
+            Self::Recover { name } => propose(context, ProposedAct::RecoverOperator { name }).await,
             Self::Refuse { id } => {
                 let id = parsed(&id)?;
                 let proposal = context.operator().await?.refuse_proposal(&id).await?;
@@ -148,8 +155,11 @@ fn how(act: &ProposedAct, id: &ProposalId) -> String {
             )
         }
         ProposedAct::MakeSteward { name } => format!(
-            "procura operator invite {name} --role steward --proposal {id}, or the same of procura operator roles"
+            "procura operator roles {name} --role steward --proposal {id}, with --role for each that they keep"
         ),
+        ProposedAct::RecoverOperator { name } => {
+            format!("on the server's machine, procura operator recover {name} --proposal {id}")
+        }
         ProposedAct::RemoveSteward { name } => format!(
             "procura operator revoke {name} --proposal {id}, or procura operator roles {name} --proposal {id} with what they keep"
         ),
@@ -195,8 +205,11 @@ async fn sign(context: &Context, id: &str) -> Result<(), Failure> {
         .find(|proposal| proposal.id == id)
         .ok_or_else(|| Failure::refused("there is no such proposal").next(LISTED))?;
     // What is shown is what is signed, whatever the server goes by.
+    let about = proposal
+        .about
+        .map_or_else(String::new, |actor| format!(" (actor {actor})"));
     output::say(format!(
-        "proposed by {} at {}: {}",
+        "proposed by {} at {}: {}{about}",
         proposal.proposer,
         proposal.created,
         proposal.act.words()

@@ -70,6 +70,11 @@ impl Proving {
             && self.secret_fd.is_none()
     }
 
+    /// Whether it is a proof by a device of this system, and not in the name of an id.
+    pub(crate) fn is_native(&self) -> bool {
+        self.profile == Profile::Native
+    }
+
     /// Whether the secret is to be read from stdin.
     pub(crate) fn reads_stdin(&self) -> bool {
         self.secret_fd == Some(0)

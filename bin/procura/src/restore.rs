@@ -8,13 +8,14 @@ use crate::output::{self, Table};
 use crate::restore_opening::{With, not_opened};
 use clap::{Args, Subcommand};
 use procura_client::{SessionClient, SystemClock};
-use procura_crypto::SystemEntropy;
+use procura_crypto::{PublicKey, SystemEntropy};
 use procura_server::Config;
 use procura_server::restoring::{
-    Activated, Activation, Marker, Means, Report, RestoreError, Way, activate, load, verify,
+    Activated, Activation, Going, Marker, Means, Report, RestoreError, Seat, Way, activate, load,
+    verify,
 };
 use procura_types::wire::{QuarantineList, Quarantined};
-use procura_types::{ForeignId, Thumbprint};
+use procura_types::{ForeignId, Label, Thumbprint};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,9 +57,17 @@ pub(crate) struct Restore {
     /// Go on under another origin: everybody else is held until an operator lets them go on
     #[arg(long, requires = "activate", conflicts_with = "ledger")]
     new_origin: bool,
-    /// With --new-origin: the one device of a steward that goes on [default: the key of this --home]
-    #[arg(long, value_name = "THUMBPRINT", requires = "new_origin")]
+    /// The one device of a steward that goes on, whoever is held [default: the key of this --home; with --ledger only if nothing that happened after the backup names it]
+    #[arg(long, value_name = "THUMBPRINT", requires = "activate")]
     device: Option<Thumbprint>,
+    /// Let the operator's key of this --home be a device of this steward of the backup from now on, and go on: for when no device of a steward is left. The record says so, and it is an alarm
+    #[arg(
+        long,
+        value_name = "STEWARD",
+        requires = "activate",
+        conflicts_with = "device"
+    )]
+    steward_key: Option<Label>,
     /// With --new-origin: go on though a checkpoint does not open with the keys of the backup, since the record's key turned after it
     #[arg(long, requires = "new_origin", conflicts_with_all = ["ledger", "nothing_after_backup"])]
     set_aside_checkpoints: bool,
@@ -127,9 +136,12 @@ pub(crate) fn refused(error: RestoreError) -> Failure {
         RestoreError::NotWhole(_) => Failure::damaged("what was restored cannot be used")
             .because(text)
             .next("the same with an older backup"),
-        RestoreError::Home { .. } | RestoreError::NotRestored(_) => {
-            Failure::config("nothing was restored").because(text)
+        RestoreError::NotRestored(home) => {
+            Failure::config(format!("nothing was restored to {}", home.display()))
+                .because("or what was restored to it is activated already")
+                .next("procura restore FILE --to HOME --verify, and then --activate with the same HOME")
         }
+        RestoreError::Home { .. } => Failure::config("nothing was restored").because(text),
         RestoreError::OtherKind { .. } | RestoreError::OtherInstallation { .. } => {
             Failure::usage("nothing was restored").because(text)
         }
@@ -144,6 +156,17 @@ pub(crate) fn refused(error: RestoreError) -> Failure {
         RestoreError::Unread { .. } => Failure::refused("it is not activated")
             .because(text)
             .next("a backup from after the key turned; or, if there is none: procura restore --activate --to HOME --new-origin --set-aside-checkpoints"),
+        RestoreError::NobodyLeft { held, .. } => {
+            let failure = Failure::refused("it is not activated").because(text);
+            let seat = "--steward-key STEWARD, from the --home of the key that is to act for that one";
+            if held.is_empty() {
+                return failure.next(format!("a backup from after that; or the same with {seat}"));
+            }
+            failure.next(format!(
+                "the same with --device THUMBPRINT, of a steward's device that is in good hands: {}; or with {seat}",
+                output::plain(&held.join(", "))
+            ))
+        }
         RestoreError::Begun(_) => Failure::usage("it is not activated").because(text),
         RestoreError::Forked { .. } | RestoreError::Checkpoint { .. } => {
             Failure::refused("it is not activated").because(text)
@@ -265,8 +288,15 @@ impl Restore {
 
     async fn activate(&self, context: &Context, home: &Path) -> Result<(), Failure> {
         let way = match self.new_origin {
-            false => Way::Reach(self.ledger.clone()),
+            false => Way::Reach(self.ledger.clone(), self.going(context)?),
             true => Way::NewOrigin(self.going_on(context)?),
+        };
+        let seat = match &self.steward_key {
+            None => None,
+            Some(steward) => Some(Seat {
+                steward: steward.clone(),
+                key: own_key(context)?.to_jwk(),
+            }),
         };
         let mut checkpoints = Vec::new();
         for path in &self.checkpoint {
@@ -296,6 +326,7 @@ impl Restore {
         let wish = Activation {
             way,
             checkpoints,
+            seat,
             nothing_after: self.nothing_after_backup,
             set_aside: self.set_aside_checkpoints,
         };
@@ -309,22 +340,34 @@ impl Restore {
         Ok(())
     }
 
+    /// The device that goes on where the record is led on.
+    fn going(&self, context: &Context) -> Result<Going, Failure> {
+        if let Some(device) = self.device {
+            return Ok(Going::Named(device));
+        }
+        let own = operator_key::public(&context.home)?;
+        Ok(own.map_or(Going::Nobody, |key| Going::Own(key.thumbprint())))
+    }
+
     /// The device that goes on: named, or that of this home's key.
     fn going_on(&self, context: &Context) -> Result<Thumbprint, Failure> {
         if let Some(device) = self.device {
             return Ok(device);
         }
-        operator_key::public(&context.home)?
-            .map(|key| key.thumbprint())
-            .ok_or_else(|| {
-                Failure::usage("nobody is named who goes on")
-                    .because(format_args!(
-                        "there is no operator's key in {}",
-                        context.home.dir().display()
-                    ))
-                    .next("--device THUMBPRINT, of a steward's device, or the --home of one")
-            })
+        own_key(context).map(|key| key.thumbprint())
     }
+}
+
+/// The public key of this home's operator.
+fn own_key(context: &Context) -> Result<PublicKey, Failure> {
+    operator_key::public(&context.home)?.ok_or_else(|| {
+        Failure::usage("nobody is named who goes on")
+            .because(format_args!(
+                "there is no operator's key in {}",
+                context.home.dir().display()
+            ))
+            .next("--device THUMBPRINT, of a steward's device, or the --home of one")
+    })
 }
 
 /// The highest checkpoint that this home remembers of the installation that was restored.
@@ -361,6 +404,17 @@ fn tell_activated(activated: &Activated) {
         for line in lines {
             output::say(output::plain(&format!("{what}: {line}")));
         }
+    }
+    if let Some(steward) = &activated.seated {
+        output::say(output::plain(&format!(
+            "seated: the key of this home is a device of {steward} from now on; tell every operator"
+        )));
+    }
+    if activated.proposals_ended > 0 {
+        output::say(format!(
+            "{} open proposals ended: what stewards said to them since the backup is not known; propose and sign anew",
+            activated.proposals_ended
+        ));
     }
     if activated.new_origin {
         output::say(format!(

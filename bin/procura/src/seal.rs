@@ -6,8 +6,8 @@ use crate::home::Known;
 use crate::{operator_key, output, unseal_source};
 use clap::Args;
 use procura_client::ClientError;
-use procura_types::Label;
 use procura_types::wire::{ShareProgress, Status};
+use procura_types::{Label, Secret};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -135,7 +135,7 @@ impl Unseal {
             let progress = admin
                 .bring_share(&share, ceremony.as_deref())
                 .await
-                .map_err(|error| on_the_machine(context, error))?;
+                .map_err(|error| not_taken(context, error))?;
             if progress.opened {
                 return opened(context, &admin.status().await?, "unsealed");
             }
@@ -155,6 +155,29 @@ impl Unseal {
             ceremony = Some(name.clone());
         }
     }
+}
+
+/// A ceremony that there is not begins anew; the words of other names do not help.
+fn not_taken(context: &Context, error: ClientError) -> Failure {
+    let is_unknown = error.is_refusal("not_found");
+    let failure = on_the_machine(context, error);
+    if is_unknown {
+        failure.next("procura unseal --share, which begins another ceremony")
+    } else {
+        failure
+    }
+}
+
+/// Refuses a new passphrase that is the one of today: whoever changes it because it was
+/// seen would believe that it is changed.
+fn another(current: &Secret<String>, new: &Secret<String>) -> Result<(), Failure> {
+    if new == current {
+        return Err(Failure::usage(
+            "the new passphrase is the one of today, so nothing was changed",
+        )
+        .next("the command again, with another one"));
+    }
+    Ok(())
 }
 
 fn opened(context: &Context, status: &Status, words: &str) -> Result<(), Failure> {
@@ -190,6 +213,7 @@ impl Passphrase {
         if self.key_only {
             let key = key?;
             let new = context.passphrases.ask_new("The new passphrase").await?;
+            another(&current, &new)?;
             operator_key::change_passphrase(&context.home, &key, &new, context.entropy())?;
             let changed = Changed {
                 vault: false,
@@ -202,6 +226,7 @@ impl Passphrase {
             );
         }
         let new = context.passphrases.ask_new("The new passphrase").await?;
+        another(&current, &new)?;
         context
             .admin()
             .change_passphrase(&current, &new)

@@ -197,6 +197,12 @@ impl Put {
         let value = self.value().await?;
         let length = value.expose().len();
         let set = self.about.said()?;
+        if let Some(expires) = set.expires.filter(|expires| *expires <= context.now()) {
+            return Err(Failure::usage(format!(
+                "nothing was written: {expires} has passed, and nobody would be handed the value"
+            ))
+            .next("--expires with a time that is to come"));
+        }
         let put = SecretPut {
             expect_version: self.expect_version,
             env: self.env,

@@ -59,6 +59,24 @@ impl Export {
             recipients,
         };
         let exported = server.export_secrets(&context.namespace, &export).await?;
+        // What may not be known to be there is not told from what is not: both are none.
+        if exported.count == 0 {
+            return Err(Failure::refused(match export.prefix.as_str() {
+                "" => format!(
+                    "nothing was exported: {} has no secret that leaves",
+                    context.namespace
+                ),
+                prefix => format!(
+                    "nothing was exported: no secret of {} that leaves begins with {prefix}",
+                    context.namespace
+                ),
+            })
+            .because(match exported.expired.len() {
+                0 => "none is readable there".to_owned(),
+                expired => format!("{expired} there have expired"),
+            })
+            .next("procura secret list, which shows the paths; -n NS for another namespace"));
+        }
         let Some(file) = &self.output else {
             if context.json {
                 return output::json(&exported);

@@ -9,7 +9,7 @@ use procura_types::{SecretPath, Timestamp};
 
 /// Take a secret, or a namespace, back to what was there at a time
 ///
-/// What was there becomes a new version of each secret that is different now; what was not
+/// What was there becomes a new version of each secret whose value is another now; what was not
 /// there is deleted, and can be undeleted. Nothing of the past is rewritten, and what is
 /// said of secrets (tags, dates, delivery) stays as it is. It shows what it will do, asks,
 /// and does all of it or, when something was changed meanwhile, nothing.

@@ -82,6 +82,7 @@ async fn send(
         .next("https://, or --danger-plain-http if everybody on the way may read it"));
     }
     let authority = target.authority().to_owned();
+    let native = asked.is_native();
     let request = asked.prove(context, target).await?;
     let mut headers = request.headers;
     for (name, value) in [
@@ -104,7 +105,7 @@ async fn send(
         .await
         .map_err(unanswered)?;
     show(context, &answer, include)?;
-    judge(&authority, &answer)
+    judge(&authority, native, &answer)
 }
 
 /// Other words than for the server: nobody here knows who should be there.
@@ -149,7 +150,7 @@ fn show(context: &Context, answer: &ServiceAnswer, include: bool) -> Result<(), 
 }
 
 /// A status that is a no becomes a failure (`spec/exit-codes.md`).
-fn judge(authority: &str, answer: &ServiceAnswer) -> Result<(), Failure> {
+fn judge(authority: &str, native: bool, answer: &ServiceAnswer) -> Result<(), Failure> {
     let what = format!("{authority} answered {} {}", answer.status, answer.phrase);
     let what = what.trim_end();
     match answer.status {
@@ -157,7 +158,7 @@ fn judge(authority: &str, answer: &ServiceAnswer) -> Result<(), Failure> {
         429 | 500.. => Err(Failure::unreachable(what).next("the command again, in a moment")),
         status => {
             let refused = Failure::refused(what);
-            Err(match advice(status, answer.body.expose()) {
+            Err(match advice(status, native, answer.body.expose()) {
                 Some(next) => refused.next(next),
                 None => refused,
             })
@@ -169,13 +170,20 @@ fn judge(authority: &str, answer: &ServiceAnswer) -> Result<(), Failure> {
 /// anybody's: none of it is repeated that is not of a type of ours.
 #[derive(Deserialize, Default)]
 struct Said {
+    code: Option<String>,
     reason: Option<String>,
     request: Option<RequestId>,
 }
 
-fn advice(status: u16, body: &[u8]) -> Option<String> {
+fn advice(status: u16, native: bool, body: &[u8]) -> Option<String> {
     let said: Said = serde_json::from_slice(body).unwrap_or_default();
     let next = match (status, said.reason.as_deref()) {
+        (401, _) if said.code.as_deref() == Some("token_refused") => {
+            "procura project token list, which shows what became of it; the device that uses it issues another"
+        }
+        (401, Some("unknown_agent")) if native => {
+            "check --key; or join the device: procura operator join CODE, or procura join CODE for an agent's"
+        }
         (401, Some("unknown_agent")) => {
             "check --profile, --key and --agent-id; or register its key: keys/agents/ID.pub in the server's home"
         }

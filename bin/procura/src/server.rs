@@ -76,6 +76,31 @@ impl ServerFlags {
         Ok(config)
     }
 
+    /// What the configuration lacks, so that a server that is started without these flags
+    /// is where they say: its file, and the lines. A free port is none to be kept.
+    pub(crate) fn lacking(&self, home: &Home) -> Result<Option<(PathBuf, Vec<String>)>, Failure> {
+        let without = Self {
+            config: self.config.clone(),
+            listen: None,
+            health_listen: None,
+        };
+        let there = without.load(home)?;
+        let lines: Vec<String> = [
+            ("listen", self.listen, there.listen),
+            ("health_listen", self.health_listen, there.health_listen),
+        ]
+        .into_iter()
+        .filter_map(|(key, typed, there)| {
+            typed
+                .filter(|typed| *typed != there && typed.port() != 0)
+                .map(|typed| format!("{key} = \"{typed}\""))
+        })
+        .collect();
+        let file = self.config.clone();
+        let file = file.unwrap_or_else(|| home.dir().join("procura.toml"));
+        Ok((!lines.is_empty()).then_some((file, lines)))
+    }
+
     /// Initialises the home in this process, and says where its server will be.
     pub(crate) async fn init_home(
         &self,
@@ -103,9 +128,11 @@ impl ServerFlags {
     }
 }
 
-/// Where a server with this configuration answers.
+/// Where a server with this configuration answers; nothing where it takes another port at
+/// each start.
 fn url_of(config: &Config) -> String {
     match (&config.public_url, &config.tls_cert) {
+        (None, _) if config.listen.port() == 0 => String::new(),
         (Some(url), _) => url.clone(),
         (None, Some(_)) => format!("https://{}", config.listen),
         (None, None) => format!("http://{}", config.listen),

@@ -21,7 +21,9 @@ pub(crate) enum Command {
     /// its home is let in no more. What it had in its memory it may have told somebody:
     /// afterwards turn the root (procura rotate root), take out the unseal sources that
     /// its machine can open, and give the database's user another password.
-    #[command(after_help = "Example:\n  procura server remove 01KAM2V8Q0ZJ5J8T6H3N4R7XWC")]
+    #[command(
+        after_help = "Example:\n  procura server remove 01a1fda1-e687-7176-8bc9-a6fc96e98633"
+    )]
     Remove {
         /// Its id, as procura server list shows it
         id: InstanceId,

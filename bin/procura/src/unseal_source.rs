@@ -16,6 +16,9 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+/// Kinds of sources that are a set of shares, of which there is one at a time.
+const SETS: [&str; 2] = ["shares", "slip39"];
+
 /// What shows the names.
 const LISTED: &str = "procura unseal-source list";
 
@@ -28,7 +31,10 @@ pub(crate) enum Command {
     /// Add another passphrase, or shares of which some open the vault, as text or as words
     ///
     /// Asks for what opens the vault today first. The shares are shown once and kept
-    /// nowhere: give each to somebody else, who writes it down.
+    /// nowhere: give each to somebody else, who writes it down. There is one set of shares,
+    /// as text or as words: a new one takes the place of the one before, whose shares open
+    /// nothing any more but older backups. It asks before that; --yes skips it, and so does
+    /// --proposal, which says what is replaced.
     ///
     /// A token, the machine's TPM or a service can keep a source's key as well: then it
     /// takes no person, and auto_unseal of procura.toml opens the vault at start. Where a
@@ -57,10 +63,18 @@ pub(crate) enum Command {
     )]
     Join(unseal_wrapper::Join),
     /// Remove what opens the vault, which makes a new root key
-    #[command(after_help = "Example:\n  procura unseal-source remove recovery")]
+    ///
+    /// Asks for something that opens the vault when it is gone: what was never tried is
+    /// not relied on.
+    #[command(
+        after_help = "Examples:\n  procura unseal-source remove recovery\n  procura unseal-source remove passphrase --with shares"
+    )]
     Remove {
         /// Its name, as listed
         name: Label,
+        /// Leave nothing but tokens, chips or services to open the vault: when these are lost, or the machine starts with another kernel or firmware, nothing opens it
+        #[arg(long)]
+        danger_wrappers_alone: bool,
         #[command(flatten)]
         with: With,
     },
@@ -81,7 +95,7 @@ pub(crate) struct Add {
     /// A passphrase of its own
     #[arg(long, group = "source")]
     passphrase: bool,
-    /// What the stewards agreed to, where there are several operators: procura proposal list
+    /// What the stewards agreed to, where there are several stewards: procura proposal list
     #[arg(long, requires = "set", value_name = "ID", value_parser = proposal_id)]
     proposal: Option<ProposalId>,
     /// Show each share as a QR code too
@@ -267,14 +281,19 @@ impl Command {
                 let words = format!("it opens the vault: {} ({})", source.name, source.kind);
                 output::done(context.json, &source, &words)
             }
-            Self::Remove { name, with } => {
+            Self::Remove {
+                name,
+                danger_wrappers_alone,
+                with,
+            } => {
+                let staying = staying(context, &name).await?;
                 context.confirm(&format!(
-                    "Remove the unseal source {name}? It opens nothing any more but older backups, and a new root key is made."
+                    "Remove the unseal source {name}? It opens nothing any more but older backups, and a new root key is made. What opens the vault then: {staying}."
                 ))?;
                 let opening = with.ask(context).await?;
                 context
                     .admin()
-                    .remove_unseal_source(&opening, &name)
+                    .remove_unseal_source(&opening, &name, danger_wrappers_alone)
                     .await
                     .map_err(|error| unknown(context, error))?;
                 let words = format!(
@@ -288,6 +307,22 @@ impl Command {
             }
         }
     }
+}
+
+/// What opens the vault when a source is gone, for people.
+async fn staying(context: &Context, gone: &Label) -> Result<String, Failure> {
+    let list = context.admin().unseal_sources().await;
+    let list = list.map_err(|error| on_the_machine(context, error))?;
+    let staying: Vec<String> = list
+        .sources
+        .iter()
+        .filter(|source| source.name != *gone)
+        .map(|source| format!("{} ({})", source.name, source.needs))
+        .collect();
+    if staying.is_empty() {
+        return Ok("nothing".to_owned());
+    }
+    Ok(staying.join(", "))
 }
 
 /// There is no source of this name.
@@ -347,11 +382,64 @@ async fn missing_lines(context: &Context, name: &Label) -> Result<Option<String>
     Ok(added.and_then(|source| source.configure))
 }
 
+/// What helps whoever adds a source: what was named for it, or the stewards' agreement.
+fn not_added(
+    context: &Context,
+    error: ClientError,
+    name: &Label,
+    new: &NewSource,
+    opened_by_source: bool,
+) -> Failure {
+    let numbers = |set: &ShareSet| format!("{}/{}", set.threshold, set.count);
+    let shares = match new {
+        NewSource::Shares(set) => Some(numbers(set)),
+        NewSource::Slip39(set) => Some(format!("--slip39 {}", numbers(set))),
+        _ => None,
+    };
+    let next = match shares {
+        Some(shares) if error.is_refusal("quorum_needed") => Some(format!(
+            "procura proposal shares {name} {shares}, with --replaces NAME if there are shares already; when more than half of the stewards have signed it, this again with --proposal ID"
+        )),
+        // Where the vault was opened with a source too, it may be that one.
+        None if !opened_by_source && error.is_refusal("source_unavailable") => Some(
+            "check what was named (--pkcs11 and --token, --tpm, --kms and --region, --transit); nothing was added"
+                .to_owned(),
+        ),
+        _ => None,
+    };
+    let failure = on_the_machine(context, error);
+    match next {
+        Some(next) => failure.next(next),
+        None => failure,
+    }
+}
+
 impl Add {
+    /// Asks before a set of shares goes because another comes.
+    async fn agree_to_what_goes(&self, context: &Context) -> Result<(), Failure> {
+        let list = context.admin().unseal_sources().await;
+        let list = list.map_err(|error| on_the_machine(context, error))?;
+        let sets = list.sources.into_iter();
+        for old in sets.filter(|source| SETS.contains(&source.kind.as_str())) {
+            context.confirm(&format!(
+                "Put {} in the place of {} ({})? The shares of {} open nothing any more then but older backups.",
+                self.name,
+                old.name,
+                output::plain(&old.needs),
+                old.name
+            ))?;
+        }
+        Ok(())
+    }
+
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let words = self.slip39.map(Words::set);
         let set = self.shares.map(Shares::set).or(words);
         let hand_out = HandOut::new(&self.to, self.qr, set)?;
+        if set.is_some() && self.proposal.is_none() {
+            self.agree_to_what_goes(context).await?;
+        }
+        let opened_by_source = matches!(self.with.what, What::Source(_));
         let opening = self.with.ask(context).await?;
         let wrapped = self.wrapper.source(context, &self.name).await?;
         let new = match (wrapped, words, set) {
@@ -369,7 +457,7 @@ impl Add {
             .admin()
             .add_unseal_source(&opening, &self.name, &new, self.proposal)
             .await
-            .map_err(|error| on_the_machine(context, error))?;
+            .map_err(|error| not_added(context, error, &self.name, &new, opened_by_source))?;
         let configure = match &new {
             NewSource::Wrapped { .. } => missing_lines(context, &self.name).await?,
             _ => None,
@@ -393,18 +481,24 @@ impl Add {
     }
 }
 
-/// Tells the operator of unseals with shares that they were not told of: whoever has
-/// enough shares opens the vault without them.
+/// Tells the operator of unseals with shares, and of codes for lost keys, that they were not
+/// told of: whoever has what opens the vault brings either about without them.
 pub(crate) async fn tell_recoveries(server: &SessionClient) -> Result<(), Failure> {
     let recoveries = server.recoveries().await?;
     let Some(last) = recoveries.last() else {
         return Ok(());
     };
     for recovery in &recoveries {
-        output::say(format!(
-            "notice: the vault was opened with shares of {} at {}; who was refused before, and what came after: procura audit list --everywhere",
-            recovery.source, recovery.time
-        ));
+        let (source, time) = (&recovery.source, recovery.time);
+        let what = match &recovery.operator {
+            Some(operator) => format!(
+                "a code with which another key of {operator} joins was made with {source} at {time}; if nobody lost that key: procura operator list --json, and procura device revoke or hold DEVICE"
+            ),
+            None => format!(
+                "the vault was opened with shares of {source} at {time}; who was refused before, and what came after: procura audit list --everywhere"
+            ),
+        };
+        output::say(format!("notice: {what}"));
     }
     // A notice that nobody was there to read is given again.
     if std::io::stderr().is_terminal() {

@@ -217,7 +217,7 @@ impl Join {
                     .next("procura agent code LABEL, at the other Procura"),
             );
         };
-        let url = context.typed_server().unwrap_or(&code.url).to_owned();
+        let url = context.server_of(&code)?;
         let ca_pem = context.ca_pem()?;
         let options = ClientOptions {
             ca_pem: ca_pem.clone(),

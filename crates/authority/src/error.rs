@@ -112,7 +112,9 @@ pub enum AuthorityError {
     #[error("more than one secret declares {}; map the name in the project", .0.join(", "))]
     Ambiguous(Vec<String>),
     /// Not one name found a secret.
-    #[error("no secret matches; map names in the project or declare them on secrets")]
+    #[error(
+        "no secret matches that may be handed over so; map names in the project or declare them on secrets"
+    )]
     NothingToDeliver(Vec<Unmatched>),
     /// The project maps a name to a secret that cannot be read.
     #[error("{0} is mapped to a secret that does not exist or was deleted")]

@@ -6,7 +6,7 @@
 
 use crate::error::AuthorityError;
 use crate::matching::{Matched, RunQuery};
-use crate::project::ProjectRow;
+use crate::project::{PROJECTS, ProjectRow};
 use crate::rendering::Handed;
 use crate::run::RunDeliver;
 use crate::{MAX_NAMES, page};
@@ -628,7 +628,7 @@ impl TokenRevoke {
 pub struct TokenRevokeAll {
     /// Where.
     pub namespace: Namespace,
-    /// Of which project; it need not be there any more.
+    /// Of which project; it may have ended.
     pub project: ProjectName,
 }
 
@@ -641,26 +641,36 @@ impl Op for TokenRevokeAll {
 
 impl TokenRevokeAll {
     /// Revokes them, and gives how many would have opened something.
-    pub fn run(batch: &mut RecordedBatch<'_, Self>, now: Timestamp) -> u64 {
+    ///
+    /// # Errors
+    /// [`AuthorityError::NoProject`] where there never was one, and the store's.
+    pub fn run(batch: &mut RecordedBatch<'_, Self>, now: Timestamp) -> Result<u64, AuthorityError> {
         batch.reserved();
         let op = batch.op();
         let directory = batch.directory();
+        let is_of = |token: &&Arc<TokenRecord>| {
+            token.namespace == op.namespace && token.project == op.project
+        };
+        // A project that ended leaves tokens behind until they are forgotten.
+        let key = (op.namespace.clone(), op.project.clone());
+        if PROJECTS.get(batch.store(), &key)?.is_none()
+            && directory.token_generation(&op.namespace, &op.project) == 0
+            && !directory.tokens().any(|token| is_of(&token))
+        {
+            return Err(AuthorityError::NoProject(op.project.clone()));
+        }
         let live = directory
             .tokens()
-            .filter(|token| {
-                token.namespace == op.namespace
-                    && token.project == op.project
-                    && state(directory, token, now) == ProjectTokenState::Live
-            })
+            .filter(is_of)
+            .filter(|token| state(directory, token, now) == ProjectTokenState::Live)
             .count();
         batch.details().with = Some(format!("tokens:{live}"));
         end_all(batch, &op.namespace, &op.project, now);
-        u64::try_from(live).unwrap_or(u64::MAX)
+        Ok(u64::try_from(live).unwrap_or(u64::MAX))
     }
 }
 
-/// Revokes all tokens of a project in the commit of something else, such as the
-/// project's own end. Those that are issued later count.
+/// Revokes all tokens of a project in this commit. Those that are issued later count.
 pub(crate) fn end_all<O: Op>(
     batch: &mut RecordedBatch<'_, O>,
     namespace: &Namespace,

@@ -41,7 +41,7 @@ pub(crate) fn begin(batch: &mut Batch, namespace: &Namespace, ended: Timestamp) 
 
 /// Takes up to 256 rows of a namespace that ended away, in the queue for bulk work;
 /// false when there is nothing left of any. The last step of each records how many rows
-/// it had.
+/// it had, if it had any.
 ///
 /// # Errors
 /// The store's; nothing of the batch was done then.
@@ -65,19 +65,21 @@ pub async fn sweep_namespaces(
         ENDS.put(&mut batch, &namespace, &EndRow { ended, swept });
     } else {
         ENDS.delete(&mut batch, &namespace);
-        let trace = TraceId::generate(now, entropy)?;
-        let entry = Entry {
-            reason: Some(SUMMARY.into()),
-            resource: Some(Resource::Namespace(namespace.clone()).to_string()),
-            namespace: Some(namespace),
-            summary: Some(Summary {
-                count: swept,
-                from: ended.min(now),
-                until: now,
-            }),
-            ..Entry::new(now, entropy, ACTION, trace)?
-        };
-        batch.append(LEDGER, entry.to_bytes().map_err(RecordError::from)?);
+        if swept > 0 {
+            let trace = TraceId::generate(now, entropy)?;
+            let entry = Entry {
+                reason: Some(SUMMARY.into()),
+                resource: Some(Resource::Namespace(namespace.clone()).to_string()),
+                namespace: Some(namespace),
+                summary: Some(Summary {
+                    count: swept,
+                    from: ended.min(now),
+                    until: now,
+                }),
+                ..Entry::new(now, entropy, ACTION, trace)?
+            };
+            batch.append(LEDGER, entry.to_bytes().map_err(RecordError::from)?);
+        }
     }
     match store.commit(batch).await {
         // Another server did it.

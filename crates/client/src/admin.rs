@@ -7,8 +7,8 @@ use crate::transport::Transport;
 use crate::{ClientError, Query};
 use http::Method;
 use procura_types::wire::{
-    InitAnswer, PublicJwk, ShareProgress, ShareSet, Status, UnsealSource, UnsealSourceAdded,
-    UnsealSourceList, Wrapper,
+    InitAnswer, LinkCode, PublicJwk, ShareProgress, ShareSet, Status, UnsealSource,
+    UnsealSourceAdded, UnsealSourceList, Wrapper,
 };
 use procura_types::{Duration, Label, ProposalId, Secret};
 use serde::Serialize;
@@ -81,6 +81,14 @@ struct SourceAdd<'a> {
 }
 
 #[derive(Serialize)]
+struct OperatorRecover<'a> {
+    open: SentOpening<'a>,
+    name: &'a Label,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proposal: Option<ProposalId>,
+}
+
+#[derive(Serialize)]
 struct SourceTest<'a> {
     open: SentOpening<'a>,
 }
@@ -89,6 +97,7 @@ struct SourceTest<'a> {
 struct SourceRemove<'a> {
     open: SentOpening<'a>,
     name: &'a Label,
+    danger_wrappers_alone: bool,
 }
 
 #[derive(Serialize)]
@@ -209,7 +218,7 @@ impl AdminClient {
     }
 
     /// Adds something that opens the vault; the answer has the shares of one that is
-    /// shares. Where there are several operators, those are made as a quorum agreed.
+    /// shares. Where there are several stewards, those are made as a quorum agreed.
     pub async fn add_unseal_source(
         &self,
         open: &Opening,
@@ -234,6 +243,25 @@ impl AdminClient {
         self.post("/admin/unseal-sources", &body).await
     }
 
+    /// A code with which another key of an operator joins whose own is lost. Where there are
+    /// several stewards, it is made as a quorum agreed.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn recover_operator(
+        &self,
+        open: &Opening,
+        name: &Label,
+        proposal: Option<ProposalId>,
+    ) -> Result<LinkCode, ClientError> {
+        let body = OperatorRecover {
+            open: open.as_sent(),
+            name,
+            proposal,
+        };
+        self.post("/admin/operators/recover", &body).await
+    }
+
     /// Tries whether something opens the vault, and says by which source.
     pub async fn test_unseal_source(&self, open: &Opening) -> Result<UnsealSource, ClientError> {
         let body = SourceTest {
@@ -242,15 +270,19 @@ impl AdminClient {
         self.post("/admin/unseal-sources/test", &body).await
     }
 
-    /// Removes something that opens the vault, which rotates the root key.
+    /// Removes something that opens the vault, which rotates the root key. `open` is of a
+    /// source that stays; `danger_wrappers_alone` lets all that stay be sources with
+    /// wrappers.
     pub async fn remove_unseal_source(
         &self,
         open: &Opening,
         name: &Label,
+        danger_wrappers_alone: bool,
     ) -> Result<(), ClientError> {
         let body = SourceRemove {
             open: open.as_sent(),
             name,
+            danger_wrappers_alone,
         };
         self.post("/admin/unseal-sources/remove", &body).await
     }

@@ -52,16 +52,18 @@ pub(crate) struct CodeRow {
     pub(crate) purpose: Purpose,
     expires: Timestamp,
     /// A code dies with whoever made it, with the device that they made it with,
-    /// and with the role that let them.
+    /// and with the role that let them. One that was made on the server's machine is
+    /// for, and by, whoever joins with it, and no device made it.
     made_by: ActorId,
-    made_with: Thumbprint,
+    made_with: Option<Thumbprint>,
 }
 
 impl CodeRow {
     /// Whether whoever made the code could make it now: a key that was taken away
     /// must not come back through a code that it made before, nor a role.
     fn stands(&self, snapshot: &Snapshot) -> bool {
-        let device_stands = snapshot.may_act(&self.made_with);
+        let made_with = self.made_with.as_ref();
+        let device_stands = made_with.is_none_or(|device| snapshot.may_act(device));
         let namespace = match &self.purpose {
             Purpose::Device(actor) | Purpose::Enrol(Enrol { actor, .. }) => {
                 snapshot.actor(actor).and_then(|actor| actor.namespace())
@@ -104,14 +106,36 @@ pub(crate) fn issue<O: Op>(
     now: Timestamp,
     entropy: &dyn Entropy,
 ) -> Result<IssuedCode, IdentityError> {
+    let caller = batch.permit().caller();
+    let made_with = *caller.device().ok_or(IdentityError::OtherCaller)?;
+    let made = (*caller.actor(), Some(made_with));
+    put(batch, (purpose, joins), made, now, entropy)
+}
+
+/// Makes a code for another device of an operator on the server's machine, where whoever
+/// asks has no device.
+pub(crate) fn issue_here<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    operator: ActorId,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<IssuedCode, IdentityError> {
+    let what = (Purpose::Device(operator), Joins::Operator(operator));
+    put(batch, what, (operator, None), now, entropy)
+}
+
+fn put<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    (purpose, joins): (Purpose, Joins),
+    (made_by, made_with): (ActorId, Option<Thumbprint>),
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<IssuedCode, IdentityError> {
     sweep(batch, now)?;
     let mut code = Secret::new([0u8; 16]);
     entropy.fill_secret(code.expose_mut())?;
     let key = sha256(code.expose());
     let expires = now.plus(CODE_LIFE);
-    let caller = batch.permit().caller();
-    let made_by = *caller.actor();
-    let made_with = *caller.device().ok_or(IdentityError::OtherCaller)?;
     let row = CodeRow {
         purpose,
         expires,

@@ -95,11 +95,16 @@ pub enum IdentityError {
         /// How many it takes.
         needs: usize,
     },
-    /// Who is a steward changes by a quorum of them.
+    /// Who is a steward changes by a quorum of them, and so does who has a steward's key.
     #[error(
-        "there is another steward, so who is one takes a quorum: one proposes it, and more than half sign"
+        "there is another steward, so it takes a quorum: one proposes it, and more than half sign"
     )]
     TakesQuorum,
+    /// Nobody is invited as a steward where there is one besides the caller.
+    #[error(
+        "there is another steward, so nobody is invited as one: whoever it is joins without that role, and then it is proposed to make them a steward"
+    )]
+    JoinFirst,
     /// The device of another steward is not one's to revoke.
     #[error(
         "it is the device of another steward, who alone may revoke it: put it on hold, which stops it at once"

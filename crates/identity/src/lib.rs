@@ -36,8 +36,9 @@ pub use error::{IdentityError, JoinRefusal};
 pub use foreign::{ForeignBind, ForeignListing, ForeignRelease};
 pub use founding::InstallationInit;
 pub use join::{DeviceJoin, Join, Joined, OperatorJoin};
-pub use link::{AgentLink, OperatorLink};
+pub use link::{AgentLink, OperatorLink, OperatorRecover};
 pub use operator::{OperatorInvite, OperatorListing, OperatorRevoke, OperatorRoles};
+pub use proposal::end_all as end_all_proposals;
 pub use proposal::{
     ByQuorum, ProposalCreate, ProposalListing, ProposalRefuse, ProposalSign, agreed, carry_out,
     takes_a_quorum,

@@ -3,6 +3,8 @@
 use crate::agent;
 use crate::code::{self, IssuedCode, Purpose};
 use crate::error::IdentityError;
+use crate::proposal::ByQuorum;
+use crate::{operator, stewards};
 use procura_directory::Snapshot;
 use procura_policy::{Action, Concerned, Op, Resource};
 use procura_record::RecordedBatch;
@@ -85,5 +87,39 @@ impl OperatorLink {
             now,
             entropy,
         )
+    }
+}
+
+/// Makes a code for another device of an operator whose key is lost. On the server's machine,
+/// by whoever brought what opens the vault.
+pub struct OperatorRecover {
+    /// Who.
+    pub name: Label,
+    /// What was agreed to, where there are several stewards.
+    pub by: Option<ByQuorum>,
+}
+
+impl Op for OperatorRecover {
+    const ACTION: Action = Action::OperatorRecover;
+    fn resource(&self) -> Resource {
+        Resource::Operator(self.name.clone())
+    }
+}
+
+impl OperatorRecover {
+    /// Makes the code for the operator of the permit.
+    ///
+    /// # Errors
+    /// [`IdentityError::NoOperator`]; [`IdentityError::TakesQuorum`], and why what was
+    /// brought is not what a quorum agreed to.
+    pub fn run(
+        batch: &mut RecordedBatch<'_, Self>,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Result<IssuedCode, IdentityError> {
+        let op = batch.op();
+        let actor = operator::find(batch.directory(), &op.name)?.id;
+        stewards::recovered(batch, (&op.name, &actor), op.by.as_ref(), now)?;
+        code::issue_here(batch, actor, now, entropy)
     }
 }

@@ -18,8 +18,6 @@ pub struct OperatorInvite {
     pub name: Label,
     /// What they will be able to do.
     pub roles: Vec<RoleAssignment>,
-    /// What was agreed to, if a steward is invited where there are several.
-    pub by: Option<ByQuorum>,
 }
 
 impl Op for OperatorInvite {
@@ -40,7 +38,7 @@ impl OperatorInvite {
         let roles = checked(batch.directory(), &op.roles)?;
         is_free(batch.directory(), &op.name)?;
         if is_steward(&roles) {
-            stewards::made(batch, &op.name, op.by.as_ref(), now)?;
+            stewards::may_invite(batch)?;
         }
         batch.details().with = Some(recorded(&roles));
         let purpose = Purpose::Operator {
@@ -107,7 +105,8 @@ fn is_steward(roles: &[RoleAssignment]) -> bool {
     roles.iter().any(|held| held.role == Role::Steward)
 }
 
-fn find(snapshot: &Snapshot, name: &Label) -> Result<Arc<ActorRecord>, IdentityError> {
+/// The operator of this name who is not revoked.
+pub(crate) fn find(snapshot: &Snapshot, name: &Label) -> Result<Arc<ActorRecord>, IdentityError> {
     snapshot
         .owner_named(name)
         .cloned()
@@ -149,7 +148,7 @@ impl OperatorRoles {
             keeps_a_steward(batch.directory(), Loses::Actor(&actor.id))?;
             stewards::removed(batch, (&op.name, &actor.id), op.by.as_ref(), now)?;
         } else if stays && !was {
-            stewards::made(batch, &op.name, op.by.as_ref(), now)?;
+            stewards::made(batch, (&op.name, &actor.id), op.by.as_ref(), now)?;
         }
         batch.details().with = Some(recorded(&roles));
         batch.put_roles(&RolesRecord {

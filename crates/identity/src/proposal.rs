@@ -49,9 +49,9 @@ struct ProposalRow {
     created: Timestamp,
     expires: Timestamp,
     signed: Vec<Signed>,
-    /// Whom it would remove: another of the same name is not meant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    removes: Option<ActorId>,
+    /// Whom it is about: another of the same name is not meant.
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "removes")]
+    about: Option<ActorId>,
     /// Stewards who said no.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     refused: Vec<ActorId>,
@@ -94,6 +94,11 @@ fn against_holder(snapshot: &Snapshot, act: &ProposedAct, device: &Thumbprint) -
 }
 
 impl ProposalRow {
+    fn message(&self, installation: &InstallationId, id: &ProposalId) -> Vec<u8> {
+        let about = self.about.as_ref();
+        self.act.message(installation, id, self.expires, about)
+    }
+
     /// Who signed and counts now: stewards of now, with devices that are good.
     fn counting(
         &self,
@@ -101,7 +106,7 @@ impl ProposalRow {
         installation: &InstallationId,
         id: &ProposalId,
     ) -> BTreeSet<ActorId> {
-        let message = self.act.message(installation, id, self.expires);
+        let message = self.message(installation, id);
         let counts = |signed: &&Signed| {
             can_sign(snapshot, &self.act, &signed.steward, &signed.device)
                 && snapshot
@@ -114,7 +119,7 @@ impl ProposalRow {
 
     /// When the yes of fewer is enough if nobody says no.
     fn unless_refused(&self) -> Option<Timestamp> {
-        self.removes.map(|_| self.created.plus(SILENCE))
+        matches!(self.act, ProposedAct::RemoveSteward { .. }).then(|| self.created.plus(SILENCE))
     }
 
     /// Whether nobody said no for so long that one yes is enough. A no counts as long as
@@ -150,6 +155,7 @@ impl ProposalRow {
         Proposal {
             id,
             act: self.act.clone(),
+            about: self.about,
             proposer: self.proposer,
             created: self.created,
             expires: self.expires,
@@ -194,7 +200,7 @@ impl ProposalCreate {
     /// Puts the proposal of the permit. Nobody has signed it yet, its proposer neither.
     ///
     /// # Errors
-    /// [`IdentityError::BadShares`]; [`IdentityError::NoOperator`], who is to be removed;
+    /// [`IdentityError::BadShares`]; [`IdentityError::NoOperator`], whom it is about;
     /// [`IdentityError::OnHold`]; [`IdentityError::TooManyProposals`].
     pub fn run(
         batch: &mut RecordedBatch<'_, Self>,
@@ -205,7 +211,8 @@ impl ProposalCreate {
         let act = batch.op().act.clone();
         let proposer = *batch.permit().caller().actor();
         let is_held = stewards::is_on_hold(batch);
-        let (life, removes) = match &act {
+        let mut life = LIFE;
+        let about = match &act {
             ProposedAct::MakeShares {
                 threshold,
                 count,
@@ -216,16 +223,19 @@ impl ProposalCreate {
                 if !(ShareSet { threshold, count }).fits(*scheme) {
                     return Err(IdentityError::BadShares);
                 }
-                (LIFE, None)
+                None
             }
-            ProposedAct::MakeSteward { .. } => (LIFE, None),
-            ProposedAct::RemoveSteward { name } => {
+            ProposedAct::MakeSteward { name }
+            | ProposedAct::RemoveSteward { name }
+            | ProposedAct::RecoverOperator { name } => {
                 let found = batch.directory().owner_named(name);
                 let found = found.ok_or_else(|| IdentityError::NoOperator(name.clone()))?;
-                (REMOVAL_LIFE, Some(found.id))
+                Some(found.id)
             }
         };
-        if is_held && removes.is_none() {
+        if matches!(act, ProposedAct::RemoveSteward { .. }) {
+            life = REMOVAL_LIFE;
+        } else if is_held {
             return Err(IdentityError::OnHold);
         }
         let rows = all(batch.store())?;
@@ -251,7 +261,7 @@ impl ProposalCreate {
             created: now,
             expires: now.plus(life),
             signed: Vec::new(),
-            removes,
+            about,
             refused: Vec::new(),
             done: None,
         };
@@ -291,7 +301,7 @@ impl ProposalSign {
         let (id, signature) = (batch.op().id, batch.op().signature.clone());
         let row = open(batch.store(), &id, now)?;
         let mut proposal = row.value;
-        let message = proposal.act.message(installation, &id, proposal.expires);
+        let message = proposal.message(installation, &id);
         let caller = batch.permit().caller();
         let steward = *caller.actor();
         let device = caller
@@ -391,6 +401,24 @@ impl ProposalListing {
     }
 }
 
+/// Takes away every proposal that nobody has carried out, and says how many those are. For
+/// an older state of the store: who said no since, or took a yes back, and what was
+/// carried out since, is not in it.
+///
+/// # Errors
+/// The store's.
+pub fn end_all(batch: &mut Batch, store: &Store) -> Result<usize, StoreError> {
+    let mut ended = 0usize;
+    for (id, row) in all(store)? {
+        if row.value.done.is_none() {
+            PROPOSALS.expect(batch, &id, Expected::At(row.version));
+            PROPOSALS.delete(batch, &id);
+            ended = ended.saturating_add(1);
+        }
+    }
+    Ok(ended)
+}
+
 /// A proposal that can still be signed and carried out.
 fn open(store: &Store, id: &ProposalId, now: Timestamp) -> Result<Row<ProposalRow>, IdentityError> {
     let row = PROPOSALS.get(store, id)?.ok_or(IdentityError::NoProposal)?;
@@ -400,14 +428,11 @@ fn open(store: &Store, id: &ProposalId, now: Timestamp) -> Result<Row<ProposalRo
     Ok(row)
 }
 
-/// Whether shares take a quorum here: there is more than one operator.
+/// Whether shares take a quorum here: there is more than one steward. Other operators can
+/// sign nothing that would count.
 #[must_use]
 pub fn takes_a_quorum(snapshot: &Snapshot) -> bool {
-    let operators = snapshot
-        .actors()
-        .filter(|actor| matches!(actor.kind, procura_directory::ActorKind::Owner { .. }))
-        .filter(|actor| snapshot.is_active(&actor.id));
-    operators.take(2).count() > 1
+    stewards::count(snapshot) > 1
 }
 
 /// What a proposal is about, if enough stewards have signed it; nothing is used up.
@@ -446,7 +471,7 @@ pub(crate) fn carry_out_act<O: Op>(
     batch: &mut RecordedBatch<'_, O>,
     by: &ByQuorum,
     act: &ProposedAct,
-    removes: Option<ActorId>,
+    about: ActorId,
     now: Timestamp,
 ) -> Result<(), IdentityError> {
     let ByQuorum {
@@ -455,7 +480,7 @@ pub(crate) fn carry_out_act<O: Op>(
     } = by;
     let (store, snapshot) = (batch.store(), batch.directory());
     let row = agreed_row(store, snapshot, installation, proposal, now)?;
-    if row.value.act != *act || row.value.removes != removes {
+    if row.value.act != *act || row.value.about != Some(about) {
         return Err(IdentityError::OtherProposal);
     }
     use_up(batch.rows(), proposal, row, now);

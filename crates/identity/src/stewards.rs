@@ -5,7 +5,7 @@
 //! they have left, so that nobody becomes a quorum by taking devices away.
 
 use crate::error::IdentityError;
-use crate::proposal::{ByQuorum, carry_out_act};
+use crate::proposal::{ByQuorum, carry_out_act, takes_a_quorum};
 use crate::roles::{Loses, keeps_a_steward};
 use procura_directory::{QuarantineRecord, Snapshot, Suspect};
 use procura_policy::{Action, Op, Resource};
@@ -25,7 +25,8 @@ pub(crate) fn is_one(snapshot: &Snapshot, actor: &ActorId) -> bool {
         && snapshot.is_active(actor)
 }
 
-fn count(snapshot: &Snapshot) -> usize {
+/// How many there are.
+pub(crate) fn count(snapshot: &Snapshot) -> usize {
     let actors = snapshot.actors();
     actors.filter(|actor| is_one(snapshot, &actor.id)).count()
 }
@@ -42,11 +43,35 @@ fn others<O: Op>(batch: &RecordedBatch<'_, O>) -> bool {
     actors.any(|actor| actor.id != *caller && is_one(snapshot, &actor.id))
 }
 
-/// That somebody may be made a steward: by the only one, or as a quorum agreed, which is
+/// That somebody may be invited as a steward: by the only one. Who joins with a code is
+/// whoever was shown it, and a quorum agrees to nobody whom it does not know.
+pub(crate) fn may_invite<O: Op>(batch: &RecordedBatch<'_, O>) -> Result<(), IdentityError> {
+    if others(batch) {
+        return Err(IdentityError::JoinFirst);
+    }
+    Ok(())
+}
+
+/// That another key of an operator may join by what opens the vault: where there are
+/// several stewards, as a quorum agreed, which is used up in this commit.
+pub(crate) fn recovered<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    (name, actor): (&Label, &ActorId),
+    by: Option<&ByQuorum>,
+    now: Timestamp,
+) -> Result<(), IdentityError> {
+    if !takes_a_quorum(batch.directory()) {
+        return Ok(());
+    }
+    let act = ProposedAct::RecoverOperator { name: name.clone() };
+    agreed(batch, by, &act, *actor, now)
+}
+
+/// That an operator may be made a steward: by the only one, or as a quorum agreed, which is
 /// used up in this commit.
 pub(crate) fn made<O: Op>(
     batch: &mut RecordedBatch<'_, O>,
-    name: &Label,
+    (name, actor): (&Label, &ActorId),
     by: Option<&ByQuorum>,
     now: Timestamp,
 ) -> Result<(), IdentityError> {
@@ -54,7 +79,7 @@ pub(crate) fn made<O: Op>(
         return Ok(());
     }
     let act = ProposedAct::MakeSteward { name: name.clone() };
-    agreed(batch, by, &act, None, now)
+    agreed(batch, by, &act, *actor, now)
 }
 
 /// That somebody may be made a steward no more: by themselves, or as a quorum agreed,
@@ -70,7 +95,7 @@ pub(crate) fn removed<O: Op>(
     }
     if actor != batch.permit().caller().actor() {
         let act = ProposedAct::RemoveSteward { name: name.clone() };
-        agreed(batch, by, &act, Some(*actor), now)?;
+        agreed(batch, by, &act, *actor, now)?;
     }
     let held: Vec<Arc<QuarantineRecord>> = batch
         .directory()
@@ -125,11 +150,11 @@ fn agreed<O: Op>(
     batch: &mut RecordedBatch<'_, O>,
     by: Option<&ByQuorum>,
     act: &ProposedAct,
-    removes: Option<ActorId>,
+    about: ActorId,
     now: Timestamp,
 ) -> Result<(), IdentityError> {
     let by = by.ok_or(IdentityError::TakesQuorum)?;
-    carry_out_act(batch, by, act, removes, now)
+    carry_out_act(batch, by, act, about, now)
 }
 
 /// Puts a device of an operator on hold. Made by [`OperatorDeviceHold::resolve`].

@@ -12,6 +12,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Entries of these actions bind their device to their actor.
 const BINDING: [&str; 3] = ["installation.init", "device.join", "operator.join"];
+/// Of a restored home: an entry with a device binds it to its actor, as those do.
+const RESTORE: &str = "installation.restore";
 /// Their resource is `device/<thumbprint>`.
 const DEVICE_REVOKE: [&str; 2] = ["device.revoke", "operator.device.revoke"];
 /// Entries of these actions make an owner of the name in `operator/<name>`, which
@@ -194,7 +196,8 @@ impl Audit {
                 .expected(expected)
                 .found(entry.resource.as_deref().unwrap_or("none"))
         };
-        if BINDING.contains(&entry.action.as_ref()) {
+        let is_seat = entry.action == RESTORE && entry.device.is_some();
+        if is_seat || BINDING.contains(&entry.action.as_ref()) {
             let (Some(actor), Some(device)) = (entry.actor, entry.device) else {
                 return Err(malformed("the actor and the device that joined"));
             };

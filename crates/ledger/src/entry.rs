@@ -21,6 +21,9 @@ pub const OUTSIDE: &str = "outside";
 /// The reason of an entry that stands for many; it has a [`Summary`].
 pub const SUMMARY: &str = "summary";
 
+/// Why a summary is refused.
+const APART: &str = "count, from and until do not fit together";
+
 /// The version that every entry names first.
 const VERSION: u8 = 1;
 
@@ -84,7 +87,7 @@ impl TryFrom<String> for SessionMark {
 /// action, decision and the ids that the entry names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// How many events, at least 1.
+    /// How many events; 0 in entries that are read only.
     pub count: u64,
     /// Time of the first.
     pub from: Timestamp,
@@ -179,8 +182,29 @@ impl Entry {
         })
     }
 
-    /// The entry's bytes: compact JSON. Refused beyond 65,535 bytes.
+    /// What holds of every entry and what its types do not say: of what is written as of
+    /// what is read, so that nothing is ever written that does not read back.
+    fn check(&self) -> Result<(), &'static str> {
+        if self.action.is_empty() {
+            return Err("action is empty");
+        }
+        if self
+            .summary
+            .is_some_and(|summary| summary.from > summary.until)
+        {
+            return Err(APART);
+        }
+        if self.summary.is_some() != (self.reason.as_deref() == Some(SUMMARY)) {
+            return Err("a summary has the reason summary and a count, others have neither");
+        }
+        Ok(())
+    }
+
+    /// The entry's bytes: compact JSON. Refused beyond 65,535 bytes, and when
+    /// [`Self::parse`] would refuse them.
     pub fn to_bytes(&self) -> Result<Vec<u8>, LedgerError> {
+        self.check()
+            .map_err(|problem| LedgerError::Entry(problem.to_owned()))?;
         let mut bytes = Vec::with_capacity(1024);
         serde_json::to_writer(&mut bytes, self)
             .map_err(|error| LedgerError::Entry(error.to_string()))?;
@@ -306,20 +330,12 @@ impl Fields {
         if self.v != VERSION {
             return Err("v is not 1");
         }
-        if self.action.is_empty() {
-            return Err("action is empty");
-        }
         let summary = match (self.count, self.from, self.until) {
             (None, None, None) => None,
-            (Some(count), Some(from), Some(until)) if count > 0 && from <= until => {
-                Some(Summary { count, from, until })
-            }
-            _ => return Err("count, from and until do not fit together"),
+            (Some(count), Some(from), Some(until)) => Some(Summary { count, from, until }),
+            _ => return Err(APART),
         };
-        if summary.is_some() != (self.reason.as_deref() == Some(SUMMARY)) {
-            return Err("a summary has the reason summary and a count, others have neither");
-        }
-        Ok(Entry {
+        let entry = Entry {
             id: self.id,
             time: self.time,
             salt: encoding::from_b64url_fixed("salt", &self.salt)
@@ -343,6 +359,8 @@ impl Fields {
             caller: self.caller,
             trace: self.trace,
             summary,
-        })
+        };
+        entry.check()?;
+        Ok(entry)
     }
 }

@@ -135,12 +135,12 @@ impl Carried {
     /// As JSON: what an export has in the file [`FORGOTTEN`].
     ///
     /// # Errors
-    /// [`LedgerError::Malformed`]; it can always be written.
+    /// [`LedgerError::Malformed`].
     pub fn to_bytes(&self) -> Result<Vec<u8>, LedgerError> {
         serde_json::to_vec(self).map_err(|_| LedgerError::malformed(FORGOTTEN, "cannot be written"))
     }
 
-    /// Reads what [`Self::to_bytes`] wrote.
+    /// Reads what [`Self::to_bytes`] wrote of at least one forgotten entry.
     ///
     /// # Errors
     /// [`LedgerError::Malformed`] for anything else.

@@ -133,6 +133,8 @@ actions! {
     /// Makes a link code for another device of an operator: by the operator alone,
     /// since whoever holds the device can sign approvals as that person.
     OperatorLink = "operator.link", Rule::Own;
+    /// Makes a link code for another device of an operator whose key is lost.
+    OperatorRecover = "operator.recover", Rule::AdminSocket;
     /// Makes an agent.
     AgentCreate = "agent.create", Rule::Roles(&[Admin]);
     /// Lists agents and their devices.

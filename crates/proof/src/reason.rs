@@ -344,7 +344,7 @@ cases! {
         "The agent or operator, or one above it, was revoked, for good; an admin makes another agent: procura agent add LABEL.";
     /// The device is revoked, its actor is not.
     DeviceRevoked = "device_revoked", Key, Revoked,
-        "The device was revoked; another key joins with a new link code: procura agent code LABEL, or procura operator code NAME.";
+        "The device was revoked; another key joins with a new link code: procura agent code LABEL; of an operator procura operator code NAME, typed by themselves, or procura operator recover NAME on the server's machine.";
     /// The session id is garbled, of another audience, or of an unknown epoch.
     SessionForeign = "session_foreign", Key, SessionUnknown,
         "The session is not one of this server.";

@@ -12,8 +12,8 @@ use crate::handover::LedgerKeys;
 use crate::lease::Lease;
 use crate::recorder::RecordError;
 use crate::tables::{
-    BLOCKS, CARRIED, FORGOTTEN, ForgottenRow, LEAVES, LEDGER, PUBLISHED, PUBLISHED_KEY, RETENTION,
-    RetentionRow,
+    BLOCKS, CARRIED, FORGOTTEN, ForgottenRow, LEAVES, LEDGER, PUBLISHED, PUBLISHED_KEY, REACHED,
+    RETENTION, RetentionRow,
 };
 use crate::tiles::{Tiles, TilesError};
 use crate::whole::WholeTiles;
@@ -26,6 +26,7 @@ use procura_store::{
     Batch, Blob, CommitError, Expected, LogBeginning, LogEntry, Row, Seq, Store, StoreError,
 };
 use procura_types::{BatchId, Clock, Duration, Entropy, EntropyError, Timestamp, TraceId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -36,6 +37,8 @@ pub const WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The most entries that one entry says are forgotten.
 const AT_ONCE: u64 = 256 * 1024;
+/// By how much faster than time goes by what was not lived through is caught up with.
+const CATCH_UP: u32 = 2;
 /// Bundles that go in one commit.
 const BUNDLES: u64 = 16;
 
@@ -258,6 +261,42 @@ impl Retention {
         }
     }
 
+    /// As of when entries may be too old, where the clock says `agreed` and the server was
+    /// open for `lived`, by what nobody sets, since this was asked before; none where
+    /// nothing is forgotten, or another server keeps this. It begins with when the rule was
+    /// made, which a device signed, and goes on by twice the time that was lived through at
+    /// most: a clock that is wrong for an hour, also over restarts, has an hour too much
+    /// forgotten at most, and not the record.
+    ///
+    /// # Errors
+    /// [`RetentionError`]; then nothing may be said to be too old.
+    pub async fn reached(
+        &self,
+        agreed: Timestamp,
+        lived: Duration,
+    ) -> Result<Option<Timestamp>, RetentionError> {
+        let store = &self.parts.store;
+        let Some(rule) = retention(store)? else {
+            return Ok(None);
+        };
+        let row = REACHED.get(store, &key())?;
+        let since = rule.value.since;
+        let before = row.as_ref().map_or(since, |row| row.value.max(since));
+        let bound = before.plus(lived.saturating_mul(CATCH_UP));
+        let reached = agreed.min(bound).max(before);
+        if row.as_ref().is_none_or(|row| row.value != reached) {
+            let id = BatchId::generate(self.parts.clock.now(), self.parts.entropy.as_ref())?;
+            let mut batch = Batch::new(id).bulk();
+            let expected = row.map_or(Expected::Absent, |row| Expected::At(row.version));
+            REACHED.expect(&mut batch, &key(), expected);
+            REACHED.put(&mut batch, &key(), &reached);
+            if !self.fence(&mut batch) || !self.commit(batch).await? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(agreed.min(reached)))
+    }
+
     /// Does the next thing that is to be done, and tells whether there may be more: goes on
     /// with what an entry says is forgotten, or says of entries that are too old at `due`
     /// that they are. Without a time only the first.
@@ -375,9 +414,9 @@ impl Retention {
         if !self.fence(&mut batch) {
             return Ok(false);
         }
-        let bundles = leaves.chunks(usize::from(FULL_TILE));
-        for (bundle, leaves) in (start / TILE_WIDTH..).zip(bundles) {
-            let bytes = leaves.iter().flat_map(|leaf| *leaf.as_bytes()).collect();
+        for (bundle, bytes) in leaves {
+            // Hashes that are there are those of entries that are gone.
+            LEAVES.expect(&mut batch, &bundle, Expected::Absent);
             LEAVES.put(&mut batch, &bundle, &Blob::new(bytes));
         }
         for block in start / BLOCK..to / BLOCK {
@@ -406,10 +445,16 @@ impl Retention {
     }
 }
 
-fn read_beginning(store: &Store, to: u64) -> Result<(LogBeginning, Vec<Hash>), RetentionError> {
-    let mut leaves = Vec::new();
+/// The leaf hashes of bundles, by the bundles' numbers.
+type Leaves = BTreeMap<u64, Vec<u8>>;
+
+/// Reads the bundles that are kept before an entry. Another server may have taken some of
+/// them away meanwhile, so each entry says itself to which one it belongs.
+fn read_beginning(store: &Store, to: u64) -> Result<(LogBeginning, Leaves), RetentionError> {
+    let mut leaves = Leaves::new();
     let beginning = store.log_beginning(LEDGER, to, |entry| {
-        leaves.push(leaf_hash(entry.bytes.expose()));
+        let bundle = leaves.entry(entry.index / TILE_WIDTH).or_default();
+        bundle.extend_from_slice(leaf_hash(entry.bytes.expose()).as_bytes());
         Ok::<(), RetentionError>(())
     })?;
     Ok((beginning, leaves))

@@ -120,6 +120,10 @@ pub struct RetentionRow {
 /// The rule of now, under [`PUBLISHED_KEY`]; without one entries are kept for ever.
 pub const RETENTION: Table<String, RetentionRow> = Table::new("ledger-retention", Kind::Ordinary);
 
+/// Up to which time entries may be too old, under [`PUBLISHED_KEY`]: it goes on only with
+/// time that this installation was open for.
+pub(crate) const REACHED: Table<String, Timestamp> = Table::new("ledger-reached", Kind::Ordinary);
+
 /// The beginning of the ledger that is forgotten.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,6 +3,7 @@
 //! server's own directory.
 
 mod errors;
+mod operator;
 mod shares;
 mod unseal;
 mod unseal_source;
@@ -428,6 +429,13 @@ pub fn router(app: Arc<App>) -> Router {
             post!(nothing, async |app, wish, trace| {
                 unseal_source::remove(&app, wish, trace).await
             }),
+        )
+        .route(
+            "/admin/operators/recover",
+            post!(
+                |code| crate::api::shown_once(&code),
+                async |app, wish, trace| operator::recover(&app, wish, trace).await
+            ),
         )
         .route(
             "/admin/status",

@@ -13,6 +13,7 @@ use crate::problem::{Code, Failure};
 use crate::wrappers::{Late, configured};
 use http::StatusCode;
 use procura_edge::private_file;
+use procura_types::wire::Wrapper;
 use procura_types::{Duration, Label};
 use procura_vault::{Brought, Keeper, PinTries, WrapError};
 use serde::{Deserialize, Serialize};
@@ -21,11 +22,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio::sync::{Notify, watch};
 
 const FILE: &str = "auto-unseal.json";
 
-/// Pauses between rounds: 1, 2, 4 … 60 s.
+/// Pauses between rounds: 1, 2, 4 … 60 s. So long rests what a service refused.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// After so many rounds, most of a day, nobody waits for it any more.
@@ -255,8 +257,44 @@ enum Tried {
     Opened,
     /// It may be different in a moment.
     Later,
+    /// A service said no, which may be mended while nobody is here: a right that is given
+    /// late, credentials that are written late.
+    Slowly,
     /// It takes somebody.
     Never,
+}
+
+/// A source that is not given up.
+struct Waiting {
+    source: Label,
+    /// It is not tried before then.
+    rests_until: Option<Instant>,
+}
+
+impl Waiting {
+    const fn of(source: Label) -> Self {
+        Self {
+            source,
+            rests_until: None,
+        }
+    }
+
+    fn rests(&self, now: Instant) -> bool {
+        self.rests_until.is_some_and(|until| now < until)
+    }
+
+    /// What becomes of it after a try; nothing when it is given up.
+    fn after(self, tried: &Tried, now: Instant) -> Option<Self> {
+        let rests_until = match tried {
+            Tried::Later => None,
+            Tried::Slowly => now.checked_add(LONGEST_PAUSE),
+            Tried::Opened | Tried::Never => return None,
+        };
+        Some(Self {
+            rests_until,
+            ..self
+        })
+    }
 }
 
 /// Tries the sources until one opens the vault, somebody does, or none can.
@@ -277,24 +315,27 @@ pub(crate) async fn run(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
 
 async fn rounds(app: &Arc<App>) {
     let auto = &app.auto_unseal;
-    let mut left: Vec<Label> = app.config.auto_unseal.clone();
+    let sources = app.config.auto_unseal.iter().cloned();
+    let mut left: Vec<Waiting> = sources.map(Waiting::of).collect();
     let mut pause = Duration::from_secs(1);
     for _ in 0..ROUNDS {
         let mut later = Vec::new();
-        for source in left {
+        for waiting in left {
             if !matches!(app.stage().as_ref(), Stage::Sealed(..)) {
                 auto.tell(None);
                 return;
             }
-            match attempt(app, &source).await {
-                Tried::Opened => {
-                    tracing::info!(%source, "the vault opened by itself");
-                    auto.tell(None);
-                    return;
-                }
-                Tried::Later => later.push(source),
-                Tried::Never => {}
+            if waiting.rests(app.clock.steady()) {
+                later.push(waiting);
+                continue;
             }
+            let tried = attempt(app, &waiting.source).await;
+            if matches!(tried, Tried::Opened) {
+                tracing::info!(source = %waiting.source, "the vault opened by itself");
+                auto.tell(None);
+                return;
+            }
+            later.extend(waiting.after(&tried, app.clock.steady()));
         }
         if later.is_empty() {
             auto.tell(Some(
@@ -302,7 +343,7 @@ async fn rounds(app: &Arc<App>) {
             ));
             return;
         }
-        let names: Vec<&str> = later.iter().map(Label::as_str).collect();
+        let names: Vec<&str> = later.iter().map(|one| one.source.as_str()).collect();
         auto.tell(Some(format!(
             "auto_unseal: what {} needs is not there, the log says why; it is tried again",
             names.join(", ")
@@ -373,9 +414,32 @@ fn failed(app: &App, source: &Label, failure: &Failure) -> Tried {
     }
     if failure.code.status() == StatusCode::SERVICE_UNAVAILABLE {
         Tried::Later
+    } else if may_be_mended(app, source, failure.code) {
+        Tried::Slowly
     } else {
         Tried::Never
     }
+}
+
+/// Whether what was refused may be mended by others than who sits here, and trying again
+/// locks nothing: what a service says of credentials, a file of them that is not whole
+/// yet, or a service that does not show that it is the one, as one whose certificate is
+/// not valid by a clock that is not right yet.
+fn may_be_mended(app: &App, name: &Label, code: Code) -> bool {
+    let is_service = app.installation().is_ok_and(|installation| {
+        installation
+            .sources
+            .iter()
+            .filter(|source| source.name == *name)
+            .filter_map(|source| source.wrapper())
+            .any(Wrapper::is_service)
+    });
+    is_service
+        && match code {
+            Code::CredentialsRefused | Code::AnotherWrapper => true,
+            Code::CredentialsNeeded => app.config.unseal_credentials.contains_key(name),
+            _ => false,
+        }
 }
 
 #[cfg(test)]
@@ -384,7 +448,6 @@ mod tests {
     use crate::wrappers::Refusals;
     use procura_crypto::SystemEntropy;
     use procura_types::{Clock, Entropy, Timestamp};
-    use std::time::Instant;
 
     struct Noon;
 
@@ -509,6 +572,22 @@ mod tests {
                 &serde_json::json!(1)
             )
         );
+    }
+
+    #[test]
+    fn what_a_service_refuses_rests_for_the_longest_pause() {
+        let now = Instant::now();
+        let waiting = || Waiting::of(label("cloud"));
+        assert!(!waiting().rests(now));
+        assert!(!waiting().after(&Tried::Later, now).unwrap().rests(now));
+        let resting = waiting().after(&Tried::Slowly, now).unwrap();
+        assert_eq!(resting.source, label("cloud"));
+        assert!(resting.rests(now + LONGEST_PAUSE - Duration::from_millis(1)));
+        assert!(!resting.rests(now + LONGEST_PAUSE));
+        // Its next try may find it away.
+        let away = resting.after(&Tried::Later, now).unwrap();
+        assert!(!away.rests(now));
+        assert!(away.after(&Tried::Never, now).is_none());
     }
 
     #[test]

@@ -189,21 +189,23 @@ impl HoneyWatch {
     ) -> Result<Foreseen, Failure> {
         let Meant { who, decoys } = meant;
         let Some(who) = who.filter(|_| !decoys.is_empty()) else {
-            return Ok(Foreseen(Vec::new()));
+            return Ok(self.nothing());
         };
-        let missed = decoys.iter().map(|honey| {
-            let asked = Asked::Path(honey.namespace.clone(), honey.path.clone());
-            Missed::new(who.clone(), how, asked, input)
-        });
+        // By its own name: the operation may take it away from its path.
+        let missed = decoys
+            .iter()
+            .map(|honey| Missed::new(who.clone(), how, Asked::Decoy(honey.canary), input));
         let kept = self.state.keep(missed.collect()).await?;
-        Ok(Foreseen(kept.into_iter().zip(decoys).collect()))
+        Ok(Foreseen {
+            state: Arc::clone(&self.state),
+            touches: kept.into_iter().zip(decoys).collect(),
+        })
     }
 
-    /// They were touched, whatever came of the operation.
-    pub(crate) fn touched(&self, foreseen: Foreseen) {
-        let snapshot = self.state.parts.directory.snapshot();
-        for (missed, honey) in foreseen.0 {
-            self.state.touched(&snapshot, &missed, &honey);
+    fn nothing(&self) -> Foreseen {
+        Foreseen {
+            state: Arc::clone(&self.state),
+            touches: Vec::new(),
         }
     }
 
@@ -225,7 +227,7 @@ impl HoneyWatch {
         let Some(who) = Who::of(caller) else {
             return Ok(None);
         };
-        let mut foreseen = Foreseen(Vec::new());
+        let mut foreseen = self.nothing();
         // What is written takes the place of a decoy, so it is looked at as it was.
         if action == Action::SecretWrite
             && let Some((namespace, path)) = path_asked(input)
@@ -247,8 +249,26 @@ pub(crate) struct Meant {
     decoys: Vec<Arc<HoneyRecord>>,
 }
 
-/// Touches that are durable.
-pub(crate) struct Foreseen(Vec<(Missed, Arc<HoneyRecord>)>);
+/// Touches that are durable. They count when this is dropped, whatever came of the
+/// operation: its request may be dropped half way, since its client went, and what it had
+/// begun has its effect all the same.
+#[must_use = "the decoys are touched when it is dropped"]
+pub(crate) struct Foreseen {
+    state: Arc<State>,
+    touches: Vec<(Missed, Arc<HoneyRecord>)>,
+}
+
+impl Drop for Foreseen {
+    fn drop(&mut self) {
+        if self.touches.is_empty() {
+            return;
+        }
+        let snapshot = self.state.parts.directory.snapshot();
+        for (missed, honey) in self.touches.drain(..) {
+            self.state.touched(&snapshot, &missed, &honey);
+        }
+    }
+}
 
 /// A request under way that may touch a decoy.
 pub(crate) struct Watching {
@@ -287,7 +307,7 @@ impl Watching {
                     honey.notice(who, action, asked, input).await?;
                 }
             }
-            Action::SecretWrite => honey.touched(foreseen),
+            Action::SecretWrite => drop(foreseen),
             _ if refused => {
                 if let Some((namespace, path)) = path_asked(input) {
                     let asked = Asked::Path(namespace, path);

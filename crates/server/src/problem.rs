@@ -99,7 +99,7 @@ codes! {
     ShareForged = "share_forged", FORBIDDEN, Caller, "The share was never made", "Bring another; whoever holds this one should say where it comes from.";
     ShareRepeated = "share_repeated", CONFLICT, Caller, "The share was brought already", "Bring another share of the set.";
     SharesTooFew = "shares_too_few", UNPROCESSABLE_ENTITY, Caller, "It takes more shares", "Bring as many as the set needs.";
-    SourceUnavailable = "source_unavailable", SERVICE_UNAVAILABLE, Dependency, "What the unseal source needs is not there now", "Plug the token in, start the service, or open the vault with another source.";
+    SourceUnavailable = "source_unavailable", SERVICE_UNAVAILABLE, Dependency, "What the unseal source needs is not there now", "Plug the token in, start the service, renew its credentials, set the clock, or open the vault with another source.";
     CredentialsNeeded = "credentials_needed", BAD_REQUEST, Caller, "The unseal source takes credentials", "Bring them with --credentials FILE, or name the file in unseal_credentials.";
     WrongPin = "wrong_pin", FORBIDDEN, Caller, "The PIN of the token is wrong", "Look it up before the next try: a token locks itself after a few wrong ones.";
     PinLocked = "pin_locked", FORBIDDEN, Caller, "The token takes no PIN, or not from a program", "Open the vault with another source; the token's security officer unlocks it.";

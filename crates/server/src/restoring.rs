@@ -15,10 +15,10 @@ mod sources;
 mod step;
 mod verify;
 
-pub use activate::{Activated, Activation, Way, activate};
+pub use activate::{Activated, Activation, Going, Way, activate};
 pub use error::RestoreError;
 pub use load::{BackupFile, load, look};
-pub use marker::{Begun, Marker, find as find_marker};
+pub use marker::{Begun, Marker, Seat, find as find_marker};
 pub use sources::{OpenedWith, sources};
 pub use step::ActivationStep;
 pub use verify::{Means, Report, verify};

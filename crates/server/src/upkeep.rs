@@ -5,13 +5,15 @@
 //! break off anywhere.
 //!
 //! The clock can be wrong for a while, and what is taken away does not come back:
-//! only what two readings an hour apart agree on is over (ADR 10).
+//! only what two readings an hour apart agree on is over (ADR 10). Entries of the record
+//! are too old only as of a time that was lived through besides (ADR 34).
 
 use procura_authority::{Pruning, sweep_namespaces};
 use procura_record::{Directory, Lease, Retention, Running, Stopping};
 use procura_types::{Clock, Duration, Entropy, Timestamp};
 use procura_vault::Vault;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::sync::Notify;
 
@@ -39,6 +41,7 @@ pub(crate) struct UpkeepParts {
 /// The task; it ends when this is dropped.
 pub struct Upkeep {
     running: Running,
+    kept: Arc<AtomicBool>,
     wake: Arc<Notify>,
 }
 
@@ -46,7 +49,9 @@ impl Upkeep {
     /// Begins at once. Must be called inside a Tokio runtime.
     pub(crate) fn start(parts: UpkeepParts) -> Self {
         let wake = Arc::new(Notify::new());
+        let kept = Arc::new(AtomicBool::new(false));
         let work = Work {
+            kept: Arc::clone(&kept),
             parts,
             pass: None,
             forgetting: None,
@@ -56,8 +61,15 @@ impl Upkeep {
         };
         Self {
             running: Running::start(|stopping| work.run(stopping)),
+            kept,
             wake,
         }
+    }
+
+    /// Whether entries of the record are kept that are too old, since the last try to forget
+    /// them failed. Why is in the log: it may name what stands in the record.
+    pub(crate) fn keeps_too_long(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
     }
 
     /// There is something to do now.
@@ -73,6 +85,8 @@ impl Upkeep {
 }
 
 struct Work {
+    /// Whether entries are kept that are too old, until they are forgotten.
+    kept: Arc<AtomicBool>,
     parts: UpkeepParts,
     pass: Option<Pruning>,
     /// As of when entries may be too old, until none is any more.
@@ -121,6 +135,8 @@ impl Work {
             }
         }
         if lease.as_ref().is_some_and(|lease| !lease.is_held()) {
+            // Another server tries, and says so.
+            self.keeps(false);
             return;
         }
         // During a change of passphrase two roots are as it should be.
@@ -159,19 +175,27 @@ impl Work {
     async fn forget(&mut self) {
         for _ in 0..BATCHES {
             match self.parts.retention.step(self.forgetting).await {
-                Ok(true) => {}
+                Ok(true) => self.keeps(false),
                 Ok(false) => {
-                    self.forgetting = None;
+                    // Without a time it was not looked at what is too old.
+                    if self.forgetting.take().is_some() {
+                        self.keeps(false);
+                    }
                     return;
                 }
                 Err(error) => {
                     tracing::error!(%error, "entries of the record that are too old are kept");
+                    self.keeps(true);
                     self.forgetting = None;
                     return;
                 }
             }
         }
         self.wake.notify_one();
+    }
+
+    fn keeps(&self, too_long: bool) {
+        self.kept.store(too_long, Ordering::Relaxed);
     }
 
     /// Takes away what is left of namespaces that ended.
@@ -203,7 +227,14 @@ impl Work {
             let snapshot = self.parts.directory.snapshot();
             let namespaces = snapshot.namespaces().map(|found| found.name.clone());
             self.pass = Some(Pruning::new(due, namespaces));
-            self.forgetting = Some(due);
+            let lived = self.readings.lived;
+            self.forgetting = match self.parts.retention.reached(due, lived).await {
+                Ok(reached) => reached,
+                Err(error) => {
+                    tracing::warn!(%error, "it cannot be told which entries of the record are too old");
+                    None
+                }
+            };
         }
         let Some(pass) = &mut self.pass else {
             return;
@@ -256,6 +287,11 @@ impl Silent {
 #[derive(Default)]
 struct Readings {
     before: Option<(Instant, Timestamp)>,
+    /// How long before that the reading was that it agreed with.
+    span: Duration,
+    /// The same of the reading before: how long it took from what was agreed on last to
+    /// what is agreed on now.
+    lived: Duration,
 }
 
 impl Readings {
@@ -267,7 +303,11 @@ impl Readings {
             Some((before, _)) if steady.saturating_duration_since(before) < PRUNE_EVERY => {
                 return None;
             }
-            Some((_, said)) => Some(said.min(now)),
+            Some((before, said)) => {
+                self.lived = self.span;
+                self.span = steady.saturating_duration_since(before);
+                Some(said.min(now))
+            }
             None => None,
         };
         self.before = Some((steady, now));
@@ -304,6 +344,21 @@ mod tests {
                 assert!(due.is_none_or(|due| due <= right));
             }
         }
+    }
+
+    #[test]
+    fn what_was_lived_through_is_between_what_was_agreed_on() {
+        let begin = Instant::now();
+        let noon = Timestamp::from_millis(1_795_000_000_000);
+        let mut readings = Readings::default();
+        let mut found = Vec::new();
+        for hour in [0, 1, 3, 4, 5] {
+            // Whatever the clock says.
+            let said = noon.plus(YEAR * hour);
+            readings.agreed(begin + PRUNE_EVERY * hour, said);
+            found.push(readings.lived);
+        }
+        assert_eq!(found, [0, 0, 1, 2, 1].map(|hours| PRUNE_EVERY * hours));
     }
 
     #[test]

@@ -15,13 +15,14 @@ use crate::app::App;
 use crate::auto_unseal::Tries;
 use crate::config::Config;
 use crate::problem::{Code, Failure};
-use procura_edge::private_file::read_private_file;
+use procura_edge::private_file::{NotPrivate, read_private_file};
 use procura_types::wire::Wrapper;
 use procura_types::{Clock, Duration, Entropy, InstallationId, Label, Secret};
 use procura_vault::{
     Brought, Credentials, Keeper, NewSource, Pkcs11Tokens, SealError, Source, Tpms, WrapError,
     Wraps,
 };
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 /// The longest that a wrapper is waited for. One that hangs is left behind: whoever asks
@@ -106,8 +107,14 @@ pub(crate) fn configured(
         return Ok(None);
     };
     let bad = |what: &dyn std::fmt::Display| WrapError::BadCredentials(what.to_string());
-    let bytes =
-        read_private_file(path, rustix::process::getuid().as_raw()).map_err(|error| bad(&error))?;
+    let read = read_private_file(path, rustix::process::getuid().as_raw());
+    let bytes = read.map_err(|error| match &error {
+        // What writes it may be started after this server.
+        NotPrivate::Io { cause, .. } if cause.kind() == ErrorKind::NotFound => {
+            WrapError::Unavailable(format!("its credentials are not there: {error}"))
+        }
+        _ => bad(&error),
+    })?;
     if bytes.expose().len() > LONGEST {
         return Err(bad(&format_args!("{} is too long", path.display())));
     }

@@ -2,8 +2,6 @@
 //! go; that they were those that were committed is vouched for by the head, which has the
 //! keyed chain over them from then on.
 
-use crate::engine::Anchor;
-use crate::head::Head;
 use crate::{Damage, LogEntry, LogId, Store, StoreError, verify};
 use std::sync::Arc;
 
@@ -53,17 +51,6 @@ impl Store {
             }
         }
         Ok(LogBeginning { log, before, chain })
-    }
-
-    /// The head that an anchor has.
-    pub(crate) fn head_of(&self, anchor: &Anchor) -> Result<Head, StoreError> {
-        let unsealed = self.unsealed()?;
-        let barrier = unsealed.barrier();
-        match &anchor.head {
-            Some(sealed) if barrier.is_behind(sealed) => Err(StoreError::behind()),
-            Some(sealed) => Ok(barrier.open_head(anchor.seq, sealed).ok_or(Damage::Head)?),
-            None => Ok(Head::default()),
-        }
     }
 
     /// Why an entry is not there: the log may have lost its beginning meanwhile, also by

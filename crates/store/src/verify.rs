@@ -3,7 +3,7 @@
 //! of a table wait until its rows have been seen; a table that somebody waits for
 //! goes before the others, so that what is small does not wait for what is large.
 
-use crate::engine::{Engine, Snapshot};
+use crate::engine::{Anchor, Engine, Snapshot};
 use crate::head::{Head, SetDigest};
 use crate::head_sealer::HeadSealer;
 use crate::key::KeyRange;
@@ -170,7 +170,11 @@ impl Audience for &Verification {
 
 /// The head row of a snapshot; that of an empty store when nothing was committed.
 pub(crate) fn open_head(barrier: &Barrier, snapshot: &dyn Snapshot) -> Result<Head, StoreError> {
-    let anchor = snapshot.anchor()?;
+    head_of(barrier, &snapshot.anchor()?)
+}
+
+/// The head that an anchor has.
+pub(crate) fn head_of(barrier: &Barrier, anchor: &Anchor) -> Result<Head, StoreError> {
     match &anchor.head {
         Some(sealed) if barrier.is_behind(sealed) => Err(StoreError::behind()),
         Some(sealed) => Ok(barrier.open_head(anchor.seq, sealed).ok_or(Damage::Head)?),

@@ -15,8 +15,13 @@ pub enum VaultError {
     #[error("there is no readable secret at {0}")]
     NotFound(SecretPath),
     /// It was destroyed, and nothing brings it back.
-    #[error("{0} was destroyed: nothing brings it back")]
-    Destroyed(SecretPath),
+    #[error("{}{path} was destroyed: nothing brings it back", of_version(*version))]
+    Destroyed {
+        /// Which secret.
+        path: SecretPath,
+        /// Which version, where it is one; all that was not only deleted without.
+        version: Option<u64>,
+    },
     /// There is nothing to undelete.
     #[error("{0} is not deleted")]
     NotDeleted(SecretPath),
@@ -175,6 +180,11 @@ pub enum VaultError {
     Entropy(#[from] EntropyError),
 }
 
+/// Which version is meant, before the path.
+fn of_version(version: Option<u64>) -> String {
+    version.map_or_else(String::new, |version| format!("version {version} of "))
+}
+
 impl VaultError {
     /// The same, of one of several secrets.
     #[must_use]
@@ -238,6 +248,16 @@ pub enum SealError {
     /// Without a source nobody opens the vault any more.
     #[error("the last unseal source cannot be removed")]
     LastSource,
+    /// Without people and what they keep, a lost token or another kernel is the end of it.
+    #[error(
+        "only tokens, chips or services would open the vault then, and nothing at all when they are lost or the machine starts with another kernel or firmware: add a passphrase or shares first (`procura unseal-source add`), or remove it with --danger-wrappers-alone"
+    )]
+    WrappersAlone,
+    /// What was brought shows nothing of the sources that stay.
+    #[error(
+        "what was brought is of {0}, which is to go: bring what opens the vault when it is gone, the passphrase of another source, --with shares or --with source:NAME"
+    )]
+    BroughtLeaves(Label),
     /// Each takes its time at unseal.
     #[error("an installation has at most 8 unseal sources")]
     TooManySources,

@@ -6,8 +6,8 @@ use procura_directory::Suspect;
 use procura_record::RecordError;
 use procura_store::{Batch, KeyPrefix, Kind, Store, StoreError, Table};
 use procura_types::{
-    ActorId, BatchId, Delivery, Duration, Entropy, Namespace, ProjectName, SecretPath, Timestamp,
-    TraceId,
+    ActorId, BatchId, CanaryId, Delivery, Duration, Entropy, Namespace, ProjectName, SecretPath,
+    Timestamp, TraceId,
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -33,6 +33,8 @@ pub struct MissedKey(String);
 pub enum MissedAsk {
     /// The secret at a path.
     Path(Namespace, SecretPath),
+    /// This decoy, whether it is still where it was or not.
+    Decoy(CanaryId),
     /// What names of a project lead to.
     Names {
         /// Where.
@@ -95,27 +97,49 @@ pub async fn keep_missed(
     Ok(keys)
 }
 
+/// What was kept.
+#[derive(Debug)]
+pub struct KeptMissed {
+    /// What can be read of it, in the order of its names.
+    pub rows: Vec<(MissedKey, MissedRow)>,
+    /// What is wrong with the row behind those; what follows it is not read.
+    pub damaged: Option<StoreError>,
+}
+
 /// What was kept and never looked at: of this server from before it was opened, since
 /// nobody else is served by a database of its own; where several share one, what is so
 /// old that its server is gone.
 ///
 /// # Errors
 /// The store's.
-pub fn kept_missed(
-    store: &Store,
-    now: Timestamp,
-) -> Result<Vec<(MissedKey, MissedRow)>, StoreError> {
+pub fn kept_missed(store: &Store, now: Timestamp) -> Result<KeptMissed, StoreError> {
     let is_shared = store.is_shared();
     let snapshot = store.snapshot()?;
-    let mut found = Vec::new();
+    let mut found = KeptMissed {
+        rows: Vec::new(),
+        damaged: None,
+    };
     let mut after: Option<String> = None;
+    let mut page = PAGE;
     loop {
-        let rows = MISSED.scan(&snapshot, &KeyPrefix::all(), after.as_ref(), PAGE)?;
-        let whole = rows.len() < PAGE;
-        after = rows.last().map(|(key, _)| key.clone());
+        let rows = match MISSED.scan(&snapshot, &KeyPrefix::all(), after.as_ref(), page) {
+            Ok(rows) => rows,
+            // One by one, up to the one that is damaged.
+            Err(StoreError::Corrupt { .. } | StoreError::Shape { .. }) if page > 1 => {
+                page = 1;
+                continue;
+            }
+            Err(error @ (StoreError::Corrupt { .. } | StoreError::Shape { .. })) => {
+                found.damaged = Some(error);
+                return Ok(found);
+            }
+            Err(error) => return Err(error),
+        };
+        let whole = rows.len() < page;
+        after = rows.last().map(|(key, _)| key.clone()).or(after);
         for (key, row) in rows {
             if !is_shared || row.value.time.plus(ABANDONED) <= now {
-                found.push((MissedKey(key), row.value));
+                found.rows.push((MissedKey(key), row.value));
             }
         }
         if whole {

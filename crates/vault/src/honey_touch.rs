@@ -187,8 +187,8 @@ pub struct Untold {
     pub project: ProjectName,
 }
 
-/// Why it is told of a request that nobody can tell about.
-const DAMAGED: &str = "damaged";
+/// Why it is told of a request that nobody can tell about; nobody is put into quarantine.
+pub const DAMAGED: &str = "damaged";
 
 /// Tells people of such requests: an alarm for each. Nobody is put into quarantine.
 ///
@@ -223,6 +223,28 @@ pub async fn commit_untold(
         }
         store.commit(batch).await?;
     }
+    Ok(())
+}
+
+/// Tells people that of what was kept some cannot be read, so that nobody can tell whether
+/// it touched a decoy: one alarm.
+///
+/// # Errors
+/// What kept it from being recorded.
+pub async fn commit_unread(
+    store: &Store,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<(), RecordError> {
+    let mut batch = Batch::new(BatchId::generate(now, entropy)?).reserved();
+    let trace = TraceId::generate(now, entropy)?;
+    let entry = Entry {
+        reason: Some(Cow::Borrowed(DAMAGED)),
+        resource: Some(Resource::Installation.to_string()),
+        ..Entry::new(now, entropy, ACTION, trace)?
+    };
+    batch.append(LEDGER, entry.to_bytes()?);
+    store.commit(batch).await?;
     Ok(())
 }
 

@@ -215,6 +215,44 @@ impl Installation {
         })
     }
 
+    /// Whether a source can go, when `opened` was opened with what was brought. Whoever
+    /// removes one shows with that that another opens the vault: shares whose text was
+    /// lost, or a passphrase that was mistyped when it was set, are found out now and not
+    /// when the vault is sealed.
+    ///
+    /// # Errors
+    /// [`SealError::NoSource`], [`SealError::LastSource`], [`SealError::WrappersAlone`],
+    /// [`SealError::BroughtLeaves`].
+    pub(crate) fn check_leaving(
+        &self,
+        name: &Label,
+        wrappers_alone: bool,
+        opened: &Source,
+        brought: &Brought,
+    ) -> Result<(), SealError> {
+        let (leaving, staying): (Vec<&Source>, Vec<&Source>) =
+            self.sources.iter().partition(|source| source.name == *name);
+        if leaving.is_empty() {
+            return Err(SealError::NoSource(name.clone()));
+        }
+        if staying.is_empty() {
+            return Err(SealError::LastSource);
+        }
+        if !wrappers_alone && staying.iter().all(|source| source.wrapper().is_some()) {
+            return Err(SealError::WrappersAlone);
+        }
+        if opened.name != *name {
+            return Ok(());
+        }
+        // The same passphrase may be that of another source too.
+        for source in staying {
+            if source.open(&self.id, self.root_epoch, brought)?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(SealError::BroughtLeaves(name.clone()))
+    }
+
     /// The source that a share is of.
     ///
     /// # Errors

@@ -52,9 +52,12 @@ pub use export::{Leaving, MAX_EXPORT, SecretExport};
 pub use honey::{
     HoneyBait, HoneyListing, HoneyPlant, HoneyRemove, HoneyWhich, Planted, knows_honey,
 };
-pub use honey_missed::{MissedAsk, MissedKey, MissedRow, forget_missed, keep_missed, kept_missed};
+pub use honey_missed::{
+    KeptMissed, MissedAsk, MissedKey, MissedRow, forget_missed, keep_missed, kept_missed,
+};
 pub use honey_touch::{
-    ACTION as TOUCH_ACTION, MAX_TOUCHES, Touch, Untold, commit_touches, commit_untold,
+    ACTION as TOUCH_ACTION, DAMAGED as TOUCH_DAMAGED, MAX_TOUCHES, Touch, Untold, commit_touches,
+    commit_unread, commit_untold,
 };
 pub use import::{Found, Incoming, MAX_AT_ONCE, SecretImport};
 pub use import_part::ImportPart;

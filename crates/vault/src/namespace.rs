@@ -3,7 +3,7 @@
 use crate::error::{SealError, VaultError};
 use crate::installation::{Installation, KEYRINGS};
 use crate::keyring::{Keyring, SessionRoots, random_key};
-use crate::namespace_end::Forgetting;
+use crate::namespace_end::KeysGo;
 use crate::root::Root;
 use crate::rotation_step::RotationStep;
 use crate::servers::Beside;
@@ -279,7 +279,7 @@ impl Vault {
             root,
             keyring,
         )?));
-        store.observe(Arc::new(Forgetting(Arc::downgrade(&keys))));
+        store.observe(Arc::new(KeysGo(Arc::downgrade(&keys))));
         Ok(Self {
             home: home.to_owned(),
             store,

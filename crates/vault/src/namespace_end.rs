@@ -154,9 +154,9 @@ fn sweep_heads(
 }
 
 /// Forgets keys as soon as it is durable that their namespace ended.
-pub(crate) struct Forgetting(pub(crate) Weak<ArcSwap<Keys>>);
+pub(crate) struct KeysGo(pub(crate) Weak<ArcSwap<Keys>>);
 
-impl CommitObserver for Forgetting {
+impl CommitObserver for KeysGo {
     fn committed(&self, commits: &[CommitView<'_>]) {
         let Some(keys) = self.0.upgrade() else {
             return;

@@ -53,6 +53,7 @@ impl Vault {
         Ok(Recovery {
             time: Timestamp::from_millis(after.max(now.as_millis())),
             source: source.clone(),
+            operator: None,
         })
     }
 

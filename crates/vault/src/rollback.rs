@@ -15,7 +15,7 @@ use procura_crypto::sha256;
 use procura_directory::{HoneyRecord, Snapshot};
 use procura_policy::{Action, Basis, Op, Permit, Resource};
 use procura_record::{RecordedBatch, in_parts};
-use procura_store::{Expected, KeyPrefix, Row, Store};
+use procura_store::{Expected, KeyPrefix, Row};
 use procura_types::wire::{RollbackChange, RolledBack, SecretRolledBack, VersionState};
 use procura_types::{ActorId, FieldTuple, Namespace, SecretPath, Timestamp, encoding};
 
@@ -121,21 +121,40 @@ struct Plan {
     unchanged: usize,
 }
 
+/// Whether two versions are one, or have the same value. One that does not open is not
+/// the same as any other, so that it can be rolled back.
+fn is_same(
+    vault: &Vault,
+    op: &SecretRollback,
+    path: &SecretPath,
+    now: &VersionRow,
+    was: &VersionRow,
+) -> bool {
+    let open = |row| vault.open_version(&op.namespace, path, row).ok();
+    now.version == was.version
+        || match (open(now), open(was)) {
+            (Some(now), Some(was)) => now.expose() == was.expose(),
+            _ => false,
+        }
+}
+
 impl Plan {
-    /// Adds what has to be done with a secret so that it is again as it was.
+    /// Adds what has to be done with a secret so that it is again as it was. A newest
+    /// version with the same value as the one of then is as it was, so that a rollback
+    /// that is done once more adds nothing. A decoy has one version, and is never compared.
     fn add(
         &mut self,
-        store: &Store,
+        vault: &Vault,
         op: &SecretRollback,
         path: SecretPath,
         there: There,
     ) -> Result<(), VaultError> {
         let head = there.head();
         let now = &head.latest;
-        let was = as_of::version(store, &op.namespace, &path, head.clone(), op.at)?;
+        let was = as_of::version(vault.store(), &op.namespace, &path, head.clone(), op.at)?;
         let is_there = now.state == VersionState::Live;
         let change = match was {
-            Some(AsOf::There(row)) if is_there && row.version == now.version => None,
+            Some(AsOf::There(row)) if is_there && is_same(vault, op, &path, now, &row) => None,
             Some(AsOf::There(row)) => Some(Change::Restore(row)),
             Some(AsOf::Destroyed(version)) if version == now.version => None,
             Some(AsOf::Destroyed(version)) => Some(Change::Destroyed(version)),
@@ -206,7 +225,7 @@ impl SecretRollback {
     /// version, here as in a list.
     fn plan(
         &self,
-        store: &Store,
+        vault: &Vault,
         directory: &Snapshot,
         caller: &ActorId,
         basis: Basis,
@@ -218,13 +237,13 @@ impl SecretRollback {
         match &self.scope {
             RollbackScope::Path(path) => {
                 let head = HEADS
-                    .get(store, &head_key(&self.namespace, path))?
+                    .get(vault.store(), &head_key(&self.namespace, path))?
                     .filter(|row| !is_hidden(&row.value, basis))
                     .ok_or_else(|| VaultError::NotFound(path.clone()))?;
-                plan.add(store, self, path.clone(), There::Secret(head))?;
+                plan.add(vault, self, path.clone(), There::Secret(head))?;
             }
             RollbackScope::Prefix(begin) => {
-                let snapshot = store.snapshot()?;
+                let snapshot = vault.store().snapshot()?;
                 let prefix = KeyPrefix::all()
                     .part(&self.namespace.to_string())
                     .text_start(begin);
@@ -234,7 +253,7 @@ impl SecretRollback {
                     let whole = rows.len() < PAGE;
                     after = rows.last().map(|(key, _)| key.clone());
                     for (key, head) in rows {
-                        plan.add(store, self, stored_path(&key.1)?, There::Secret(head))?;
+                        plan.add(vault, self, stored_path(&key.1)?, There::Secret(head))?;
                     }
                     if whole {
                         break;
@@ -244,7 +263,7 @@ impl SecretRollback {
                     let decoys = directory.honey_of(&self.namespace);
                     for decoy in decoys.filter(|decoy| decoy.path.as_str().starts_with(begin)) {
                         let there = There::Decoy(seeming(decoy));
-                        plan.add(store, self, decoy.path.clone(), there)?;
+                        plan.add(vault, self, decoy.path.clone(), there)?;
                     }
                     plan.steps.sort_by(|one, other| one.path.cmp(&other.path));
                 }
@@ -253,18 +272,18 @@ impl SecretRollback {
         Ok(plan)
     }
 
-    /// What would be done now.
+    /// What would be done now. Values are compared: whoever asks has a record of it.
     ///
     /// # Errors
     /// [`VaultError::NotFound`] of a path, [`VaultError::TooMany`], the store's.
     pub fn preview(
         permit: &Permit<Self>,
         directory: &Snapshot,
-        store: &Store,
+        vault: &Vault,
     ) -> Result<SecretRolledBack, VaultError> {
         let op = permit.op();
         let caller = permit.caller().actor();
-        let plan = op.plan(store, directory, caller, permit.basis())?;
+        let plan = op.plan(vault, directory, caller, permit.basis())?;
         Ok(plan.shown(op, false))
     }
 
@@ -281,7 +300,7 @@ impl SecretRollback {
         let op = batch.op();
         let permit = batch.permit();
         let caller = permit.caller().actor();
-        let plan = op.plan(batch.store(), batch.directory(), caller, permit.basis())?;
+        let plan = op.plan(vault, batch.directory(), caller, permit.basis())?;
         let shown = plan.shown(op, true);
         if op
             .expect_state
@@ -329,7 +348,12 @@ impl SecretRollback {
                     now,
                 )?,
                 Change::Destroyed(_) if op.leave_destroyed => {}
-                Change::Destroyed(_) => return Err(VaultError::Destroyed(step.path)),
+                Change::Destroyed(version) => {
+                    return Err(VaultError::Destroyed {
+                        path: step.path,
+                        version: Some(version),
+                    });
+                }
             }
         }
         charge.settle(batch)?;

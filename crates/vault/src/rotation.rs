@@ -59,8 +59,15 @@ pub enum SourceChange {
     Passphrase(Secret<String>),
     /// The source of the same name becomes this one.
     Put(NewSource),
-    /// It opens nothing any more.
-    Remove(Label),
+    /// It opens nothing any more. What is brought opens one that stays: that anything
+    /// else opens the vault is nobody's experience otherwise.
+    Remove {
+        /// Its name.
+        name: Label,
+        /// Whether what stays may all be sources with wrappers, so that nobody opens the
+        /// vault when a token, chip or service is lost.
+        wrappers_alone: bool,
+    },
     /// These open nothing any more, and another does in their place.
     Replace(Vec<Label>, NewSource),
     /// All of them stay, and get the new root.
@@ -98,7 +105,7 @@ impl SourceChange {
             }
             Self::None { sessions_go_on } => Ok(Resolved::None { sessions_go_on }),
             Self::Put(new) if exists(&new.name) => Ok(Resolved::Put(new)),
-            Self::Remove(name) if exists(&name) => Ok(Resolved::Remove(name)),
+            Self::Remove { name, .. } if exists(&name) => Ok(Resolved::Remove(name)),
             Self::Replace(leaving, new) => match leaving.iter().find(|name| !exists(name)) {
                 Some(name) => Err(SealError::NoSource(name.clone())),
                 None if exists(&new.name) && !leaving.contains(&new.name) => {
@@ -106,7 +113,7 @@ impl SourceChange {
                 }
                 None => Ok(Resolved::Replace(leaving, new)),
             },
-            Self::Put(NewSource { name, .. }) | Self::Remove(name) => {
+            Self::Put(NewSource { name, .. }) | Self::Remove { name, .. } => {
                 Err(SealError::NoSource(name))
             }
         }
@@ -214,7 +221,8 @@ impl Vault {
     ///
     /// # Errors
     /// What [`Vault::unseal`] says of what was brought; [`SealError::NoSource`];
-    /// [`SealError::LastSource`].
+    /// [`SealError::LastSource`], [`SealError::WrappersAlone`] and
+    /// [`SealError::BroughtLeaves`] of a source that is to go.
     pub fn next_root(
         &self,
         brought: &Brought,
@@ -226,6 +234,13 @@ impl Vault {
         let now = clock.now();
         let before = &keys.installation;
         let (old, opened) = before.open_root(brought)?;
+        if let SourceChange::Remove {
+            name,
+            wrappers_alone,
+        } = &change
+        {
+            before.check_leaving(name, *wrappers_alone, opened, brought)?;
+        }
         let change = change.resolve(before, opened, entropy)?;
         let mut keyring = before.load_keyring(&self.store, &old)?;
         let epoch = old.epoch.checked_add(1).ok_or(SealError::KeyringMismatch)?;

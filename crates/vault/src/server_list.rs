@@ -3,8 +3,8 @@
 //!
 //! Each open server says once a minute that it is there. One that is not heard of for
 //! long, and did not say that it goes, is absent: it may be in somebody else's hands. No
-//! later root is handed over to it, and it does not make itself present again; somebody
-//! has to unseal it. One that a steward removed is out at once and for good: its commits
+//! later root is handed over to it, and it does not make itself present again, whatever its
+//! own clock says of how long that was; somebody has to unseal it. One that a steward removed is out at once and for good: its commits
 //! stop applying with the commit that removes it, and its home joins no more.
 
 use crate::error::{SealError, VaultError};
@@ -288,7 +288,12 @@ impl Vault {
         let Some(known) = KNOWN.get(&self.store, &home)? else {
             return Ok(true);
         };
-        if beside.presence.is_absent(known.value.seen, now) {
+        // Whoever has this machine sets its clock; what the others said of theirs stays.
+        let mut latest = now;
+        for (_, other) in all_rows(&KNOWN, &self.store, &KeyPrefix::all())? {
+            latest = latest.max(other.value.seen);
+        }
+        if beside.presence.is_absent(known.value.seen, latest) {
             return Ok(false);
         }
         let row = KnownRow {

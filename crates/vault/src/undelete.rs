@@ -82,7 +82,10 @@ impl SecretUndelete {
             return Err(if seen.live {
                 VaultError::NotDeleted(op.path.clone())
             } else if seen.destroyed {
-                VaultError::Destroyed(op.path.clone())
+                VaultError::Destroyed {
+                    path: op.path.clone(),
+                    version: op.version,
+                }
             } else {
                 not_found()
             });

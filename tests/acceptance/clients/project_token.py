@@ -7,11 +7,13 @@ project_token.py CODE SERVER    joins as an agent; then, each as a line of stdin
   stolen KIND          shows it with the proof of another key
   verify               verifies the signed token by the key set, as others would
   rotate KIND          exchanges it; the one from before is called `old`
+  keep FILE            writes the device's key, as OpenSSH has it
 """
 
 import base64
 import hashlib
 import json
+import os
 import secrets
 import sys
 import time
@@ -22,7 +24,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from http_calls import call, say
 
 code, server = sys.argv[1:]
@@ -141,6 +148,12 @@ for line in map(str.strip, sys.stdin):
         status, body = device.post(f"{TOKENS}/{before['id']}/rotate", {})
         tokens["old"], tokens[rest[0]] = before, body
         say(step=line, status=status, id=body.get("id"))
+    elif word == "keep":
+        kept = device.key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+        file = os.open(rest[0], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(file, kept)
+        os.close(file)
+        say(step=line)
     elif word == "verify":
         claims = verified(tokens["signed"]["token"])
         mine = claims["cnf"]["jkt"] == b64url(device.thumbprint)

@@ -78,14 +78,19 @@ impl ImportCortexAuth {
         let failed = |what: &str| Failure::usage(format!("nothing was brought in: {name} {what}"));
         let mut file = CortexAuth::read(&self.file)
             .map_err(|error| failed("cannot be used").because(error))?;
-        opened::only(&mut file, &self.only)
-            .map_err(|missing| failed("has not all that --only names").because(missing))?;
-        let question = format!("Password of {name}");
-        let password = context.passphrases.ask(&question).await?;
         let map = Map {
             namespaces: self.map,
             paths: self.path,
         };
+        let unmapped = opened::unmapped(&file, &map);
+        if !unmapped.is_empty() {
+            return Err(failed("has nothing of what these put elsewhere")
+                .because(output::plain(&unmapped.join(", "))));
+        }
+        opened::only(&mut file, &self.only)
+            .map_err(|missing| failed("has not all that --only names").because(missing))?;
+        let question = format!("Password of {name}");
+        let password = context.passphrases.ask(&question).await?;
         let opened = Opened::open(file, &password, &map).map_err(|wrong| wrong.told(&name))?;
         drop(password);
         for note in &opened.notes {

@@ -204,7 +204,11 @@ impl Reading {
         let text = text.expose();
         let is_object = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
         let read = if is_object {
-            serde_json::from_slice::<Allowed>(text).map_err(|error| format!("{form}: {error}"))
+            // What serde_json met is not repeated: it may be something else than an address.
+            serde_json::from_slice::<Allowed>(text).map_err(|error| {
+                let (line, column) = (error.line(), error.column());
+                format!("{form}: at line {line}, column {column}")
+            })
         } else {
             Err(form.to_owned())
         };

@@ -18,16 +18,17 @@ pub(super) fn plan(file: &Path, prefix: &str) -> Result<Plan, Failure> {
     let mut wrong: Vec<String> = Vec::new();
     for entry in dotenv.into_entries() {
         let line = entry.line;
+        // Of a file that is none of these, a line without = may be a value.
+        let Some(value) = entry.value else {
+            wrong.push(format!("line {line} has no ="));
+            continue;
+        };
         let env: EnvName = match entry.name.parse() {
             Ok(env) => env,
             Err(error) => {
                 wrong.push(format!("line {line}: {error}"));
                 continue;
             }
-        };
-        let Some(value) = entry.value else {
-            wrong.push(format!("line {line}: {env} has no value"));
-            continue;
         };
         match path(prefix, &env.as_str().to_ascii_lowercase()) {
             Err(error) => wrong.push(format!("line {line}: {env}: {error}")),

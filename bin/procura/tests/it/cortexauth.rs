@@ -226,7 +226,7 @@ fn a_wrong_password_and_what_does_not_open_have_words_of_their_own() {
         ),
         (
             json!({"path": "c", "type": "KEY_VALUE", "hex": "", "namespace": "No Such"}),
-            "--map No Such=NS",
+            "--map 'No Such=NS' puts it elsewhere",
         ),
         (
             secret("/d", "TEMPLATE_CONFIG", b"\xff"),
@@ -273,6 +273,38 @@ fn a_wrong_password_and_what_does_not_open_have_words_of_their_own() {
         "{}",
         ran.err
     );
+}
+
+#[test]
+fn what_puts_nothing_elsewhere_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let secrets = json!([
+        secret("openai/key", "KEY_VALUE", b"1"),
+        {"path": "other", "type": "KEY_VALUE", "hex": "31", "namespace": ""},
+    ]);
+    let file = made(home.path(), json!({"secrets": secrets}));
+    for (args, message) in [
+        (
+            &["--map", "nope=shop"][..],
+            "put elsewhere: --map nope=shop\n",
+        ),
+        (
+            &["--path", "cx/o pnai=zz/y", "--map", "default=shop"],
+            "put elsewhere: --path 'cx/o pnai=zz/y'\n",
+        ),
+        (
+            &["--only", "default", "--map", "nope=a", "--path", "x=y"],
+            "put elsewhere: --map nope=a, --path x=y\n",
+        ),
+    ] {
+        let ran = tried(home.path(), &file, args, PASSWORD);
+        assert_eq!(ran.code, 64, "{}", ran.err);
+        assert!(ran.err.contains(message), "{message}: {}", ran.err);
+    }
+    let good = ["--map", "default=shop", "--path", "openai/key=zz/y"];
+    let ran = tried(home.path(), &file, &good, PASSWORD);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("zz/y"), "{}", ran.out);
 }
 
 #[test]

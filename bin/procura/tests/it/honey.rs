@@ -84,3 +84,49 @@ fn a_decoy_of_ones_own_comes_from_stdin_and_is_shown_to_nobody() {
         reinstate.err
     );
 }
+
+#[test]
+fn a_device_that_touched_a_decoy_is_listed_as_quarantined() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    cli.ok(&["honey", "plant", "--shape", "github", "ci/token"], b"");
+    let invite = ["operator", "invite", "bob", "--role", "admin@default"];
+    let code = cli.ok(&invite, b"");
+    let bob = installed.other("bob");
+    let join = ["operator", "join", code.trim(), "--passphrase-fd", "0"];
+    bob.ok(&join, crate::installed::PASSPHRASE);
+    let login = ["login", "--passphrase-fd", "0"];
+    bob.ok(&login, crate::installed::PASSPHRASE);
+    let state = |cli: &crate::installed::Cli, of: &str| {
+        let listed = cli.ok(&["device", "list"], b"");
+        let line = listed.lines().find(|line| line.contains(of));
+        line.unwrap_or_default()
+            .split("  ")
+            .last()
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
+    assert_eq!(
+        (state(cli, "alice"), state(cli, "bob")),
+        ("active".into(), "active".into())
+    );
+    assert_eq!(bob.run(&["secret", "get", "ci/token"], b"").code, 77);
+    let mut said = String::new();
+    for _ in 0..100 {
+        said = state(cli, "bob");
+        if said != "active" {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(
+        (state(cli, "alice"), said),
+        ("active".into(), "quarantined".into())
+    );
+    let listed = cli.json(&["device", "list"]);
+    assert!(
+        listed.to_string().contains("\"state\":\"quarantined\""),
+        "{listed}"
+    );
+}

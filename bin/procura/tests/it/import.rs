@@ -55,7 +55,7 @@ fn a_file_that_is_not_in_order_is_refused_whole() {
         ("A=1\nsome words", "line 2 is not NAME=value"),
         ("1A=1\n", "line 1: env: must be 1 to 128"),
         ("A=1\na=2\n", "line 2: a and A both become a"),
-        ("export A\n", "line 1: A has no value"),
+        ("export A\n", "line 1 has no ="),
         ("# nothing\n", "has no values"),
         ("A=1\nB-C=2\n1D=3\n", "line 3: env: must be 1 to 128"),
     ] {
@@ -69,6 +69,16 @@ fn a_file_that_is_not_in_order_is_refused_whole() {
         );
         assert!(ran.err.contains(message), "{text}: {}", ran.err);
     }
+}
+
+#[test]
+fn a_file_that_is_a_value_is_not_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let path = file(home.path(), "Canary_7f3a91c05b\n");
+    let ran = run(home.path(), &["secret", "import", path.to_str().unwrap()]);
+    assert_eq!(ran.code, 64);
+    assert!(ran.err.ends_with("\n    line 1 has no =\n"), "{}", ran.err);
+    assert!(!ran.err.to_lowercase().contains("canary"), "{}", ran.err);
 }
 
 #[test]

@@ -143,6 +143,15 @@ fn what_goes_in_by_json_and_directory_comes_out_by_age_and_in_again() {
         "-o",
         out.to_str().unwrap(),
     ];
+    let none = cli.run(&[&export[..], &["--prefix", "nope/"]].concat(), b"");
+    assert_eq!(
+        (none.code, none.err.as_str()),
+        (
+            77,
+            "procura: nothing was exported: no secret of default that leaves begins with nope/: none is readable there\n  next: procura secret list, which shows the paths; -n NS for another namespace\n"
+        )
+    );
+    assert!(!out.exists());
     cli.ok(&export, b"");
     assert!(cli.run(&export, b"").err.contains("is there already"));
     let opened = Command::new("age")

@@ -17,7 +17,9 @@ fn every_command_prints_one_value() {
     let (login, unseal) = (with_fd(&["login"]), with_fd(&["unseal"]));
     let key_only = with_fd(&["passphrase", "--key-only"]);
     let passphrase = with_fd(&["passphrase"]);
-    let twice = [PASSPHRASE, PASSPHRASE].concat();
+    const NEXT: &[u8] = b"another passphrase 77\n";
+    let there = [PASSPHRASE, NEXT].concat();
+    let back = [NEXT, PASSPHRASE].concat();
     let cases: &[Case<'_>] = &[
         (&["status"], b"", Value::Null),
         (&["namespace", "create", "other"], b"", Value::Null),
@@ -98,19 +100,24 @@ fn every_command_prints_one_value() {
         (&["agent", "revoke", "scribe", "--yes"], b"", Value::Null),
         (
             &key_only,
-            &twice,
+            &there,
+            json!({ "vault": false, "operator_key": true }),
+        ),
+        (
+            &key_only,
+            &back,
             json!({ "vault": false, "operator_key": true }),
         ),
         (
             &passphrase,
-            &twice,
+            &there,
             json!({ "vault": true, "operator_key": true }),
         ),
         (&["logout"], b"", json!({ "was_unlocked": true })),
         (&["logout"], b"", json!({ "was_unlocked": false })),
-        (&login, PASSPHRASE, Value::Null),
+        (&login, NEXT, Value::Null),
         (&["seal"], b"", json!({ "sealed": true })),
-        (&unseal, PASSPHRASE, Value::Null),
+        (&unseal, NEXT, Value::Null),
         // Open already: no passphrase is asked for.
         (&["unseal"], b"", Value::Null),
     ];

@@ -1,7 +1,7 @@
 //! What a home remembers of its server: which one it is, and how far its
 //! record had come.
 
-use crate::installed::{Cli, Installed};
+use crate::installed::{Cli, Installed, PASSPHRASE};
 use std::path::Path;
 
 #[test]
@@ -87,4 +87,54 @@ fn an_installation_put_back_from_a_copy_is_refused_until_accepted() {
     let accepted = cli.ok(&["--danger-accept-rollback", "secret", "get", "a/b"], b"");
     assert_eq!(accepted, "one");
     assert_eq!(cli.ok(&["secret", "get", "a/b"], b""), "one");
+}
+
+#[test]
+fn a_code_leads_to_its_own_server_whatever_the_environment_says() {
+    let (installed, stranger) = (Installed::new(), Installed::new());
+    let (own, other) = (
+        installed.cli.url.clone().unwrap(),
+        stranger.cli.url.clone().unwrap(),
+    );
+    let invite = ["operator", "invite", "bob", "--role", "admin@default"];
+    let code = installed.cli.ok(&invite, b"");
+    let bob = Cli {
+        home: installed.dir().join("bob"),
+        url: Some(other.clone()),
+    };
+    let join = ["operator", "join", code.trim(), "--passphrase-fd", "0"];
+    let typed = [&["--server", &other][..], &join].concat();
+    let words = format!(
+        "procura: the code is of {own}, and you asked {other}\n  next: the same command without --server"
+    );
+    let refused = bob.run(&typed, PASSPHRASE);
+    assert_eq!(refused.code, 64);
+    assert!(refused.err.starts_with(&words), "{}", refused.err);
+    // So it is where a flag stands behind the command, and in the other joins.
+    let agent = installed.cli.ok(&["agent", "add", "scribe"], b"");
+    let out = installed.dir().join("transit.json");
+    let out = out.to_str().unwrap();
+    for join in [
+        &["join"][..],
+        &["unseal-source", "join", "--out", out],
+        &[
+            "gate",
+            "--service",
+            "till",
+            "--upstream",
+            "http://127.0.0.1:9",
+            "--join",
+        ],
+    ] {
+        let refused = bob.run(&[join, &[agent.trim(), "--server", &other]].concat(), b"");
+        assert!(refused.err.starts_with(&words), "{join:?}: {}", refused.err);
+    }
+    assert!(!Path::new(out).exists());
+    let joined = bob.run(&join, PASSPHRASE);
+    let said = format!("joined {own} as bob\n");
+    assert!(
+        joined.code == 0 && joined.err.ends_with(&said),
+        "{}",
+        joined.err
+    );
 }

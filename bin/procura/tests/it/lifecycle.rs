@@ -216,3 +216,37 @@ fn a_project_is_moved_and_deleted() {
         gone.err
     );
 }
+
+#[test]
+fn the_record_reads_after_an_empty_namespace_ended() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    for name in ["empty", "full"] {
+        cli.ok(&["namespace", "create", name], b"");
+    }
+    cli.ok(&["-n", "full", "secret", "put", "a/key"], b"value");
+    cli.ok(&["--yes", "namespace", "delete", "empty"], b"");
+    cli.ok(&["namespace", "delete", "full", "--confirm", "full"], b"");
+    // They are swept by name: once the second is done, so is the first.
+    let mut swept = Vec::new();
+    for _ in 0..600 {
+        let args = ["audit", "list", "--everywhere", "--action"];
+        let list = cli.json(&[&args[..], &["namespace.sweep"]].concat());
+        swept = list["entries"].as_array().unwrap().clone();
+        if !swept.is_empty() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(swept.len(), 1, "{swept:?}");
+    assert!(swept[0].to_string().contains("namespace/full"), "{swept:?}");
+    let record = installed.dir().join("record");
+    let record = record.to_str().unwrap();
+    cli.ok(&["audit", "export", record], b"");
+    cli.ok(&["audit", "verify", record], b"");
+    let file = installed.dir().join("after.procura");
+    let file = file.to_str().unwrap();
+    cli.ok(&["backup", file], b"");
+    let drill = ["--passphrase-fd", "0", "backup", "drill", file];
+    cli.ok(&drill, crate::installed::PASSPHRASE);
+}

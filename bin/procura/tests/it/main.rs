@@ -40,6 +40,7 @@ mod refusals;
 mod restore;
 mod restore_refusals;
 mod restore_steps;
+mod restore_stewards;
 mod rotate;
 mod runbooks;
 mod secret;

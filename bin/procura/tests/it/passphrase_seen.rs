@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const SEEN: &str = "canary-of-proc-4f1e-passphrase";
 const NEXT: &str = "canary-of-proc-77ad-passphrase";
 
-/// Looks at all processes; gives how many it could look at both files of.
+/// Looks at all processes; gives those of which it could read both files.
 fn nowhere(what: &str) -> Vec<u32> {
     let mut looked = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap() {
@@ -25,6 +25,7 @@ fn nowhere(what: &str) -> Vec<u32> {
         else {
             continue;
         };
+        let mut read = 0;
         for file in ["cmdline", "environ"] {
             // Processes end while we look; what nobody else may read is read by nobody.
             let Ok(bytes) = std::fs::read(path.join(file)) else {
@@ -34,9 +35,11 @@ fn nowhere(what: &str) -> Vec<u32> {
             for canary in [SEEN, NEXT] {
                 assert!(!text.contains(canary), "{what}: {file} of {pid}");
             }
-            if file == "cmdline" && !bytes.is_empty() {
-                looked.push(pid);
-            }
+            // The command line of a process that is ending is empty.
+            read += i32::from(file == "environ" || !bytes.is_empty());
+        }
+        if read == 2 {
+            looked.push(pid);
         }
     }
     looked

@@ -76,6 +76,18 @@ fn refusals_say_why_and_what_to_type_next() {
         "the command again by an operator who is admin@default; a steward makes one with procura operator roles NAME --role admin@default, and --role for each that NAME keeps",
     );
 
+    for args in [&["passphrase"][..], &["passphrase", "--key-only"]] {
+        let same = [PASSPHRASE, PASSPHRASE].concat();
+        let ran = cli.run(&[args, &["--passphrase-fd", "0"]].concat(), &same);
+        assert_eq!(
+            (ran.code, ran.err.as_str()),
+            (
+                64,
+                "procura: the new passphrase is the one of today, so nothing was changed\n  next: the command again, with another one\n"
+            ),
+            "{args:?}"
+        );
+    }
     cli.ok(&["seal"], b"");
     refused(cli, &["secret", "list"], b"", "(sealed, ", "procura unseal");
     refused(

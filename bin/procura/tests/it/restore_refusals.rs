@@ -51,6 +51,25 @@ fn a_checkpoint_that_reaches_no_further_than_the_backup_shows_nothing() {
 }
 
 #[test]
+fn a_home_that_nothing_was_restored_to_is_named() {
+    let backed = Backed::new();
+    let own = backed.installed.cli.home.clone();
+    let wrong = backed.place("wrong");
+    let said = activate(&own, &wrong, &["--nothing-after-backup"]);
+    assert_eq!(said.code, 78, "{}", said.err);
+    let said: serde_json::Value = serde_json::from_str(&said.err).unwrap();
+    assert_eq!(
+        said,
+        serde_json::json!({
+            "exit": 78,
+            "what": format!("nothing was restored to {}", wrong.display()),
+            "why": "or what was restored to it is activated already",
+            "next": "procura restore FILE --to HOME --verify, and then --activate with the same HOME",
+        })
+    );
+}
+
+#[test]
 fn who_says_that_nothing_came_after_is_not_believed_against_a_checkpoint() {
     let backed = Backed::new();
     let cli = &backed.installed.cli;

@@ -13,25 +13,29 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Steps of an activation by copies of the ledger.
-const REACHING: [ActivationStep; 9] = [
+const REACHING: [ActivationStep; 11] = [
     ActivationStep::Planned,
     ActivationStep::SequenceAhead,
     ActivationStep::PageAppended,
     ActivationStep::CopiesAppended,
     ActivationStep::Begun,
+    ActivationStep::ProposalsEnded,
     ActivationStep::OneTakenAway,
     ActivationStep::TakenAway,
+    ActivationStep::Seated,
     ActivationStep::PageHeld,
     ActivationStep::Held,
 ];
 
 /// Steps of one under another origin.
-const RENAMING: [ActivationStep; 10] = [
+const RENAMING: [ActivationStep; 12] = [
     ActivationStep::Planned,
     ActivationStep::SequenceAhead,
     ActivationStep::CopiesAppended,
     ActivationStep::Begun,
+    ActivationStep::ProposalsEnded,
     ActivationStep::TakenAway,
+    ActivationStep::Seated,
     ActivationStep::PageHeld,
     ActivationStep::Held,
     ActivationStep::GrantsEnded,
@@ -80,6 +84,7 @@ fn result(done: &Value) -> Value {
         "held": done["held"],
         "because": done["because"],
         "grants_ended": done["grants_ended"],
+        "proposals_ended": done["proposals_ended"],
         "recorded": recorded,
         "entries": done["restored"]["entries"],
         "root": done["restored"]["root"],

@@ -324,13 +324,28 @@ fn a_drill_opens_the_vault_without_its_passphrase() {
     assert!(said[3].contains("unseal_source/recovery"), "{said:?}");
     assert!(said[3].contains("recovery"), "{said:?}");
     assert!(!said[4].contains(" passphrase  passphrase"), "{said:?}");
+    // The key agent is gone with the old key: who is signed in is so by the new one.
+    assert!(said[5].contains("alice"), "{said:?}");
+    let gone = cli.run(
+        &["login", "--passphrase-fd", "0"],
+        b"canary passphrase 8d11\n",
+    );
+    assert_eq!(gone.code, 77, "{}", gone.err);
+    assert!(
+        gone.err.contains("procura operator recover NAME"),
+        "{}",
+        gone.err
+    );
     let left = cli.json(&["unseal-source", "list"]);
     let names = left["sources"].as_array().unwrap().iter();
     let names: Vec<_> = names
         .map(|source| source["name"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["main", "recovery2"]);
-    cli.ok(&["seal", "--yes"], b"");
+    let found = installed.other("new-key");
+    let login = ["login", "--passphrase-fd", "0"];
+    found.ok(&login, b"canary passphrase 8d11\n");
+    found.ok(&["seal", "--yes"], b"");
     let lost = cli.run(&["unseal", "--passphrase-fd", "0"], PASSPHRASE);
     assert!(lost.err.contains("passphrase is wrong"), "{}", lost.err);
     cli.ok(

@@ -164,6 +164,10 @@ fn what_is_said_of_a_secret_is_typed_listed_and_taken_back() {
             "broker-only alone",
         ),
         (&["secret", "list", "--within", "30d"], "--due"),
+        (
+            &["secret", "put", "a/b", "--expires", "2020-01-01T00:00:00Z"],
+            "nothing was written: 2020-01-01T00:00:00.000Z has passed, and nobody would be handed the value\n  next: --expires with a time that is to come\n",
+        ),
     ] {
         let ran = cli.run(args, b"");
         assert_eq!(ran.code, 64, "{args:?}");

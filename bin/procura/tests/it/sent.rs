@@ -210,7 +210,13 @@ fn a_refusal_of_a_gate_or_a_server_says_what_helps() {
         |request: &str| format!(r#"{{"reason":"approval_required","request":"{request}"}}"#);
     let who =
         "\n  next: check --profile, --key and --agent-id; procura doctor compares the clocks\n";
+    let token = "\n  next: procura project token list, which shows what became of it; the device that uses it issues another\n";
     for (status, body, next) in [
+        (
+            "401 Unauthorized",
+            r#"{"code":"token_refused","reason":"token_revoked"}"#.to_owned(),
+            token.to_owned(),
+        ),
         (
             "421 Misdirected Request",
             r#"{"reason":"host_unknown"}"#.to_owned(),
@@ -219,7 +225,7 @@ fn a_refusal_of_a_gate_or_a_server_says_what_helps() {
         (
             "401 Unauthorized",
             r#"{"reason":"unknown_agent"}"#.to_owned(),
-            "\n  next: check --profile, --key and --agent-id; or register its key: keys/agents/ID.pub in the server's home\n".to_owned(),
+            "\n  next: check --key; or join the device: procura operator join CODE, or procura join CODE for an agent's\n".to_owned(),
         ),
         (
             "401 Unauthorized",
@@ -247,6 +253,20 @@ fn a_refusal_of_a_gate_or_a_server_says_what_helps() {
         assert_eq!((ran.code, ran.out.as_str()), (77, body.as_str()), "{status}");
         assert!(ran.err.ends_with(&next), "{status} {body}: {}", ran.err);
     }
+
+    // In the name of an id, the key is registered where the ids are.
+    let body = r#"{"reason":"unknown_agent"}"#;
+    let length = body.len();
+    let service = Service::answering(format!(
+        "HTTP/1.1 401 Unauthorized\r\nContent-Length: {length}\r\n\r\n{body}"
+    ));
+    let url = service.url("/");
+    let foreign = ["--profile", "key-server-v1", "--agent-id", "till.7"];
+    let args = [&["request", "GET", &url, "--key", key], &foreign[..]].concat();
+    let ran = run(home.path(), &args);
+    assert_eq!(ran.code, 77, "{}", ran.err);
+    let next = "\n  next: check --profile, --key and --agent-id; or register its key: keys/agents/ID.pub in the server's home\n";
+    assert!(ran.err.ends_with(next), "{}", ran.err);
 }
 
 /// A redirect is an answer: the proof is for one URL.
@@ -462,7 +482,7 @@ fn the_operators_key_proves_requests_to_the_server() {
     );
     assert!(
         ran.err
-            .contains("next: check --profile, --key and --agent-id"),
+            .contains("next: check --key; or join the device: procura operator join CODE"),
         "{}",
         ran.err
     );

@@ -1,7 +1,7 @@
 //! Stewards at the command line: made and removed as a quorum agreed, a device stopped at
 //! once by one.
 
-use crate::installed::{Cli, Installed};
+use crate::installed::{Cli, Installed, PASSPHRASE};
 use serde_json::{Value, json};
 
 const OTHER: &[u8] = b"another operator 41\n";
@@ -54,6 +54,13 @@ fn one_proposes_more_than_half_sign_and_one_carries_it_out() {
     let refused = alice.run(&revoke, b"");
     assert_eq!(refused.code, 77, "{}", refused.err);
     assert!(refused.err.contains("procura proposal"), "{}", refused.err);
+    let shares = ["unseal-source", "add", "recovery", "--shares", "2/3"];
+    let refused = alice.run(
+        &[&shares[..], &["--passphrase-fd", "0"]].concat(),
+        PASSPHRASE,
+    );
+    let next = "\n  next: procura proposal shares recovery 2/3, with --replaces NAME if there are shares already; when more than half of the stewards have signed it, this again with --proposal ID\n";
+    assert!(refused.err.ends_with(next), "{}", refused.err);
 
     let id = proposed(alice, &["remove-steward", "cleo"]);
     sign(alice, &id);
@@ -65,12 +72,34 @@ fn one_proposes_more_than_half_sign_and_one_carries_it_out() {
     assert!(listed.contains("done"), "{listed}");
     assert_ne!(cleo.run(&["operator", "list"], b"").code, 0);
 
+    let refused = bea.run(&["operator", "invite", "dora", "--role", "steward"], b"");
+    assert_eq!(refused.code, 77, "{}", refused.err);
+    assert!(refused.err.contains("join_first"), "{}", refused.err);
+    let invite = ["operator", "invite", "dora", "--role", "auditor@default"];
+    let code = bea.ok(&invite, b"");
+    let dora = installed.other("dora");
+    let join = ["operator", "join", code.trim(), "--passphrase-fd", "0"];
+    dora.ok(&join, OTHER);
     let id = proposed(&bea, &["make-steward", "dora"]);
     for cli in [alice, &bea] {
         sign(cli, &id);
     }
-    let invite = ["operator", "invite", "dora", "--role", "steward"];
-    let code = bea.ok(&[&invite[..], &["--proposal", &id]].concat(), b"");
+    let roles = ["operator", "roles", "dora", "--role", "steward"];
+    bea.ok(&[&roles[..], &["--proposal", &id]].concat(), b"");
+
+    // Another key of hers: what opens the vault is not enough among several.
+    let recover = ["operator", "recover", "dora", "--passphrase-fd", "0"];
+    let refused = alice.run(&recover, crate::installed::PASSPHRASE);
+    assert_eq!(refused.code, 77, "{}", refused.err);
+    assert!(refused.err.contains("recover NAME"), "{}", refused.err);
+    let id = proposed(&bea, &["recover", "dora"]);
+    for cli in [alice, &bea] {
+        sign(cli, &id);
+    }
+    let code = alice.ok(
+        &[&recover[..], &["--proposal", &id]].concat(),
+        crate::installed::PASSPHRASE,
+    );
     assert!(code.starts_with("pcj1_"), "{code}");
 }
 
@@ -85,6 +114,9 @@ fn a_device_is_stopped_at_once_and_still_has_its_say() {
         assert_eq!(refused.code, 77, "{}", refused.err);
         assert!(refused.err.contains("device hold"), "{}", refused.err);
         alice.ok(&["device", "hold", &device], b"");
+        let listed = alice.ok(&["device", "list"], b"");
+        let line = listed.lines().find(|line| line.contains(&device));
+        assert!(line.unwrap().ends_with("on hold"), "{listed}");
     }
     let held = bea.run(&["operator", "list"], b"");
     assert_eq!(held.code, 77, "{}", held.err);

@@ -78,7 +78,7 @@ fn passphrases_come_from_a_terminal_or_a_descriptor_only() {
         (&b"\n"[..], "procura: the passphrase is empty\n"),
         (
             b"",
-            "procura: file descriptor 0 has no passphrase for this: The vault's passphrase\n  next: all that are asked for, one a line\n",
+            "procura: file descriptor 0 has no line left for this: The vault's passphrase\n  next: all that are asked for, one a line\n",
         ),
         (b"\xff\n", "procura: the passphrase is not UTF-8\n"),
         (

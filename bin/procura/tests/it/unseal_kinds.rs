@@ -2,6 +2,7 @@
 //! swtpm, moto and a second server.
 
 mod auto;
+mod clock;
 mod kms;
 mod kms_tls;
 mod people;

@@ -79,6 +79,36 @@ fn a_lost_passphrase_is_survived() {
         &[shares[2], shares[0]],
     );
     assert!(tried.err.contains("recovery (shares)"), "{}", tried.err);
+    let test = &["unseal-source", "test", "--with", "shares"][..];
+    for (args, lines, says) in [
+        (
+            test,
+            &[shares[2], shares[2]][..],
+            "\n  next: the command again, with another share of the set\n",
+        ),
+        (
+            test,
+            &[shares[2]],
+            "procura: file descriptor 0 has no line left for this: Share 2 of 2\n  next: all that are asked for, one a line\n",
+        ),
+        (
+            &[
+                "unseal-source",
+                "add",
+                "machine",
+                "--tpm",
+                "/nowhere/at/all",
+                "--pcrs",
+                "7",
+            ],
+            &[first_passphrase()],
+            "\n  next: check what was named (--pkcs11 and --token, --tpm, --kms and --region, --transit); nothing was added\n",
+        ),
+    ] {
+        let refused = with(args, lines);
+        assert_ne!(refused.code, 0, "{args:?}");
+        assert!(refused.err.ends_with(says), "{args:?}: {}", refused.err);
+    }
 
     ok(&["seal"], &[]);
     let began = ok(&["unseal", "--share"], &[shares[1]]);
@@ -92,6 +122,17 @@ fn a_lost_passphrase_is_survived() {
     assert!(began.err.contains("1 of 2 shares"), "{}", began.err);
     let twice = with(&["unseal", "--share", "--ceremony", &name], &[shares[1]]);
     assert!(twice.err.contains("brought already"), "{}", twice.err);
+    let other = with(
+        &["unseal", "--share", "--ceremony", "0cRkLqg0tXJqPUZm2Z9Qug"],
+        &[shares[0]],
+    );
+    assert!(
+        other
+            .err
+            .ends_with("\n  next: procura unseal --share, which begins another ceremony\n"),
+        "{}",
+        other.err
+    );
     let opened = ok(&["unseal", "--share", "--ceremony", &name], &[shares[0]]);
     assert!(opened.err.contains("unsealed"), "{}", opened.err);
 
@@ -140,6 +181,49 @@ fn a_lost_passphrase_is_survived() {
             .out
             .contains("installation.unseal")
     );
+    drop(server);
+}
+
+/// Shares whose text went nowhere open nothing: the passphrase that added them does not go
+/// by itself, and whoever is asked reads what is left.
+#[test]
+fn what_was_never_tried_does_not_take_the_place_of_the_passphrase() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    let server = Running::start(&home);
+    let cli = Cli {
+        home,
+        url: Some(server.url.clone()),
+    };
+    cli.ok(
+        &["init", "--owner", "alice", "--passphrase-fd", "0"],
+        PASSPHRASE,
+    );
+    let add = ["unseal-source", "add", "recovery", "--shares", "2/3"];
+    cli.ok(&[&add[..], &["--passphrase-fd", "0"]].concat(), PASSPHRASE);
+    let remove = ["unseal-source", "remove", "passphrase"];
+    let remove = [&remove[..], &["--passphrase-fd", "0"]].concat();
+    let asked = cli.run(&remove, PASSPHRASE);
+    assert_ne!(asked.code, 0);
+    let question = "What opens the vault then: recovery (2 of its 3 shares).";
+    assert!(asked.err.contains(question), "{}", asked.err);
+    let refused = cli.run(&[&remove[..], &["--yes", "--json"]].concat(), PASSPHRASE);
+    let failure: serde_json::Value =
+        serde_json::from_str(refused.err.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        failure["problem"]["reason"], "brought_leaves",
+        "{}",
+        refused.err
+    );
+    assert!(
+        refused
+            .err
+            .contains("the passphrase of another source, --with shares"),
+        "{}",
+        refused.err
+    );
+    cli.ok(&["seal", "--yes", "--passphrase-fd", "0"], PASSPHRASE);
+    cli.ok(&["unseal", "--passphrase-fd", "0"], PASSPHRASE);
     drop(server);
 }
 

@@ -377,6 +377,24 @@ async fn its_rows_go_afterwards_in_steps_that_can_break_off() {
 }
 
 #[tokio::test]
+async fn an_end_that_left_nothing_behind_has_no_summary() {
+    let (world, _) = World::new().await;
+    let name: Namespace = "empty".parse().unwrap();
+    world
+        .act(
+            &world.alice,
+            NamespaceCreate { name: name.clone() },
+            |batch| NamespaceCreate::run(&world.vault, batch, world.now()),
+        )
+        .await
+        .unwrap();
+    end(&world, &name, false).await.unwrap();
+    assert!(sweep(&world).await);
+    assert!(!sweep(&world).await);
+    assert!(entries(&world, "namespace.sweep").is_empty());
+}
+
+#[tokio::test]
 async fn its_name_never_comes_back_and_its_entries_stay() {
     let (world, scribe) = World::new().await;
     end(&world, &shop(), true).await.unwrap();

@@ -139,7 +139,7 @@ async fn a_use_that_is_overtaken_by_its_end_opens_nothing() {
             &world.alice,
             revoke,
             |batch| -> Result<_, procura_authority::AuthorityError> {
-                Ok(TokenRevokeAll::run(batch, world.now()))
+                TokenRevokeAll::run(batch, world.now())
             },
         )
         .await

@@ -288,7 +288,6 @@ impl World {
         let op = OperatorInvite {
             name: label(name),
             roles,
-            by: None,
         };
         let code = self
             .act(&self.alice, op, |batch| {

@@ -131,7 +131,18 @@ fn next(code: &str) -> Option<&'static str> {
         "ambiguous_name" => {
             Some("procura project set PROJECT --env NAME=PATH -n NS, typed by an admin")
         }
-        "value_missing" => Some("procura secret put PATH -n NS, typed by an admin"),
+        "value_missing" => Some(
+            "procura secret put PATH --env NAME -n NS, or procura project set PROJECT --env NAME=PATH -n NS for a secret that is there, typed by an admin",
+        ),
+        "secret_expired" => Some(
+            "procura secret put PATH --expires TIME -n NS, typed by an admin, which writes a new version",
+        ),
+        "delivery_not_allowed" => Some(
+            "the command again with another --delivery, or procura secret set PATH --deliver env,… -n NS, typed by an admin",
+        ),
+        "device_quarantined" | "quarantined" => {
+            Some("procura honey reinstate DEVICE, typed by a steward who knows what happened")
+        }
         "unknown_agent" => {
             Some("procura join CODE, with a link code from an admin: procura agent code LABEL")
         }

@@ -164,7 +164,6 @@ async fn a_code_dies_with_its_maker() {
     let invite = procura_identity::OperatorInvite {
         name: label("eve"),
         roles: vec![role(Role::Auditor, Some("shop"))],
-        by: None,
     };
     let code = world
         .act(&bob, invite, |batch| {
@@ -236,7 +235,6 @@ async fn a_code_dies_with_the_role_that_let_it_be_made() {
     let invite = procura_identity::OperatorInvite {
         name: label("eve"),
         roles: vec![role(Role::Auditor, Some("shop"))],
-        by: None,
     };
     let invitation = world
         .act(&bob, invite, |batch| {

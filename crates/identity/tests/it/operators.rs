@@ -133,7 +133,6 @@ async fn only_stewards_touch_operators() {
     let invite = OperatorInvite {
         name: label("eve"),
         roles: vec![],
-        by: None,
     };
     assert_eq!(world.permit(&bob, invite).err(), Some(DenyReason::NoRole));
     let roles = OperatorRoles {

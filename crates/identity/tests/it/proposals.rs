@@ -66,6 +66,11 @@ async fn carry(world: &World, id: &ProposalId) -> Result<(), IdentityError> {
 async fn more_than_half_of_the_stewards_agree_and_once() {
     let world = World::new().await;
     assert!(!takes_a_quorum(&world.snapshot()));
+    // Whoever is no steward could sign nothing that counts.
+    world
+        .operator("otto", &[role(Role::Auditor, Some("shop"))])
+        .await;
+    assert!(!takes_a_quorum(&world.snapshot()));
     let [bea, cleo] = world.stewards(["bea", "cleo"]).await;
     assert!(takes_a_quorum(&world.snapshot()));
     let proposal = propose(&world, act()).await.unwrap();

@@ -1,12 +1,12 @@
 //! One steward bends no quorum: who is a steward changes by a quorum, each counts whatever
 //! devices they have left, and what one can do at once, another can undo.
 
-use crate::world::{Actor, Failure, World, label, role};
+use crate::world::{Actor, Failure, World, admin, label, p256, perform, role};
 use procura_directory::Suspect;
 use procura_identity::{
-    ByQuorum, IdentityError, OperatorDeviceHold, OperatorInvite, OperatorListing, OperatorRevoke,
-    OperatorRoles, ProposalCreate, ProposalListing, ProposalRefuse, ProposalSign, QuarantineLift,
-    agreed,
+    ByQuorum, IdentityError, JoinRefusal, OperatorDeviceHold, OperatorInvite, OperatorListing,
+    OperatorRecover, OperatorRevoke, OperatorRoles, ProposalCreate, ProposalListing,
+    ProposalRefuse, ProposalSign, QuarantineLift, agreed,
 };
 use procura_policy::DenyReason;
 use procura_types::wire::{Proposal, ProposalState, ProposedAct, RoleAssignment, ShareScheme};
@@ -20,6 +20,10 @@ fn make(name: &str) -> ProposedAct {
 
 fn remove(name: &str) -> ProposedAct {
     ProposedAct::RemoveSteward { name: label(name) }
+}
+
+fn recovery(name: &str) -> ProposedAct {
+    ProposedAct::RecoverOperator { name: label(name) }
 }
 
 fn shares() -> ProposedAct {
@@ -71,12 +75,10 @@ async fn invite(
     world: &World,
     who: &Actor,
     name: &str,
-    by: Option<ByQuorum>,
 ) -> Result<procura_identity::IssuedCode, Failure> {
     let op = OperatorInvite {
         name: label(name),
         roles: vec![role(Role::Steward, None)],
-        by,
     };
     world
         .act(who, op, |batch| {
@@ -135,6 +137,22 @@ async fn reinstate(world: &World, who: &Actor, whose: &Actor) -> Result<(), Fail
         .await
 }
 
+/// On the server's machine, with what opens the vault.
+async fn recover(
+    world: &World,
+    name: &str,
+    by: Option<ByQuorum>,
+) -> Result<procura_identity::IssuedCode, Failure> {
+    let op = OperatorRecover {
+        name: label(name),
+        by,
+    };
+    perform(&world.recorder, admin(&world.clock), op, |batch| {
+        OperatorRecover::run(batch, world.now(), world.recorder.entropy())
+    })
+    .await
+}
+
 fn look(world: &World, id: &ProposalId) -> Result<ProposedAct, IdentityError> {
     let store = world.recorder.store();
     agreed(store, &world.snapshot(), &INSTALLATION, id, world.now())
@@ -164,7 +182,8 @@ async fn one_steward_makes_no_other_and_none_less() {
     let [bea] = world.stewards(["bea"]).await;
     let alice = &world.alice;
     let (none, steward) = ([], [role(Role::Steward, None)]);
-    takes_a_quorum("invite", invite(&world, alice, "eve", None).await);
+    let error = invite(&world, alice, "eve").await.err().unwrap().domain();
+    assert!(matches!(error, IdentityError::JoinFirst), "{error}");
     let raised = set_roles(&world, alice, "adam", &steward, None).await;
     takes_a_quorum("raise", raised);
     let stripped = set_roles(&world, alice, "bea", &none, None).await;
@@ -180,7 +199,7 @@ async fn one_steward_makes_no_other_and_none_less() {
     revoke(&world, alice, "adam", None).await.unwrap();
     set_roles(&world, &bea, "bea", &none, None).await.unwrap();
     // Alone again, everything is hers to do.
-    invite(&world, alice, "eve", None).await.unwrap();
+    invite(&world, alice, "eve").await.unwrap();
 }
 
 #[tokio::test]
@@ -188,9 +207,12 @@ async fn a_quorum_makes_and_removes_stewards_once_and_for_whom_it_signed() {
     let world = World::new().await;
     let [bea, cleo] = world.stewards(["bea", "cleo"]).await;
     let alice = &world.alice;
+    let eve = world.operator("eve", &[]).await;
+    world.operator("dora", &[]).await;
+    let steward = [role(Role::Steward, None)];
     let proposal = propose(&world, alice, make("eve")).await.unwrap();
     sign(&world, alice, &proposal).await.unwrap();
-    let early = invite(&world, alice, "eve", by(&proposal)).await;
+    let early = set_roles(&world, alice, "eve", &steward, by(&proposal)).await;
     let error = early.err().unwrap().domain();
     assert!(
         matches!(error, IdentityError::NotAgreed { have: 1, needs: 2 }),
@@ -200,9 +222,7 @@ async fn a_quorum_makes_and_removes_stewards_once_and_for_whom_it_signed() {
     for (what, tried) in [
         (
             "somebody else",
-            invite(&world, alice, "dora", by(&proposal))
-                .await
-                .map(|_| ()),
+            set_roles(&world, alice, "dora", &steward, by(&proposal)).await,
         ),
         (
             "the other way",
@@ -215,12 +235,16 @@ async fn a_quorum_makes_and_removes_stewards_once_and_for_whom_it_signed() {
             "{what}: {error}"
         );
     }
-    invite(&world, alice, "eve", by(&proposal)).await.unwrap();
-    let again = invite(&world, alice, "eve", by(&proposal)).await;
+    set_roles(&world, alice, "eve", &steward, by(&proposal))
+        .await
+        .unwrap();
+    let again = set_roles(&world, alice, "dora", &steward, by(&proposal)).await;
     let error = again.err().unwrap().domain();
     assert!(matches!(error, IdentityError::ProposalOver), "{error}");
 
-    // More than half of all three: the one who is to go may sign, and is not needed.
+    // She goes by herself. More than half of all three: the one who is to go may sign, and
+    // is not needed.
+    set_roles(&world, &eve, "eve", &[], None).await.unwrap();
     let proposal = propose(&world, &bea, remove("cleo")).await.unwrap();
     sign(&world, &bea, &proposal).await.unwrap();
     sign(&world, alice, &proposal).await.unwrap();
@@ -229,9 +253,10 @@ async fn a_quorum_makes_and_removes_stewards_once_and_for_whom_it_signed() {
         world.permit(&cleo, OperatorListing).err(),
         Some(DenyReason::Revoked)
     );
-    let nobody = propose(&world, alice, remove("nobody")).await;
-    let error = nobody.err().unwrap().domain();
-    assert!(matches!(error, IdentityError::NoOperator(name) if name == label("nobody")));
+    for act in [remove("nobody"), make("nobody"), recovery("nobody")] {
+        let error = propose(&world, alice, act).await.err().unwrap().domain();
+        assert!(matches!(error, IdentityError::NoOperator(name) if name == label("nobody")));
+    }
 }
 
 #[tokio::test]
@@ -274,7 +299,10 @@ async fn a_device_on_hold_has_a_no_and_no_yes_but_against_its_holder() {
     assert_eq!(lifted.denied(), DenyReason::Quarantined);
     for (what, tried) in [
         ("sign", sign(&world, &bea, &before).await.map(|_| ())),
-        ("make", propose(&world, &bea, make("eve")).await.map(|_| ())),
+        (
+            "make",
+            propose(&world, &bea, make("adam")).await.map(|_| ()),
+        ),
     ] {
         let error = tried.err().unwrap().domain();
         assert!(matches!(error, IdentityError::OnHold), "{what}: {error}");
@@ -346,11 +374,12 @@ async fn of_two_a_lost_one_goes_when_nobody_says_no_for_two_weeks() {
     sign(&world, alice, &second).await.unwrap();
     assert_eq!(look(&world, &second.id).unwrap(), remove("bea"));
     revoke(&world, alice, "bea", by(&second)).await.unwrap();
-    invite(&world, alice, "eve", None).await.unwrap();
+    invite(&world, alice, "eve").await.unwrap();
 
     // Nothing else happens by time alone.
     let world = World::new().await;
     let [_] = world.stewards(["bea"]).await;
+    world.operator("eve", &[]).await;
     let made = propose(&world, &world.alice, make("eve")).await.unwrap();
     assert_eq!(made.unless_refused, None);
     sign(&world, &world.alice, &made).await.unwrap();
@@ -368,12 +397,12 @@ async fn a_removal_is_of_the_steward_who_had_the_name() {
     sign(&world, &cleo, &proposal).await.unwrap();
     // She goes by herself, and another has her name.
     revoke(&world, &bea, "bea", None).await.unwrap();
+    world.operator("bea", &[]).await;
     let agreed = propose(&world, &world.alice, make("bea")).await.unwrap();
     sign(&world, &world.alice, &agreed).await.unwrap();
     sign(&world, &cleo, &agreed).await.unwrap();
-    let code = invite(&world, &world.alice, "bea", by(&agreed)).await;
-    world
-        .join(&code.unwrap(), &crate::world::p256())
+    let steward = [role(Role::Steward, None)];
+    set_roles(&world, &world.alice, "bea", &steward, by(&agreed))
         .await
         .unwrap();
     let error = revoke(&world, &world.alice, "bea", by(&proposal))
@@ -381,4 +410,106 @@ async fn a_removal_is_of_the_steward_who_had_the_name() {
         .unwrap_err()
         .domain();
     assert!(matches!(error, IdentityError::OtherProposal), "{error}");
+}
+
+#[tokio::test]
+async fn a_steward_is_made_of_the_operator_who_was_signed_for() {
+    let world = World::new().await;
+    let [bea] = world.stewards(["bea"]).await;
+    let alice = &world.alice;
+    let cara = world.operator("cara", &[]).await;
+    let proposal = propose(&world, alice, make("cara")).await.unwrap();
+    assert_eq!(proposal.about, Some(cara.id));
+    let mut another = proposal.clone();
+    another.about = Some(bea.id);
+    let error = {
+        let signature = bea.key.sign(&another.message(&INSTALLATION)).unwrap();
+        let id = proposal.id;
+        let op = ProposalSign { id, signature };
+        let signed = world.act(&bea, op, |batch| {
+            ProposalSign::run(batch, &INSTALLATION, world.now())
+        });
+        signed.await.err().unwrap().domain()
+    };
+    assert!(
+        matches!(error, IdentityError::BadProposalSignature),
+        "{error}"
+    );
+    sign(&world, alice, &proposal).await.unwrap();
+    sign(&world, &bea, &proposal).await.unwrap();
+    // One steward puts a key of their own in her place, under her name.
+    revoke(&world, alice, "cara", None).await.unwrap();
+    world.operator("cara", &[]).await;
+    let steward = [role(Role::Steward, None)];
+    let error = set_roles(&world, alice, "cara", &steward, by(&proposal))
+        .await
+        .unwrap_err()
+        .domain();
+    assert!(matches!(error, IdentityError::OtherProposal), "{error}");
+}
+
+#[tokio::test]
+async fn another_key_of_a_lone_steward_joins_by_what_opens_the_vault() {
+    let world = World::new().await;
+    let error = recover(&world, "nobody", None)
+        .await
+        .err()
+        .unwrap()
+        .domain();
+    assert!(matches!(error, IdentityError::NoOperator(name) if name == label("nobody")));
+    let code = recover(&world, "alice", None).await.unwrap();
+    let late = recover(&world, "alice", None).await.unwrap();
+    let key = p256();
+    let id = world.join(&code, &key).await.unwrap().actor;
+    assert_eq!(id, world.alice.id);
+    let found = Actor { id, key };
+    assert!(world.permit(&found, OperatorListing).is_ok());
+    let error = world.join(&code, &p256()).await.unwrap_err().domain();
+    assert!(
+        matches!(error, IdentityError::Join(JoinRefusal::UnknownCode)),
+        "{error}"
+    );
+    world.pass(procura_identity::CODE_LIFE);
+    let error = world.join(&late, &p256()).await.unwrap_err().domain();
+    assert!(
+        matches!(error, IdentityError::Join(JoinRefusal::CodeExpired)),
+        "{error}"
+    );
+    // Also of an operator who is no steward; their revocation ends the code.
+    world.operator("otto", &[]).await;
+    let code = recover(&world, "otto", None).await.unwrap();
+    revoke(&world, &found, "otto", None).await.unwrap();
+    let error = world.join(&code, &p256()).await.unwrap_err().domain();
+    assert!(
+        matches!(error, IdentityError::Join(JoinRefusal::UnknownCode)),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_opens_the_vault_gives_nobody_the_key_of_one_of_several_stewards() {
+    let world = World::new().await;
+    let [bea, cleo] = world.stewards(["bea", "cleo"]).await;
+    world.operator("otto", &[]).await;
+    for name in ["bea", "alice", "otto"] {
+        takes_a_quorum(name, recover(&world, name, None).await);
+    }
+    let proposal = propose(&world, &cleo, recovery("bea")).await.unwrap();
+    assert_eq!(proposal.about, Some(bea.id));
+    sign(&world, &cleo, &proposal).await.unwrap();
+    let early = recover(&world, "bea", by(&proposal)).await;
+    let error = early.err().unwrap().domain();
+    assert!(
+        matches!(error, IdentityError::NotAgreed { have: 1, needs: 2 }),
+        "{error}"
+    );
+    sign(&world, &world.alice, &proposal).await.unwrap();
+    let other = recover(&world, "cleo", by(&proposal)).await;
+    let error = other.err().unwrap().domain();
+    assert!(matches!(error, IdentityError::OtherProposal), "{error}");
+    let code = recover(&world, "bea", by(&proposal)).await.unwrap();
+    assert_eq!(world.join(&code, &p256()).await.unwrap().actor, bea.id);
+    let again = recover(&world, "bea", by(&proposal)).await;
+    let error = again.err().unwrap().domain();
+    assert!(matches!(error, IdentityError::ProposalOver), "{error}");
 }

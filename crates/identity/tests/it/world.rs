@@ -296,7 +296,6 @@ impl World {
         let op = OperatorInvite {
             name: label(name),
             roles: roles.to_vec(),
-            by: None,
         };
         self.act(&self.alice, op, |batch| {
             OperatorInvite::run(batch, self.now(), &SystemEntropy)

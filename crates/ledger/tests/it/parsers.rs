@@ -3,10 +3,14 @@
 
 use crate::fixture::{Export, story};
 use procura_ledger::{
-    BundleReader, Checkpoint, Entry, Frontier, GrantTerms, Hash, Note, TilePath, Vkey, grant_bytes,
-    push_entry, verify_consistency, verify_export, verify_inclusion,
+    BundleReader, Checkpoint, Decision, Entry, Frontier, GrantTerms, Hash, Note, Phase, SUMMARY,
+    SessionMark, Summary, TilePath, Vkey, grant_bytes, push_entry, verify_consistency,
+    verify_export, verify_inclusion,
 };
+use procura_types::wire::{CallerReport, PublicJwk, Receipt};
+use procura_types::{ActorId, EntryId, GrantId, RunId, Thumbprint, Timestamp, TokenId, TraceId};
 use proptest::collection::vec;
+use proptest::option::of;
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
@@ -96,7 +100,130 @@ fn bundle(bytes: &[u8]) {
     assert!(!whole || bytes.len() == again.len());
 }
 
+/// A receipt of any content.
+fn receipt() -> impl Strategy<Value = Receipt> {
+    (
+        vec(any::<u8>(), 0..80),
+        any::<[u8; 32]>(),
+        any::<[u8; 32]>(),
+        any::<(String, String, String, Option<String>)>(),
+        any::<u64>(),
+        vec(any::<u8>(), 0..80),
+    )
+        .prop_map(|(grant, approver, device, key, time, signature)| {
+            let (kty, crv, x, y) = key;
+            Receipt {
+                grant,
+                approver: ActorId::from_bytes(approver),
+                device: Thumbprint::from_bytes(device),
+                key: PublicJwk { kty, crv, x, y },
+                time: Timestamp::from_millis(time),
+                signature,
+            }
+        })
+}
+
+/// What a daemon says, of any content.
+fn caller() -> impl Strategy<Value = CallerReport> {
+    (
+        any::<[Option<String>; 6]>(),
+        any::<(Option<u32>, Option<bool>, Option<bool>)>(),
+    )
+        .prop_map(|(texts, (pid, traced, danger_same_uid))| {
+            let [exe_sha256, argv_sha256, cwd, git, host, os] = texts;
+            CallerReport {
+                pid,
+                exe_sha256,
+                argv_sha256,
+                cwd,
+                git,
+                host,
+                os,
+                traced,
+                danger_same_uid,
+            }
+        })
+}
+
+/// Any entry that can be made of the types of its fields, whether it makes sense or not.
+fn any_entry() -> impl Strategy<Value = Entry> {
+    let ids = any::<([u8; 16], [u8; 16], [u8; 16])>();
+    let optional = any::<(
+        Option<[u8; 32]>,
+        Option<[u8; 32]>,
+        Option<[u8; 32]>,
+        Option<[u8; 16]>,
+        Option<[u8; 16]>,
+        Option<[u8; 16]>,
+        Option<[u8; 16]>,
+    )>();
+    let words = (
+        prop_oneof![Just("secret.read".to_owned()), any::<String>()],
+        of(prop_oneof![Just(SUMMARY.to_owned()), any::<String>()]),
+        any::<Option<String>>(),
+        any::<String>(),
+        of("[a-z]{1,20}"),
+    );
+    let times = (any::<u64>(), of((0..3u64, any::<u64>(), any::<u64>())));
+    let rest = (
+        any::<(bool, u8, Option<std::net::IpAddr>)>(),
+        of(receipt()),
+        of(caller()),
+    );
+    (ids, optional, words, times, rest).prop_map(|(ids, optional, words, times, rest)| {
+        let (actor, owner, device, session, token, grant, run) = optional;
+        let (action, reason, resource, profile, namespace) = words;
+        let ((intent, decision, ip), approval, caller) = rest;
+        Entry {
+            id: EntryId::from_bytes(ids.0),
+            time: Timestamp::from_millis(times.0),
+            salt: ids.1,
+            phase: if intent {
+                Phase::Intent
+            } else {
+                Phase::Outcome
+            },
+            action: action.into(),
+            decision: match decision % 3 {
+                0 => Decision::Allow,
+                1 => Decision::Deny,
+                _ => Decision::Failed,
+            },
+            reason: reason.map(Into::into),
+            actor: actor.map(ActorId::from_bytes),
+            owner: owner.map(ActorId::from_bytes),
+            device: device.map(Thumbprint::from_bytes),
+            session: session.map(SessionMark::from_bytes),
+            token: token.map(TokenId::from_bytes),
+            namespace: namespace.map(|name| name.parse().unwrap()),
+            resource,
+            grant: grant.map(GrantId::from_bytes),
+            approval: approval.map(Box::new),
+            run: run.map(RunId::from_bytes),
+            profile: profile.into(),
+            ip,
+            caller,
+            trace: TraceId::from_bytes(ids.2),
+            summary: times.1.map(|(count, from, until)| Summary {
+                count,
+                from: Timestamp::from_millis(from),
+                until: Timestamp::from_millis(until),
+            }),
+        }
+    })
+}
+
 proptest! {
+    /// What nobody could read back stops every reader of the record, for good.
+    #[test]
+    fn whatever_is_written_reads_back(entry in any_entry()) {
+        if let Ok(bytes) = entry.to_bytes() {
+            let parsed = Entry::parse(&bytes);
+            prop_assert!(parsed.is_ok(), "{:?}", parsed.err());
+            prop_assert_eq!(parsed.unwrap().to_bytes().unwrap(), bytes);
+        }
+    }
+
     #[test]
     fn notes(text in "(\\PC|\n|\u{2014} ){0,200}") {
         note(&text);

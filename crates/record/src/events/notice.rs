@@ -78,12 +78,14 @@ fn text_after<'a>(bytes: &'a [u8], name: &[u8]) -> Option<(&'a str, &'a [u8])> {
 
 /// What an action is that was allowed.
 fn kinds(action: &str) -> Option<&'static [EventKind]> {
-    const KINDS: [(Action, &[EventKind]); 16] = [
+    const KINDS: [(Action, &[EventKind]); 18] = [
+        (Action::InstallationRestore, &[EventKind::Alarm]),
         (Action::LedgerRetention, &[EventKind::Alarm]),
         (Action::UnsealSourceAdd, &[EventKind::Alarm]),
         (Action::UnsealSourceRemove, &[EventKind::Alarm]),
         (Action::ProposalCreate, &[EventKind::Alarm]),
         (Action::OperatorDeviceHold, &[EventKind::Alarm]),
+        (Action::OperatorRecover, &[EventKind::Alarm]),
         (Action::AgentRevoke, &[EventKind::Revocation]),
         (Action::NamespaceDelete, &[EventKind::Revocation]),
         (Action::DeviceRevoke, &[EventKind::Revocation]),
@@ -165,6 +167,10 @@ fn is_alarm(entry: &Entry) -> bool {
     // Further touches are in the count of the one that was told.
     if entry.action == TOUCH {
         return reason != SUMMARY;
+    }
+    // Of an activation, that a key became a steward's by the word of whoever opened the vault.
+    if entry.action == Action::InstallationRestore.as_str() {
+        return entry.decision == Decision::Allow && entry.device.is_some();
     }
     if entry.decision == Decision::Allow {
         return reason == RECOVERY || entry.action != Action::InstallationUnseal.as_str();

@@ -167,6 +167,7 @@ async fn alarms_are_what_no_honest_device_does() {
         refused("installation.unseal", "share_forged"),
         entry("unseal_source.add"),
         entry("unseal_source.remove"),
+        entry("operator.recover"),
         entry("ledger.retention"),
         Entry {
             reason: Some(procura_record::RECOVERY.into()),

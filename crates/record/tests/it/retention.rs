@@ -11,12 +11,13 @@ use procura_record::{
     Lease, Publisher, QueryError, RecordReader, Retention, RetentionError, RetentionParts, carried,
     first_kept, forgotten,
 };
-use procura_store::{Batch, FakeDisk, FakeFault, Store, StoreError};
+use procura_store::{Batch, Blob, FakeDisk, FakeFault, KeyPrefix, Kind, Store, StoreError, Table};
 use procura_types::wire::EntryQuery;
 use procura_types::{ActorId, BatchId, Clock, Duration, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const BEGIN: u64 = 1_795_000_000_000;
@@ -458,6 +459,121 @@ async fn a_change_is_not_forgotten_with_what_was_changed() {
             if is_right { 768 } else { 0 }
         );
         assert_eq!(site.store.log_start(LEDGER).unwrap(), 0);
+    }
+}
+
+/// As many hours of a clock that is wrong have at most so many hours too much forgotten.
+#[tokio::test]
+async fn time_that_was_not_lived_through_makes_nothing_too_old() {
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    let mut site = Site::new().await;
+    let retention = site.retention();
+    let now = site.clock.now();
+    assert_eq!(retention.reached(now, HOUR).await.unwrap(), None, "no rule");
+    site.keep(7).await;
+    let since = now.minus(DAY);
+    // The clock is right, and goes on; what was missed is caught up with.
+    for (agreed, reached) in [
+        (now.minus(DAY * 2), now.minus(DAY * 2)),
+        (now, since.plus(HOUR * 2)),
+        (now, since.plus(HOUR * 4)),
+    ] {
+        let found = site.retention().reached(agreed, HOUR).await.unwrap();
+        assert_eq!(found, Some(reached));
+    }
+    // A year ahead, also over restarts, and right again.
+    site = site.restart().await;
+    for hour in 3..=5 {
+        let ahead = now.plus(DAY * 365);
+        let found = site.retention().reached(ahead, HOUR).await.unwrap();
+        assert_eq!(found, Some(since.plus(HOUR * 2 * hour)));
+        site = site.restart().await;
+    }
+    let zero = site
+        .retention()
+        .reached(now.plus(DAY * 365), Duration::ZERO)
+        .await;
+    assert_eq!(zero.unwrap(), Some(since.plus(HOUR * 10)));
+    let found = site.retention().reached(now, DAY).await.unwrap();
+    assert_eq!(found, Some(now));
+    // Behind for a while: nothing is lost by it.
+    let behind = Timestamp::from_millis(0);
+    let found = site.retention().reached(behind, HOUR).await.unwrap();
+    assert_eq!(found, Some(behind));
+    let found = site.retention().reached(now, HOUR).await.unwrap();
+    assert_eq!(found, Some(now));
+    // A rule that is made anew is of now.
+    site.later(DAY * 30);
+    site.keep(8).await;
+    let found = site.retention().reached(site.clock.now(), HOUR).await;
+    let since = site.clock.now().minus(DAY);
+    assert_eq!(found.unwrap(), Some(since.plus(HOUR * 2)));
+}
+
+/// Another server takes bundles away while this one is about to read them: each hash goes
+/// where it belongs.
+#[tokio::test]
+async fn what_another_server_took_away_meanwhile_is_not_written_anew() {
+    const LEAVES: Table<u64, Blob> = Table::new("ledger-leaves", Kind::Ordinary);
+    for taken in [2, 23] {
+        let mut site = Site::new().await;
+        site.write(6000).await;
+        site.later(DAY * 8);
+        site.write(10).await;
+        site.keep(7).await;
+        site.holds().await;
+        let due = site.clock.now();
+        let late = site.retention();
+        assert!(late.step(Some(due)).await.unwrap());
+        site.published().await;
+        // It knows where the log begins, and its thread is a while in coming.
+        let threads = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let held = threads.spawn_blocking(move || wait.recv());
+        let mut step = Box::pin(late.step(None));
+        {
+            let _inside = threads.enter();
+            let once = std::future::poll_fn(|context| Poll::Ready(step.as_mut().poll(context)));
+            assert!(once.await.is_pending());
+        }
+        let to = taken * 256;
+        let mut leaves = Vec::new();
+        let beginning = site.store.log_beginning(LEDGER, to, |entry| {
+            leaves.push(leaf_hash(entry.bytes.expose()));
+            Ok::<(), StoreError>(())
+        });
+        let mut batch = site.batch();
+        for (bundle, leaves) in (0..taken).zip(leaves.chunks(256)) {
+            let bytes = leaves.iter().flat_map(|leaf| *leaf.as_bytes()).collect();
+            LEAVES.put(&mut batch, &bundle, &Blob::new(bytes));
+        }
+        batch.trim(&beginning.unwrap());
+        site.store.commit(batch).await.unwrap();
+        go.send(()).unwrap();
+        held.await.unwrap().unwrap();
+        assert!(step.await.unwrap());
+        threads.shutdown_background();
+        assert_eq!(
+            site.store.log_start(LEDGER).unwrap(),
+            to.max(16 * 256),
+            "{taken}"
+        );
+        let snapshot = site.store.snapshot().unwrap();
+        let rows = LEAVES.scan(&snapshot, &KeyPrefix::all(), None, 100);
+        let numbers: Vec<u64> = rows.unwrap().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(numbers, (0..taken.max(16)).collect::<Vec<_>>());
+        drop(snapshot);
+        site.holds().await;
+        while site.retention().step(None).await.unwrap() {}
+        assert_eq!(site.store.log_start(LEDGER).unwrap(), 23 * 256);
+        // A new server makes every hash from these rows.
+        std::fs::remove_dir_all(site.home.path().join("ledger/tile")).unwrap();
+        site = site.restart().await;
+        site.holds().await;
+        assert!(site.export().await.is_ok(), "{taken}");
     }
 }
 

@@ -54,6 +54,8 @@ impl From<SealError> for Failure {
                 }
             },
             SealError::LastSource | SealError::TooManySources => Code::Conflict,
+            SealError::WrappersAlone => return conflict("wrappers_alone", &error),
+            SealError::BroughtLeaves(_) => return conflict("brought_leaves", &error),
             SealError::NoSource(_) => Code::NotFound,
             SealError::SourceExists(_) => Code::AlreadyExists,
             SealError::Damaged(_)
@@ -73,6 +75,13 @@ impl From<SealError> for Failure {
         };
         Self::new(code, error.to_string())
     }
+}
+
+/// A change of the unseal sources that would be regretted.
+fn conflict(reason: &'static str, error: &SealError) -> Failure {
+    let mut failure = Failure::new(Code::Conflict, error.to_string());
+    failure.reason = Some(reason);
+    failure
 }
 
 /// A share that was not read, or not made.

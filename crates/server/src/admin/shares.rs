@@ -39,9 +39,9 @@ impl Shares {
         }
     }
 
-    /// Shares let a few people open the vault without the others. Who is the only operator
-    /// makes them with what opens the vault; of several operators a quorum of the stewards
-    /// agrees besides to the very set.
+    /// Shares let a few people open the vault without the others. With one steward they are
+    /// made with what opens the vault; of several stewards a quorum agrees besides to the
+    /// very set.
     ///
     /// Decided by what there is at this moment: whoever goes by it has the turn of a change.
     pub(super) fn terms(&self, app: &App, open: &Open) -> Result<Terms, Failure> {
@@ -58,7 +58,7 @@ impl Shares {
             if takes_a_quorum(&snapshot) {
                 return Err(Failure::new(
                     Code::Forbidden,
-                    "There is more than one operator, so making shares takes a quorum of the stewards: one proposes them, and more than half sign.",
+                    "There is more than one steward, so making shares takes a quorum of the stewards: one proposes them, and more than half sign.",
                 )
                 .with_reason("quorum_needed"));
             }

@@ -18,7 +18,7 @@ use procura_policy::{Action, Resource};
 use procura_proof::Profile;
 use procura_record::{Recorder, Refusal};
 use procura_store::guard::Start;
-use procura_types::wire::{Opening, ShareBrought, ShareProgress, SourceOpening};
+use procura_types::wire::{Opening, ShareBrought, ShareProgress, SourceOpening, Wrapper};
 use procura_types::{Duration, Label, Secret, TraceId};
 use procura_vault::{Brought, Installation, SealError, Share, Vault, WrapError};
 use std::sync::Arc;
@@ -85,18 +85,29 @@ pub(crate) async fn from_wrapper(
         credentials,
         unattended,
     );
+    let of_service = source.wrapper().is_some_and(Wrapper::is_service);
     asked
         .await
-        .map_err(|error| refused_by_wrapper(app, name, error))
+        .map_err(|error| refused_by_wrapper(app, name, of_service, error))
 }
 
 /// What a try is told that a wrapper refused. One that says nothing of who asked is
-/// neither counted nor recorded.
-pub(super) fn refused_by_wrapper(app: &App, source: &Label, error: WrapError) -> Failure {
+/// neither counted nor recorded. What a service refuses is recorded and not counted:
+/// there is nothing at it to guess, and nobody is slowed for what a program was denied.
+pub(super) fn refused_by_wrapper(
+    app: &App,
+    source: &Label,
+    of_service: bool,
+    error: WrapError,
+) -> Failure {
     let (reason, word) = (error.reason(), error.word());
     app.refusals.count(word);
     let failure = wrappers::told(source, error);
     match reason {
+        Some(reason) if of_service => {
+            recorded(app, reason, Some(source));
+            failure
+        }
         Some(reason) => counted(app, reason, Some(source), failure),
         None => {
             // Nobody is to be held for it, and whoever finds the vault sealed in the
@@ -282,17 +293,25 @@ fn counted(
     mut failure: Failure,
 ) -> Failure {
     let seconds = app.count_wrong_try();
-    let recorded = record(app, reason, source);
-    if let Err(error) = recorded {
-        tracing::error!(%error, "a refused try to open the vault could not be recorded");
-    }
+    recorded(app, reason, source);
+    // What a source is called stays as it is.
+    let detail = match source {
+        Some(_) => failure.detail,
+        None => sentence(&failure.detail),
+    };
     failure.detail = format!(
-        "{} ({} refused since the last right one); the next try waits {seconds} s.",
-        sentence(&failure.detail),
+        "{detail} ({} refused since the last right one); the next try waits {seconds} s.",
         app.wrong_tries()
     );
     failure.retry_after = Some(seconds);
     failure
+}
+
+/// Records a refused try.
+fn recorded(app: &App, reason: &'static str, source: Option<&Label>) {
+    if let Err(error) = record(app, reason, source) {
+        tracing::error!(%error, "a refused try to open the vault could not be recorded");
+    }
 }
 
 fn sentence(text: &str) -> String {

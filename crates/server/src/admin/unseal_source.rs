@@ -86,13 +86,13 @@ impl Wanted {
 
 /// The turn of a change, of which there is one at a time: nothing of what a change goes by
 /// is another's meanwhile.
-struct Turn<'a> {
+pub(super) struct Turn<'a> {
     _try: tokio::sync::MutexGuard<'a, ()>,
     _one: tokio::sync::MutexGuard<'a, ()>,
 }
 
 impl<'a> Turn<'a> {
-    async fn of(app: &'a App) -> Self {
+    pub(super) async fn of(app: &'a App) -> Self {
         Self {
             _try: turn(app).await,
             _one: app.ceremony.lock().await,
@@ -101,7 +101,7 @@ impl<'a> Turn<'a> {
 }
 
 /// Runs what takes as long as Argon2id takes; the async threads go on.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     app: &App,
     work: impl FnOnce() -> Result<T, SealError> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -111,7 +111,8 @@ async fn blocking<T: Send + 'static>(
         .map_err(|error| refused(app, error))
 }
 
-fn permit<O: Op>(app: &App, open: &Open, op: O) -> Result<Permit<O>, Failure> {
+/// The permit of the socket's caller.
+pub(super) fn permit<O: Op>(app: &App, open: &Open, op: O) -> Result<Permit<O>, Failure> {
     authorize(
         open.recorder.decider(),
         &open.directory.snapshot(),
@@ -214,10 +215,11 @@ pub(super) async fn add(
             // ceremony: a wrapper that hangs keeps nobody from sealing.
             let id = addable(app, &open, &brought, &name).await?;
             drop(open);
+            let of_service = new.by.is_service();
             let wrapping = wrappers::wrapped(app, id, name.clone(), new.by, new.credentials);
             let (source, made) = wrapping
                 .await
-                .map_err(|error| refused_by_wrapper(app, &name, error))?;
+                .map_err(|error| refused_by_wrapper(app, &name, of_service, error))?;
             let (turn, terms) = (Turn::of(app).await, Terms::default());
             let (wanted, by) = (Wanted::Wrapped(source), made.by().cloned());
             let added = put(app, &turn, brought, name.clone(), wanted, &terms, trace).await;
@@ -261,11 +263,11 @@ async fn add_shares(
     let sources = app.installation()?.sources;
     if sources
         .iter()
-        .all(|source| terms.retired.contains(&source.name))
+        .all(|source| terms.retired.contains(&source.name) || source.wrapper().is_some())
     {
         return Err(Failure::new(
             Code::Conflict,
-            "Shares are all that opens the vault, and the new ones exist in the answer to this alone: if it were lost on its way, nothing would open the vault any more. Add a passphrase or another source first.",
+            "Shares are all that people open the vault with, and the new ones exist in the answer to this alone: if it were lost on its way, nobody would open the vault any more. Add a passphrase first.",
         ));
     }
     let op = UnsealSourceAdd { name: name.clone() };
@@ -365,7 +367,10 @@ pub(super) async fn remove(
     let op = UnsealSourceRemove {
         name: request.name.clone(),
     };
-    let change = SourceChange::Remove(request.name.clone());
+    let change = SourceChange::Remove {
+        name: request.name.clone(),
+        wrappers_alone: request.danger_wrappers_alone,
+    };
     let brought = brought(app, request.open).await?;
     app.open()?;
     let (turn, terms) = (Turn::of(app).await, Terms::default());

@@ -157,7 +157,9 @@ impl From<VaultError> for Failure {
             .with_reason(bound.as_str()),
             VaultError::NamespacesChanged => Self::new(Code::Contended, text),
             VaultError::VersionMismatch { .. } => Self::new(Code::VersionMismatch, text),
-            VaultError::Destroyed(_) => Self::new(Code::Conflict, text).with_reason("destroyed"),
+            VaultError::Destroyed { .. } => {
+                Self::new(Code::Conflict, text).with_reason("destroyed")
+            }
             VaultError::NotDeleted(_) => Self::new(Code::Conflict, text).with_reason("not_deleted"),
             VaultError::OtherKind { .. } => {
                 Self::new(Code::Conflict, text).with_reason("other_kind")
@@ -255,6 +257,7 @@ impl From<IdentityError> for Failure {
             IdentityError::TakesQuorum => {
                 Self::new(Code::Forbidden, text).with_reason("quorum_needed")
             }
+            IdentityError::JoinFirst => Self::new(Code::Forbidden, text).with_reason("join_first"),
             IdentityError::HoldInstead => {
                 Self::new(Code::Forbidden, text).with_reason("hold_instead")
             }

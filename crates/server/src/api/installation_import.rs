@@ -86,9 +86,7 @@ impl Endpoint for Import {
             foreseen.push(honey.foresee(meant, action, context.input).await?);
         }
         let imported = import(&context, permit).await;
-        for foreseen in foreseen {
-            honey.touched(foreseen);
-        }
+        drop(foreseen);
         Reply::json::<Self::Answer>(&imported?)
     }
 }

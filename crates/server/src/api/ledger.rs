@@ -71,7 +71,7 @@ impl<T: Send + Sync + 'static> Op for LedgerCheckpoint<T> {
 
 /// Actions of entries that no permit opens: the server's own acts
 /// (`spec/ledger.md`), and callers who proved nothing.
-const OWN_ACTIONS: [&str; 15] = [
+pub(crate) const OWN_ACTIONS: [&str; 15] = [
     "authenticate",
     crate::reloading::ACTION,
     "installation.rewrap",

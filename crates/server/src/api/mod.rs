@@ -13,7 +13,7 @@ mod grant;
 mod honey;
 mod installation_import;
 mod join;
-mod ledger;
+pub(crate) mod ledger;
 mod namespace;
 mod operator;
 mod project;
@@ -237,16 +237,26 @@ struct PageQuery<I> {
 
 /// A code that was just made, as its text.
 fn link_code(context: &Context<'_>, issued: IssuedCode) -> Result<Reply, Failure> {
+    let code = written(context.app, context.open, issued);
+    shown_once(&code)
+}
+
+/// A code as it is typed.
+pub(crate) fn written(app: &App, open: &crate::Open, issued: IssuedCode) -> LinkCode {
     let text = LinkCodeText {
         code: issued.code,
-        server: crate::server_id(&context.open.vault),
-        installation: context.open.vault.installation().id,
+        server: crate::server_id(&open.vault),
+        installation: open.vault.installation().id,
         joins: issued.joins,
-        url: context.app.public_url().to_owned(),
+        url: app.public_url().to_owned(),
     };
-    let answer = LinkCode {
+    LinkCode {
         code: text.encode().expose().clone(),
         expires: issued.expires,
-    };
-    Reply::secret_with_status(StatusCode::CREATED, &answer, answer.code.len())
+    }
+}
+
+/// The answer with a code.
+pub(crate) fn shown_once(answer: &LinkCode) -> Result<Reply, Failure> {
+    Reply::secret_with_status(StatusCode::CREATED, answer, answer.code.len())
 }

@@ -45,14 +45,9 @@ impl Endpoint for Invite {
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = List::PATH;
 
-    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        let wire::OperatorInvite {
-            name,
-            roles,
-            proposal,
-        } = input.json::<Self::Body>()?;
-        let by = agreed(open, proposal);
-        Ok(OperatorInvite { name, roles, by })
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let wire::OperatorInvite { name, roles } = input.json::<Self::Body>()?;
+        Ok(OperatorInvite { name, roles })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {

@@ -491,7 +491,7 @@ impl Endpoint for RevokeAll {
         let now = context.input.now;
         let revoked = context
             .change(permit, |batch| -> Result<_, Failure> {
-                Ok(TokenRevokeAll::run(batch, now))
+                Ok(TokenRevokeAll::run(batch, now)?)
             })
             .await?;
         Reply::json(&ProjectTokensRevoked { revoked })

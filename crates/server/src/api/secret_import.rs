@@ -84,11 +84,11 @@ impl Endpoint for Import {
             honey.meant(&snapshot, permit.caller(), op.namespace(), is_meant)
         };
         // What it is about to write, or asks about, is touched whatever comes of it.
-        let meant = honey
+        let foreseen = honey
             .foresee(meant, SecretImport::ACTION, context.input)
             .await?;
         let imported = import(&context, permit).await;
-        honey.touched(meant);
+        drop(foreseen);
         Reply::json::<Self::Answer>(&imported?)
     }
 }
@@ -157,11 +157,11 @@ impl Endpoint for Export {
             honey.meant(&snapshot, permit.caller(), &op.namespace, is_meant)
         };
         // It asks for all that it covers, whatever comes of it.
-        let meant = honey
+        let foreseen = honey
             .foresee(meant, SecretExport::ACTION, context.input)
             .await?;
         let exported = export(&context, permit).await;
-        honey.touched(meant);
+        drop(foreseen);
         Reply::json::<Self::Answer>(&exported?)
     }
 }
@@ -221,7 +221,7 @@ async fn roll_back(context: Context<'_>, permit: Permit<SecretRollback>) -> Resu
             .await?;
         let directory = open.directory.snapshot();
         let permit = recorded.permit();
-        let shown = SecretRollback::preview(permit, &directory, vault.store())?;
+        let shown = SecretRollback::preview(permit, &directory, vault)?;
         return Reply::json(&shown);
     }
     // What was planted since goes, as a secret would that was not there then.
@@ -232,7 +232,7 @@ async fn roll_back(context: Context<'_>, permit: Permit<SecretRollback>) -> Resu
         open.honey
             .meant(&snapshot, caller, &op.namespace, |honey| op.ends(honey))
     };
-    let meant = open
+    let foreseen = open
         .honey
         .foresee(meant, SecretRollback::ACTION, context.input)
         .await?;
@@ -242,7 +242,7 @@ async fn roll_back(context: Context<'_>, permit: Permit<SecretRollback>) -> Resu
             .change(permit, |batch| SecretRollback::run(vault, batch, now))
             .await
     };
-    open.honey.touched(meant);
+    drop(foreseen);
     let done: SecretRolledBack = done?;
     Reply::json(&done)
 }

@@ -21,6 +21,7 @@ use std::sync::Arc;
 pub fn status(app: &App) -> Status {
     let stage = app.stage();
     let mut rewrapping = false;
+    let mut degraded = degraded(app);
     let (installation, initialized, sealed, checkpoint) = match stage.as_ref() {
         Stage::Uninitialised => (None, false, true, None),
         Stage::Sealed(_, installation) => (Some(installation.id), true, true, None),
@@ -29,6 +30,13 @@ pub fn status(app: &App) -> Status {
                 .publisher
                 .latest()
                 .map(|published| published.note.clone());
+            // Nobody is served worse for it, so `/health` does not say it.
+            if open.upkeep.keeps_too_long() {
+                degraded.push(
+                    "retention: entries of the record that are too old could not be forgotten; the server's log says why"
+                        .to_owned(),
+                );
+            }
             // A store that cannot be read is in `degraded`.
             rewrapping = open.vault.is_rewrapping().unwrap_or(false);
             (Some(open.vault.installation().id), true, false, newest)
@@ -39,7 +47,7 @@ pub fn status(app: &App) -> Status {
         initialized,
         sealed,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        degraded: degraded(app),
+        degraded,
         rewrapping,
         checkpoint,
         api: None,

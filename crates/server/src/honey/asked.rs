@@ -7,7 +7,7 @@ use procura_policy::Action;
 use procura_proof::foreign::Foreign;
 use procura_proof::{Caller, Profile};
 use procura_types::{
-    ActorId, Delivery, EnvName, Namespace, ProjectName, SecretPath, Timestamp, TraceId,
+    ActorId, CanaryId, Delivery, EnvName, Namespace, ProjectName, SecretPath, Timestamp, TraceId,
 };
 use procura_vault::{MissedAsk, MissedKey, MissedRow};
 use serde::Deserialize;
@@ -55,6 +55,7 @@ impl Who {
 #[derive(Clone)]
 pub(super) enum Asked {
     Path(Namespace, SecretPath),
+    Decoy(CanaryId),
     Names(HoneyQuery),
 }
 
@@ -100,6 +101,7 @@ impl Missed {
             how: self.how.to_owned(),
             asked: match self.asked.clone() {
                 Asked::Path(namespace, path) => MissedAsk::Path(namespace, path),
+                Asked::Decoy(canary) => MissedAsk::Decoy(canary),
                 Asked::Names(query) => MissedAsk::Names {
                     namespace: query.namespace,
                     project: query.project,
@@ -130,6 +132,7 @@ impl Missed {
             how: actions.find(|word| *word == row.how)?,
             asked: match row.asked {
                 MissedAsk::Path(namespace, path) => Asked::Path(namespace, path),
+                MissedAsk::Decoy(canary) => Asked::Decoy(canary),
                 MissedAsk::Names {
                     namespace,
                     project,

@@ -1,8 +1,10 @@
 //! Requests of which nobody can tell what they asked for, since a row that says it is
-//! damaged. The watch goes on with the others, and tells people once of each such place.
+//! damaged. The watch goes on with the others, and tells people once of each such place;
+//! and once of requests that were kept before and cannot be read.
 
 use super::asked::{Asked, Missed};
 use procura_directory::{Snapshot, Suspect};
+use procura_store::StoreError;
 use procura_types::{Namespace, ProjectName};
 use procura_vault::Untold;
 use std::collections::HashSet;
@@ -18,6 +20,16 @@ type Place = (Suspect, Namespace, ProjectName);
 struct Known {
     told: HashSet<Place>,
     waiting: Vec<Untold>,
+    kept: Kept,
+}
+
+/// Whether people are told that of what was kept some cannot be read.
+#[derive(Default, PartialEq, Eq)]
+enum Kept {
+    #[default]
+    Whole,
+    Waits,
+    Told,
 }
 
 /// What waits to be told, and what was told.
@@ -60,9 +72,32 @@ impl Damaged {
         });
     }
 
+    /// Takes in that what was kept cannot be read on from somewhere, if so.
+    pub(super) fn add_kept(&self, damaged: Option<&StoreError>) {
+        let Some(error) = damaged else {
+            return;
+        };
+        let mut known = self.known();
+        if known.kept == Kept::Whole {
+            tracing::error!(%error, "it cannot be told whether a honey secret was touched by what was kept");
+            known.kept = Kept::Waits;
+        }
+    }
+
+    /// Whether people are to be told of that.
+    pub(super) fn kept_waits(&self) -> bool {
+        self.known().kept == Kept::Waits
+    }
+
+    /// They were.
+    pub(super) fn kept_told(&self) {
+        self.known().kept = Kept::Told;
+    }
+
     /// Whether something waits.
     pub(super) fn waits(&self) -> bool {
-        !self.known().waiting.is_empty()
+        let known = self.known();
+        !known.waiting.is_empty() || known.kept == Kept::Waits
     }
 
     /// Takes out what waits.

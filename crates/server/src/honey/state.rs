@@ -12,8 +12,8 @@ use procura_record::{Directory, Stopping};
 use procura_store::StoreError;
 use procura_types::{CanaryId, Clock, Entropy, ForeignId, Thumbprint};
 use procura_vault::{
-    MAX_TOUCHES, MissedKey, MissedRow, Touch, Vault, commit_touches, commit_untold, forget_missed,
-    keep_missed, kept_missed, knows_honey,
+    MAX_TOUCHES, MissedKey, MissedRow, Touch, Vault, commit_touches, commit_unread, commit_untold,
+    forget_missed, keep_missed, kept_missed, knows_honey,
 };
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -64,14 +64,18 @@ pub(super) struct State {
 type Asking = (Option<Who>, Arc<HoneyRecord>);
 
 impl State {
-    /// With what was asked for before the process ended, and was never looked at.
+    /// With what was asked for before the process ended, and was never looked at. Of what
+    /// is damaged people are told, and the vault opens.
     ///
     /// # Errors
     /// The store's.
     pub(super) fn new(parts: HoneyParts) -> Result<Self, StoreError> {
         let mut over = Vec::new();
         let mut missed = VecDeque::new();
-        for (kept, row) in kept_missed(parts.vault.store(), parts.clock.now())? {
+        let damaged = Damaged::default();
+        let found = kept_missed(parts.vault.store(), parts.clock.now())?;
+        damaged.add_kept(found.damaged.as_ref());
+        for (kept, row) in found.rows {
             over.push(kept.clone());
             if let Some(known) = Missed::of(kept, row) {
                 over.pop();
@@ -79,7 +83,7 @@ impl State {
             }
         }
         let wake = Notify::new();
-        if !missed.is_empty() || !over.is_empty() {
+        if !missed.is_empty() || !over.is_empty() || damaged.waits() {
             wake.notify_one();
         }
         Ok(Self {
@@ -88,7 +92,7 @@ impl State {
             missed: Mutex::new(missed),
             waiting: Mutex::default(),
             suspects: ArcSwap::default(),
-            damaged: Damaged::default(),
+            damaged,
             over: Mutex::new(over),
             wake,
         })
@@ -201,6 +205,11 @@ impl State {
         match &missed.asked {
             Asked::Path(namespace, path) => {
                 let found = snapshot.honey_at(namespace, path).cloned();
+                Ok(found.into_iter().map(|honey| (None, honey)).collect())
+            }
+            // Removed or not: what touched it may have removed it by that.
+            Asked::Decoy(canary) => {
+                let found = snapshot.honey(canary).cloned();
                 Ok(found.into_iter().map(|honey| (None, honey)).collect())
             }
             Asked::Names(query) => {
@@ -344,7 +353,10 @@ impl State {
             return;
         }
         let rows = match kept_missed(vault.store(), clock.now()) {
-            Ok(rows) => rows,
+            Ok(found) => {
+                self.damaged.add_kept(found.damaged.as_ref());
+                found.rows
+            }
             Err(error) => {
                 tracing::warn!(%error, "it cannot be read what other servers kept");
                 return;
@@ -392,15 +404,22 @@ impl State {
 
     /// Records what waits, whatever waits; false when that failed.
     async fn commit(&self) -> bool {
-        let untold = self.damaged.take();
-        if !untold.is_empty() {
-            let (store, entropy) = (self.parts.vault.store(), self.parts.entropy.as_ref());
-            let now = self.parts.clock.now();
-            if let Err(error) = commit_untold(store, &untold, now, entropy).await {
-                tracing::error!(%error, "the alarm about damaged rows could not be recorded");
-                self.damaged.put_back(untold);
+        let (store, entropy) = (self.parts.vault.store(), self.parts.entropy.as_ref());
+        let now = self.parts.clock.now();
+        if self.damaged.kept_waits() {
+            if let Err(error) = commit_unread(store, now, entropy).await {
+                tracing::error!(%error, "the alarm about what was kept could not be recorded");
                 return false;
             }
+            self.damaged.kept_told();
+        }
+        let untold = self.damaged.take();
+        if !untold.is_empty()
+            && let Err(error) = commit_untold(store, &untold, now, entropy).await
+        {
+            tracing::error!(%error, "the alarm about damaged rows could not be recorded");
+            self.damaged.put_back(untold);
+            return false;
         }
         loop {
             let touches: Vec<Touch> = {
@@ -435,8 +454,6 @@ impl State {
             }
         }
         let over = std::mem::take(&mut *self.over());
-        let (store, entropy) = (self.parts.vault.store(), self.parts.entropy.as_ref());
-        let now = self.parts.clock.now();
         if let Err(error) = forget_missed(store, &over, now, entropy).await {
             tracing::error!(%error, "what was looked for and is no honey secret stays kept");
             self.over().extend(over);

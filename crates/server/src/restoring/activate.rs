@@ -7,22 +7,24 @@ use super::copies;
 use super::done::Done;
 use super::error::RestoreError;
 use super::load::BackupFile;
-use super::marker::Marker;
+use super::marker::{Marker, Seat};
 use super::measures::{Held, Measures};
-use super::plan::Plan;
+use super::plan::{Plan, seatable};
 use super::sources::bring;
 use super::step::ActivationStep;
 use super::verify::{Means, Report, Sandbox, look_through, open};
 use crate::admin::DATABASE;
-use procura_directory::{QuarantineRecord, Snapshot};
+use procura_crypto::PublicKey;
+use procura_directory::{DeviceRecord, QuarantineRecord, Snapshot};
+use procura_identity::end_all_proposals;
 use procura_policy::{Action, Op, Resource, RoleDecider, authorize};
 use procura_proof::Caller;
 use procura_record::tables::LEDGER;
 use procura_record::{ChangeError, Origin, RecordedBatch, Recorder, keep_for_ever};
 use procura_store::{Batch, Seq};
-use procura_types::wire::Opening;
+use procura_types::wire::{Opening, Recovery};
 use procura_types::{BatchId, GrantId, Thumbprint, TraceId};
-use procura_vault::{Brought, end_secret};
+use procura_vault::{Brought, Vault, end_secret};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,11 +38,23 @@ const CHANGES: usize = 500;
 /// How the record goes on.
 #[derive(Debug, Clone)]
 pub enum Way {
-    /// Through these copies of the ledger, up to the highest checkpoint that is known.
-    Reach(Vec<PathBuf>),
+    /// Through these copies of the ledger, up to the highest checkpoint that is known; one
+    /// device may go on though it would be held.
+    Reach(Vec<PathBuf>, Going),
     /// Under another origin. The device goes on acting, nobody else before an operator
     /// says so.
     NewOrigin(Thumbprint),
+}
+
+/// Which device of a steward goes on, whoever is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Going {
+    /// None.
+    Nobody,
+    /// That of whoever activates: if everybody is held, and no entry names it or whose it is.
+    Own(Thumbprint),
+    /// The one that was named.
+    Named(Thumbprint),
 }
 
 /// What an administrator wants.
@@ -53,6 +67,8 @@ pub struct Activation {
     /// Somebody says that nothing was recorded after the backup, where no copy shows how
     /// far the record went.
     pub nothing_after: bool,
+    /// A key that becomes a device of a steward of what was restored, and goes on.
+    pub seat: Option<Seat>,
     /// Under another origin: those of the checkpoints that the keys of the backup do not
     /// open are set aside.
     pub set_aside: bool,
@@ -81,6 +97,11 @@ pub struct Activated {
     pub because: Vec<String>,
     /// Grants that ended, since nobody knows whether they were withdrawn.
     pub grants_ended: u64,
+    /// The steward who has another device now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seated: Option<String>,
+    /// Proposals that ended: what stewards said to them since is not in the backup.
+    pub proposals_ended: u64,
     /// What was recorded of all this, entry by entry, by whichever run did it.
     pub recorded: Vec<String>,
 }
@@ -213,8 +234,14 @@ impl Work {
             });
         }
         self.reached(ActivationStep::Begun);
+        self.end_proposals().await?;
+        self.reached(ActivationStep::ProposalsEnded);
         self.again(&plan.measures).await?;
         self.reached(ActivationStep::TakenAway);
+        if let Some(seat) = &begun.seat {
+            self.seat(seat, &plan.measures).await?;
+        }
+        self.reached(ActivationStep::Seated);
         let held = plan.measures.held(&self.snapshot(), begun.device.as_ref());
         self.hold(&held).await?;
         self.reached(ActivationStep::Held);
@@ -237,6 +264,8 @@ impl Work {
             held: held.iter().map(|held| held.suspect.to_string()).collect(),
             because: plan.measures.because,
             grants_ended: done.grants_ended(),
+            seated: done.seated(),
+            proposals_ended: done.proposals_ended(),
             recorded: done.into_words(),
         };
         vault.store().seal();
@@ -433,6 +462,60 @@ impl Work {
             self.reached(ActivationStep::PageHeld);
         }
         Ok(())
+    }
+
+    /// Makes a key a device of a steward, unless it is one already. The entry binds it, as
+    /// that of a join would.
+    async fn seat(&self, seat: &Seat, measures: &Measures) -> Result<(), RestoreError> {
+        let key = PublicKey::from_jwk(&seat.key).map_err(RestoreError::internal)?;
+        if self.snapshot().device(&key.thumbprint()).is_some() {
+            return Ok(());
+        }
+        let (key, actor) = seatable(&self.sandbox, measures, seat)?;
+        let device = DeviceRecord {
+            thumbprint: key.thumbprint(),
+            actor,
+            key,
+            created: self.means.clock.now(),
+            revoked: None,
+        };
+        // Every operator is told, at their next use.
+        let vault = &self.sandbox.vault;
+        let told = match vault.opened_by() {
+            Some(by) => Some(Recovery {
+                operator: Some(seat.steward.clone()),
+                ..vault.recovery(&by.source, device.created)?
+            }),
+            None => None,
+        };
+        self.change(|batch| {
+            if let Some(told) = &told {
+                Vault::put_recovery(batch.rows(), told);
+            }
+            let details = batch.details();
+            details.subject = Some((actor, device.thumbprint));
+            details.with = Some(format!("seated:operator/{}", seat.steward));
+            batch.put_device(&device);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Who said no to them since, or took a yes back, is not in the backup, nor which were
+    /// carried out.
+    async fn end_proposals(&self) -> Result<(), RestoreError> {
+        let store = self.sandbox.vault.store();
+        let id = BatchId::generate(self.means.clock.now(), self.means.entropy.as_ref())
+            .map_err(RestoreError::internal)?;
+        if end_all_proposals(&mut Batch::new(id), store)? == 0 {
+            return Ok(());
+        }
+        self.change(|batch| {
+            let ended = end_all_proposals(batch.rows(), store)?;
+            batch.details().with = Some(format!("proposals_ended:{ended}"));
+            Ok(())
+        })
+        .await
     }
 
     /// Nobody knows which of them were withdrawn since.

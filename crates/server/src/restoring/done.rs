@@ -78,8 +78,24 @@ impl Done {
 
     /// How many grants were ended.
     pub(super) fn grants_ended(&self) -> u64 {
+        self.count("grants_ended:")
+    }
+
+    /// How many proposals were ended.
+    pub(super) fn proposals_ended(&self) -> u64 {
+        self.count("proposals_ended:")
+    }
+
+    /// The steward who got another device.
+    pub(super) fn seated(&self) -> Option<String> {
+        let mut names = self.0.iter();
+        let name = names.find_map(|words| words.strip_prefix("seated:operator/"))?;
+        Some(name.to_owned())
+    }
+
+    fn count(&self, what: &str) -> u64 {
         let numbers = self.0.iter().filter_map(|words| {
-            let number = words.strip_prefix("grants_ended:")?;
+            let number = words.strip_prefix(what)?;
             number.parse::<u64>().ok()
         });
         numbers.fold(0, u64::saturating_add)

@@ -108,6 +108,17 @@ pub enum RestoreError {
         "nothing says how far the record went after the backup: no copy of the ledger goes beyond its {0} entries, and a checkpoint that does not either shows nothing of what came later"
     )]
     NothingKnown(u64),
+    /// Nobody would be left to let anybody go on: every device of a steward would be
+    /// revoked or held.
+    #[error(
+        "no device of a steward could act in it any more, so nobody could let anybody go on{}", as_reason(.because)
+    )]
+    NobodyLeft {
+        /// The entries because of which somebody is held.
+        because: Vec<String>,
+        /// Devices of stewards that are held, and no more than that.
+        held: Vec<String>,
+    },
     /// An activation has begun, and another is wanted now.
     #[error("an activation of this home has begun and was broken off: {0}")]
     Begun(String),
@@ -149,6 +160,13 @@ pub enum RestoreError {
     Internal(String),
 }
 
+fn as_reason(entries: &[String]) -> String {
+    match entries {
+        [] => String::new(),
+        entries => format!(" ({})", entries.join("; ")),
+    }
+}
+
 fn with_cause(error: &StoreError) -> String {
     match error {
         StoreError::Io(cause) => format!("{error}: {cause}"),
@@ -180,7 +198,7 @@ impl From<VaultError> for RestoreError {
     fn from(error: VaultError) -> Self {
         match error {
             VaultError::Store(error) => error.into(),
-            VaultError::NotFound(_) | VaultError::Destroyed(_) => Self::Nothing,
+            VaultError::NotFound(_) | VaultError::Destroyed { .. } => Self::Nothing,
             other => Self::NotWhole(vec![other.to_string()]),
         }
     }

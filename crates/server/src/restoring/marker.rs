@@ -3,7 +3,8 @@
 
 use super::error::RestoreError;
 use procura_edge::private_file;
-use procura_types::{InstallationId, Thumbprint, Timestamp, encoding};
+use procura_types::wire::PublicJwk;
+use procura_types::{InstallationId, Label, Thumbprint, Timestamp, encoding};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::ErrorKind;
@@ -63,9 +64,23 @@ pub struct Begun {
     /// The other origin that it goes on under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
-    /// The one device that is not held then.
+    /// The one device that is not held: under another origin always, else where it would be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Thumbprint>,
+    /// The key that becomes a device of a steward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seat: Option<Seat>,
+}
+
+/// A key that is to be a device of a steward from the activation on, because whoever can
+/// open the vault says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seat {
+    /// Which steward of what was restored.
+    pub steward: Label,
+    /// The key.
+    pub key: PublicJwk,
 }
 
 impl Marker {

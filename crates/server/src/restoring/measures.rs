@@ -4,9 +4,10 @@
 //! may have concerned are held until an operator lets them go on.
 
 use procura_directory::{Snapshot, Suspect};
-use procura_ledger::{Decision, Entry, Phase};
-use procura_types::{ActorId, ForeignId, GrantId, Label, Namespace, SecretPath, Thumbprint};
-use std::collections::BTreeSet;
+use procura_ledger::{Decision, Entry, Phase, SUMMARY};
+use procura_types::{ActorId, ForeignId, GrantId, Label, Namespace, Role, SecretPath, Thumbprint};
+use procura_vault::{TOUCH_ACTION, TOUCH_DAMAGED};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Lines of losses that are kept.
 const LOSSES: usize = 1000;
@@ -23,10 +24,14 @@ pub(super) struct Measures {
     pub(super) destroyed: BTreeSet<(Namespace, SecretPath)>,
     /// Namespaces in which everybody is held.
     held_in: BTreeSet<Namespace>,
-    /// Devices that a steward put on hold.
+    /// Devices that a steward put on hold, or that touched a decoy.
     held_devices: BTreeSet<Thumbprint>,
+    /// Ids of other systems, without a device, that touched a decoy.
+    held_ids: BTreeSet<ForeignId>,
     /// Operators whose devices are held.
     held_operators: BTreeSet<Label>,
+    /// Devices that joined, and whose they are.
+    joined: BTreeMap<Thumbprint, ActorId>,
     /// Everybody is held.
     pub(super) all: bool,
     /// What was done after the backup and is not in it.
@@ -45,12 +50,15 @@ const NOTHING: &[&str] = &[
     "foreign.list",
     "foreign.weak",
     "grant.read",
+    "honey.bait",
     "honey.list",
     "honey.which",
     "installation.auth_mode",
     "installation.backup",
     "installation.check",
+    "installation.keys",
     "installation.rewrap",
+    "installation.rotated",
     "installation.seal",
     "installation.spool",
     "installation.unseal",
@@ -121,6 +129,7 @@ const ADDED: &[&str] = &[
     "operator.invite",
     "operator.join",
     "operator.link",
+    "operator.recover",
     "project_token.issue",
     "quarantine.lift",
     "request.approve",
@@ -128,6 +137,18 @@ const ADDED: &[&str] = &[
     "secret.undelete",
     "secret.write",
     "unseal_source.add",
+];
+
+/// What changes nothing about what any device or id may do: it is undone, and said, so that
+/// somebody does it once more.
+const UNDONE: &[&str] = &[
+    "honey.remove",
+    "installation.passphrase",
+    "installation.rotate",
+    "namespace.rotate",
+    "signing_key.retire",
+    "signing_key.roll",
+    "unseal_source.remove",
 ];
 
 impl Measures {
@@ -140,8 +161,17 @@ impl Measures {
         if NOTHING.contains(&action) {
             return;
         }
-        if ADDED.contains(&action) {
+        if ADDED.contains(&action) || UNDONE.contains(&action) {
+            self.joined.extend(
+                entry
+                    .device
+                    .zip(entry.actor)
+                    .filter(|_| matches!(action, "device.join" | "operator.join")),
+            );
             self.lose(index, entry);
+            return;
+        }
+        if action == TOUCH_ACTION && self.touch(index, entry) {
             return;
         }
         if !self.again(action, entry) {
@@ -177,10 +207,39 @@ impl Measures {
         }
     }
 
-    fn hold(&mut self, index: u64, action: &str, entry: &Entry) {
+    /// Who touched a decoy is held, and nobody else: agents bring such entries about, and
+    /// must not decide who can act after a restore. False when it says nobody.
+    fn touch(&mut self, index: u64, entry: &Entry) -> bool {
+        // Those that a count stands for were held before, and nobody is because of a row
+        // that is damaged.
+        let reason = entry.reason.as_deref();
+        if reason == Some(SUMMARY) || reason == Some(TOUCH_DAMAGED) {
+            return true;
+        }
+        let id = entry
+            .resource
+            .as_deref()
+            .and_then(|resource| resource.split_once(" foreign/"))
+            .map(|(_, id)| id.parse());
+        let known = match (entry.device, id) {
+            (Some(device), _) => add(&mut self.held_devices, Some(device)),
+            (None, Some(Ok(id))) => add(&mut self.held_ids, Some(id)),
+            _ => false,
+        };
+        if known {
+            self.tell(index, entry);
+        }
+        known
+    }
+
+    fn tell(&mut self, index: u64, entry: &Entry) {
         if self.because.len() < LOSSES {
             self.because.push(line(index, entry));
         }
+    }
+
+    fn hold(&mut self, index: u64, action: &str, entry: &Entry) {
+        self.tell(index, entry);
         let operator = entry
             .resource
             .as_deref()
@@ -223,7 +282,9 @@ impl Measures {
             });
         let ids = snapshot
             .foreign_ids()
-            .filter(|id| id.device.is_none() && concerns(&id.actor))
+            .filter(|id| {
+                id.device.is_none() && (concerns(&id.actor) || self.held_ids.contains(&id.id))
+            })
             .map(|id| Held {
                 suspect: Suspect::Foreign(ForeignId::clone(&id.id)),
                 actor: id.actor,
@@ -232,6 +293,71 @@ impl Measures {
         held.sort_by(|one, two| one.suspect.cmp(&two.suspect));
         held
     }
+
+    /// Whether an entry names this device, or whose it is: then it is held or revoked
+    /// because of that, and not only since everybody is.
+    pub(super) fn names(&self, snapshot: &Snapshot, device: &Thumbprint) -> bool {
+        let owner = snapshot
+            .device(device)
+            .and_then(|found| snapshot.actor(&found.actor));
+        let label = owner.map(|owner| owner.label());
+        self.devices.contains(device)
+            || self.held_devices.contains(device)
+            || label.is_some_and(|label| {
+                self.operators.contains(label) || self.held_operators.contains(label)
+            })
+    }
+
+    /// Why the record has no room for this key as a device of this actor.
+    pub(super) fn unseatable(&self, device: &Thumbprint, actor: &ActorId) -> Option<&'static str> {
+        if self.devices.contains(device) {
+            return Some("that key was revoked after the backup");
+        }
+        let other = self.joined.get(device).is_some_and(|found| found != actor);
+        other.then_some("that key joined as a device of somebody else after the backup")
+    }
+
+    /// The devices of stewards that can act when all is done, but for who is held: for each
+    /// whether it is not.
+    pub(super) fn stewards(&self, snapshot: &Snapshot, free: Option<&Thumbprint>) -> Vec<Steward> {
+        let held = self.held(snapshot, free);
+        let mut found: Vec<Steward> = snapshot
+            .actors()
+            .filter(|actor| {
+                actor.namespace().is_none()
+                    && !self.operators.contains(actor.label())
+                    && is_steward(snapshot, &actor.id)
+            })
+            .flat_map(|actor| snapshot.devices_of(&actor.id))
+            .filter(|device| {
+                snapshot.may_act(&device.thumbprint) && !self.devices.contains(&device.thumbprint)
+            })
+            .map(|device| Steward {
+                device: device.thumbprint,
+                name: snapshot.lineage(&device.actor),
+                is_free: !held
+                    .iter()
+                    .any(|held| held.suspect == Suspect::Device(device.thumbprint)),
+            })
+            .collect();
+        found.sort_by(|one, two| (&one.name, one.device).cmp(&(&two.name, two.device)));
+        found
+    }
+}
+
+/// Whether somebody is a steward in what was restored.
+pub(super) fn is_steward(snapshot: &Snapshot, actor: &ActorId) -> bool {
+    snapshot
+        .roles(actor)
+        .is_some_and(|held| held.has(Role::Steward, None))
+}
+
+/// A device of a steward.
+#[derive(Debug)]
+pub(super) struct Steward {
+    pub(super) device: Thumbprint,
+    pub(super) name: String,
+    pub(super) is_free: bool,
 }
 
 /// Something that is held.
@@ -260,41 +386,146 @@ fn line(index: u64, entry: &Entry) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::ledger::OWN_ACTIONS;
     use procura_crypto::SystemEntropy;
+    use procura_policy::Action;
     use procura_types::{Timestamp, TraceId};
 
-    fn read(action: &'static str, resource: Option<&str>, namespace: Option<&str>) -> Measures {
+    fn entry(action: &'static str, resource: Option<&str>, namespace: Option<&str>) -> Entry {
         let now = Timestamp::from_millis(1_795_000_000_000);
         let trace = TraceId::generate(now, &SystemEntropy).unwrap();
         let mut entry = Entry::new(now, &SystemEntropy, action, trace).unwrap();
         entry.resource = resource.map(str::to_owned);
         entry.namespace = namespace.map(|name| name.parse().unwrap());
+        entry
+    }
+
+    fn read(action: &'static str, resource: Option<&str>, namespace: Option<&str>) -> Measures {
         let mut measures = Measures::default();
-        measures.read(7, &entry);
+        measures.read(7, &entry(action, resource, namespace));
         measures
+    }
+
+    /// What is taken away again, as the entry says it.
+    const AGAIN: &[&str] = &[
+        "agent.revoke",
+        "device.revoke",
+        "grant.withdraw",
+        "operator.device.revoke",
+        "operator.revoke",
+        "secret.delete",
+        "secret.destroy",
+    ];
+
+    /// What holds whom the entry names, and nobody else.
+    const NAMED: &[&str] = &["honey.touch", "operator.device.hold", "operator.roles"];
+
+    /// What holds everybody in its namespace: it may take something from somebody there,
+    /// and the entry does not say all of it.
+    const IN_NAMESPACE: &[&str] = &[
+        "agent.enrol.complete",
+        "agent.secret.revoke",
+        "agent.secret.rotate",
+        "agent.sources",
+        "foreign.bind",
+        "foreign.release",
+        "namespace.delete",
+        "project.delete",
+        "project.rebind",
+        "project.write",
+        "project_token.revoke",
+        "project_token.revoke_all",
+        "project_token.rotate",
+        "secret.rollback",
+        "secret.set",
+        "service.write",
+        "transit.write",
+    ];
+
+    /// What holds everybody: another activation in between, after which what this backup
+    /// has may have been lost for good, and a beginning, which no record has twice.
+    const EVERYBODY: &[&str] = &["installation.init", "installation.restore"];
+
+    #[test]
+    fn every_action_has_its_decision() {
+        let all = Action::ALL.iter().map(|action| action.as_str());
+        let all: BTreeSet<&str> = all.chain(OWN_ACTIONS).collect();
+        for action in &all {
+            let lists = [
+                NOTHING,
+                ADDED,
+                UNDONE,
+                AGAIN,
+                NAMED,
+                IN_NAMESPACE,
+                EVERYBODY,
+            ];
+            let times = lists.iter().filter(|list| list.contains(action)).count();
+            assert_eq!(times, 1, "{action} is to be decided, and once");
+        }
     }
 
     #[test]
     fn what_takes_nothing_away_holds_nobody() {
-        for action in NOTHING.iter().chain(ADDED) {
+        let lost = [ADDED, UNDONE].concat();
+        for action in NOTHING.iter().chain(&lost) {
             let measures = read(action, Some("installation"), Some("shop"));
             assert!(!measures.all && measures.held_in.is_empty(), "{action}");
             assert!(measures.because.is_empty(), "{action}");
-            assert_eq!(measures.lost.len(), usize::from(ADDED.contains(action)));
+            assert_eq!(measures.lost.len(), usize::from(lost.contains(action)));
         }
     }
 
     #[test]
     fn what_is_not_told_whole_holds_those_whom_it_may_concern() {
-        let measures = read("project.rebind", Some("project/web agent/a"), Some("shop"));
-        assert!(measures.held_in.contains("shop"));
+        for action in IN_NAMESPACE {
+            let measures = read(action, Some("project/web agent/a"), Some("shop"));
+            assert!(measures.held_in.contains("shop"), "{action}");
+            assert!(!measures.all, "{action}");
+        }
         let measures = read("operator.roles", Some("operator/bea none"), None);
         assert!(measures.held_operators.contains("bea"));
         assert!(!measures.all);
         // Also what no release before this one could do.
-        let measures = read("something.new", Some("installation"), None);
-        assert!(measures.all);
-        assert_eq!(measures.because, ["entry 7: something.new installation"]);
+        for action in EVERYBODY.iter().chain(&["something.new"]) {
+            let measures = read(action, Some("installation"), None);
+            assert!(measures.all, "{action}");
+            assert_eq!(
+                measures.because,
+                [format!("entry 7: {action} installation")]
+            );
+        }
+    }
+
+    #[test]
+    fn a_touch_of_a_decoy_holds_who_touched_it_and_nobody_else() {
+        let device: Thumbprint = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+            .parse()
+            .unwrap();
+        let touched = |device, resource: &str, reason: &'static str| {
+            let mut entry = entry(TOUCH_ACTION, Some(resource), None);
+            entry.device = device;
+            entry.reason = Some(reason.into());
+            let mut measures = Measures::default();
+            measures.read(7, &entry);
+            measures
+        };
+        let canary = "canary/cny_0";
+        let by_device = touched(Some(device), canary, "secret.read");
+        assert!(by_device.held_devices.contains(&device));
+        assert_eq!(by_device.because.len(), 1);
+        let by_id = touched(None, "canary/cny_0 foreign/till.7", "key.read");
+        assert!(by_id.held_ids.contains("till.7"));
+        for one in [&by_device, &by_id] {
+            assert!(!one.all && one.held_in.is_empty(), "{one:?}");
+        }
+        // A count stands behind a touch, and a damaged row holds nobody anywhere.
+        for reason in [SUMMARY, TOUCH_DAMAGED] {
+            let none = touched(Some(device), canary, reason);
+            assert!(none.held_devices.is_empty() && !none.all, "{reason}");
+        }
+        // One that says nobody is not passed over.
+        assert!(touched(None, canary, "secret.read").all);
     }
 
     #[test]

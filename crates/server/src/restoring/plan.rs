@@ -3,16 +3,18 @@
 //! does the same, and reads what was taken away after the backup from where the backup
 //! ends, not from where the record ends by then.
 
-use super::activate::{Activation, Way};
+use super::activate::{Activation, Going, Way};
 use super::copies::{self, Known, Record};
 use super::error::RestoreError;
 use super::load::BackupFile;
-use super::marker::Begun;
-use super::measures::Measures;
+use super::marker::{Begun, Seat};
+use super::measures::{Measures, is_steward};
 use super::verify::Sandbox;
+use procura_crypto::PublicKey;
+use procura_directory::Suspect;
 use procura_ledger::Entry;
 use procura_record::tables::LEDGER;
-use procura_types::Thumbprint;
+use procura_types::{ActorId, Thumbprint};
 use std::collections::BTreeSet;
 
 /// So far ahead of everything that is known of it goes the sequence of a restored store
@@ -53,9 +55,16 @@ impl Plan {
         let marker = &sandbox.marker;
         let (mut known, set_aside) = remembered(sandbox, wish)?;
         let copies = match &wish.way {
-            Way::Reach(places) => copies::look(vault, places, vault.store().log_len(LEDGER)?)?,
+            Way::Reach(places, going) => {
+                if let Going::Named(device) = going {
+                    usable(sandbox, device)?;
+                }
+                copies::look(vault, places, vault.store().log_len(LEDGER)?)?
+            }
             Way::NewOrigin(device) => {
-                usable(sandbox, device)?;
+                if wish.seat.is_none() {
+                    usable(sandbox, device)?;
+                }
                 Vec::new()
             }
         };
@@ -91,7 +100,7 @@ impl Plan {
         }
         let mut stated = false;
         match wish.way {
-            Way::Reach(_) => {
+            Way::Reach(..) => {
                 for known in &known {
                     record.heads.hold(known)?;
                 }
@@ -106,7 +115,7 @@ impl Plan {
             seq = seq.max(known.checkpoint.seq.unwrap_or(0));
         }
         let (origin, device) = match &wish.way {
-            Way::Reach(_) => (None, None),
+            Way::Reach(_, going) => (None, freed(sandbox, &measures, going)),
             Way::NewOrigin(device) => {
                 // A name that was chosen already is kept: nothing is told twice.
                 let chosen = marker.begun.as_ref().and_then(|begun| begun.origin.clone());
@@ -114,6 +123,14 @@ impl Plan {
                 (Some(origin), Some(*device))
             }
         };
+        let seated = match &wish.seat {
+            None => {
+                somebody_left(sandbox, &measures, device.as_ref())?;
+                None
+            }
+            Some(seat) => Some(seatable(sandbox, &measures, seat)?.0.thumbprint()),
+        };
+        let device = seated.or(device);
         let reached = record.heads.size();
         let root = record.heads.root().to_string();
         let mut words = format!(
@@ -127,6 +144,12 @@ impl Plan {
                 " known:{}@{}:{}",
                 checkpoint.origin, checkpoint.size, checkpoint.root
             ));
+        }
+        if let Some(device) = device.filter(|_| origin.is_none()) {
+            words.push_str(&format!(" device:{device}"));
+        }
+        if let Some((seat, device)) = wish.seat.as_ref().zip(device) {
+            words.push_str(&seats(seat, &device));
         }
         if stated {
             words.push_str(" nothing_after:stated");
@@ -145,6 +168,7 @@ impl Plan {
                 words,
                 origin,
                 device,
+                seat: wish.seat.clone(),
             },
             copies,
             measures,
@@ -155,17 +179,45 @@ impl Plan {
     /// By what was decided: all copies are in the record, and its own entries follow.
     fn go_on(sandbox: &Sandbox, wish: &Activation, begun: &Begun) -> Result<Self, RestoreError> {
         let as_it_was = match &wish.way {
-            Way::Reach(_) => begun.origin.is_none(),
+            Way::Reach(_, Going::Named(device)) => {
+                begun.origin.is_none() && begun.device.is_none_or(|freed| freed == *device)
+            }
+            Way::Reach(..) => begun.origin.is_none(),
             Way::NewOrigin(device) => begun.origin.is_some() && begun.device == Some(*device),
         };
+        if begun.seat != wish.seat {
+            return Err(RestoreError::Begun(match &begun.seat {
+                None => {
+                    "run it again as it was, without --steward-key, or restore the backup once more"
+                        .to_owned()
+                }
+                Some(seat) => format!(
+                    "run it again as it was, with --steward-key {}, or restore the backup once more",
+                    seat.steward
+                ),
+            }));
+        }
         if !as_it_was {
-            let how = match &begun.device {
-                None => "with --ledger, not with --new-origin".to_owned(),
-                Some(device) => format!("with --new-origin --device {device}"),
+            let how = match (&begun.origin, &begun.device) {
+                (None, None) => "with --ledger, not with --new-origin or --device".to_owned(),
+                (None, Some(device)) => {
+                    format!("with --ledger and --device {device}, not with --new-origin")
+                }
+                (Some(_), Some(device)) => format!("with --new-origin --device {device}"),
+                (Some(_), None) => "with --new-origin".to_owned(),
             };
             return Err(RestoreError::Begun(format!(
                 "run it again as it was, {how}, or restore the backup once more"
             )));
+        }
+        // Whom it lets go on stands in the record too.
+        let said = begun.device.map(|device| format!(" device:{device}"));
+        let is_said = said.is_none_or(|said| begun.words.contains(&said));
+        let seat = begun.seat.as_ref().zip(begun.device);
+        let is_seat_said =
+            seat.is_none_or(|(seat, device)| begun.words.contains(&seats(seat, &device)));
+        if (begun.origin.is_none() && !is_said) || !is_seat_said {
+            return Err(other_marker(sandbox));
         }
         let mut measures = Measures::default();
         measures.all = begun.origin.is_some();
@@ -232,15 +284,93 @@ fn remembered(sandbox: &Sandbox, wish: &Activation) -> Result<(Vec<Known>, usize
 /// The one device that goes on has to be a steward's, or nobody could let go on anybody.
 fn usable(sandbox: &Sandbox, device: &Thumbprint) -> Result<(), RestoreError> {
     let snapshot = sandbox.directory.snapshot();
-    let steward = snapshot.device(device).is_some_and(|found| {
-        let roles = snapshot.roles(&found.actor);
-        snapshot.may_act(device)
-            && roles.is_some_and(|held| held.has(procura_types::Role::Steward, None))
-    });
+    let steward = snapshot
+        .device(device)
+        .is_some_and(|found| snapshot.may_act(device) && is_steward(&snapshot, &found.actor));
     if steward {
         return Ok(());
     }
     Err(RestoreError::Refused(format!(
         "{device} is no device of a steward in what was restored; name one that is, with --device"
     )))
+}
+
+/// The device that is not held on the way that leads the record on: the one that was named;
+/// or that of whoever activates, if only everybody's being held would hold it. Whom an
+/// entry names is let go on by name alone. None where nothing holds it.
+fn freed(sandbox: &Sandbox, measures: &Measures, going: &Going) -> Option<Thumbprint> {
+    let snapshot = sandbox.directory.snapshot();
+    let device = match going {
+        Going::Nobody => return None,
+        Going::Named(device) => *device,
+        Going::Own(device) => {
+            if usable(sandbox, device).is_err() || measures.names(&snapshot, device) {
+                return None;
+            }
+            *device
+        }
+    };
+    let held = measures.held(&snapshot, None);
+    held.iter()
+        .any(|held| held.suspect == Suspect::Device(device))
+        .then_some(device)
+}
+
+/// Whether a steward has a device that can act when all is done. It is looked at before
+/// anything is changed: who is held is let go by a steward alone.
+fn somebody_left(
+    sandbox: &Sandbox,
+    measures: &Measures,
+    free: Option<&Thumbprint>,
+) -> Result<(), RestoreError> {
+    let stewards = measures.stewards(&sandbox.directory.snapshot(), free);
+    if stewards.iter().any(|steward| steward.is_free) {
+        return Ok(());
+    }
+    Err(RestoreError::NobodyLeft {
+        because: measures.because.clone(),
+        held: stewards
+            .iter()
+            .map(|steward| format!("{} ({})", steward.device, steward.name))
+            .collect(),
+    })
+}
+
+/// The words for a key that becomes a device of a steward.
+fn seats(seat: &Seat, device: &Thumbprint) -> String {
+    format!(" seats:{}:{device}", seat.steward)
+}
+
+/// The key that is to be a device of a steward, and whose it is then: one of the stewards
+/// of what was restored that nobody revoked since, and a key that nobody has.
+pub(super) fn seatable(
+    sandbox: &Sandbox,
+    measures: &Measures,
+    seat: &Seat,
+) -> Result<(PublicKey, ActorId), RestoreError> {
+    let snapshot = sandbox.directory.snapshot();
+    let refused = |why: String| Err(RestoreError::Refused(why));
+    let key = PublicKey::from_jwk(&seat.key)
+        .map_err(|error| RestoreError::Refused(format!("the steward's key: {error}")))?;
+    let name = &seat.steward;
+    let steward = snapshot.owner_named(name).filter(|found| {
+        snapshot.is_active(&found.id)
+            && is_steward(&snapshot, &found.id)
+            && !measures.operators.contains(name)
+    });
+    let Some(steward) = steward else {
+        return refused(format!(
+            "{name} is no steward in what was restored, or was revoked since; name one that is, with --steward-key"
+        ));
+    };
+    let device = key.thumbprint();
+    if snapshot.device(&device).is_some() {
+        return refused(format!(
+            "{device} is a device in what was restored already; leave --steward-key away, or bring another key"
+        ));
+    }
+    if let Some(why) = measures.unseatable(&device, &steward.id) {
+        return refused(format!("{device} cannot act for {name}: {why}"));
+    }
+    Ok((key, steward.id))
 }

@@ -46,7 +46,10 @@ impl OpenedWith {
 /// # Errors
 /// What is wrong with its `installation.json`.
 pub fn sources(home: &Path) -> Result<Vec<OpenedWith>, RestoreError> {
-    let installation = Installation::read(home)?;
+    let installation = Installation::read(home).map_err(|error| match error {
+        SealError::NotInitialised => RestoreError::NotRestored(home.to_owned()),
+        other => other.into(),
+    })?;
     Ok(installation.sources.iter().map(OpenedWith::of).collect())
 }
 

@@ -36,10 +36,14 @@ steps! {
     CopiesAppended = "copies-appended";
     /// The record has the first entry of the activation.
     Begun = "begun";
+    /// The proposals that were open in the backup have ended.
+    ProposalsEnded = "proposals-ended";
     /// One thing was taken away once more.
     OneTakenAway = "one-taken-away";
     /// Everything was.
     TakenAway = "taken-away";
+    /// The key that was brought is a device of a steward, if one was.
+    Seated = "seated";
     /// Some of those who are to be held are.
     PageHeld = "page-held";
     /// All of them are.

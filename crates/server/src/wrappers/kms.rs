@@ -191,16 +191,23 @@ struct Decrypted {
     key_id: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Refusal {
     #[serde(rename = "__type", default)]
     kind: String,
+    #[serde(alias = "Message", default)]
+    message: String,
 }
 
-/// What a refusal says, by the name of the error alone: its text is the service's.
+/// How a refusal begins of what was signed at another time than the service's: one name
+/// stands for that and for a signature by another key.
+const OTHER_TIME: [&str; 2] = ["Signature expired:", "Signature not yet current:"];
+
+/// What a refusal says, by the name of the error, and by its text where one name has two
+/// meanings: the text is the service's, and is not repeated.
 fn refusal(answer: &ServiceAnswer) -> WrapError {
-    let kind = serde_json::from_slice(answer.body.expose())
-        .map_or_else(|_| String::new(), |Refusal { kind }| kind);
+    let Refusal { kind, message } =
+        serde_json::from_slice(answer.body.expose()).unwrap_or_default();
     // Some say the namespace before the name.
     let name: String = kind
         .rsplit('#')
@@ -222,7 +229,18 @@ fn refusal(answer: &ServiceAnswer) -> WrapError {
         "InvalidKeyUsageException" | "ValidationException" => {
             WrapError::Unfit(format!("the key cannot encrypt and decrypt so ({said})"))
         }
+        "ExpiredTokenException" => WrapError::Unavailable(format!(
+            "the session token has expired: whatever writes the file of credentials has to renew it ({said})"
+        )),
+        "InvalidSignatureException" | "SignatureDoesNotMatch"
+            if OTHER_TIME.iter().any(|begin| message.starts_with(begin)) =>
+        {
+            other_time(&said)
+        }
+        "RequestExpired" => other_time(&said),
         "ThrottlingException"
+        | "RequestAbortedException"
+        | "RequestTimeoutException"
         | "LimitExceededException"
         | "DependencyTimeoutException"
         | "KMSInternalException"
@@ -234,6 +252,13 @@ fn refusal(answer: &ServiceAnswer) -> WrapError {
         }
         _ => WrapError::Denied(said),
     }
+}
+
+/// A clock that is put right in a moment, or has to be.
+fn other_time(said: &str) -> WrapError {
+    WrapError::Unavailable(format!(
+        "this machine's clock and the service's differ ({said})"
+    ))
 }
 
 fn not_understood() -> WrapError {
@@ -407,6 +432,72 @@ mod tests {
                 "{why}; the file has [default], aws_access_key_id = … and aws_secret_access_key = …"
             );
             assert_eq!(error, WrapError::BadCredentials(expected), "{text}");
+        }
+    }
+
+    /// Bodies as the service answers them (common errors, and the errors of Decrypt, in its
+    /// reference; of signatures, "Troubleshoot signed requests for AWS APIs").
+    #[test]
+    fn what_passes_is_told_from_what_is_denied() {
+        let away = |text: &str| WrapError::Unavailable(text.to_owned());
+        let clock = "this machine's clock and the service's differ";
+        for (status, body, expected) in [
+            (
+                400,
+                r#"{"__type":"ExpiredTokenException","message":"The security token included in the request is expired"}"#,
+                away(
+                    "the session token has expired: whatever writes the file of credentials has to renew it (400 ExpiredTokenException)",
+                ),
+            ),
+            (
+                400,
+                r#"{"__type":"InvalidSignatureException","message":"Signature expired: 20260627T140000Z is now earlier than 20260627T141500Z (20260627T142000Z - 5 min.)"}"#,
+                away(&format!("{clock} (400 InvalidSignatureException)")),
+            ),
+            (
+                403,
+                r#"{"__type":"com.amazon.coral.service#InvalidSignatureException","Message":"Signature not yet current: 20260627T150000Z is still later than 20260627T143500Z (20260627T143000Z + 5 min.)"}"#,
+                away(&format!("{clock} (403 InvalidSignatureException)")),
+            ),
+            (
+                400,
+                r#"{"__type":"RequestExpired","message":"Request has expired."}"#,
+                away(&format!("{clock} (400 RequestExpired)")),
+            ),
+            (
+                408,
+                r#"{"__type":"RequestTimeoutException"}"#,
+                away("the service cannot now (408 RequestTimeoutException)"),
+            ),
+            (
+                400,
+                r#"{"__type":"InvalidSignatureException","message":"The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."}"#,
+                WrapError::Denied("400 InvalidSignatureException".to_owned()),
+            ),
+            (
+                400,
+                r#"{"__type":"UnrecognizedClientException","message":"The security token included in the request is invalid."}"#,
+                WrapError::Denied("400 UnrecognizedClientException".to_owned()),
+            ),
+            (
+                400,
+                r#"{"__type":"AccessDeniedException","Message":"Signature expired: is what a stranger's text says"}"#,
+                WrapError::Denied("400 AccessDeniedException".to_owned()),
+            ),
+            (403, "<html>", WrapError::Denied("403 ".to_owned())),
+            (
+                400,
+                r#"{"__type":"InvalidCiphertextException"}"#,
+                WrapError::Refused,
+            ),
+        ] {
+            let answer = ServiceAnswer {
+                status,
+                phrase: "",
+                headers: Vec::new(),
+                body: Secret::new(body.as_bytes().to_vec()),
+            };
+            assert_eq!(refusal(&answer), expected, "{body}");
         }
     }
 

@@ -40,14 +40,14 @@ impl Places {
     /// # Errors
     /// [`WrapError::NotConfigured`] when it names none, or one of another kind.
     pub(super) fn of(&self, source: &Label, listed: &Wrapper) -> Result<Wrapper, WrapError> {
-        let at = match self.configured.get(source) {
-            Some(at) => Some(configured(source, at, listed)?),
-            None => self.added().get(source).cloned(),
-        };
-        match (at, listed) {
+        if let Some(at) = self.configured.get(source) {
+            return configured(source, at, listed);
+        }
+        let added = self.added().get(source).cloned();
+        match (added, listed) {
             (Some(at), _) => moved(listed, &at).ok_or_else(|| {
                 WrapError::NotConfigured(format!(
-                    "unseal_at.{source} of the configuration is of another kind than the source"
+                    "the source {source} is of another kind than when it was added"
                 ))
             }),
             // The address and the key of the other server are in the credentials.
@@ -68,7 +68,7 @@ impl Places {
         let Some(at) = self.configured.get(source) else {
             return Ok(());
         };
-        if moved(asked, &configured(source, at, asked)?).as_ref() == Some(asked) {
+        if configured(source, at, asked)? == *asked {
             return Ok(());
         }
         Err(WrapError::NotConfigured(format!(
@@ -315,7 +315,7 @@ mod tests {
         let why = refusal(places.of(&label("one"), &chip(TPM)));
         assert_eq!(
             why,
-            "unseal_at.one of the configuration is of another kind than the source"
+            "the source one is of another kind than when it was added"
         );
         places.forget(&label("one"));
         refusal(places.of(&label("one"), &token("/lib/good.so")));

@@ -49,11 +49,13 @@ impl Refused {
     }
 
     fn is_ours(&self) -> bool {
-        WrapError::WORDS.contains(&self.reason.as_str()) && self.count > 0
+        WrapError::WORDS.contains(&self.reason.as_str())
+            && self.count > 0
+            && self.from <= self.until
     }
 }
 
-/// What is kept in the home. The number tells a file that is in the record already from
+/// What is kept in the home. The mark tells a file that is in the record already from
 /// one that is not: a crash may come between record and removal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -45,6 +45,18 @@ fn told(error: ClientError) -> WrapError {
     match &error {
         ClientError::Refused(problem, _) => match problem.code.as_str() {
             "wrapped_key_refused" => WrapError::Refused,
+            "unauthorized" if error.is_refusal("timestamp_out_of_window") => {
+                WrapError::Unavailable(
+                    "this machine's clock and the other server's differ (timestamp_out_of_window)"
+                        .to_owned(),
+                )
+            }
+            // Sessions end by themselves; the next try begins another.
+            "unauthorized"
+                if error.is_refusal("session_expired") || error.is_refusal("session_unknown") =>
+            {
+                WrapError::Unavailable("the session with the other server has ended".to_owned())
+            }
             "unauthorized" | "forbidden" | "not_found" => WrapError::Denied(format!(
                 "the other server does not let this device use the key ({})",
                 problem.reason.as_deref().unwrap_or(&problem.code)

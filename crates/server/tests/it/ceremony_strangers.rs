@@ -210,6 +210,7 @@ async fn over_the_network_there_is_no_ceremony() {
             "/admin/unseal",
             "/admin/unseal-sources",
             "/admin/unseal-sources/test",
+            "/admin/operators/recover",
             "/admin/status",
             "/v1/unseal-share",
             "/v1/admin/unseal-share",

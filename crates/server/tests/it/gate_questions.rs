@@ -373,8 +373,10 @@ async fn refusals_stand_in_the_record_with_the_address_of_the_caller() {
 /// Whoever makes a gate ask much must not keep it from hearing whom it may let in.
 #[tokio::test]
 async fn a_flood_of_questions_does_not_keep_the_gate_from_hearing_what_is_so() {
-    for agent in [true, false] {
-        let world = World::configured(|config| {
+    // Of the 40 calls that inform, an agent whose bucket is empty has used 31; where calls
+    // of one kind are counted together, 6 of each of the three kinds had their own.
+    for (agent, left) in [(true, 9), (false, 27)] {
+        let world = World::standing(|config| {
             let rate = "1/h burst 6".parse().unwrap();
             if agent {
                 config.rate_agent = rate;
@@ -428,6 +430,6 @@ async fn a_flood_of_questions_does_not_keep_the_gate_from_hearing_what_is_so() {
             }
             passed += 1;
         }
-        assert!((5..=30).contains(&passed), "{passed}");
+        assert_eq!(passed, left);
     }
 }

@@ -1,5 +1,5 @@
 //! No operator has a value, or learns anything of one, without an entry that says who,
-//! what and which version; an entry is there before the answer.
+//! what and which version.
 
 use crate::actors::Actors;
 use procura_types::{Duration, encoding};
@@ -31,7 +31,7 @@ impl Entries {
 }
 
 #[tokio::test]
-async fn every_way_to_a_value_leaves_its_entry_first() {
+async fn every_way_of_an_operator_to_a_value_leaves_its_entry() {
     let actors = Actors::new().await;
     let then = actors.world.now();
     actors.world.clock.turn(Duration::from_secs(5));

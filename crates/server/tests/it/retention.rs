@@ -164,6 +164,28 @@ async fn what_is_too_old_is_forgotten_a_day_after_it_was_said() {
     assert_eq!(shown(&actors).await["first"], 512);
 }
 
+/// All readings of some hours agree, and are a month ahead: what is old by them is kept.
+#[tokio::test]
+async fn a_clock_that_is_wrong_for_hours_forgets_nothing() {
+    let (actors, _) = old().await;
+    let world = &actors.world;
+    hours(world, 4, async || false).await;
+    actors
+        .ok("alice", "PUT", RETENTION, json!({"keep_days": 7}))
+        .await;
+    world.clock.set_ahead(DAY * 30);
+    hours(world, 8, async || false).await;
+    let open = world.app.open().unwrap();
+    let store = open.vault.store();
+    let rule = procura_record::retention(store).unwrap().unwrap().value;
+    assert_eq!(
+        rule.waits_until(world.now()),
+        None,
+        "by that clock it is in force"
+    );
+    assert_eq!(procura_record::first_kept(store).unwrap(), 0);
+}
+
 #[tokio::test]
 async fn who_says_otherwise_within_the_day_is_in_time() {
     let (actors, _) = old().await;

@@ -211,6 +211,45 @@ async fn a_server_that_was_not_heard_of_for_long_gets_no_later_root() {
     sees(&one, &root, "new keys").await;
 }
 
+/// Whoever has the machine of a server sets its clock, a little further each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_absent_server_does_not_walk_itself_back_by_its_clock() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let shared = Shared::new();
+    let (one, two, _) = shared.two().await;
+    let second = id(&two);
+    // The other goes on for a month, which its clock knows and what it says of itself.
+    let says = async |world: &World| {
+        let open = world.app.open().unwrap();
+        open.vault.say_present(world.clock.as_ref()).await.unwrap()
+    };
+    for step in 0..5 {
+        one.clock.turn(DAY * 6);
+        assert!(says(&one).await, "{step}");
+    }
+    let seen = || {
+        let open = two.app.open().unwrap();
+        let row = KNOWN.get(open.vault.store(), &second).unwrap().unwrap();
+        row.value["seen"].clone()
+    };
+    let counted = one.app.open().unwrap().vault.servers_counted();
+    assert_eq!(counted, Some((1, 1)));
+    let before = seen();
+    for step in 0..5 {
+        // Nor while nobody else is open.
+        if step == 1 {
+            one.seal().await;
+        }
+        two.clock.turn(DAY * 6);
+        assert!(!says(&two).await, "its own word counts: {step}");
+        assert_eq!(seen(), before, "{step}");
+    }
+    // Somebody unseals it: then it is there.
+    two.seal().await;
+    two.unseal().await;
+    assert!(says(&two).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_turns_the_root_at_a_server_that_was_absent_has_brought_what_opens_it() {
     let shared = Shared::new();

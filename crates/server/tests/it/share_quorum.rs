@@ -1,4 +1,4 @@
-//! Shares where there are several operators: made as a quorum of stewards agreed.
+//! Shares where there are several stewards: made as a quorum of stewards agreed.
 
 use crate::actors::{Actors, join_body};
 use crate::world::{Answer, PASSPHRASE};
@@ -63,7 +63,7 @@ fn count(answer: &Answer) -> usize {
 }
 
 #[tokio::test]
-async fn what_opens_the_vault_is_not_enough_among_several_operators() {
+async fn what_opens_the_vault_is_not_enough_among_several_stewards() {
     let actors = Actors::new().await;
     let bea = steward(&actors, "bea").await;
     let alice = actors.key("alice");
@@ -111,6 +111,17 @@ async fn what_opens_the_vault_is_not_enough_among_several_operators() {
     let entry = found["entries"][0]["entry"].as_str().unwrap();
     let words = format!("proposal {}", proposal.id);
     assert!(entry.contains(&words), "{entry}");
+}
+
+#[tokio::test]
+async fn one_steward_among_operators_makes_shares_alone() {
+    let actors = Actors::new().await;
+    let listed = actors
+        .ok("alice", "GET", "/v1/operators", Value::Null)
+        .await;
+    assert!(listed["operators"].as_array().unwrap().len() > 1);
+    let made = add(&actors, shares("recovery", 2, 3, None)).await;
+    assert_eq!(count(&made), 3);
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ async fn one_steward_ends_none_of_the_others_and_makes_no_more() {
             "POST",
             "/v1/operators".to_owned(),
             json!({"name": "eve", "roles": steward}),
-            "quorum_needed",
+            "join_first",
         ),
         (
             "PUT",

@@ -259,13 +259,10 @@ async fn a_session_is_not_enough_and_what_is_tried_is_recorded() {
             "/admin/unseal-sources",
             json!({"open": passphrase(), "name": "few", "source": source}),
         );
-        // There are two operators in this installation.
-        refused.await.expect(
-            "forbidden",
-            Some("quorum_needed"),
-            None,
-            "several operators",
-        );
+        // There are several operators here, and one steward, who needs nobody's yes.
+        refused
+            .await
+            .expect("share_malformed", None, None, "no such set");
     }
 
     let tried = post(
@@ -296,6 +293,15 @@ async fn a_session_is_not_enough_and_what_is_tried_is_recorded() {
     remove("third")
         .await
         .expect("not_found", None, None, "unknown");
+    let wrong_tries = world.app.wrong_tries();
+    let own = remove("passphrase").await;
+    own.expect("conflict", Some("brought_leaves"), None, "its own");
+    let detail = own.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        detail.contains("bring what opens the vault when it is gone"),
+        "{detail}"
+    );
+    assert_eq!(world.app.wrong_tries(), wrong_tries, "it was right");
     assert_eq!(remove("second").await.status, 204);
     remove("passphrase")
         .await

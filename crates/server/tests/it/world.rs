@@ -30,8 +30,12 @@ const BEGIN: u64 = 1_795_000_000_000;
 pub(crate) struct TestClock {
     begin: u64,
     turned: AtomicU64,
+    /// By how much it is wrong.
+    ahead: AtomicU64,
     /// Since when it goes by itself, as the machine's does.
     goes: Option<Instant>,
+    /// What time is measured by stands still too.
+    stands: Option<Instant>,
 }
 
 impl TestClock {
@@ -40,7 +44,9 @@ impl TestClock {
         Self {
             begin: BEGIN,
             turned: AtomicU64::new(0),
+            ahead: AtomicU64::new(0),
             goes: None,
+            stands: None,
         }
     }
 
@@ -54,7 +60,9 @@ impl TestClock {
         Self {
             begin: since.unwrap().as_millis().try_into().unwrap(),
             turned: AtomicU64::new(0),
+            ahead: AtomicU64::new(0),
             goes: Some(Instant::now()),
+            stands: None,
         }
     }
 
@@ -62,17 +70,24 @@ impl TestClock {
         let by = u64::try_from(by.as_millis()).unwrap();
         self.turned.fetch_add(by, Ordering::SeqCst);
     }
+
+    /// Sets it ahead, without any time going by.
+    pub(crate) fn set_ahead(&self, by: Duration) {
+        let by = u64::try_from(by.as_millis()).unwrap();
+        self.ahead.store(by, Ordering::SeqCst);
+    }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         let gone = self.goes.map_or(0, |since| since.elapsed().as_millis());
-        let turned = self.turned.load(Ordering::SeqCst);
+        let turned = self.turned.load(Ordering::SeqCst) + self.ahead.load(Ordering::SeqCst);
         Timestamp::from_millis(self.begin + turned + u64::try_from(gone).unwrap())
     }
 
     fn steady(&self) -> Instant {
-        Instant::now() + Duration::from_millis(self.turned.load(Ordering::SeqCst))
+        let now = self.stands.unwrap_or_else(Instant::now);
+        now + Duration::from_millis(self.turned.load(Ordering::SeqCst))
     }
 }
 
@@ -241,6 +256,16 @@ impl World {
     /// As [`Self::empty`], with another configuration than the defaults.
     pub(crate) fn configured(change: impl FnOnce(&mut Config)) -> Self {
         Self::by(TestClock::still(), change)
+    }
+
+    /// As [`Self::configured`], where no time passes but what the test turns: what a slow
+    /// machine takes fills no bucket.
+    pub(crate) fn standing(change: impl FnOnce(&mut Config)) -> Self {
+        let clock = TestClock {
+            stands: Some(Instant::now()),
+            ..TestClock::still()
+        };
+        Self::by(clock, change)
     }
 
     /// As [`Self::configured`], at the time of the machine.

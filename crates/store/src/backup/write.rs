@@ -6,7 +6,7 @@
 use super::{BackupEnd, FORMAT, FrameKind, MAGIC, frame_check, outer, tagged};
 use crate::engine::{Anchor, Engine, RawEntry, RawRow, Snapshot};
 use crate::key::KeyRange;
-use crate::{LogId, RowKey, Seq, Store, StoreError};
+use crate::{LogId, RowKey, Seq, Store, StoreError, verify};
 use procura_crypto::{MacKey, Sha256};
 use procura_types::{Duration, InstallationId};
 use std::collections::BTreeSet;
@@ -270,7 +270,7 @@ impl Store {
             }
         };
         out.anchor(&anchor)?;
-        let head = self.head_of(&anchor)?;
+        let head = verify::head_of(&self.unsealed()?.barrier(), &anchor)?;
         for (log, length) in &anchor.logs {
             // Entries are never written again, so they need no snapshot. Should the log lose
             // its beginning meanwhile, the backup comes to no end: its head says otherwise.

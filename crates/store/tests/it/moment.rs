@@ -43,13 +43,12 @@ fn a_row_is_what_it_was_until_a_commit_changes_it() {
 }
 
 #[test]
-fn an_older_version_is_not_what_is_there_at_a_later_moment() {
+fn an_older_version_is_not_still_there() {
     let home = Home::filled(1);
     let store = home.unsealed();
     let key = "agent-0".to_owned();
     let before = AGENTS.get(&store, &key).unwrap().unwrap().version;
     commit(&store, |b| AGENTS.put(b, &key, &doc("other")));
-    // Not one that was read after the moment, so nothing is promised but by looking.
     assert!(!AGENTS.is_still(&store, &key, before).unwrap());
 }
 

@@ -63,7 +63,9 @@ pub use namespace::{
     NamespaceCreate, NamespaceDelete, NamespaceDeleted, NamespaceDetail, NamespaceHolds,
     NamespaceInfo, NamespaceList, Quota, Used,
 };
-pub use operator::{Operator, OperatorInvite, OperatorList, RoleAssignment, RolesPut};
+pub use operator::{
+    Operator, OperatorInvite, OperatorList, OperatorRecover, RoleAssignment, RolesPut,
+};
 pub use problem::Problem;
 pub use project::{
     Project, ProjectDeleted, ProjectEnded, ProjectList, ProjectPut, ProjectRebind, ProjectRebound,

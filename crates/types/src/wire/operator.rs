@@ -1,4 +1,4 @@
-use super::Device;
+use super::{Device, Opening};
 use crate::{ActorId, Label, Namespace, ProposalId, Role, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -34,8 +34,19 @@ pub struct OperatorInvite {
     pub name: Label,
     /// What they will be able to do.
     pub roles: Vec<RoleAssignment>,
-    /// What a quorum of stewards agreed to, where a steward is made and there are several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+}
+
+/// `POST /admin/operators/recover` on the admin socket: a code with which another key of an
+/// operator joins whose own is lost; answered with a [`super::LinkCode`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorRecover {
+    /// What opens the vault.
+    pub open: Opening,
+    /// The operator.
+    pub name: Label,
+    /// What a quorum of stewards agreed to, where there are several.
+    #[serde(default)]
     pub proposal: Option<ProposalId>,
 }
 

@@ -22,13 +22,18 @@ pub enum ProposedAct {
         #[serde(default, skip_serializing_if = "ShareScheme::is_default")]
         scheme: ShareScheme,
     },
-    /// Somebody may be made a steward, by an invitation or by their roles.
+    /// An operator may be made a steward.
     MakeSteward {
-        /// Who: an operator, or whoever is to be invited.
+        /// Who.
         name: Label,
     },
     /// A steward may be revoked, or made one no more.
     RemoveSteward {
+        /// Who.
+        name: Label,
+    },
+    /// Another key of an operator whose own is lost may join.
+    RecoverOperator {
         /// Who.
         name: Label,
     },
@@ -98,6 +103,10 @@ pub struct Proposal {
     pub id: ProposalId,
     /// What is proposed.
     pub act: ProposedAct,
+    /// Whom it is about: the operator who had the name when it was proposed, and nobody who
+    /// has it later. Of shares, nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<ActorId>,
     /// By whom.
     pub proposer: ActorId,
     /// Since when.
@@ -131,18 +140,23 @@ impl ProposedAct {
     /// What a steward signs: `T("procura.proposal.v1", installation id, proposal id, u64
     /// expires in ms, act …)`. Of shares the act is `"make_shares", name, u8 threshold, u8
     /// count, name of the source that is retired or nothing`, of words the same with
-    /// `"make_slip39"`; of stewards `"make_steward", name` and `"remove_steward", name`.
+    /// `"make_slip39"`; of operators `"make_steward"`, `"remove_steward"` or
+    /// `"recover_operator"`, then `name` and the id of the actor whom it is `about`.
     #[must_use]
     pub fn message(
         &self,
         installation: &InstallationId,
         id: &ProposalId,
         expires: Timestamp,
+        about: Option<&ActorId>,
     ) -> Vec<u8> {
         let tuple = FieldTuple::new("procura.proposal.v1")
             .bytes(installation.as_bytes())
             .bytes(id.as_bytes())
             .u64(expires.as_millis());
+        let about: &[u8] = about.map_or(&[], |actor| actor.as_bytes());
+        let of_operator =
+            |tuple: FieldTuple, act, name: &Label| tuple.text(act).text(name.as_str()).bytes(about);
         let tuple = match self {
             Self::MakeShares {
                 name,
@@ -159,8 +173,9 @@ impl ProposedAct {
                 .bytes(&[*threshold])
                 .bytes(&[*count])
                 .text(retires.as_ref().map_or("", Label::as_str)),
-            Self::MakeSteward { name } => tuple.text("make_steward").text(name.as_str()),
-            Self::RemoveSteward { name } => tuple.text("remove_steward").text(name.as_str()),
+            Self::MakeSteward { name } => of_operator(tuple, "make_steward", name),
+            Self::RemoveSteward { name } => of_operator(tuple, "remove_steward", name),
+            Self::RecoverOperator { name } => of_operator(tuple, "recover_operator", name),
         };
         tuple.into_bytes()
     }
@@ -187,6 +202,7 @@ impl ProposedAct {
             }
             Self::MakeSteward { name } => format!("make {name} a steward"),
             Self::RemoveSteward { name } => format!("make {name} a steward no more"),
+            Self::RecoverOperator { name } => format!("let another key of {name} join"),
         }
     }
 }
@@ -195,6 +211,8 @@ impl Proposal {
     /// What a steward signs; see [`ProposedAct::message`].
     #[must_use]
     pub fn message(&self, installation: &InstallationId) -> Vec<u8> {
-        self.act.message(installation, &self.id, self.expires)
+        let about = self.about.as_ref();
+        self.act
+            .message(installation, &self.id, self.expires, about)
     }
 }

@@ -59,14 +59,18 @@ pub struct ShareProgress {
     pub opened: bool,
 }
 
-/// An unseal with shares, of which every operator is told once.
+/// A use of what opens the vault of which every operator is told once: shares, or a code for
+/// another key of an operator.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Recovery {
-    /// When the vault was opened.
+    /// When.
     pub time: Timestamp,
     /// By which unseal source.
     pub source: Label,
+    /// The operator for whom a code was made, if it was that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Label>,
 }
 
 /// `POST /v1/recoveries/seen`: the operator knows of the unseals with shares until then.
@@ -216,6 +220,13 @@ impl Wrapper {
             Self::Transit { .. } => "transit",
         }
     }
+
+    /// Whether it is a service: it knows by itself who asks, and nothing at it is locked
+    /// by wrong tries, as the PIN of a token is.
+    #[must_use]
+    pub const fn is_service(&self) -> bool {
+        matches!(self, Self::Kms { .. } | Self::Transit { .. })
+    }
 }
 
 /// How a key on a PKCS#11 token wraps.
@@ -301,8 +312,12 @@ pub struct UnsealSourceTest {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnsealSourceRemove {
-    /// What opens the vault today; that of the source that goes does as well.
+    /// What opens the vault today and when the source is gone: of one that stays.
     pub open: Opening,
     /// The source that goes.
     pub name: Label,
+    /// Whether what stays may all be sources with wrappers: when these are lost, nobody
+    /// opens the vault.
+    #[serde(default)]
+    pub danger_wrappers_alone: bool,
 }

@@ -111,8 +111,10 @@ async fn what_is_removed_opens_no_more_and_the_rest_still_does() {
     let (world, shares) = shared().await;
     world.add(&typed(PASSPHRASE), second()).unwrap();
     let before = Installation::read(world.place.home.path()).unwrap();
-    // What opens it may be what goes.
-    world.remove(&typed(SECOND), name("second")).await.unwrap();
+    world
+        .remove(&typed(PASSPHRASE), name("second"))
+        .await
+        .unwrap();
     let after = Installation::read(world.place.home.path()).unwrap();
     assert_eq!(after.root_epoch, before.root_epoch + 1);
     let keys = |installation: &Installation| -> Vec<_> {
@@ -142,6 +144,36 @@ async fn what_is_removed_opens_no_more_and_the_rest_still_does() {
     let place = world.close();
     let error = refused(&place, &typed(SECOND)).await;
     assert!(matches!(error, SealError::KeyringMismatch), "{error}");
+}
+
+/// What is brought for a removal opens the vault when the source is gone: whoever lost the
+/// shares keeps the passphrase.
+#[tokio::test]
+async fn what_goes_does_not_take_itself_away() {
+    let (world, shares) = shared().await;
+    let before = Installation::read(world.place.home.path()).unwrap();
+    let leaves = world.remove(&typed(PASSPHRASE), first_source()).await;
+    assert!(matches!(leaves, Err(SealError::BroughtLeaves(name)) if name == first_source()));
+    let some = brought(&shares, &[0, 1, 2]);
+    let leaves = world.remove(&some, name("recovery")).await;
+    assert!(
+        matches!(leaves, Err(SealError::BroughtLeaves(leaving)) if leaving == name("recovery"))
+    );
+    let after = Installation::read(world.place.home.path()).unwrap();
+    assert_eq!(before, after, "nothing was changed");
+    // The same passphrase may be that of one that stays.
+    let same = NewSource::passphrase(name("same"), &secret(PASSPHRASE), &SystemEntropy).unwrap();
+    world.add(&typed(PASSPHRASE), same).unwrap();
+    world
+        .remove(&typed(PASSPHRASE), first_source())
+        .await
+        .unwrap();
+    let place = world.close();
+    let world = place.open(PASSPHRASE).await.unwrap();
+    assert_eq!(world.vault.opened_by().unwrap().source, name("same"));
+    world.remove(&some, name("same")).await.unwrap();
+    let world = world.close().open_with(&some).await.unwrap();
+    reads(&world).await;
 }
 
 #[tokio::test]

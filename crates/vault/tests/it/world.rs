@@ -436,7 +436,10 @@ impl World {
 
     /// Removes a source, which turns the root.
     pub(crate) async fn remove(&self, brought: &Brought, name: Label) -> Result<(), SealError> {
-        let change = SourceChange::Remove(name);
+        let change = SourceChange::Remove {
+            name,
+            wrappers_alone: false,
+        };
         let next = self.vault.next_root(brought, change, &Still)?;
         self.commit_root(&next).await.unwrap();
         self.vault.turn_root(next)?;

@@ -18,9 +18,12 @@ fn a_code_of_another_server_is_refused_before_it_is_used_up() {
     let code = agent(&server, "shop", "scribe");
     let daemon = Daemon::start(server.folder(), "host");
     let misled = daemon.join_at(&code, other.url());
-    let _ = misled
-        .code(77)
-        .says("The join request is not signed by the key that it brings.");
+    let words = format!(
+        "the code is of {}, and you asked {}",
+        server.url(),
+        other.url()
+    );
+    let _ = misled.code(64).says(&words);
     // The code was not used up by the attempt.
     daemon.join(&code).ok();
 }

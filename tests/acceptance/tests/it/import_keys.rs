@@ -289,6 +289,11 @@ fn a_tree_with_anything_wrong_is_refused_whole() {
             "[]",
             "allowed-clients.json is not {\"allowed_ips\"",
         ),
+        (
+            "allowed-clients.json",
+            "{\"allowed_ips\": \"canary\"}",
+            "allowed-clients.json is not {\"allowed_ips\": [\"ADDRESS\", …]}: at line 1, column",
+        ),
     ];
     for (path, text, said) in cases {
         let path = dir.join(path);

@@ -4,6 +4,7 @@ use crate::gate::{Answer, Call, Holder, Upstream, host};
 use crate::scene::{PATIENCE, agent};
 use procura_acceptance::{GateHost, Installation, until};
 use procura_store::guard::LocalRedis;
+use procura_types::LinkCodeText;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -103,8 +104,12 @@ impl Scene {
             "--health-listen",
             "127.0.0.1:0",
         ];
-        let gates = [("one", first), ("two", second)]
-            .map(|(name, code)| GateHost::start(&server, name, &code, &words));
+        let gates = [("one", first), ("two", second)].map(|(name, code)| {
+            // These two ask the server itself, whatever way its public URL is.
+            let mut code = LinkCodeText::parse(&code).unwrap();
+            server.url().clone_into(&mut code.url);
+            GateHost::start(&server, name, code.encode().expose(), &words)
+        });
         let scribe = Holder::join(&server, &agent(&server, "shop", "scribe"));
         let scene = Self {
             redis,

@@ -82,6 +82,33 @@ pub(super) fn only(file: &mut CortexAuth, namespaces: &[String]) -> Result<(), S
     Ok(())
 }
 
+/// What of a map nothing in the file is called, as typed: it would do nothing.
+pub(super) fn unmapped(file: &CortexAuth, map: &Map) -> Vec<String> {
+    let secrets = || file.secrets.iter();
+    let namespaces = map.namespaces.iter().filter(|(there, _)| {
+        // One without a name is called default.
+        let is_it = |name: &str| name == there || (name.is_empty() && there == "default");
+        !secrets().any(|secret| is_it(&secret.namespace))
+    });
+    let paths = map
+        .paths
+        .iter()
+        .filter(|(there, _)| !secrets().any(|secret| secret.key_path == *there));
+    namespaces
+        .map(|(there, here)| format!("--map {}", quoted(&format!("{there}={here}"))))
+        .chain(paths.map(|(there, here)| format!("--path {}", quoted(&format!("{there}={here}")))))
+        .collect()
+}
+
+/// As one word of a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |one: char| one.is_ascii_alphanumeric() || "_-./=".contains(one);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
 /// Why nothing of it is brought in.
 pub(super) enum Wrong {
     Password,
@@ -217,7 +244,8 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn namespace(&self, there: &str) -> Result<Namespace, Malformed> {
-        let mapped = self.map.namespaces.iter().find(|(name, _)| name == there);
+        let named = |there: &str| self.map.namespaces.iter().find(|(name, _)| name == there);
+        let mapped = named(there).or_else(|| named("default").filter(|_| there.is_empty()));
         match mapped {
             Some((_, here)) => Ok(here.clone()),
             None if there.is_empty() => "default".parse(),
@@ -230,7 +258,8 @@ impl Reading<'_> {
         match mapped {
             Some((_, here)) => Ok(here.clone()),
             None => there.trim_matches('/').parse().map_err(|error: Malformed| {
-                format!("{error}; --path {there}=PATH puts it elsewhere")
+                let typed = quoted(&format!("{there}=PATH"));
+                format!("{error}; --path {typed} puts it elsewhere")
             }),
         }
     }
@@ -271,9 +300,10 @@ impl Reading<'_> {
     }
 
     fn secret(&mut self, kek: &Secret<[u8; 32]>, secret: &CortexAuthSecret) -> Result<(), String> {
-        let namespace = self
-            .namespace(&secret.namespace)
-            .map_err(|error| format!("{error}; --map {}=NS puts it elsewhere", secret.namespace))?;
+        let namespace = self.namespace(&secret.namespace).map_err(|error| {
+            let typed = quoted(&format!("{}=NS", secret.namespace));
+            format!("{error}; --map {typed} puts it elsewhere")
+        })?;
         let path = self.path(&secret.key_path)?;
         let dek = unseal(kek, &secret.wrapped_dek).ok_or_else(|| self.not_opened(secret))?;
         let dek: [u8; 32] = dek

@@ -116,6 +116,97 @@ fn another_procura_opens_by_itself() {
     opens_by_itself::<Other>(tempfile::tempdir().unwrap().path());
 }
 
+/// What writes the credentials of a service may be started after this server, and what it
+/// wrote first may be refused: neither ends the wait, nor slows a person.
+fn waits_for_credentials<K: Kind>(at: &Path) {
+    let mut kind = K::new(at);
+    let mut place = Place::new(at, "home", kind.environment());
+    place.add(&mut kind, "one");
+    configure(&place, &kind, &["one"]);
+    let file = kind.credentials().unwrap();
+    let right = std::fs::read_to_string(&file).unwrap();
+    let failures = |place: &Place, reason: &str| {
+        place.metric(&format!(
+            "procura_unseal_source_failures_total{{reason=\"{reason}\"}}"
+        ))
+    };
+    place.stop();
+    std::fs::remove_file(&file).unwrap();
+    place.start();
+    place.wait("waits for the file", |health| {
+        says(health, "what one needs is not there")
+    });
+    assert_ne!(failures(&place, "source_unavailable"), "0");
+    private(&file, &right);
+    place.wait("opens when it is there", is_open);
+
+    // Written in two steps.
+    place.stop();
+    private(&file, "");
+    place.start();
+    place.wait("waits for what is in it", |health| {
+        says(health, "what one needs is not there")
+    });
+    assert_eq!(failures(&place, "credentials_needed"), "1");
+    place.unseal(&first());
+}
+
+#[test]
+fn a_service_waits_for_its_credentials() {
+    waits_for_credentials::<Service>(tempfile::tempdir().unwrap().path());
+}
+
+#[test]
+fn another_procura_waits_for_its_credentials() {
+    let dir = tempfile::tempdir().unwrap();
+    waits_for_credentials::<Other>(dir.path());
+}
+
+/// A right that is given late is found by itself; until then it is asked for once a
+/// minute, and who types a passphrase does not wait for it.
+#[test]
+fn what_another_procura_denies_is_asked_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut kind = Other::new(dir.path());
+    let mut place = Place::new(dir.path(), "home", kind.environment());
+    place.add(&mut kind, "one");
+    configure(&place, &kind, &["one"]);
+    let file = kind.credentials().unwrap();
+    let right = std::fs::read_to_string(&file).unwrap();
+    let (wrong, _) = kind.wrong("one").unwrap();
+    let stranger = wrong.unseal.last().unwrap();
+    place.stop();
+    private(&file, &std::fs::read_to_string(stranger).unwrap());
+    place.start();
+    place.wait("goes on", |health| {
+        says(health, "what one needs is not there")
+    });
+    let denied = "procura_unseal_source_failures_total{reason=\"credentials_refused\"}";
+    assert_eq!(place.metric(denied), "1");
+    let mistyped = super::place::Bring {
+        lines: vec!["not the passphrase".to_owned()],
+        ..Default::default()
+    };
+    let args = ["unseal".to_owned()];
+    let refused = place.run(&args, &mistyped.lines);
+    let one = "(1 refused since the last right one)";
+    assert!(refused.err.contains(one), "{}", refused.err);
+    assert_eq!(place.metric(denied), "1", "it rests");
+    private(&file, &right);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(100);
+    while !is_open(&place.health()) {
+        assert!(std::time::Instant::now() < end, "{}", place.health());
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    // It stands in the record all the same.
+    place.cli.ok(
+        &["login", "--passphrase-fd", "0"],
+        crate::installed::PASSPHRASE,
+    );
+    let entries = place.cli.ok(&["audit", "list", "--everywhere"], b"");
+    assert!(entries.contains("credentials_refused"), "{entries}");
+}
+
 /// A few wrong PINs lock a token, so a program tries a wrong one once.
 #[test]
 fn a_wrong_pin_is_tried_once() {

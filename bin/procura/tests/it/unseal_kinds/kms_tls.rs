@@ -222,9 +222,17 @@ fn the_service_is_believed_by_its_certificate_alone() {
             refused.err
         );
         assert!(refused.err.contains(words), "{endpoint}: {}", refused.err);
-        // What is refused so is counted as a guess, and the next try waits: a right one ends that.
-        place.test(&first());
     }
+    // A service is nothing to guess at, and nobody is slowed for it.
+    let wrong = Bring {
+        lines: owned(&["not the passphrase"]),
+        ..Bring::default()
+    };
+    let (args, lines) = place.with(&["unseal-source", "test"], &wrong);
+    let refused = place.run(&args, &lines);
+    let one = "(1 refused since the last right one)";
+    assert!(refused.err.contains(one), "{}", refused.err);
+    place.test(&first());
     assert_eq!(place.names(), ["passphrase"]);
     let added = add(&place, "cloud", &service, Some(good.file()));
     assert_eq!(added.code, 0, "{}", added.err);

@@ -206,7 +206,9 @@ fn shares_that_take_the_place_of_others_are_killed_at_each_step() {
 #[test]
 fn shares_that_are_all_there_is_are_not_replaced() {
     let dir = tempfile::tempdir().unwrap();
-    let place = Place::new(dir.path(), "home", Vec::new());
+    let mut kind = Tokens::new(dir.path());
+    let place = Place::new(dir.path(), "home", kind.environment());
+    place.add(&mut kind, "one");
     let (mut args, lines) = place.with(&["unseal-source", "add", "recovery"], &first());
     args.extend(owned(&["--shares", "2/3"]));
     let set = shares(&place.ok(&args, &lines));
@@ -217,9 +219,22 @@ fn shares_that_are_all_there_is_are_not_replaced() {
         args.extend(owned(&[kind, "2/3"]));
         place.refused(&args, &lines, "conflict");
     }
+    // A token beside them may be lost.
+    assert_eq!(place.names(), ["one", "recovery"]);
+    place.test(&set);
+    let token = kind.bring("home", "one");
+    let (args, lines) = place.with(&["unseal-source", "remove", "one"], &token);
+    place.refused(&args, &lines, "conflict");
+    let (args, lines) = place.with(&["unseal-source", "remove", "one"], &set);
+    place.ok(&args, &lines);
+    for kind in ["--shares", "--slip39"] {
+        let (mut args, lines) = place.with(&["unseal-source", "add", "others"], &set);
+        args.extend(owned(&[kind, "2/3"]));
+        place.refused(&args, &lines, "conflict");
+    }
     assert_eq!(place.names(), ["recovery"]);
     place.test(&set);
-    // With another source beside them they are.
+    // With a passphrase beside them they are.
     let (mut args, mut lines) = place.with(&["unseal-source", "add", "second"], &set);
     args.push("--passphrase".to_owned());
     lines.push("canary passphrase beside".to_owned());

@@ -56,7 +56,7 @@ pub(super) fn conforms<K: Kind>() {
     file_is_changed(&mut place, &mut kind, dir.path());
     root_turns(&mut place, &kind, &one, &two);
     killed(&mut place, &mut kind, &one);
-    last_one(&place, &one);
+    last_one(&place, kind.word("one"), &one);
 }
 
 fn name_is_taken<K: Kind>(place: &Place, kind: &K) {
@@ -189,9 +189,19 @@ fn killed<K: Kind>(place: &mut Place, kind: &mut K, one: &Bring) {
     }
 }
 
-/// The last one stays.
-fn last_one(place: &Place, one: &Bring) {
-    let (args, lines) = place.with(&["unseal-source", "remove", "passphrase"], one);
+/// The last one stays; and where that would be a token, a chip or a service, the last one
+/// that people keep stays too, unless they say that they mean it.
+fn last_one(place: &Place, word: &str, one: &Bring) {
+    let (mut args, lines) = place.with(&["unseal-source", "remove", "passphrase"], one);
+    if ["pkcs11", "tpm", "kms", "transit"].contains(&word) {
+        let refused = place.run(&args, &lines);
+        let failure: Value = serde_json::from_str(refused.err.lines().last().unwrap()).unwrap();
+        let problem = &failure["problem"];
+        assert_eq!(problem["code"], "conflict", "{}", refused.err);
+        assert_eq!(problem["reason"], "wrappers_alone", "{}", refused.err);
+        assert_eq!(place.names(), ["passphrase", "one"]);
+        args.push("--danger-wrappers-alone".to_owned());
+    }
     place.ok(&args, &lines);
     let (args, lines) = place.with(&["unseal-source", "remove", "one"], one);
     place.refused(&args, &lines, "conflict");

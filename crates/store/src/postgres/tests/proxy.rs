@@ -145,8 +145,9 @@ fn forth(mut from: TcpStream, mut to: TcpStream, state: &State, listens: &Atomic
             match state.take() {
                 Rule::CutBeforeCommit => break,
                 Rule::CutAfterCommit => {
-                    to.write_all(&message).unwrap();
+                    // First, so that the answer cannot be quicker.
                     let _ = from.shutdown(Shutdown::Both);
+                    to.write_all(&message).unwrap();
                     let _ = to.shutdown(Shutdown::Write);
                     return;
                 }

@@ -49,6 +49,36 @@ fn listed(server: &Installation, more: &[&str]) -> Vec<String> {
         .collect()
 }
 
+/// A token issued and used by `procura request`, and revoked.
+fn as_the_help_says(server: &Installation, client: &mut Program) {
+    let place = tempfile::tempdir().unwrap();
+    let file = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let (key, header) = (file("key"), file("header"));
+    does(client, &format!("keep {key}"));
+    let target = "/v1/namespaces/shop/projects/orders";
+    let issue = format!("{target}/tokens");
+    let kind = "{\"kind\":\"opaque\"}";
+    let issued = cli(server, &["request", "POST", &issue, kind, "--key", &key]);
+    let issued = issued.ok().json();
+    let line = format!(
+        "Authorization: Bearer {}\n",
+        issued["token"].as_str().unwrap()
+    );
+    std::fs::write(&header, line).unwrap();
+    let header = format!("@{header}");
+    let values = format!("{target}/values");
+    let use_it = [
+        "request", "POST", &values, "{}", "-H", &header, "--key", &key,
+    ];
+    let used = cli(server, &use_it).ok().json();
+    let value = used["values"]["API_KEY"]["value_b64"].as_str().unwrap();
+    assert_eq!(value, procura_types::encoding::b64url(CANARY.as_bytes()));
+    let id = issued["id"].as_str().unwrap();
+    cli(server, &["project", "token", "revoke", id]).ok();
+    let refused = cli(server, &use_it).code(77).text();
+    assert!(refused.contains("token_revoked"), "{refused}");
+}
+
 #[test]
 fn an_agent_of_another_language_has_values_by_tokens_until_they_end() {
     let mut server = shop();
@@ -89,6 +119,8 @@ fn an_agent_of_another_language_has_values_by_tokens_until_they_end() {
         })
     );
 
+    as_the_help_says(&server, &mut client);
+
     // Exchanged: the one from before ends, also over a kill of the server.
     let said = does(&mut client, "rotate signed");
     let next = said["id"].as_str().unwrap().to_owned();
@@ -114,7 +146,12 @@ fn an_agent_of_another_language_has_values_by_tokens_until_they_end() {
     cli(&server, &["project", "token", "revoke-all", "orders"]).ok();
     has_not(&mut client, "signed", "token_revoked");
     assert_eq!(listed(&server, &[]), [""; 0]);
-    assert_eq!(listed(&server, &["--all"]).len(), 3);
+    assert_eq!(listed(&server, &["--all"]).len(), 4);
+    // Where there never was such a project, nothing was revoked.
+    cli(&server, &["project", "token", "revoke-all", "nope"])
+        .code(77)
+        .says("there is no project nope")
+        .says("procura project list");
 
     // The record knows who had what by which token, and no token.
     let used = ["--json", "audit", "list", "--action", "project_token.use"];
