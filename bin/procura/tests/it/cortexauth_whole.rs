@@ -215,7 +215,7 @@ fn of_a_vault_with_something_wrong_nothing_comes_in() {
         ),
         (
             "update secrets set namespace = '<b>&' where key_path = 'b'",
-            "--map <b>&=NS puts it elsewhere",
+            "--map '<b>&=NS' puts it elsewhere",
         ),
         (
             "update secrets set secret_type = 'JSON_CONFIG', encrypted_value = (select encrypted_value from secrets where key_path = 'a'), wrapped_dek = (select wrapped_dek from secrets where key_path = 'a') where key_path = 'b'",

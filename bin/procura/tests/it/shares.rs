@@ -33,7 +33,7 @@ fn shares_are_encrypted_to_their_holders_and_can_be_tried_without_use() {
         for to in to {
             args.extend(["--to", to]);
         }
-        args.extend(["--passphrase-fd", "0"]);
+        args.extend(["--yes", "--passphrase-fd", "0"]);
         cli.run(&args, PASSPHRASE)
     };
     let (ann, bob) = (ann.trim(), bob.to_str().unwrap());
