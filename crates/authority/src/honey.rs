@@ -41,6 +41,24 @@ pub struct Led {
 }
 
 impl HoneyQuery {
+    fn asking<'a>(
+        &'a self,
+        vault: &'a Vault,
+        snapshot: &'a Snapshot,
+        agent: &'a ActorId,
+        now: Timestamp,
+    ) -> Asking<'a> {
+        Asking {
+            vault,
+            snapshot,
+            agent,
+            namespace: &self.namespace,
+            project: &self.project,
+            delivery: self.delivery,
+            now,
+        }
+    }
+
     /// The decoys that it leads to.
     ///
     /// Of names that are sent: those that the project maps one to, those that declare one
@@ -70,15 +88,7 @@ impl HoneyQuery {
         let Some(row) = row else {
             return Ok(Vec::new());
         };
-        let asking = Asking {
-            vault,
-            snapshot,
-            agent,
-            namespace,
-            project,
-            delivery: self.delivery,
-            now,
-        };
+        let asking = self.asking(vault, snapshot, agent, now);
         // By name, and on whose account: none for whoever runs.
         let asked: BTreeMap<EnvName, Option<Thumbprint>> = if self.names.is_empty() {
             let mapped = row.env.keys();
@@ -129,15 +139,7 @@ impl HoneyQuery {
         let Some(row) = row else {
             return Ok(Vec::new());
         };
-        let asking = Asking {
-            vault,
-            snapshot,
-            agent,
-            namespace,
-            project,
-            delivery: self.delivery,
-            now,
-        };
+        let asking = self.asking(vault, snapshot, agent, now);
         let mut found = Vec::new();
         for name in self.sent() {
             let bait = match row.env.get(&name) {

@@ -387,10 +387,7 @@ async fn attempt(app: &Arc<App>, name: &Label) -> Tried {
 
 async fn bring(app: &App, name: &Label) -> Result<Brought, Failure> {
     let installation = app.installation()?;
-    let source = installation
-        .sources
-        .iter()
-        .find(|source| source.name == *name);
+    let source = installation.source(name);
     let by_itself = |what: &str| Failure::new(Code::Conflict, what);
     match source.map(|source| &source.keeper) {
         None => Err(by_itself("there is no unseal source of this name")),

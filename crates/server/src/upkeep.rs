@@ -19,6 +19,9 @@ use tokio::sync::Notify;
 
 /// How often it is looked whether there is something to do.
 const EVERY: Duration = Duration::from_secs(60);
+/// How soon what the record says is forgotten is tried again after it failed: the database
+/// may have been away for a moment only.
+const AGAIN: Duration = Duration::from_secs(5);
 /// How often requests and runs are gone over, in time that nobody sets.
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Batches of a pass between one look and the next.
@@ -105,8 +108,13 @@ impl Work {
                 () = stopping.told() => return,
                 () = self.look() => {}
             }
+            let pause = if self.kept.load(Ordering::Relaxed) {
+                AGAIN
+            } else {
+                EVERY
+            };
             tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = self.wake.notified() => {}
                 () = stopping.told() => return,
             }
@@ -177,16 +185,16 @@ impl Work {
             match self.parts.retention.step(self.forgetting).await {
                 Ok(true) => self.keeps(false),
                 Ok(false) => {
-                    // Without a time it was not looked at what is too old.
-                    if self.forgetting.take().is_some() {
-                        self.keeps(false);
-                    }
+                    self.forgetting = None;
+                    self.keeps(false);
                     return;
                 }
+                // As of the same time it is tried again.
                 Err(error) => {
-                    tracing::error!(%error, "entries of the record that are too old are kept");
+                    if !self.kept.load(Ordering::Relaxed) {
+                        tracing::error!(%error, "entries of the record that are too old are kept");
+                    }
                     self.keeps(true);
-                    self.forgetting = None;
                     return;
                 }
             }

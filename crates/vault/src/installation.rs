@@ -64,6 +64,12 @@ fn io(what: &'static str) -> impl Fn(std::io::Error) -> SealError {
 }
 
 impl Installation {
+    /// What opens the vault under this name, if anything does.
+    #[must_use]
+    pub fn source(&self, name: &Label) -> Option<&Source> {
+        self.sources.iter().find(|source| source.name == *name)
+    }
+
     /// Reads `<home>/installation.json`.
     pub fn read(home: &Path) -> Result<Self, SealError> {
         let bytes = match fs::read(home.join(FILE)) {

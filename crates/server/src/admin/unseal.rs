@@ -37,12 +37,7 @@ pub fn penalty(wrong: u32) -> Duration {
 pub(super) async fn brought(app: &App, opening: Opening) -> Result<Brought, Failure> {
     match opening {
         Opening::Passphrase(passphrase) => Ok(Brought::Passphrase(passphrase)),
-        Opening::Shares(texts) => texts
-            .iter()
-            .map(|text| Share::parse(text.expose()))
-            .collect::<Result<_, _>>()
-            .map(Brought::Shares)
-            .map_err(|error: SealError| error.into()),
+        Opening::Shares(texts) => Ok(Brought::Shares(Share::parse_all(&texts)?)),
         Opening::Source(SourceOpening { name, credentials }) => {
             // Guesses wait for their turn. One that hangs keeps nobody from sealing, nor
             // from trying another source.
@@ -67,9 +62,7 @@ pub(crate) async fn from_wrapper(
 ) -> Result<Brought, Failure> {
     let installation = app.installation()?;
     let source = installation
-        .sources
-        .iter()
-        .find(|source| source.name == *name)
+        .source(name)
         .ok_or_else(|| SealError::NoSource(name.clone()))?;
     if source.wrapper().is_none() {
         let needs = wrappers::needs(&source.keeper);

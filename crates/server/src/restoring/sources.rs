@@ -58,18 +58,11 @@ pub fn sources(home: &Path) -> Result<Vec<OpenedWith>, RestoreError> {
 pub(super) async fn bring(means: &Means, opening: Opening) -> Result<Brought, RestoreError> {
     match opening {
         Opening::Passphrase(passphrase) => Ok(Brought::Passphrase(passphrase)),
-        Opening::Shares(texts) => texts
-            .iter()
-            .map(|text| Share::parse(text.expose()))
-            .collect::<Result<_, _>>()
-            .map(Brought::Shares)
-            .map_err(|error: SealError| error.into()),
+        Opening::Shares(texts) => Ok(Brought::Shares(Share::parse_all(&texts)?)),
         Opening::Source(SourceOpening { name, credentials }) => {
             let installation = Installation::read(&means.config.home)?;
             let source = installation
-                .sources
-                .iter()
-                .find(|source| source.name == name)
+                .source(&name)
                 .ok_or_else(|| SealError::NoSource(name.clone()))?;
             if source.wrapper().is_none() {
                 return Err(RestoreError::Refused(format!(

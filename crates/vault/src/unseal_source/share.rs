@@ -33,6 +33,17 @@ impl Share {
         Ok(Self::Text(shamir::Share::parse(text)?))
     }
 
+    /// Reads several, as [`Self::parse`] each.
+    ///
+    /// # Errors
+    /// Those of the first that has any.
+    pub fn parse_all(texts: &[Secret<String>]) -> Result<Vec<Self>, SealError> {
+        texts
+            .iter()
+            .map(|text| Self::parse(text.expose()))
+            .collect()
+    }
+
     /// Which of its set it is, from 1; public.
     #[must_use]
     pub const fn index(&self) -> u8 {

@@ -5,12 +5,27 @@ use super::place::{Kind, Place, first, private, wrapped};
 use super::softhsm::Tokens;
 use super::swtpm::Chips;
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 
 fn says(health: &Value, words: &str) -> bool {
     let degraded = health["degraded"].as_array().unwrap();
     degraded
         .iter()
         .any(|why| why.as_str().unwrap().contains(words))
+}
+
+/// A server that a token opens by itself, and the file with its PIN.
+fn opened_by_token(dir: &Path) -> (Tokens, Place, PathBuf) {
+    let mut kind = Tokens::new(dir);
+    let place = Place::new(dir, "home", kind.environment());
+    place.add(&mut kind, "hsm");
+    let pin = kind.credentials().unwrap();
+    let configured = format!(
+        "auto_unseal = [\"hsm\"]\n[unseal_credentials]\nhsm = {}\n",
+        json!(pin)
+    );
+    std::fs::write(place.cli.home.join("procura.toml"), configured).unwrap();
+    (kind, place, pin)
 }
 
 /// The alarms about an unseal source, oldest first: its resource, reason and count.
@@ -113,15 +128,7 @@ fn a_chip_that_refuses_is_told_once() {
 #[test]
 fn a_token_with_few_tries_left_is_left_to_a_person() {
     let dir = tempfile::tempdir().unwrap();
-    let mut kind = Tokens::new(dir.path());
-    let mut place = Place::new(dir.path(), "home", kind.environment());
-    place.add(&mut kind, "hsm");
-    let pin = kind.credentials().unwrap();
-    let configured = format!(
-        "auto_unseal = [\"hsm\"]\n[unseal_credentials]\nhsm = {}\n",
-        json!(pin)
-    );
-    std::fs::write(place.cli.home.join("procura.toml"), configured).unwrap();
+    let (kind, mut place, pin) = opened_by_token(dir.path());
     let (wrong, _) = kind.wrong("hsm").unwrap();
     place.not_tested(&wrong, "wrong_pin");
     place.stop();
@@ -156,15 +163,7 @@ fn a_token_with_few_tries_left_is_left_to_a_person() {
 #[test]
 fn a_try_that_was_not_heard_of_is_not_repeated() {
     let dir = tempfile::tempdir().unwrap();
-    let mut kind = Tokens::new(dir.path());
-    let mut place = Place::new(dir.path(), "home", kind.environment());
-    place.add(&mut kind, "hsm");
-    let pin = kind.credentials().unwrap();
-    let configured = format!(
-        "auto_unseal = [\"hsm\"]\n[unseal_credentials]\nhsm = {}\n",
-        json!(pin)
-    );
-    std::fs::write(place.cli.home.join("procura.toml"), configured).unwrap();
+    let (_kind, mut place, pin) = opened_by_token(dir.path());
     place.stop();
     place.start();
     place.wait("opens by itself", |health| health["sealed"] == json!(false));
