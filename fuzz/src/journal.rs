@@ -4,7 +4,7 @@
 //! An input is `u8 flags ‖ u16be length ‖ even segment ‖ odd segment`. With the
 //! first flag the checks of headers are made good, with the second those of
 //! records, so that what lies behind them is reached (the layout is in
-//! `crates/store/src/guard/segment.rs`).
+//! `crates/store/src/guard/journal/segment.rs`).
 
 use crate::Verdict;
 use crate::fields::{Fields, push};

@@ -6,7 +6,7 @@ use crate::world::key;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use procura_crypto::PublicKey;
-use procura_crypto::ssh::{SshPublicKey, read_private};
+use procura_crypto::ssh::{SshPublicKey, check_private, read_private};
 use procura_types::Alg;
 
 const KIND: &[u8] = b"ssh-ed25519";
@@ -81,11 +81,14 @@ pub(crate) fn ssh_public_key(data: &[u8]) -> Verdict {
     Verdict::Accepted
 }
 
-/// A private key's file, without a passphrase.
+/// A private key's file, without a passphrase: to be used here, and to be kept, which
+/// is allowed of more.
 pub(crate) fn ssh_private_key(data: &[u8]) -> Verdict {
+    let kept = check_private(data);
     let Ok(key) = read_private(data, None) else {
         return Verdict::Refused;
     };
+    assert!(kept.is_ok());
     assert!(
         key.public()
             .verify(b"message", &key.sign(b"message").unwrap())

@@ -85,7 +85,11 @@ pub(crate) enum Command {
         clear: bool,
     },
     /// Revoke an agent and all below it, for good
-    #[command(after_help = "Example:\n  procura agent revoke scribe")]
+    // Whoever types what they type for namespaces and projects means this.
+    #[command(
+        alias = "delete",
+        after_help = "Example:\n  procura agent revoke scribe"
+    )]
     Revoke {
         /// The agent
         label: Label,

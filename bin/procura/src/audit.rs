@@ -232,7 +232,10 @@ async fn prove(context: &Context, id: EntryId) -> Result<(), Failure> {
     if proof.id != id || named.get("id").and_then(Value::as_str) != Some(id.to_string().as_str()) {
         return Err(wrong(&"it is about another entry"));
     }
-    let head = checkpoint::accept(context, &known, &server, &proof.checkpoint).await?;
+    let note = proof.checkpoint.clone();
+    let head = checkpoint::accept(context, &known, &server, note)
+        .await?
+        .shown;
     let path = proof
         .path
         .iter()

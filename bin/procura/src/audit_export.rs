@@ -46,7 +46,8 @@ pub(crate) async fn run(export: Export, context: &Context) -> Result<(), Failure
     // Before the checkpoint, which then covers the entry that says so.
     let gone = Gone::ask(&server).await?;
     let note = checkpoint::text(server.checkpoint().await?)?;
-    let head = checkpoint::accept(context, &known, &server, &note).await?;
+    let accepted = checkpoint::accept(context, &known, &server, note).await?;
+    let (head, note) = (accepted.newest, accepted.note);
     // The home's own advice, another --home, does not help here.
     let elsewhere = |failure: Failure| {
         failure.next("procura audit export DIR, with a directory that can be written")

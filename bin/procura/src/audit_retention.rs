@@ -49,10 +49,10 @@ impl FromStr for Keep {
             .filter(|days| days.bytes().all(|digit| digit.is_ascii_digit()))
             .and_then(|days| days.parse().ok())
             .ok_or("is a number of days such as 400d, or forever")?;
-        match days {
-            7..=36_500 => Ok(Self(Some(days))),
-            _ => Err("is 7d to 36500d, or forever"),
+        if !RetentionSet::DAYS.contains(&days) {
+            return Err("is 7d to 36500d, or forever");
         }
+        Ok(Self(Some(days)))
     }
 }
 

@@ -284,7 +284,7 @@ async fn take(context: &Context, file: &Path, earlier: Option<&Path>) -> Result<
     }
     if let Some(note) = &found.head.checkpoint {
         // What the backup goes back to is what this home remembers, at least.
-        checkpoint::accept(context, &known, &server, note).await?;
+        checkpoint::accept(context, &known, &server, note.clone()).await?;
     }
     partial.put(file)?;
     Taken::of(file, &found).tell(context.json, "backed up")

@@ -1,12 +1,16 @@
 //! The highest checkpoint that this operator saw (`protocol.md` §5, rollback):
-//! whoever puts an older installation back in place is noticed here.
+//! whoever puts an older installation back in place is noticed here, and told from a
+//! server that is only behind others of the same installation for a moment.
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::home::Known;
 use crate::{files, output};
 use procura_client::SessionClient;
-use procura_ledger::{Break, Checkpoint, LedgerError, Seen, Succession, Vkey};
+use procura_ledger::{
+    Break, Checkpoint, Growth, Lagging, LedgerError, Seen, Shown, Succession, Vkey,
+};
+use std::time::{Duration, Instant};
 
 /// The key that signs the record of the server that was joined.
 pub(crate) fn vkey(known: &Known) -> Result<Vkey, Failure> {
@@ -23,6 +27,34 @@ pub(crate) async fn check(
     known: &Known,
     client: &SessionClient,
 ) -> Result<(), Failure> {
+    let until = Instant::now() + Lagging::PATIENCE;
+    loop {
+        match ask(known, client).await? {
+            // It has nothing to show, and nothing to give either.
+            Shows::Sealed => return Ok(()),
+            Shows::Note(note) => return accept(context, known, client, note).await.map(drop),
+            // It has just been opened, perhaps.
+            Shows::Nothing if Instant::now() < until => tokio::time::sleep(Lagging::PAUSE).await,
+            Shows::Nothing => {
+                return Err(Failure::refused(
+                    "the server is open and shows no checkpoint of its record",
+                ));
+            }
+        }
+    }
+}
+
+/// What a server shows of its record.
+enum Shows {
+    Sealed,
+    /// It is open, and nothing is signed that it could show.
+    Nothing,
+    /// Told without a proof, but signed with the key that was pinned on joining.
+    Note(String),
+}
+
+/// Asks whoever answers at the address, which need not be the server of before.
+async fn ask(known: &Known, client: &SessionClient) -> Result<Shows, Failure> {
     let status = client.client().status().await?;
     if status
         .installation
@@ -34,17 +66,11 @@ pub(crate) async fn check(
                 .next("--server URL, or the --home that belongs to it"),
         );
     }
-    if status.sealed {
-        // It has nothing to show, and nothing to give either.
-        return Ok(());
-    }
-    // Told without a proof, but signed with the key that was pinned on joining.
-    match status.checkpoint {
-        Some(note) => accept(context, known, client, &note).await.map(drop),
-        None => Err(Failure::refused(
-            "the server is open and shows no checkpoint of its record",
-        )),
-    }
+    Ok(match status.checkpoint {
+        _ if status.sealed => Shows::Sealed,
+        Some(note) => Shows::Note(note),
+        None => Shows::Nothing,
+    })
 }
 
 /// A checkpoint as text.
@@ -53,15 +79,31 @@ pub(crate) fn text(note: Vec<u8>) -> Result<String, Failure> {
         .map_err(|error| Failure::refused("the server's checkpoint is no text").because(error))
 }
 
+/// A checkpoint that was shown, and the newest that is known with it.
+pub(crate) struct Accepted {
+    /// The one that was shown.
+    pub(crate) shown: Checkpoint,
+    /// The newest: another, when the server that showed the first was behind.
+    pub(crate) newest: Checkpoint,
+    /// The newest as it was signed.
+    pub(crate) note: String,
+}
+
 /// Takes a newer checkpoint as the highest seen; refuses one that does not
-/// continue what was seen.
+/// continue what was seen, unless it turns out within a moment that the server that
+/// showed it was only behind the others.
 pub(crate) async fn accept(
     context: &Context,
     known: &Known,
     client: &SessionClient,
-    note: &str,
-) -> Result<Checkpoint, Failure> {
-    let (newest, vkey) = open_newest(known, client, note).await?;
+    note: String,
+) -> Result<Accepted, Failure> {
+    let (shown, vkey) = open_newest(known, client, &note).await?;
+    let mut accepted = Accepted {
+        newest: shown.clone(),
+        shown,
+        note,
+    };
     if vkey.to_string() != known.ledger_vkey {
         // First: what is remembered of the record opens by either.
         known.follow(&context.home, &vkey)?;
@@ -83,8 +125,13 @@ pub(crate) async fn accept(
         } else {
             seen?
         };
+        // Whoever accepts it anyway does not wait for another.
+        let patience = match context.danger_accept_rollback {
+            true => Duration::ZERO,
+            false => Lagging::PATIENCE,
+        };
         let verdict = match seen {
-            Some(seen) => continues(client, &seen, &newest).await,
+            Some(seen) => go_on(known, client, seen, &mut accepted, patience).await,
             None => Ok(()),
         };
         match verdict {
@@ -94,14 +141,14 @@ pub(crate) async fn accept(
             other => other?,
         }
     }
-    if let Err(error) = files::replace(&file, note.as_bytes()) {
+    if let Err(error) = files::replace(&file, accepted.note.as_bytes()) {
         // On a full disk it must still be possible to revoke and to seal; what
         // is remembered stays, and is as good as it was.
         output::say(format!(
             "warning: the newest checkpoint is not remembered: {error}"
         ));
     }
-    Ok(newest)
+    Ok(accepted)
 }
 
 /// Opens the newest checkpoint with the key that is known, or the one that followed it.
@@ -144,18 +191,60 @@ fn open_seen(known: &Known, newest: &Vkey, note: &str) -> Result<Checkpoint, Led
     opened
 }
 
-/// Whether the log of `newest` begins with the log of `seen`.
-async fn continues(
+/// Holds what is shown against what was seen. While it is less, whoever answers at the
+/// address is asked again, for as long as `patience` lasts; what is other is refused at
+/// once.
+async fn go_on(
+    known: &Known,
     client: &SessionClient,
-    seen: &Seen,
-    newest: &Checkpoint,
+    seen: Seen,
+    accepted: &mut Accepted,
+    patience: Duration,
 ) -> Result<(), Failure> {
-    if let Some(growth) = newest.after(seen).map_err(rolled_back)? {
-        let (from, to) = growth.sizes();
-        let proof = client.consistency(from, to).await?;
-        growth.prove(&proof).map_err(rolled_back)?;
+    let until = Instant::now() + patience;
+    let mut lagging = Lagging::behind(seen);
+    loop {
+        let failure = match lagging.show(&accepted.newest).map_err(rolled_back)? {
+            Shown::GoesOn(growths) => match prove(client, growths).await? {
+                None => return Ok(()),
+                Some(failure) => failure,
+            },
+            Shown::Behind { why, growth } => {
+                // One that was put back may know nobody who asks: that it cannot prove
+                // anything, for whatever reason, is not what it is refused for.
+                if let Some(growth) = growth {
+                    let (from, to) = growth.sizes();
+                    if let Ok(proof) = client.consistency(from, to).await {
+                        growth.prove(&proof).map_err(rolled_back)?;
+                    }
+                }
+                rolled_back(why)
+            }
+        };
+        if Instant::now() >= until {
+            return Err(failure);
+        }
+        tokio::time::sleep(Lagging::PAUSE).await;
+        // One that is sealed, or has nothing to show yet, says nothing else.
+        if let Shows::Note(note) = ask(known, client).await? {
+            let (newest, _) = open_newest(known, client, &note).await?;
+            (accepted.newest, accepted.note) = (newest, note);
+        }
     }
-    Ok(())
+}
+
+/// Fetches the proofs and checks them; why one cannot be had, when the server that is
+/// asked has not heard of the newest entries yet.
+async fn prove(client: &SessionClient, growths: Vec<Growth>) -> Result<Option<Failure>, Failure> {
+    for growth in growths {
+        let (from, to) = growth.sizes();
+        match client.consistency(from, to).await {
+            Ok(proof) => growth.prove(&proof).map_err(rolled_back)?,
+            Err(error) if error.is_refusal("not_found") => return Ok(Some(error.into())),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
 }
 
 fn rolled_back(why: Break) -> Failure {

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 /// How long a stream has to last before it is opened anew without a pause.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Show what happened last, or what happens from now on: revocations, requests, grants, alarms
+/// Show what happened last, or what happens from now on: revocations, requests, grants, alarms,
+/// reminders
 ///
 /// What you see of it are all namespaces that you have a role in, whatever --namespace
 /// says. A line begins with its id, which is its entry's place in the record.

@@ -62,7 +62,8 @@ pub(crate) struct Plant {
     /// What it looks like: aws, github, openai, stripe or postgresql [default: aws]
     #[arg(long, conflicts_with = "stdin")]
     shape: Option<HoneyShape>,
-    /// Take a decoy of your own from stdin, 16 bytes to 32 KiB
+    /// Take a decoy of your own from stdin, 1 byte to 32 KiB; which knows it again from 12
+    /// bytes on
     #[arg(long)]
     stdin: bool,
     /// What whoever asks is answered: deny, that there is no such secret, or bait, the

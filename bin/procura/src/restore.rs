@@ -82,8 +82,8 @@ enum Command {
     Held,
     /// Let devices go on that are held since the installation was restored
     ///
-    /// Their sessions and tokens from before stay over. What a decoy was touched by stays
-    /// in quarantine: procura honey reinstate.
+    /// Their sessions and tokens from before stay over. What touched a decoy, and what a
+    /// steward put on hold, before the backup or after, stays so: procura honey reinstate.
     #[command(
         after_help = "Examples:\n  procura restore release 4pKbMyPXWbNVqwj3d4ZUrB4KTaUYO0ArTVcsBPyCVH4\n  procura restore release --agent-id till.7\n  procura restore release --all"
     )]
@@ -142,9 +142,10 @@ pub(crate) fn refused(error: RestoreError) -> Failure {
                 .next("procura restore FILE --to HOME --verify, and then --activate with the same HOME")
         }
         RestoreError::Home { .. } => Failure::config("nothing was restored").because(text),
-        RestoreError::OtherKind { .. } | RestoreError::OtherInstallation { .. } => {
-            Failure::usage("nothing was restored").because(text)
-        }
+        RestoreError::OtherKind { .. } => Failure::usage("nothing was restored").because(text),
+        RestoreError::OtherInstallation { .. } => Failure::usage("nothing was restored")
+            .because(text)
+            .next("a file of that installation; to restore a backup of another one, the same with a --home that belongs to none"),
         RestoreError::NothingKnown(_) => Failure::refused("it is not activated")
             .because(text)
             .next("procura restore --activate --to HOME --ledger DIR; --new-origin if nothing more is to be had; --nothing-after-backup only if you know that the server stopped right after the backup"),
@@ -168,9 +169,9 @@ pub(crate) fn refused(error: RestoreError) -> Failure {
             ))
         }
         RestoreError::Begun(_) => Failure::usage("it is not activated").because(text),
-        RestoreError::Forked { .. } | RestoreError::Checkpoint { .. } => {
-            Failure::refused("it is not activated").because(text)
-        }
+        RestoreError::Forked { .. }
+        | RestoreError::Checkpoint { .. }
+        | RestoreError::NotChosen(_) => Failure::refused("it is not activated").because(text),
         RestoreError::Seal(_) | RestoreError::Refused(_) => {
             Failure::refused("it does not open").because(text).next(
                 "what opened the vault when the backup was taken; what was changed since opens only later backups",
@@ -206,6 +207,13 @@ struct Accepted<'a> {
     ledger_vkey: &'a str,
 }
 
+/// Restores, unless this home belongs to another installation.
+fn loaded(context: &Context, file: &Path, home: &Path) -> Result<Marker, Failure> {
+    let known = crate::home::Known::find(&context.home)?;
+    let of = known.as_ref().map(|known| &known.installation);
+    load(file, home, of, context.now()).map_err(refused)
+}
+
 /// Restores and opens everything, and says what is there.
 pub(crate) async fn verified(
     context: &Context,
@@ -213,7 +221,7 @@ pub(crate) async fn verified(
     home: &Path,
     with: &With,
 ) -> Result<(), Failure> {
-    load(file, home, context.now()).map_err(refused)?;
+    loaded(context, file, home)?;
     let opening = with.ask(context, home).await?;
     let report = verify(&means(home, with)?, opening)
         .await
@@ -271,7 +279,7 @@ impl Restore {
         if self.verify {
             verified(context, file, home, &self.with).await?;
         } else {
-            let marker = load(file, home, context.now()).map_err(refused)?;
+            let marker = loaded(context, file, home)?;
             if context.json {
                 return output::json(&Loaded { home, marker });
             }
@@ -472,7 +480,7 @@ impl Release {
             return Err(Failure::refused(format!(
                 "{other} is not held since the installation was restored"
             ))
-            .next("procura restore held, or procura honey reinstate for what touched a decoy"));
+            .next("procura restore held, or procura honey reinstate for what touched a decoy or is on hold"));
         }
         let number = released
             .devices

@@ -7,16 +7,26 @@ use crate::seal::{self, on_the_machine};
 use crate::signing_key;
 use crate::unseal_source::With;
 use clap::{Args, Subcommand};
+use procura_client::SessionClient;
 use procura_types::Namespace;
-use procura_types::wire::{NamespaceRotated, Rotation, SigningKeyList, TokenType};
+use procura_types::wire::{NamespaceRotated, RewrapState, Rotation, SigningKeyList, TokenType};
 use serde::Serialize;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+/// How often a rotation is looked at that is waited for.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// Turn keys while everything goes on, and show where each stands
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show where the keys stand, and how far a rotation is; for stewards
-    #[command(after_help = "Example:\n  procura rotate status")]
-    Status,
+    #[command(after_help = "Examples:\n  procura rotate status\n  procura rotate status --wait")]
+    Status {
+        /// Wait until nothing is left under an older key, and say how far it is meanwhile
+        #[arg(long)]
+        wait: bool,
+    },
     /// Change the vault's passphrase, and your key's; the root turns with it
     ///
     /// As `procura passphrase` does.
@@ -102,7 +112,7 @@ struct Standing {
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
-            Self::Status => status(context).await,
+            Self::Status { wait } => status(context, wait).await,
             Self::Passphrase(command) => command.run(context).await,
             Self::Root { with } => root(context, with, false).await,
             Self::Sessions(wish) | Self::Ledger(wish) => {
@@ -127,7 +137,7 @@ async fn root(context: &Context, with: With, sessions_go_on: bool) -> Result<(),
         false => "sessions of before have ended",
     };
     let words = format!(
-        "the vault has a new root key; {sessions}. What is there is being wrapped anew: procura rotate status"
+        "the vault has a new root key; {sessions}. What is there is being wrapped anew: procura rotate status --wait"
     );
     let turned = Turned {
         root: true,
@@ -155,12 +165,40 @@ async fn namespaces(context: &Context, wish: Namespaces) -> Result<(), Failure> 
     if context.json {
         return output::json(&NamespacesTurned { namespaces: turned });
     }
-    output::say("what is there is being wrapped anew: procura rotate status");
+    output::say(
+        "what is there is being wrapped anew, and procura status says so until that is over; how far it is: procura rotate status --wait, for stewards",
+    );
     Ok(())
 }
 
-async fn status(context: &Context) -> Result<(), Failure> {
+/// Looks until a rotation is over; whoever watches is told how far it is.
+async fn over(server: &SessionClient) -> Result<(), Failure> {
+    let watched = std::io::stderr().is_terminal();
+    loop {
+        let rotation = server.rotation().await?;
+        match rotation.rewrapping {
+            None if rotation.root_settled => return Ok(()),
+            Some(pass) if watched => output::say(far(&pass)),
+            _ => {}
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+}
+
+/// How far a pass is, for people.
+fn far(pass: &RewrapState) -> String {
+    format!(
+        "being wrapped anew: {} keys of values so far, {} namespaces left",
+        pass.wrapped,
+        pass.namespaces.len()
+    )
+}
+
+async fn status(context: &Context, wait: bool) -> Result<(), Failure> {
     let server = context.operator().await?;
+    if wait {
+        over(&server).await?;
+    }
     let standing = Standing {
         rotation: server.rotation().await?,
         agent_token_keys: server.signing_keys(TokenType::Agent).await?,
@@ -221,11 +259,7 @@ async fn status(context: &Context) -> Result<(), Failure> {
     }
     table.print("no keys")?;
     match rotation.rewrapping {
-        Some(pass) => output::say(format!(
-            "being wrapped anew: {} keys of values so far, {} namespaces left",
-            pass.wrapped,
-            pass.namespaces.len()
-        )),
+        Some(pass) => output::say(far(&pass)),
         None => output::say("nothing is left under an older key"),
     }
     Ok(())

@@ -132,10 +132,12 @@ impl Unseal {
         let mut question = "The share".to_owned();
         loop {
             let share = context.passphrases.ask(&question).await?;
+            // Nobody was told the name of one that this command began.
+            let begun = ceremony.as_deref().filter(|_| !self.share);
             let progress = admin
                 .bring_share(&share, ceremony.as_deref())
                 .await
-                .map_err(|error| not_taken(context, error))?;
+                .map_err(|error| not_taken(context, error, begun))?;
             if progress.opened {
                 return opened(context, &admin.status().await?, "unsealed");
             }
@@ -157,14 +159,17 @@ impl Unseal {
     }
 }
 
-/// A ceremony that there is not begins anew; the words of other names do not help.
-fn not_taken(context: &Context, error: ClientError) -> Failure {
+/// A ceremony that there is not begins anew; the words of other names do not help. What
+/// was brought before a mistake is not brought once more.
+fn not_taken(context: &Context, error: ClientError, begun: Option<&str>) -> Failure {
     let is_unknown = error.is_refusal("not_found");
     let failure = on_the_machine(context, error);
-    if is_unknown {
-        failure.next("procura unseal --share, which begins another ceremony")
-    } else {
-        failure
+    match begun {
+        _ if is_unknown => failure.next("procura unseal --share, which begins another ceremony"),
+        Some(name) => failure.next(format!(
+            "the shares before it count for half an hour: procura unseal --share --ceremony {name}"
+        )),
+        None => failure,
     }
 }
 

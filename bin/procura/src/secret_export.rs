@@ -22,7 +22,7 @@ use std::path::PathBuf;
     after_help = "Examples:\n  procura secret export --to age1… -o shop.age\n  procura secret export --prefix shop/ --to \"$(cat ~/.ssh/id_ed25519.pub)\" -o shop.age\n  procura secret export --to-file team.txt > shop.age"
 )]
 pub(crate) struct Export {
-    /// A recipient: age1… or ssh-ed25519 …
+    /// A recipient: age1…, ssh-ed25519 … or ssh-rsa …
     #[arg(long, value_name = "KEY")]
     to: Vec<String>,
     /// A file with a recipient on each line

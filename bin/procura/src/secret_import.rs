@@ -12,10 +12,10 @@ use crate::home::Known;
 use crate::output::{self, Table};
 use crate::secret::read_file;
 use clap::{Args, ValueEnum};
-use procura_types::SecretPath;
 use procura_types::wire::{
     ImportItem, ImportState, ImportedSecret, PortableSecret, SecretImport, SecretImported,
 };
+use procura_types::{Namespace, SecretPath};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -126,7 +126,11 @@ impl Import {
             }
             return Ok(());
         }
-        stands.refuse(self.replace)?;
+        stands.refuse(
+            self.replace,
+            &context.namespace,
+            "--prefix puts all elsewhere",
+        )?;
         if !context.json {
             show(context, secrets(), Some(&preview), self.replace)?;
         }
@@ -245,8 +249,14 @@ impl<'a> Stands<'a> {
         rows.filter(|row| row.state == state).collect()
     }
 
-    /// Refuses all when one of them cannot be written.
-    pub(crate) fn refuse(&self, replace: bool) -> Result<(), Failure> {
+    /// Refuses all when one of them cannot be written to the namespace. `elsewhere` says
+    /// what leads to where nothing is.
+    pub(crate) fn refuse(
+        &self,
+        replace: bool,
+        namespace: &Namespace,
+        elsewhere: &str,
+    ) -> Result<(), Failure> {
         let refused = self.paths(ImportState::Refused);
         if !refused.is_empty() {
             let lines: Vec<String> = refused.iter().map(|row| words(row)).collect();
@@ -259,10 +269,12 @@ impl<'a> Stands<'a> {
         if !taken.is_empty() && !replace {
             let paths: Vec<&str> = taken.iter().map(|row| row.path.as_str()).collect();
             return Err(Failure::usage(format!(
-                "nothing was written: these exist already: {}",
+                "nothing was written: these exist already in {namespace}: {}",
                 paths.join(", ")
             ))
-            .next("--replace writes new versions of them; --prefix puts all elsewhere"));
+            .next(format!(
+                "--replace writes new versions of them; {elsewhere}"
+            )));
         }
         Ok(())
     }

@@ -23,7 +23,8 @@ use std::sync::Arc;
 /// Prints one line of JSON when it listens: {"event":"ready","api":URL,"health":URL,"sealed":BOOL}.
 /// Its log goes to stderr. It starts sealed; procura unseal opens it. AUTH_MODE in the
 /// environment (off, observe or enforce) is over auth_mode of procura.toml, and that over
-/// the dial of agent_service. At SIGHUP auth_mode is read again.
+/// the dial of agent_service. At SIGHUP auth_mode is read again; SIGUSR1
+/// seals the vault, as procura seal does.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,

@@ -34,6 +34,15 @@ impl HandOut {
             .iter()
             .map(|to| recipient(to))
             .collect::<Result<_, _>>()?;
+        // Shares are made once: whom nothing can be encrypted to is found out before.
+        for (holder, to) in holders.iter().zip(to) {
+            sealed(holder, &Secret::new(String::new())).map_err(|failure| {
+                Failure::usage(format!(
+                    "--to {to}: nothing can be encrypted to this key, so no shares were made"
+                ))
+                .because(failure)
+            })?;
+        }
         let count = set.map_or(0, |set| usize::from(set.count));
         if !holders.is_empty() && holders.len() != count {
             return Err(Failure::usage(format!(
@@ -121,7 +130,7 @@ fn numbered(share: &str) -> String {
 fn recipient(text: &str) -> Result<Recipient, Failure> {
     let wrong = |why: String| {
         Failure::usage(format!("--to {text}: {why}"))
-            .next("age1…, 'ssh-ed25519 AAAA…', or a file with either")
+            .next("age1…, 'ssh-ed25519 AAAA…', 'ssh-rsa AAAA…', or a file with one")
     };
     if text.starts_with("age1") || text.starts_with("ssh-") {
         return Recipient::parse(text).map_err(|error| wrong(error.to_string()));

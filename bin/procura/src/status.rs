@@ -54,7 +54,7 @@ fn describe(status: &wire::Status) -> String {
             .map(|why| format!("degraded      {why}")),
     );
     if status.rewrapping {
-        lines.push("rewrapping    keys of values, after a change of passphrase".to_owned());
+        lines.push("rewrapping    keys of values, after a key turned".to_owned());
     }
     if let Some(checkpoint) = &status.checkpoint {
         let size = checkpoint.lines().nth(1).unwrap_or("?");

@@ -101,7 +101,7 @@ pub(crate) struct Add {
     /// Show each share as a QR code too
     #[arg(long, requires = "set", conflicts_with = "to")]
     qr: bool,
-    /// Who is to have a share: an age recipient, a line of ssh-ed25519, or a file with either; once for each share, which is then encrypted to them
+    /// Who is to have a share: an age recipient, a line of ssh-ed25519 or ssh-rsa, or a file with one; once for each share, which is then encrypted to them
     #[arg(long, requires = "set", value_name = "RECIPIENT")]
     to: Vec<String>,
     #[command(flatten)]

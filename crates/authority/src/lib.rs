@@ -39,7 +39,7 @@ pub use honey::{HoneyQuery, Led};
 pub use installation_import::{InstallationImport, NamespaceImport};
 pub use key::{KEYS_PROJECT, KeyKind, KeyListing, KeyNames, KeyRead};
 pub use matching::{Matched, RunQuery};
-pub use namespace::{NamespaceDelete, NamespaceRead, namespace_detail};
+pub use namespace::{NamespaceDelete, NamespaceRead, end_namespace, namespace_detail};
 pub use project::{ProjectListing, ProjectRead, ProjectWrite};
 pub use project_end::{Ended, ProjectDelete, ProjectDisplayName, ProjectRebind};
 pub use project_token::{

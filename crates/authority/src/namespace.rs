@@ -114,8 +114,7 @@ impl NamespaceDelete {
         }
         // A full disk must not keep anyone from taking values and authority away.
         batch.reserved();
-        vault.end_namespace(batch, name, now)?;
-        sweeping::begin(batch.rows(), name, now);
+        end_namespace(vault, batch, name, now)?;
         batch.details().with = Some(words(&held));
         Ok(NamespaceDeleted {
             name: name.clone(),
@@ -123,6 +122,21 @@ impl NamespaceDelete {
             held,
         })
     }
+}
+
+/// Puts the end of a namespace into a batch, whatever is in it; its rows go afterwards.
+///
+/// # Errors
+/// [`VaultError::NoNamespace`] when there is none.
+pub fn end_namespace<O: Op>(
+    vault: &Vault,
+    batch: &mut RecordedBatch<'_, O>,
+    name: &Namespace,
+    now: Timestamp,
+) -> Result<(), VaultError> {
+    vault.end_namespace(batch, name, now)?;
+    sweeping::begin(batch.rows(), name, now);
+    Ok(())
 }
 
 /// What is in a namespace, as an entry of the ledger names it.

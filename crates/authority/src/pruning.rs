@@ -1,7 +1,7 @@
 //! Requests that were answered, or expired, runs that ended and project tokens that
-//! are over do not stay for ever: the ledger keeps what they were, and these rows are for looking up what
-//! is going on. Grants stay, with their receipts; so do runs that have not been
-//! seen to end, since withdrawal lists them.
+//! are over do not stay for ever: the ledger keeps what they were, and these rows are for
+//! looking up what is going on. Grants stay, with their receipts; so do runs that have not
+//! been seen to end, since withdrawal lists them.
 
 use crate::error::AuthorityError;
 use crate::request::{PENDING, REQUESTS, RequestRow};

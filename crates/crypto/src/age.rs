@@ -1,9 +1,9 @@
 //! Files for the holders of certain keys: age (`age-encryption.org/v1`, C2SP `age.md`),
-//! with recipients of the types X25519 and `ssh-ed25519`. Other programs read what is
-//! written here, and the other way round.
+//! with recipients of the types X25519, `ssh-ed25519` and, to be written to alone,
+//! `ssh-rsa`. Other programs read what is written here, and the other way round.
 //!
 //! It is written here on the one provider because the library for it brings a second set
-//! of primitives, and RSA among them. Bytes are checked against the program `age` by
+//! of primitives, private keys of RSA among them. Bytes are checked against the program `age` by
 //! tests.
 
 mod bech32;
@@ -12,6 +12,7 @@ mod header;
 mod identity;
 mod payload;
 mod recipient;
+mod rsa;
 
 pub use identity::Identity;
 pub use recipient::Recipient;
@@ -27,8 +28,11 @@ pub const MAX_RECIPIENTS: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum AgeError {
     /// Not a recipient that is known here.
-    #[error("a recipient is age1… or an ssh-ed25519 public key")]
+    #[error("a recipient is age1…, or an ssh-ed25519 or ssh-rsa public key")]
     NotARecipient,
+    /// A key of RSA that is not taken.
+    #[error("an RSA key has 2,048 to 8,192 bits, and this is none, or one that is not safe")]
+    Rsa,
     /// Not an identity that is known here.
     #[error("an identity is AGE-SECRET-KEY-1… or a private key file of OpenSSH (Ed25519)")]
     NotAnIdentity,

@@ -10,6 +10,8 @@ use rustls::pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
 };
 use rustls::server::ParsedCertificate;
+use rustls::sign::SigningKey;
+use std::sync::Arc;
 
 /// A text is no certificate with its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -62,18 +64,11 @@ pub fn certificate_with_key(text: &[u8]) -> Result<(), CertificateError> {
     let mut key = None;
     for section in Sections(text.lines()) {
         let (label, body) = section?;
-        let form = match label {
-            "CERTIFICATE" => {
-                chain.push(body);
-                continue;
-            }
-            "PRIVATE KEY" => Form::Pkcs8,
-            "RSA PRIVATE KEY" => Form::Pkcs1,
-            "EC PRIVATE KEY" => Form::Sec1,
-            "ENCRYPTED PRIVATE KEY" => return Err(CertificateError::Encrypted),
-            _ => return Err(CertificateError::Other),
-        };
-        if key.replace((form, body)).is_some() {
+        if label == "CERTIFICATE" {
+            chain.push(body);
+            continue;
+        }
+        if key.replace((Form::of(label)?, body)).is_some() {
             return Err(CertificateError::SeveralKeys);
         }
     }
@@ -86,17 +81,53 @@ pub fn certificate_with_key(text: &[u8]) -> Result<(), CertificateError> {
     }
     let public = public.ok_or(CertificateError::NoCertificate)?;
     let (form, key) = key.ok_or(CertificateError::NoKey)?;
-    let der = key.expose().as_slice();
-    let der = match form {
-        Form::Pkcs8 => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)),
-        Form::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der)),
-        Form::Sec1 => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der)),
-    };
-    let key = any_supported_type(&der).map_err(|_| CertificateError::Key)?;
-    if key.public_key() == Some(public) {
+    if form.read(key.expose())?.public_key() == Some(public) {
         Ok(())
     } else {
         Err(CertificateError::OtherKey)
+    }
+}
+
+/// Reads a text that is one private key, unencrypted, and nothing beside it.
+///
+/// # Errors
+///
+/// [`CertificateError`], by what is wrong first.
+pub(crate) fn lone_private_key(text: &[u8]) -> Result<(), CertificateError> {
+    let text = std::str::from_utf8(text).map_err(|_| CertificateError::Pem)?;
+    // RFC 1421 §4.6.1.1, which the old form of `ssh-keygen` and `openssl` still writes.
+    if text.lines().any(|line| line.starts_with("Proc-Type:")) {
+        return Err(CertificateError::Encrypted);
+    }
+    let mut sections = Sections(text.lines());
+    let (label, body) = sections.next().ok_or(CertificateError::NoKey)??;
+    let form = Form::of(label)?;
+    if sections.next().is_some() {
+        return Err(CertificateError::Other);
+    }
+    form.read(body.expose()).map(|_| ())
+}
+
+impl Form {
+    /// What the label of a section says that it is.
+    fn of(label: &str) -> Result<Self, CertificateError> {
+        match label {
+            "PRIVATE KEY" => Ok(Self::Pkcs8),
+            "RSA PRIVATE KEY" => Ok(Self::Pkcs1),
+            "EC PRIVATE KEY" => Ok(Self::Sec1),
+            "ENCRYPTED PRIVATE KEY" => Err(CertificateError::Encrypted),
+            _ => Err(CertificateError::Other),
+        }
+    }
+
+    /// The key in a section.
+    fn read(self, der: &[u8]) -> Result<Arc<dyn SigningKey>, CertificateError> {
+        let der = match self {
+            Self::Pkcs8 => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)),
+            Self::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der)),
+            Self::Sec1 => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der)),
+        };
+        any_supported_type(&der).map_err(|_| CertificateError::Key)
     }
 }
 

@@ -1,15 +1,19 @@
 //! Ed25519 keys as OpenSSH writes them: the one-line public key
 //! (`authorized_keys` in sshd(8), RFC 8709 §4) and the private key file
 //! (`PROTOCOL.key` of OpenSSH), so that an agent's key can come from plain
-//! `ssh-keygen -t ed25519`.
+//! `ssh-keygen -t ed25519`. Private keys of other types are never used here, and are
+//! told from what is none, for whoever keeps them.
 
+mod kept;
 mod private;
 mod public;
 
+pub use kept::check_private;
 pub use private::read_private;
 pub use public::SshPublicKey;
 
 use crate::KeyError;
+use crate::certificate::CertificateError;
 
 /// The one type of key that is read (RFC 8709 §3).
 const ED25519: &[u8] = b"ssh-ed25519";
@@ -27,6 +31,9 @@ pub enum SshKeyError {
     /// A key of OpenSSH, but RSA, ECDSA, a security key's or a certificate.
     #[error("an OpenSSH key of another type than Ed25519")]
     OtherType,
+    /// A key of OpenSSH, but DSA or a security key's.
+    #[error("an OpenSSH key of another type than Ed25519, ECDSA and RSA")]
+    UnknownType,
     /// What `authorized_keys` lets stand before a key says what the key may do.
     /// Nobody would heed it here.
     #[error("options stand before the OpenSSH key")]
@@ -47,6 +54,9 @@ pub enum SshKeyError {
     /// each other.
     #[error("the OpenSSH key is damaged")]
     Damaged,
+    /// It is in PEM, and not one whole private key.
+    #[error(transparent)]
+    Pem(#[from] CertificateError),
     /// It is a key that is not accepted, or that has no safe place to live.
     #[error(transparent)]
     Key(#[from] KeyError),

@@ -2,7 +2,8 @@
 //! (`protocol.md` §5, rollback).
 
 use crate::{DaemonError, Server};
-use procura_ledger::{Break, Checkpoint, LedgerError, Seen, Succession, Vkey};
+use procura_ledger::{Break, Checkpoint, Lagging, LedgerError, Seen, Shown, Succession, Vkey};
+use std::time::Instant;
 
 fn older(what: &str) -> DaemonError {
     DaemonError::refused(
@@ -31,7 +32,9 @@ fn broken(why: Break) -> DaemonError {
     }
 }
 
-/// Fetches the newest checkpoint and holds it against the highest one seen.
+/// Fetches the newest checkpoint and holds it against the highest one seen. While it is
+/// less, whoever answers for the server is asked again for a moment: one of several may be
+/// behind the others. What is other is refused at once.
 /// Returns what is to be remembered now: the head, and the key of the ledger if it is
 /// another than the one that was known.
 ///
@@ -46,34 +49,76 @@ pub(crate) async fn check(
     let vkey: Vkey = ledger_vkey
         .parse()
         .map_err(|_| not_a_checkpoint("the pinned key of the ledger cannot be read"))?;
+    let (mut head, mut key) = newest(server, &vkey).await?;
+    if let Some(seen) = seen {
+        let until = Instant::now() + Lagging::PATIENCE;
+        let mut lagging = Lagging::behind(seen);
+        while let Some(refusal) = held_against(server, &mut lagging, &head).await? {
+            if Instant::now() >= until {
+                return Err(refusal);
+            }
+            tokio::time::sleep(Lagging::PAUSE).await;
+            (head, key) = newest(server, &vkey).await?;
+        }
+    }
+    Ok((Seen::from(&head), key.map(|key| key.to_string())))
+}
+
+/// The newest checkpoint that is shown, and the key that signs from now on, if another.
+async fn newest(
+    server: &dyn Server,
+    vkey: &Vkey,
+) -> Result<(Checkpoint, Option<Vkey>), DaemonError> {
     let note = server.checkpoint().await?;
     let note = std::str::from_utf8(&note).map_err(|_| not_a_checkpoint("it is not UTF-8"))?;
     let bad = |error: LedgerError| not_a_checkpoint(&error.to_string());
-    let (head, key) = match Checkpoint::open_following(note, &vkey) {
-        Ok(opened) => (opened.checkpoint, opened.successor),
+    match Checkpoint::open_following(note, vkey) {
+        Ok(opened) => Ok((opened.checkpoint, opened.successor)),
         // The known key may have retired while this host was away.
         Err(error @ LedgerError::Unsigned { .. }) => {
             let notes = server.handovers().await?;
             let succession = Succession::of(vkey.clone()).follow(notes.iter().map(String::as_str));
-            if *succession.newest() == vkey {
+            if succession.newest() == vkey {
                 return Err(bad(error));
             }
             let head = Checkpoint::open(note, succession.newest()).map_err(bad)?;
-            (head, Some(succession.newest().clone()))
+            Ok((head, Some(succession.newest().clone())))
         }
-        Err(error) => return Err(bad(error)),
-    };
-    let key = key.map(|key| key.to_string());
-    let now = Seen::from(&head);
-    let Some(before) = seen else {
-        return Ok((now, key));
-    };
-    if let Some(growth) = head.after(&before).map_err(broken)? {
-        let (from, to) = growth.sizes();
-        let proof = server.consistency(from, to).await?;
-        growth.prove(&proof).map_err(broken)?;
+        Err(error) => Err(bad(error)),
     }
-    Ok((now, key))
+}
+
+/// Why this head cannot be believed, unless the server that shows it is only behind.
+async fn held_against(
+    server: &dyn Server,
+    lagging: &mut Lagging,
+    head: &Checkpoint,
+) -> Result<Option<DaemonError>, DaemonError> {
+    match lagging.show(head).map_err(broken)? {
+        Shown::GoesOn(growths) => {
+            for growth in growths {
+                let (from, to) = growth.sizes();
+                match server.consistency(from, to).await {
+                    Ok(proof) => growth.prove(&proof).map_err(broken)?,
+                    // It has not heard of the newest entries yet.
+                    Err(error) if error.is_refusal("not_found") => return Ok(Some(error.into())),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Ok(None)
+        }
+        Shown::Behind { why, growth } => {
+            // That it cannot prove anything, for whatever reason, is not what it is
+            // refused for.
+            if let Some(growth) = growth {
+                let (from, to) = growth.sizes();
+                if let Ok(proof) = server.consistency(from, to).await {
+                    growth.prove(&proof).map_err(broken)?;
+                }
+            }
+            Ok(Some(broken(why)))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -133,6 +133,15 @@ impl Snapshot {
             && Suspect::of(device, id).is_some_and(|suspect| self.is_held(&suspect))
     }
 
+    /// Whether a person has let this out since the directory was at the sequence `seq`: what
+    /// it did at that state or before keeps it from nothing any more.
+    #[must_use]
+    pub fn was_let_out_since(&self, suspect: &Suspect, seq: u64) -> bool {
+        self.quarantine(suspect)
+            .and_then(|record| record.lifted)
+            .is_some_and(|lifted| seq <= lifted)
+    }
+
     /// Who put this device on hold, if it is on hold now: it may do nothing but say yes or
     /// no to what is proposed to stewards.
     #[must_use]

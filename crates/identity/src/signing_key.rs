@@ -244,8 +244,9 @@ impl CurrentKeys {
     }
 }
 
-/// The keys of an open store for one type of tokens. What is stored counts: each use looks whether it has
-/// changed, so that a key that was retired signs nothing more, whoever retired it.
+/// The keys of an open store for one type of tokens. What is stored counts: each use looks
+/// whether it has changed, so that a key that was retired signs nothing more, whoever
+/// retired it.
 pub struct SigningKeys {
     tokens: TokenType,
     store: Store,

@@ -24,6 +24,16 @@ impl From<&Checkpoint> for Seen {
     }
 }
 
+impl Seen {
+    /// That the log of `later`, which has more entries, goes on from this one.
+    pub(crate) const fn up_to(&self, later: &Self) -> Growth {
+        Growth {
+            from: *self,
+            to: *later,
+        }
+    }
+}
+
 /// Why a log is not the one that was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Break {

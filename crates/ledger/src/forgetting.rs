@@ -6,6 +6,7 @@ use crate::audit::Audit;
 use crate::finding::FindingKind;
 use crate::{Entry, Finding, Frontier, Hash, Interrupted, LedgerError, TILE_WIDTH, leaf_hash};
 use procura_crypto::sha256;
+use procura_types::wire::RetentionSet;
 use procura_types::{ActorId, Duration, EntryId, GrantId, Thumbprint, Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ pub const FORGET: &str = "ledger.forget";
 pub const FORGOTTEN: &str = "forgotten";
 
 /// No entry is forgotten that is younger.
-pub const LEAST_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub const LEAST_KEPT: Duration = Duration::from_secs(*RetentionSet::DAYS.start() * 24 * 60 * 60);
 
 /// How long after the newest forgotten entry an outcome may follow one of them.
 const OUTCOME: Duration = Duration::from_secs(60 * 60);

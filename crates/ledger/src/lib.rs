@@ -10,8 +10,8 @@
 //! - [`TileWriter`] turns entries into the files of C2SP tlog-tiles, and
 //!   [`inclusion_proof`] and [`consistency_proof`] read those back.
 //! - [`Checkpoint`] is the signed head (C2SP tlog-checkpoint); [`Checkpoint::after`] says
-//!   whether it goes on from what was [`Seen`] before; [`Succession`] leads from one key
-//!   that signs it to the next.
+//!   whether it goes on from what was [`Seen`] before, and [`Lagging`] whether one of several
+//!   servers is only behind; [`Succession`] leads from one key that signs it to the next.
 //! - [`verify_export`] holds a directory against its checkpoint, and every
 //!   approval in it against the approver's own signature.
 
@@ -27,6 +27,7 @@ mod forgetting;
 mod frontier;
 mod hash;
 mod id_text;
+mod lagging;
 mod note;
 mod proof;
 mod receipt;
@@ -45,6 +46,7 @@ pub use finding::{Finding, FindingKind, Forgotten, Interrupted, Report};
 pub use forgetting::{Carried, FORGET, FORGOTTEN, Forgetter, Forgetting, LEAST_KEPT};
 pub use frontier::Frontier;
 pub use hash::{Hash, leaf_hash, node_hash};
+pub use lagging::{Lagging, Shown};
 pub use note::{Note, NoteSigner, Vkey};
 pub use proof::{
     HashTiles, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion,

@@ -2,8 +2,8 @@
 //! read the block. Derived from the log and made anew where they are missing; a
 //! row can only exclude, so an absent or unreadable one costs time, no answers.
 
+use crate::forgetting::first_kept;
 use crate::query::QueryError;
-use crate::retention::first_kept;
 use crate::tables::{BLOCKS, LEDGER};
 use procura_crypto::sha256;
 use procura_ledger::Entry;

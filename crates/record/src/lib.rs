@@ -11,6 +11,7 @@ mod block;
 mod directory;
 mod entry;
 mod events;
+mod forgetting;
 mod handover;
 mod indexer;
 mod lease;
@@ -33,6 +34,9 @@ pub use batch::RecordedBatch;
 pub use directory::Directory;
 pub use entry::{Details, Origin, in_parts};
 pub use events::{Events, Notice, RECOVERY, Since};
+pub use forgetting::{
+    Retention, RetentionError, RetentionParts, carried, first_kept, forgotten, gone_leaves,
+};
 pub use handover::{LedgerKeys, handovers};
 pub use indexer::Indexer;
 pub use lease::Lease;
@@ -41,10 +45,7 @@ pub use publisher::{Published, Publisher, PublisherError, PublisherParts};
 pub use query::{QueryError, RecordReader};
 pub use recorder::{ChangeError, RecordError, Recorded, Recorder};
 pub use refusal::{Refusal, RefusalQueue};
-pub use retention::{
-    Retention, RetentionError, RetentionParts, WAIT as RETENTION_WAIT, carried, first_kept,
-    forgotten, gone_leaves, keep, keep_for_ever, retention,
-};
+pub use retention::{WAIT as RETENTION_WAIT, keep, keep_for_ever, retention};
 pub use running::{Running, Stopping};
 pub use spool::{Spool, SpoolError};
 pub use tiles::{BundleKeys, Tiles, TilesError};

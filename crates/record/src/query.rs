@@ -2,8 +2,8 @@
 //! much, so each runs on a thread for blocking work, and only a few at a time.
 
 use crate::block::{BLOCK, BlockRow, Blocks};
+use crate::forgetting::{self, first_kept};
 use crate::publisher::PublisherError;
-use crate::retention::{self, first_kept};
 use crate::tables::LEDGER;
 use crate::tiles::{Tiles, TilesError};
 use crate::whole::WholeTiles;
@@ -93,7 +93,7 @@ impl RecordReader {
 
     /// What the entries before that leave behind, as an export has it.
     pub fn carried(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        retention::carried(&self.store)
+        forgetting::carried(&self.store)
     }
 
     /// Entries that fit the query, newest first.

@@ -1,9 +1,9 @@
 //! Where publishing goes on after a start or a failure: whether the store is still
 //! the one that was signed, and whether the files at the right edge are whole.
 
+use crate::forgetting::leaves;
 use crate::handover;
 use crate::publisher::{PublisherError, PublisherParts, directory_digest};
-use crate::retention::leaves;
 use crate::tables::{DIRECTORY_GUARD, GUARD, LEDGER, PUBLISHED, PUBLISHED_KEY, PublishedRow};
 use crate::tiles::Tiles;
 use procura_ledger::{

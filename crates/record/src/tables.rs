@@ -135,7 +135,7 @@ pub struct ForgottenRow {
     pub frontier: Vec<u8>,
     /// The entry that says so.
     pub entry: EntryId,
-    /// When it was written.
+    /// As of when they were too old.
     pub time: Timestamp,
 }
 

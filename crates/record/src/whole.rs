@@ -7,7 +7,7 @@
 //! whoever asked for it; once the directory is deleted, the next start makes all of
 //! it anew.
 
-use crate::retention::{first_kept, leaves as kept_leaves};
+use crate::forgetting::{first_kept, leaves as kept_leaves};
 use crate::tables::LEDGER;
 use crate::tiles::{Tiles, TilesError};
 use procura_ledger::{

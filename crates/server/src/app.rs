@@ -123,7 +123,7 @@ pub struct App {
     /// Places for large bodies.
     pub(crate) large_bodies: Arc<tokio::sync::Semaphore>,
     /// One backup is taken at a time.
-    pub(crate) backups: Arc<tokio::sync::Semaphore>,
+    pub backups: Arc<tokio::sync::Semaphore>,
     /// One ceremony (init, unseal, seal, passphrase) at a time. Each that derives a
     /// key from a passphrase does so under this lock: Argon2id takes 64 MiB.
     pub ceremony: Arc<tokio::sync::Mutex<()>>,

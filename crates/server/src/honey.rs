@@ -57,7 +57,8 @@ impl HoneyWatch {
     }
 
     /// Whether what a caller proved may not act at all: it is in quarantine, or it touched
-    /// a decoy just now. What a device on hold may do is for the decision.
+    /// a decoy just now, and was not let out since. What a device on hold may do is for the
+    /// decision.
     pub(crate) fn holds(
         &self,
         snapshot: &Snapshot,
@@ -65,13 +66,16 @@ impl HoneyWatch {
         id: Option<&ForeignId>,
     ) -> bool {
         let on_hold = device.is_some_and(|device| snapshot.on_hold(device).is_some());
-        self.state.suspects(device, id) || (snapshot.is_quarantined(device, id) && !on_hold)
+        self.state.suspects(snapshot, device, id)
+            || (snapshot.is_quarantined(device, id) && !on_hold)
     }
 
-    /// What was asked for by what is in quarantine: it counts.
+    /// What was asked for by what is in quarantine: it counts. `seq` is the sequence of the
+    /// directory that it was refused by: it may be let out by now.
     pub(crate) fn asked_again(
         &self,
         open: &Open,
+        seq: u64,
         input: &Input,
         refusal: &procura_proof::Refusal,
         profile: &'static str,
@@ -102,7 +106,7 @@ impl HoneyWatch {
             },
         };
         // It is refused already: what is lost with the process is a count.
-        self.state.push(Missed::new(who, how, asked, input));
+        self.state.push(Missed::new(who, how, asked, seq, input));
     }
 
     /// Somebody looked for a secret that is not there, or was handed a decoy. On return
@@ -152,11 +156,16 @@ impl HoneyWatch {
         asked: Asked,
         input: &Input,
     ) -> Result<(), Failure> {
-        let missed = Missed::new(who, how, asked, input);
-        for kept in self.state.keep(vec![missed]).await? {
-            self.state.push(kept);
-        }
-        Ok(())
+        let seq = self.state.parts.directory.snapshot().seq();
+        let missed = Missed::new(who, how, asked, seq, input);
+        let state = Arc::clone(&self.state);
+        whoever_waits(async move {
+            for kept in state.keep(vec![missed]).await? {
+                state.push(kept);
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// The decoys that an operation on several secrets is about to touch: those in its
@@ -191,15 +200,19 @@ impl HoneyWatch {
         let Some(who) = who.filter(|_| !decoys.is_empty()) else {
             return Ok(self.nothing());
         };
+        let seq = self.state.parts.directory.snapshot().seq();
         // By its own name: the operation may take it away from its path.
         let missed = decoys
             .iter()
-            .map(|honey| Missed::new(who.clone(), how, Asked::Decoy(honey.canary), input));
-        let kept = self.state.keep(missed.collect()).await?;
-        Ok(Foreseen {
-            state: Arc::clone(&self.state),
-            touches: kept.into_iter().zip(decoys).collect(),
+            .map(|honey| Missed::new(who.clone(), how, Asked::Decoy(honey.canary), seq, input));
+        let missed: Vec<Missed> = missed.collect();
+        let state = Arc::clone(&self.state);
+        whoever_waits(async move {
+            let kept = state.keep(missed).await?;
+            let touches = kept.into_iter().zip(decoys).collect();
+            Ok(Foreseen { state, touches })
         })
+        .await
     }
 
     fn nothing(&self) -> Foreseen {
@@ -241,6 +254,14 @@ impl HoneyWatch {
             foreseen,
         }))
     }
+}
+
+/// Goes on when the request is dropped, since its client went: what is being kept would be
+/// durable, and nobody would look at it until the next start.
+async fn whoever_waits<T: Send + 'static>(
+    keeping: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::spawn(keeping).await.map_err(Failure::internal)?
 }
 
 /// Decoys that an operation on several secrets is about to touch.

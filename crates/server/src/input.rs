@@ -21,7 +21,8 @@ use tokio::sync::OwnedSemaphorePermit;
 /// The largest body of most calls (`protocol.md` §9).
 pub const SMALL_BODY: usize = 64 * 1024;
 
-/// The largest body of all calls but imports: a value of 1 MiB as base64url in JSON, and room for the rest.
+/// The largest body of all calls but imports: a value of 1 MiB as base64url in JSON, and
+/// room for the rest.
 pub const MAX_BODY: usize = 1_500_000;
 
 /// Bodies larger than [`SMALL_BODY`] that are in memory at once. Anybody can send

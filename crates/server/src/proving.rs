@@ -183,7 +183,8 @@ pub(crate) fn refused_by(
     let reason = refusal.reason();
     app.metrics.refused(reason.as_str());
     if reason == Reason::Quarantined {
-        open.honey.asked_again(open, input, refusal, profile);
+        let seq = snapshot.seq();
+        open.honey.asked_again(open, seq, input, refusal, profile);
     }
     open.recorder.refuse(Recorded {
         actor: refusal.actor,

@@ -99,10 +99,7 @@ pub trait Endpoint: Send + Sync + 'static {
         caller: Caller,
         op: Self::Op,
     ) -> impl Future<Output = Result<Reply, Failure>> + Send {
-        async move {
-            refuse(&context, &caller, &op, denied);
-            Err(denial_of(denied, &op))
-        }
+        async move { Err(turned_away(&context, &caller, &op, denied)) }
     }
 }
 
@@ -146,12 +143,6 @@ pub(crate) fn quarantined() -> Failure {
     Failure::new(Code::DeviceQuarantined, case.detail()).with_reason(case.reason().as_str())
 }
 
-/// The refusal of policy, for a caller who learns which role the operation takes.
-#[must_use]
-pub fn denial_of<O: Op>(denied: Denied, op: &O) -> Failure {
-    denial(denied).needing(O::ACTION, op.resource().namespace())
-}
-
 /// Puts a refusal of policy into the record.
 pub fn refuse<O: Op>(context: &Context<'_>, caller: &Caller, op: &O, denied: Denied) {
     let resource = op.resource();
@@ -169,6 +160,30 @@ pub fn refuse<O: Op>(context: &Context<'_>, caller: &Caller, op: &O, denied: Den
         ip: context.input.peer,
         trace: context.input.trace,
     });
+}
+
+/// Puts a refusal of policy into the record and gives it, for a caller who learns which
+/// role the operation takes.
+pub(crate) fn turned_away<O: Op>(
+    context: &Context<'_>,
+    caller: &Caller,
+    op: &O,
+    denied: Denied,
+) -> Failure {
+    refuse(context, caller, op, denied);
+    denial(denied).needing(O::ACTION, op.resource().namespace())
+}
+
+/// Decides on an operation beside that of the endpoint, and records a no.
+pub(crate) fn permitted<O: Op>(
+    context: &Context<'_>,
+    snapshot: &Snapshot,
+    caller: Caller,
+    op: O,
+) -> Result<Permit<O>, Failure> {
+    let decider = context.open.recorder.decider();
+    authorize(decider, snapshot, caller, op, context.input.now)
+        .map_err(|(denied, caller, op)| turned_away(context, &caller, &op, denied))
 }
 
 /// Puts into the record that somebody looked for what is not there.

@@ -1,8 +1,8 @@
 //! Work that nobody waits for, done while the vault is open: what a change of
 //! passphrase left is put right, keys are wrapped anew after one, secrets whose date is
 //! over are recorded, what is left of namespaces that ended goes, and requests, runs and
-//! entries of the record whose time is over are taken away. All of it goes through the queue for bulk work and can
-//! break off anywhere.
+//! entries of the record whose time is over are taken away. All of it goes through the
+//! queue for bulk work and can break off anywhere.
 //!
 //! The clock can be wrong for a while, and what is taken away does not come back:
 //! only what two readings an hour apart agree on is over (ADR 10). Entries of the record
@@ -19,8 +19,8 @@ use tokio::sync::Notify;
 
 /// How often it is looked whether there is something to do.
 const EVERY: Duration = Duration::from_secs(60);
-/// How soon what the record says is forgotten is tried again after it failed: the database
-/// may have been away for a moment only.
+/// How soon it is tried again to forget what is too old where the database may have been
+/// away for a moment only.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How often requests and runs are gone over, in time that nobody sets.
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -55,6 +55,7 @@ impl Upkeep {
         let kept = Arc::new(AtomicBool::new(false));
         let work = Work {
             kept: Arc::clone(&kept),
+            lasts: false,
             parts,
             pass: None,
             forgetting: None,
@@ -90,6 +91,8 @@ impl Upkeep {
 struct Work {
     /// Whether entries are kept that are too old, until they are forgotten.
     kept: Arc<AtomicBool>,
+    /// Whether the reason is none that goes away by itself.
+    lasts: bool,
     parts: UpkeepParts,
     pass: Option<Pruning>,
     /// As of when entries may be too old, until none is any more.
@@ -108,11 +111,8 @@ impl Work {
                 () = stopping.told() => return,
                 () = self.look() => {}
             }
-            let pause = if self.kept.load(Ordering::Relaxed) {
-                AGAIN
-            } else {
-                EVERY
-            };
+            let soon = self.kept.load(Ordering::Relaxed) && !self.lasts;
+            let pause = if soon { AGAIN } else { EVERY };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.wake.notified() => {}
@@ -185,16 +185,23 @@ impl Work {
             match self.parts.retention.step(self.forgetting).await {
                 Ok(true) => self.keeps(false),
                 Ok(false) => {
-                    self.forgetting = None;
-                    self.keeps(false);
+                    // Without a time it was not looked at what is too old.
+                    if self.forgetting.take().is_some() || !self.lasts {
+                        self.keeps(false);
+                    }
                     return;
                 }
-                // As of the same time it is tried again.
                 Err(error) => {
                     if !self.kept.load(Ordering::Relaxed) {
                         tracing::error!(%error, "entries of the record that are too old are kept");
                     }
                     self.keeps(true);
+                    // As of the same time it is tried again soon. What lasts is looked at
+                    // with the next time only: it may take reading much of the record.
+                    self.lasts = !error.may_pass();
+                    if self.lasts {
+                        self.forgetting = None;
+                    }
                     return;
                 }
             }
@@ -202,8 +209,9 @@ impl Work {
         self.wake.notify_one();
     }
 
-    fn keeps(&self, too_long: bool) {
+    fn keeps(&mut self, too_long: bool) {
         self.kept.store(too_long, Ordering::Relaxed);
+        self.lasts &= too_long;
     }
 
     /// Takes away what is left of namespaces that ended.
@@ -297,8 +305,10 @@ struct Readings {
     before: Option<(Instant, Timestamp)>,
     /// How long before that the reading was that it agreed with.
     span: Duration,
-    /// The same of the reading before: how long it took from what was agreed on last to
-    /// what is agreed on now.
+    /// The same of the reading before, and no more than of this one: how long it took at
+    /// least from what was agreed on last to what is agreed on now. So a long time without
+    /// a reading, as another server kept this or the database was away, is none that a clock
+    /// makes use of which is wrong for an hour behind it.
     lived: Duration,
 }
 
@@ -312,8 +322,9 @@ impl Readings {
                 return None;
             }
             Some((before, said)) => {
-                self.lived = self.span;
-                self.span = steady.saturating_duration_since(before);
+                let span = steady.saturating_duration_since(before);
+                self.lived = self.span.min(span);
+                self.span = span;
                 Some(said.min(now))
             }
             None => None,
@@ -366,7 +377,31 @@ mod tests {
             readings.agreed(begin + PRUNE_EVERY * hour, said);
             found.push(readings.lived);
         }
-        assert_eq!(found, [0, 0, 1, 2, 1].map(|hours| PRUNE_EVERY * hours));
+        assert_eq!(found, [0, 0, 1, 1, 1].map(|hours| PRUNE_EVERY * hours));
+    }
+
+    #[test]
+    fn an_hour_of_a_wrong_clock_behind_a_long_pause_is_an_hour() {
+        let begin = Instant::now();
+        let noon = Timestamp::from_millis(1_795_000_000_000);
+        let mut readings = Readings::default();
+        let mut most = noon;
+        // Another server forgot for six weeks, and this one goes on with a clock that is
+        // wrong from then on.
+        for (hour, wrong) in [(0, 0), (1, 0), (2, 0), (1000, 1), (1001, 1), (1002, 1)] {
+            let now = noon.plus(PRUNE_EVERY * hour);
+            let said = now.plus(YEAR * wrong);
+            let agreed = readings.agreed(begin + PRUNE_EVERY * hour, said);
+            // As `Retention::reached`, where the other was as far as the clock.
+            if hour == 1000 {
+                most = now;
+            }
+            if let Some(agreed) = agreed {
+                most = most.max(agreed.min(most.plus(readings.lived * 2)));
+            }
+        }
+        let right = noon.plus(PRUNE_EVERY * 1002);
+        assert_eq!(most, right.plus(PRUNE_EVERY * 2));
     }
 
     #[test]

@@ -94,8 +94,8 @@ pub struct CortexAuthSecret {
 pub struct CortexAuthAgent {
     /// Its name there.
     pub id: String,
-    /// An Ed25519 public key in base64url.
-    pub public_key: String,
+    /// An Ed25519 public key in base64url; none for an agent that has none there.
+    pub public_key: Option<String>,
 }
 
 /// A row of `project_secret_grants`.
@@ -151,7 +151,7 @@ impl CortexAuth {
         rows(&connection, "agents", |row| {
             found.agents.push(CortexAuthAgent {
                 id: row.text("agent_id")?,
-                public_key: row.text("agent_pub")?,
+                public_key: row.nullable("agent_pub")?.filter(|text| !text.is_empty()),
             });
             Ok(())
         })?;
@@ -257,7 +257,8 @@ impl Named<'_, '_> {
         }
     }
 
-    /// A text, or a number as text; none for NULL and for a column that is not there.
+    /// A text, or a number as text; none for NULL and for a column that is not there. A
+    /// text that a program put there as bytes is one as well.
     fn optional(&self, column: &'static str) -> Result<Option<String>, CortexAuthError> {
         let value = match self.row.get_ref(column) {
             Ok(value) => value,
@@ -267,11 +268,20 @@ impl Named<'_, '_> {
         match value {
             ValueRef::Null => Ok(None),
             ValueRef::Integer(number) => Ok(Some(number.to_string())),
-            ValueRef::Text(text) if text.len() > LONGEST => Err(self.wrong(column)),
-            ValueRef::Text(text) => std::str::from_utf8(text)
-                .map(|text| Some(text.to_owned()))
-                .map_err(|_| self.wrong(column)),
-            ValueRef::Real(_) | ValueRef::Blob(_) => Err(self.wrong(column)),
+            ValueRef::Text(text) | ValueRef::Blob(text) if text.len() <= LONGEST => {
+                std::str::from_utf8(text)
+                    .map(|text| Some(text.to_owned()))
+                    .map_err(|_| self.wrong(column))
+            }
+            ValueRef::Text(_) | ValueRef::Blob(_) | ValueRef::Real(_) => Err(self.wrong(column)),
+        }
+    }
+
+    /// As [`Self::optional`] of a column that has to be there.
+    fn nullable(&self, column: &'static str) -> Result<Option<String>, CortexAuthError> {
+        match self.row.get_ref(column) {
+            Err(rusqlite::Error::InvalidColumnName(_)) => Err(self.wrong(column)),
+            _ => self.optional(column),
         }
     }
 

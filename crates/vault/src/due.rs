@@ -3,8 +3,8 @@
 
 use crate::about::About;
 use crate::error::SealError;
-use crate::namespace::Vault;
 use crate::secret_rows::HEADS;
+use crate::vault::Vault;
 use procura_ledger::Entry;
 use procura_policy::{Op, Resource};
 use procura_record::tables::LEDGER;

@@ -102,7 +102,7 @@ pub enum VaultError {
     #[error("a namespace has at most 256 honey secrets")]
     TooManyHoney,
     /// A decoy that is too short to be known again, or too long.
-    #[error("a decoy of one's own is 16 bytes to 32 KiB; what was found, at most that")]
+    #[error("a decoy of one's own is 1 byte to 32 KiB; what was found, at most that")]
     BadDecoy,
     /// There is no such server.
     #[error("there is no server {0}: procura server list")]

@@ -3,9 +3,9 @@
 use crate::about::About;
 use crate::error::VaultError;
 use crate::import::MAX_AT_ONCE;
-use crate::namespace::Vault;
 use crate::secret::stored_path;
 use crate::secret_rows::{HEADS, HeadRow};
+use crate::vault::Vault;
 use procura_crypto::age::{Recipient, encrypt};
 use procura_policy::{Action, Op, Resource};
 use procura_record::{Recorded, in_parts};

@@ -8,10 +8,10 @@ use crate::error::VaultError;
 use crate::honey_shape::{Decoy, make};
 use crate::honey_touch::TOUCHES;
 use crate::kind;
-use crate::namespace::Vault;
 use crate::quota::Charge;
 use crate::secret::candidates_for_env;
 use crate::secret_rows::{HEADS, HeadRow, VersionRow, head_key};
+use crate::vault::Vault;
 use procura_crypto::hkdf_sha256;
 use procura_directory::{HoneyRecord, Mark, Snapshot};
 use procura_policy::{Action, Concerned, Op, Permit, Resource};
@@ -31,13 +31,12 @@ use std::sync::Arc;
 
 /// Most decoys of a namespace.
 const MAX_HONEY: usize = 256;
-/// Shortest and longest decoy that is brought, in bytes; shorter ones are found by
-/// chance.
-const SHORTEST: usize = 16;
+/// Longest decoy that is brought, in bytes.
 const LONGEST: usize = 32 * 1024;
 /// Parts of a decoy that is brought which are known by themselves.
 const MAX_PARTS: usize = 16;
-/// Shortest word of a text that is compared.
+/// Shortest decoy that is known again, and shortest word of a text that is compared:
+/// shorter ones are found by chance.
 const SHORTEST_WORD: usize = 12;
 /// Most words of a text that are compared.
 const MAX_WORDS: usize = 256;
@@ -80,7 +79,7 @@ pub struct HoneyPlant {
 pub enum Planted {
     /// Something made in a shape.
     Made(HoneyShape),
-    /// Something of one's own: 16 bytes to 32 KiB.
+    /// Something of one's own: 1 byte to 32 KiB, and known again from 12 bytes on.
     Brought(SecretBytes),
 }
 
@@ -166,7 +165,9 @@ impl HoneyPlant {
         kind::check(op.kind, decoy.value.expose())?;
         let mut salt = [0; 32];
         entropy.fill_secret(&mut salt)?;
-        let words = std::iter::once(&decoy.value).chain(&decoy.parts);
+        let is_known_again = decoy.value.expose().trim_ascii().len() >= SHORTEST_WORD;
+        let whole = is_known_again.then_some(&decoy.value);
+        let words = whole.into_iter().chain(&decoy.parts);
         let mut marks: Vec<Mark> = words.map(|word| mark(&salt, word.expose())).collect();
         marks.dedup();
         let record = HoneyRecord {
@@ -236,7 +237,7 @@ impl HoneyPlant {
 
 /// A decoy of somebody's own, with the words in it by which it is known too.
 fn brought(value: &[u8]) -> Result<Decoy, VaultError> {
-    if !(SHORTEST..=LONGEST).contains(&value.len()) {
+    if !(1..=LONGEST).contains(&value.len()) {
         return Err(VaultError::BadDecoy);
     }
     let mut parts = words(value);

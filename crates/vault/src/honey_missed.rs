@@ -68,6 +68,9 @@ pub struct MissedRow {
     pub asked: MissedAsk,
     /// When.
     pub time: Timestamp,
+    /// The sequence of the directory then. Rows from before this was kept have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
     /// From where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<IpAddr>,

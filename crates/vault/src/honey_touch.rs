@@ -86,6 +86,9 @@ pub struct Touch {
     pub last: Timestamp,
     /// How many, at least 1.
     pub count: u64,
+    /// The sequence of the directory at which the last was asked. When a person has let it
+    /// out since, these are counted, and it is not put there again.
+    pub seq: u64,
     /// Whether it was in quarantine already when it touched: then these are counted, and
     /// it is not put there again, should it have been let out meanwhile.
     pub told: bool,
@@ -136,7 +139,8 @@ pub async fn commit_touches(
     store.fence(&mut batch);
     let mut held = Vec::new();
     for touch in touches.iter().take(MAX_TOUCHES) {
-        let known = touch.told || snapshot.is_held(&touch.suspect);
+        let let_out = snapshot.was_let_out_since(&touch.suspect, touch.seq);
+        let known = touch.told || let_out || snapshot.is_held(&touch.suspect);
         put(&mut batch, store, known, touch, now, entropy)?;
         forget(&mut batch, &touch.kept);
         if !known && !held.contains(&&touch.suspect) {

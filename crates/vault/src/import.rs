@@ -7,9 +7,9 @@
 use crate::about::{SecretAbout, said};
 use crate::error::VaultError;
 use crate::honey::{seeming, stands_for};
-use crate::namespace::Vault;
 use crate::quota::Charge;
 use crate::secret_rows::{HEADS, HeadRow, VersionRow, head_key};
+use crate::vault::Vault;
 use crate::write::{NewVersion, put_version};
 use procura_directory::{HoneyRecord, Snapshot};
 use procura_policy::{Action, Op, Resource};

@@ -4,8 +4,9 @@
 use crate::error::VaultError;
 use crate::honey::HoneyPlant;
 use crate::import::SecretImport;
-use crate::namespace::{NewNamespaces, Vault};
+use crate::namespace::NewNamespaces;
 use crate::quota::Charge;
+use crate::vault::Vault;
 use procura_policy::{Action, Op, Resource};
 use procura_record::{RecordedBatch, in_parts};
 use procura_types::wire::{HoneyPlace, SecretImported};

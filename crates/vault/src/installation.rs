@@ -10,8 +10,9 @@ use crate::first_format;
 use crate::keyring::Keyring;
 use crate::root::Root;
 use crate::unseal_source::{Brought, MAX_SOURCES, Share, Source};
+use procura_crypto::shamir::ShareError;
 use procura_store::{Batch, Blob, Kind, Store, Table};
-use procura_types::wire::PublicJwk;
+use procura_types::wire::{PublicJwk, ShareSet};
 use procura_types::{Entropy, InstallationId, Label, Timestamp, encoding};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -216,9 +217,24 @@ impl Installation {
         }
         Err(match brought {
             Brought::Passphrase(_) => SealError::WrongPassphrase,
-            Brought::Shares(_) => SealError::OtherShare,
+            Brought::Shares(shares) => self.no_shares(shares),
             Brought::Unwrapped { source, .. } => SealError::WrongKey(source.clone()),
         })
+    }
+
+    /// Why shares open no source: nobody guesses with none at all.
+    fn no_shares(&self, shares: &[Share]) -> SealError {
+        let set = self
+            .sources
+            .iter()
+            .find_map(|source| source.keeper.shares());
+        match set {
+            Some((_, ShareSet { threshold, .. })) if shares.is_empty() => {
+                let (have, need) = (0, threshold);
+                ShareError::TooFew { have, need }.into()
+            }
+            _ => SealError::OtherShare,
+        }
     }
 
     /// Whether a source can go, when `opened` was opened with what was brought. Whoever

@@ -3,7 +3,7 @@
 
 use crate::error::VaultError;
 use procura_crypto::certificate::certificate_with_key;
-use procura_crypto::ssh::{SshKeyError, read_private};
+use procura_crypto::ssh::check_private;
 use procura_types::template::Template;
 use procura_types::{EnvName, SecretKind};
 use serde::de::IgnoredAny;
@@ -20,7 +20,7 @@ pub(crate) fn check(kind: SecretKind, value: &[u8]) -> Result<(), VaultError> {
         SecretKind::KeyValue => Ok(()),
         SecretKind::Json => json(value),
         SecretKind::Certificate => certificate_with_key(value).map_err(|error| error.to_string()),
-        SecretKind::SshKey => ssh_key(value),
+        SecretKind::SshKey => check_private(value).map_err(|error| error.to_string()),
         SecretKind::ApiKey => api_key(value),
         SecretKind::Template => variables(value).map(|_| ()),
     };
@@ -38,14 +38,6 @@ fn json(value: &[u8]) -> Result<(), String> {
             error.line(),
             error.column()
         )),
-    }
-}
-
-fn ssh_key(value: &[u8]) -> Result<(), String> {
-    match read_private(value, None) {
-        // What is behind a passphrase is for whoever has it.
-        Ok(_) | Err(SshKeyError::PassphraseNeeded) => Ok(()),
-        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -42,6 +42,7 @@ mod set;
 mod transit;
 mod undelete;
 mod unseal_source;
+mod vault;
 mod whole;
 mod write;
 
@@ -63,7 +64,7 @@ pub use import::{Found, Incoming, MAX_AT_ONCE, SecretImport};
 pub use import_part::ImportPart;
 pub use installation::Installation;
 pub use keyring::{Keyring, SessionRoots};
-pub use namespace::{Founding, NamespaceCreate, NamespaceListing, NewNamespaces, OpenedBy, Vault};
+pub use namespace::{NamespaceCreate, NamespaceListing, NewNamespaces};
 pub use namespace_end::{NamespaceDisplayName, sweep_namespace};
 pub use namespace_rotation::NamespaceRotate;
 pub use origin::NextOrigin;
@@ -90,7 +91,8 @@ pub use unseal_source::{
     Pkcs11Tokens, Place, Share, Source, Tpms, UnsealSourceAdd, UnsealSourceRemove,
     UnsealSourceTest, WRAPPED_BYTES, WrapError, Wrapped, Wraps,
 };
-pub use whole::{EveryValue, end_secret};
+pub use vault::{Founding, OpenedBy, Vault};
+pub use whole::{EveryValue, SecretEnded, end_secret};
 pub use write::{SecretDelete, SecretDestroy, SecretWrite};
 
 /// Longest value in bytes.

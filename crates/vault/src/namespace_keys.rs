@@ -1,8 +1,9 @@
 //! The keys of namespaces, as they are read and held, and which of them wraps what is new.
 
 use crate::error::VaultError;
-use crate::namespace::{Keys, NAMESPACE_KEYS, NamespaceKeys, NamespaceRow, Vault, key_binding};
+use crate::namespace::{NAMESPACE_KEYS, NamespaceKeys, NamespaceRow, key_binding};
 use crate::secret_rows::all_rows;
+use crate::vault::{Keys, Vault};
 use procura_crypto::{XaesKey, envelope_epoch, open};
 use procura_store::{Batch, Expected, KeyPrefix, StoreError};
 use procura_types::{Namespace, Secret};

@@ -5,9 +5,10 @@
 use crate::error::VaultError;
 use crate::installation::KEYRINGS;
 use crate::keyring::random_key;
-use crate::namespace::{NAMESPACE_KEYS, Vault, key_binding};
+use crate::namespace::{NAMESPACE_KEYS, key_binding};
 use crate::rewrap::ASKED;
 use crate::rotation_step::RotationStep;
+use crate::vault::Vault;
 use procura_crypto::seal;
 use procura_policy::{Action, Op, Resource};
 use procura_record::RecordedBatch;

@@ -4,9 +4,9 @@
 use crate::error::SealError;
 use crate::installation::Installation;
 use crate::keyring::Keyring;
-use crate::namespace::Vault;
 use crate::root::Root;
 use crate::unseal_source::Brought;
+use crate::vault::Vault;
 use procura_ledger::{later_origin, origin_number};
 use procura_policy::Op;
 use procura_record::RecordedBatch;

@@ -15,8 +15,9 @@
 
 use crate::error::VaultError;
 use crate::honey;
-use crate::namespace::{SealingKey, Vault};
+use crate::namespace::SealingKey;
 use crate::secret_rows::{HEADS, HeadRow, VERSIONS, VersionRow, older_versions};
+use crate::vault::Vault;
 use procura_directory::Snapshot;
 use procura_policy::{Action, Op, Resource};
 use procura_record::RecordedBatch;
@@ -453,8 +454,8 @@ impl Vault {
         Ok(QUOTAS.get(self.store(), namespace)?.is_some())
     }
 
-    /// The quota of a namespace, and what it holds of it, decoys among it. Without a quota, or before the
-    /// first write under one, this counts every version.
+    /// The quota of a namespace, and what it holds of it, decoys among it. Without a quota,
+    /// or before the first write under one, this counts every version.
     ///
     /// # Errors
     /// The store's.

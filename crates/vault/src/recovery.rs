@@ -1,13 +1,17 @@
-//! Uses of shares, to open the vault or to change what opens it. Every operator hears of
-//! them at their next use: whoever has enough shares can do either without any of them.
+//! Uses of shares, to open the vault or to change what opens it, and other keys of operators
+//! that joined by what opens it. Every operator hears of them at their next use: whoever has
+//! enough shares can do either without any of them.
+//!
+//! Each device of an operator is told by itself. Another key of theirs may be in the hands
+//! of somebody who is not them, and what that one says it knows keeps nothing from them.
 
-use crate::namespace::Vault;
 use crate::secret_rows::all_rows;
+use crate::vault::Vault;
 use procura_policy::{Action, Op, Resource};
 use procura_record::RecordedBatch;
 use procura_store::{Batch, KeyPrefix, Kind, StoreError, Table};
 use procura_types::wire::Recovery;
-use procura_types::{ActorId, Label, Timestamp};
+use procura_types::{Label, Thumbprint, Timestamp};
 
 /// The most that are told at once; the record has all of them.
 const TOLD: usize = 16;
@@ -15,10 +19,10 @@ const TOLD: usize = 16;
 /// Time of the unseal in ms → what opened the vault.
 const RECOVERIES: Table<u64, Recovery> = Table::new("recovery", Kind::Ordinary);
 
-/// Operator → the time of the last unseal with shares that they know of, in ms.
-const SEEN: Table<ActorId, u64> = Table::new("recovery-seen", Kind::Ordinary);
+/// Device of an operator → the time of the last of them that it was told of, in ms.
+const SEEN: Table<Thumbprint, u64> = Table::new("recovery-seen", Kind::Ordinary);
 
-/// Says that an operator knows of the unseals with shares until a time.
+/// Says that a device of an operator was told of the unseals with shares until a time.
 pub struct RecoverySeen {
     /// The time of the last of them.
     pub until: Timestamp,
@@ -32,11 +36,12 @@ impl Op for RecoverySeen {
 }
 
 impl RecoverySeen {
-    /// Puts it down for the caller.
+    /// Puts it down for the device that calls, and for no other of its operator.
     pub fn run(batch: &mut RecordedBatch<'_, Self>) {
         let until = batch.op().until.as_millis();
-        let operator = *batch.permit().caller().actor();
-        SEEN.put(batch.rows(), &operator, &until);
+        if let Some(device) = batch.permit().caller().device().copied() {
+            SEEN.put(batch.rows(), &device, &until);
+        }
     }
 }
 
@@ -62,14 +67,14 @@ impl Vault {
         RECOVERIES.put(batch, &recovery.time.as_millis(), recovery);
     }
 
-    /// The unseals with shares that an operator does not know of, oldest first, 16 at the
-    /// most.
+    /// The unseals with shares that a device of an operator was not told of, oldest first,
+    /// 16 at the most.
     ///
     /// # Errors
     /// The store.
-    pub fn recoveries(&self, operator: &ActorId) -> Result<Vec<Recovery>, StoreError> {
+    pub fn recoveries(&self, device: &Thumbprint) -> Result<Vec<Recovery>, StoreError> {
         let snapshot = self.store.snapshot()?;
-        let seen = SEEN.get_at(&snapshot, operator)?.map(|row| row.value);
+        let seen = SEEN.get_at(&snapshot, device)?.map(|row| row.value);
         let rows = RECOVERIES.scan(&snapshot, &KeyPrefix::all(), seen.as_ref(), TOLD)?;
         Ok(rows.into_iter().map(|(_, row)| row.value).collect())
     }

@@ -2,8 +2,8 @@
 
 use crate::as_of::{self, AsOf};
 use crate::error::VaultError;
-use crate::namespace::Vault;
 use crate::secret_rows::{BODIES, HEADS, VERSIONS, VersionRow, head_key, version_key};
+use crate::vault::Vault;
 use crate::write::binding;
 use procura_crypto::{Dek, OpenError, Purpose, open, open_with_dek};
 use procura_policy::{Action, Op, Resource};

@@ -12,9 +12,10 @@
 
 use crate::error::{SealError, VaultError};
 use crate::installation::KEYRINGS;
-use crate::namespace::{NAMESPACE_KEYS, NamespaceKeys, Vault};
+use crate::namespace::{NAMESPACE_KEYS, NamespaceKeys};
 use crate::rotation_step::RotationStep;
-use crate::secret_rows::{HEADS, VERSIONS, VersionRow, all_rows};
+use crate::secret_rows::{HEADS, HeadRow, VERSIONS, VersionRow, all_rows};
+use crate::vault::Vault;
 use crate::write::binding;
 use procura_crypto::{Purpose, envelope_epoch, open, seal};
 use procura_ledger::{Entry, SUMMARY, Summary};
@@ -25,8 +26,10 @@ use procura_store::{Batch, CommitError, Expected, KeyPrefix, Kind, Row, StoreSna
 use procura_types::wire::{RewrapState, VersionState};
 use procura_types::{BatchId, Clock, Namespace, SecretPath, Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::future::poll_fn;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::task::Poll;
 
 /// Rows that one batch looks at. Reads that are recorded wait for the batch before
 /// theirs, so it is what a few milliseconds suffice for.
@@ -56,7 +59,7 @@ pub(crate) struct Progress {
 }
 
 /// How far a pass is in one namespace.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Place {
     /// DEKs wrapped anew.
     done: u64,
@@ -112,6 +115,19 @@ struct Newest<'a> {
     namespace: &'a Namespace,
     epoch: u32,
     keys: Arc<NamespaceKeys>,
+}
+
+/// Rows whose DEKs were wrapped anew, as they stood when they were read: the next batch
+/// of a pass, made while the one before is on its way to the disk. Nothing in it is
+/// more secret than what the rows hold, and it counts only if everything is as it was.
+pub(crate) struct Page {
+    namespace: Namespace,
+    /// Of the key that wraps them now.
+    epoch: u32,
+    from: Place,
+    until: Place,
+    heads: Vec<((String, String), Row<HeadRow>)>,
+    versions: Vec<((String, String, u64), Row<VersionRow>)>,
 }
 
 /// What became of a DEK.
@@ -200,6 +216,7 @@ impl Vault {
             None => self.namespaces_with_keys()?,
         };
         let namespace = left.first().and_then(|name| name.parse::<Namespace>().ok());
+        let mut newest = None;
         let step = match &namespace {
             Some(namespace) if progress.at.met_all => {
                 // A key that was made since the pass looked is asked for in the commit that
@@ -213,7 +230,12 @@ impl Vault {
             }
             Some(namespace) => {
                 let before = progress.at.done;
-                self.page(&mut batch, namespace, &mut progress.at)?;
+                newest = self.newest(&mut batch, namespace)?;
+                match &newest {
+                    Some(by) => progress.at = self.page(&mut batch, by, &progress.at)?,
+                    // With it everything ended that is wrapped by its keys.
+                    None => progress.at.met_all = true,
+                }
                 progress.wrapped += progress.at.done - before;
                 if progress.at.done > 0 && progress.at.began.is_none() {
                     progress.at.began = Some(now);
@@ -235,8 +257,25 @@ impl Vault {
             true => REWRAPS.put(&mut batch, &epoch, &progress),
             false => REWRAPS.delete(&mut batch, &epoch),
         }
-        match self.store.commit(batch).await {
-            Ok(_) => self.room.store(PAGE, Ordering::Relaxed),
+        let mut commit = self.store.commit(batch);
+        // On its way now; what comes after it is read and wrapped meanwhile.
+        let early = poll_fn(|cx| Poll::Ready(commit.as_mut().poll(cx))).await;
+        let ahead = match &newest {
+            // What goes wrong here goes wrong again in the next step, which says so.
+            Some(by) if early.is_pending() && !progress.at.met_all => {
+                self.prepare(by, &progress.at).ok()
+            }
+            _ => None,
+        };
+        let committed = match early {
+            Poll::Ready(committed) => committed,
+            Poll::Pending => commit.await,
+        };
+        match committed {
+            Ok(_) => {
+                self.room.store(PAGE, Ordering::Relaxed);
+                *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = ahead;
+            }
             // A secret was written meanwhile: the same page once more, and fewer at once,
             // so that it comes to its end beside any number of writes.
             Err(CommitError::Conflict { .. }) => {
@@ -307,63 +346,93 @@ impl Vault {
         })
     }
 
-    /// Puts the next page of a namespace.
-    fn page(
+    /// What a namespace's DEKs are wrapped by; nothing when it ended.
+    fn newest<'a>(
         &self,
         batch: &mut Batch,
-        namespace: &Namespace,
-        at: &mut Place,
-    ) -> Result<(), SealError> {
-        let by = match self.sealing_key(batch, namespace) {
-            Ok((epoch, keys)) => Newest {
+        namespace: &'a Namespace,
+    ) -> Result<Option<Newest<'a>>, SealError> {
+        match self.sealing_key(batch, namespace) {
+            Ok((epoch, keys)) => Ok(Some(Newest {
                 namespace,
                 epoch,
                 keys,
-            },
-            // It ended meanwhile, and with it everything that is wrapped by its keys.
-            Err(VaultError::NoNamespace) => {
-                at.met_all = true;
-                return Ok(());
-            }
-            Err(VaultError::Store(error)) => return Err(error.into()),
-            Err(error) => return Err(SealError::Damaged(error.to_string())),
+            })),
+            Err(VaultError::NoNamespace) => Ok(None),
+            Err(VaultError::Store(error)) => Err(error.into()),
+            Err(error) => Err(SealError::Damaged(error.to_string())),
+        }
+    }
+
+    /// Puts the next page of a namespace; where the pass is after it.
+    fn page(&self, batch: &mut Batch, by: &Newest<'_>, at: &Place) -> Result<Place, SealError> {
+        let ahead = self
+            .ahead
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .filter(|page| {
+                page.namespace == *by.namespace && page.epoch == by.epoch && page.from == *at
+            });
+        let page = match ahead {
+            Some(page) => page,
+            None => self.prepare(by, at)?,
+        };
+        for (key, row) in page.heads {
+            HEADS.expect(batch, &key, Expected::At(row.version));
+            HEADS.put(batch, &key, &row.value);
+        }
+        for (key, row) in page.versions {
+            VERSIONS.expect(batch, &key, Expected::At(row.version));
+            VERSIONS.put(batch, &key, &row.value);
+        }
+        Ok(page.until)
+    }
+
+    /// Reads the page after this place and wraps its DEKs anew.
+    fn prepare(&self, by: &Newest<'_>, at: &Place) -> Result<Page, SealError> {
+        let mut page = Page {
+            namespace: by.namespace.clone(),
+            epoch: by.epoch,
+            from: at.clone(),
+            until: at.clone(),
+            heads: Vec::new(),
+            versions: Vec::new(),
         };
         let snapshot = self.store.snapshot()?;
         let mut room = self.room.load(Ordering::Relaxed);
         if !at.heads_done {
-            room = self.heads(batch, &snapshot, &by, at, room)?;
+            room = self.heads(&mut page, &snapshot, by, room)?;
         }
-        if at.heads_done && room > 0 {
-            self.versions(batch, &snapshot, &by, at, room)?;
+        if page.until.heads_done && room > 0 {
+            self.versions(&mut page, &snapshot, by, room)?;
         }
-        Ok(())
+        Ok(page)
     }
 
     /// Newest versions; how much room is left in the page.
     fn heads(
         &self,
-        batch: &mut Batch,
+        page: &mut Page,
         snapshot: &StoreSnapshot,
         by: &Newest<'_>,
-        at: &mut Place,
         room: usize,
     ) -> Result<usize, SealError> {
         let prefix = KeyPrefix::all().part(&by.namespace.to_string());
+        let at = &mut page.until;
         let rows = HEADS.scan(snapshot, &prefix, at.head.as_ref(), room)?;
         at.heads_done = rows.len() < room;
         let room = room - rows.len();
-        for (key, row) in rows {
-            let mut head = row.value;
-            match self.rewrap(by, &key.1, &mut head.latest)? {
+        for (key, mut row) in rows {
+            at.head = Some(key.clone());
+            match self.rewrap(by, &key.1, &mut row.value.latest)? {
                 Rewrapped::Anew => {
-                    HEADS.expect(batch, &key, Expected::At(row.version));
-                    HEADS.put(batch, &key, &head);
+                    page.heads.push((key, row));
                     at.done += 1;
                 }
                 Rewrapped::Damaged => at.damaged += 1,
                 Rewrapped::AsItWas => {}
             }
-            at.head = Some(key);
         }
         Ok(room)
     }
@@ -371,27 +440,25 @@ impl Vault {
     /// Older versions.
     fn versions(
         &self,
-        batch: &mut Batch,
+        page: &mut Page,
         snapshot: &StoreSnapshot,
         by: &Newest<'_>,
-        at: &mut Place,
         room: usize,
     ) -> Result<(), SealError> {
         let prefix = KeyPrefix::all().part(&by.namespace.to_string());
+        let at = &mut page.until;
         let rows = VERSIONS.scan(snapshot, &prefix, at.version.as_ref(), room)?;
         at.met_all = rows.len() < room;
-        for (key, row) in rows {
-            let mut version = row.value;
-            match self.rewrap(by, &key.1, &mut version)? {
+        for (key, mut row) in rows {
+            at.version = Some(key.clone());
+            match self.rewrap(by, &key.1, &mut row.value)? {
                 Rewrapped::Anew => {
-                    VERSIONS.expect(batch, &key, Expected::At(row.version));
-                    VERSIONS.put(batch, &key, &version);
+                    page.versions.push((key, row));
                     at.done += 1;
                 }
                 Rewrapped::Damaged => at.damaged += 1,
                 Rewrapped::AsItWas => {}
             }
-            at.version = Some(key);
         }
         Ok(())
     }

@@ -14,12 +14,13 @@
 use crate::error::{SealError, VaultError};
 use crate::installation::{Installation, KEYRINGS};
 use crate::keyring::random_key;
-use crate::namespace::{Keys, NAMESPACE_KEYS, Vault, barrier, key_binding};
+use crate::namespace::{NAMESPACE_KEYS, key_binding};
 use crate::rewrap::{ASKED, REWRAPS};
 use crate::root::Root;
 use crate::rotation_step::RotationStep;
 use crate::secret_rows::all_rows;
 use crate::unseal_source::{Brought, NewSource, Source};
+use crate::vault::{Keys, Vault, barrier};
 use procura_crypto::{XaesKey, open, seal};
 use procura_ledger::{CheckpointSigners, Decision, Entry};
 use procura_policy::{Action, Op, Resource};
@@ -55,7 +56,8 @@ const ROTATED: &str = "installation.rotated";
 
 /// How the unseal sources change when the root turns.
 pub enum SourceChange {
-    /// The source that was brought gets another passphrase.
+    /// The source that was brought gets another passphrase, and so does every other one that
+    /// had the same: whoever knows it opens nothing any more.
     Passphrase(Secret<String>),
     /// The source of the same name becomes this one.
     Put(NewSource),
@@ -79,7 +81,7 @@ pub enum SourceChange {
 }
 
 enum Resolved {
-    Put(NewSource),
+    Put(Vec<NewSource>),
     Remove(Label),
     Replace(Vec<Label>, NewSource),
     None { sessions_go_on: bool },
@@ -90,6 +92,7 @@ impl SourceChange {
         self,
         installation: &Installation,
         opened: &Source,
+        brought: &Brought,
         entropy: &dyn Entropy,
     ) -> Result<Resolved, SealError> {
         let exists = |name: &Label| {
@@ -100,11 +103,18 @@ impl SourceChange {
         };
         match self {
             Self::Passphrase(new) => {
-                let name = opened.name.clone();
-                NewSource::passphrase(name, &new, entropy).map(Resolved::Put)
+                let (id, epoch) = (&installation.id, installation.root_epoch);
+                let mut changed = Vec::new();
+                for source in &installation.sources {
+                    if source.name == opened.name || source.open(id, epoch, brought)?.is_some() {
+                        let name = source.name.clone();
+                        changed.push(NewSource::passphrase(name, &new, entropy)?);
+                    }
+                }
+                Ok(Resolved::Put(changed))
             }
             Self::None { sessions_go_on } => Ok(Resolved::None { sessions_go_on }),
-            Self::Put(new) if exists(&new.name) => Ok(Resolved::Put(new)),
+            Self::Put(new) if exists(&new.name) => Ok(Resolved::Put(vec![new])),
             Self::Remove { name, .. } if exists(&name) => Ok(Resolved::Remove(name)),
             Self::Replace(leaving, new) => match leaving.iter().find(|name| !exists(name)) {
                 Some(name) => Err(SealError::NoSource(name.clone())),
@@ -241,14 +251,17 @@ impl Vault {
         {
             before.check_leaving(name, *wrappers_alone, opened, brought)?;
         }
-        let change = change.resolve(before, opened, entropy)?;
+        let change = change.resolve(before, opened, brought, entropy)?;
         let mut keyring = before.load_keyring(&self.store, &old)?;
         let epoch = old.epoch.checked_add(1).ok_or(SealError::KeyringMismatch)?;
         let (leaving, new, sessions_go_on) = match change {
-            Resolved::Put(new) => (vec![new.name.clone()], Some(new), false),
-            Resolved::Remove(name) => (vec![name], None, false),
-            Resolved::Replace(leaving, new) => (leaving, Some(new), false),
-            Resolved::None { sessions_go_on } => (Vec::new(), None, sessions_go_on),
+            Resolved::Put(new) => {
+                let leaving = new.iter().map(|new| new.name.clone()).collect();
+                (leaving, new, false)
+            }
+            Resolved::Remove(name) => (vec![name], Vec::new(), false),
+            Resolved::Replace(leaving, new) => (leaving, vec![new], false),
+            Resolved::None { sessions_go_on } => (Vec::new(), Vec::new(), sessions_go_on),
         };
         keyring.turn(epoch, sessions_go_on, now, entropy)?;
         let root = Root::generate(epoch, entropy)?;
@@ -263,7 +276,7 @@ impl Vault {
                 ..source.clone()
             });
         }
-        if let Some(new) = new {
+        for new in new {
             sources.push(new.seal(&before.id, &root, now)?);
         }
         let installation =

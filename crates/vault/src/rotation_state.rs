@@ -2,7 +2,7 @@
 
 use crate::error::SealError;
 use crate::installation::KEYRINGS;
-use crate::namespace::Vault;
+use crate::vault::Vault;
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_store::KeyPrefix;
 use procura_types::wire::{

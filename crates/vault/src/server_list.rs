@@ -4,24 +4,25 @@
 //! Each open server says once a minute that it is there. One that is not heard of for
 //! long, and did not say that it goes, is absent: it may be in somebody else's hands. No
 //! later root is handed over to it, and it does not make itself present again, whatever its
-//! own clock says of how long that was; somebody has to unseal it. One that a steward removed is out at once and for good: its commits
-//! stop applying with the commit that removes it, and its home joins no more.
+//! own clock says of how long that was: while another was open for as long, it is absent.
+//! Somebody has to unseal it. One that a steward removed is out at once and for good: its
+//! commits stop applying with the commit that removes it, and its home joins no more.
 
 use crate::error::{SealError, VaultError};
-use crate::namespace::Vault;
 use crate::secret_rows::all_rows;
 use crate::servers::{Beside, HANDOVERS, INSTALLATION, ONE, SERVERS};
+use crate::vault::Vault;
 use procura_ledger::Entry;
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_record::tables::LEDGER;
 use procura_record::{RecordError, RecordedBatch};
-use procura_store::{Batch, CommitError, Expected, KeyPrefix, Kind, StoreError, Table};
+use procura_store::{Batch, CommitError, Expected, KeyPrefix, Kind, Row, Seq, StoreError, Table};
 use procura_types::wire::{self, ServerState};
 use procura_types::{BatchId, Clock, Duration, Entropy, InstanceId, Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The entry's action for a server that a later root is not handed over to.
 pub const LEFT_OUT: &str = "server.left_out";
@@ -43,6 +44,10 @@ struct KnownRow {
     since: Timestamp,
     /// When it was last heard of, by its own clock.
     seen: Timestamp,
+    /// For how many milliseconds it was open, as it says itself, all openings together: what
+    /// lies between two of its words. What its clock jumped by before an opening is in none.
+    #[serde(default)]
+    lived: u64,
 }
 
 /// A home that was removed.
@@ -62,7 +67,12 @@ pub(crate) struct Presence {
     patience: AtomicU64,
     open: AtomicUsize,
     absent: AtomicUsize,
+    /// The version of its row when it spoke last, and what it had heard of the others then.
+    spoken: Mutex<Option<(Seq, Heard)>>,
 }
+
+/// For how many milliseconds each of the others was open, by the ids of their homes.
+pub(crate) struct Heard(BTreeMap<String, u64>);
 
 impl Default for Presence {
     fn default() -> Self {
@@ -71,6 +81,7 @@ impl Default for Presence {
             patience: AtomicU64::new(u64::MAX),
             open: AtomicUsize::new(0),
             absent: AtomicUsize::new(0),
+            spoken: Mutex::default(),
         }
     }
 }
@@ -84,9 +95,39 @@ impl Presence {
     /// Whether what was last heard at `seen` is too long ago. A clock that is behind
     /// makes nobody absent.
     fn is_absent(&self, seen: Timestamp, now: Timestamp) -> bool {
-        let silent = u64::try_from(now.since(seen).as_millis()).unwrap_or(u64::MAX);
+        self.is_too_long(millis(now.since(seen)))
+    }
+
+    fn is_too_long(&self, silent: u64) -> bool {
         silent > self.patience.load(Ordering::Relaxed)
     }
+
+    fn spoken(&self) -> MutexGuard<'_, Option<(Seq, Heard)>> {
+        self.spoken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This server said that it is there, with a row of this version, and had heard this.
+    pub(crate) fn spoke(&self, version: Seq, heard: Heard) {
+        *self.spoken() = Some((version, heard));
+    }
+
+    /// For how many milliseconds another was open since this server spoke, whichever was for
+    /// longest; none where its row is of another version than what it said last.
+    fn missed(&self, version: Seq, heard: &Heard) -> u64 {
+        let spoken = self.spoken();
+        let Some((_, before)) = spoken.as_ref().filter(|(known, _)| *known == version) else {
+            return 0;
+        };
+        let since = heard.0.iter().map(|(home, lived)| {
+            let known = before.0.get(home).copied().unwrap_or_default();
+            lived.saturating_sub(known)
+        });
+        since.max().unwrap_or_default()
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Lists the servers.
@@ -124,7 +165,9 @@ impl ServerListing {
     ) -> Result<wire::ServerList, VaultError> {
         let mut servers = BTreeMap::new();
         for (home, row) in all_rows(&KNOWN, &vault.store, &KeyPrefix::all())? {
-            let KnownRow { host, since, seen } = row.value;
+            let KnownRow {
+                host, since, seen, ..
+            } = row.value;
             servers.insert(home, (host, ServerState::Sealed, since, seen));
         }
         for (home, row) in all_rows(&SERVERS, &vault.store, &KeyPrefix::all())? {
@@ -220,8 +263,7 @@ impl Vault {
             true => host.to_owned(),
             false => String::new(),
         };
-        let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-        presence.patience.store(millis, Ordering::Relaxed);
+        presence.patience.store(millis(patience), Ordering::Relaxed);
     }
 
     fn is_absent(&self, seen: Timestamp, now: Timestamp) -> bool {
@@ -252,24 +294,40 @@ impl Vault {
         }
     }
 
+    /// The row of this server's home, if there is one, and what is heard of the others.
+    fn known(&self, home: &str) -> Result<(Option<Row<KnownRow>>, Heard), StoreError> {
+        let mut own = None;
+        let mut heard = BTreeMap::new();
+        for (known, row) in all_rows(&KNOWN, &self.store, &KeyPrefix::all())? {
+            if known == home {
+                own = Some(row);
+            } else {
+                heard.insert(known, row.value.lived);
+            }
+        }
+        Ok((own, Heard(heard)))
+    }
+
     /// Says in a batch that this server is there from now on, which does not apply if it
-    /// was removed.
+    /// was removed. Once it has, [`Presence::spoke`] is to be told of what is given.
     pub(crate) fn put_present(
         &self,
         batch: &mut Batch,
         beside: &Beside,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Heard, StoreError> {
         let home = beside.home().to_string();
-        let known = KNOWN.get(&self.store, &home)?;
+        let (known, heard) = self.known(&home)?;
+        let (since, lived) = known.map_or((now, 0), |row| (row.value.since, row.value.lived));
         let row = KnownRow {
             host: beside.presence.host(),
-            since: known.map_or(now, |row| row.value.since),
+            since,
             seen: now,
+            lived,
         };
         REMOVED.expect(batch, &home, Expected::Absent);
         KNOWN.put(batch, &home, &row);
-        Ok(())
+        Ok(heard)
     }
 
     /// Says that this server is there, and looks who else is; false when it is absent
@@ -284,20 +342,20 @@ impl Vault {
         };
         let now = clock.now();
         self.count_servers(beside, now)?;
-        let home = beside.home().to_string();
-        let Some(known) = KNOWN.get(&self.store, &home)? else {
+        let (presence, home) = (&beside.presence, beside.home().to_string());
+        let (Some(known), heard) = self.known(&home)? else {
             return Ok(true);
         };
-        // Whoever has this machine sets its clock; what the others said of theirs stays.
-        let mut latest = now;
-        for (_, other) in all_rows(&KNOWN, &self.store, &KeyPrefix::all())? {
-            latest = latest.max(other.value.seen);
-        }
-        if beside.presence.is_absent(known.value.seen, latest) {
+        // Whoever has this machine sets its clock; for how long the others were open stays.
+        // The time that they say is not asked: one whose clock was far ahead may be gone.
+        let missed = presence.missed(known.version, &heard);
+        if presence.is_absent(known.value.seen, now) || presence.is_too_long(missed) {
             return Ok(false);
         }
+        let since = millis(now.since(known.value.seen));
         let row = KnownRow {
             seen: now,
+            lived: known.value.lived.saturating_add(since),
             ..known.value
         };
         let id = BatchId::generate(now, self.entropy.as_ref())?;
@@ -306,7 +364,11 @@ impl Vault {
         KNOWN.expect(&mut batch, &home, Expected::At(known.version));
         KNOWN.put(&mut batch, &home, &row);
         match self.store.commit(batch).await {
-            Ok(_) | Err(CommitError::Conflict { .. }) => Ok(true),
+            Ok(committed) => {
+                presence.spoke(committed.seq, heard);
+                Ok(true)
+            }
+            Err(CommitError::Conflict { .. }) => Ok(true),
             Err(error) => Err(RecordError::from(error).into()),
         }
     }

@@ -11,13 +11,13 @@
 
 use crate::error::SealError;
 use crate::installation::{Installation, KEYRINGS};
-use crate::namespace::{Keys, Vault, barrier};
 use crate::root::Root;
 use crate::rotation::NextRoot;
 use crate::rotation_step::RotationStep;
 use crate::secret_rows::all_rows;
 use crate::server_list::Presence;
 use crate::unseal_source::NextSources;
+use crate::vault::{Keys, Vault, barrier};
 use procura_crypto::{OpeningKey, SealingKey};
 use procura_record::RecordError;
 use procura_store::{
@@ -29,7 +29,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The one row: what `installation.json` holds, as JSON.
@@ -63,13 +63,15 @@ pub(crate) struct Beside {
     key: OpeningKey,
     /// The version of the installation's row that the keys are of.
     version: Mutex<Seq>,
+    /// Held while keys are put to use: a server hears of its own turn as well.
+    taking: Mutex<()>,
     /// A root that another server may have begun, and since when it is seen.
     begun: Mutex<Option<(u64, Seq, Instant)>>,
     /// What it says of itself to the others.
     pub(crate) presence: Presence,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -90,6 +92,7 @@ impl Beside {
             home: home_id(home, made, entropy)?,
             key: OpeningKey::generate(entropy)?,
             version: Mutex::new(version),
+            taking: Mutex::default(),
             begun: Mutex::default(),
             presence: Presence::default(),
         }))
@@ -98,6 +101,13 @@ impl Beside {
     /// The id of this home.
     pub(crate) const fn home(&self) -> InstanceId {
         self.home
+    }
+
+    /// Lets the keys that the installation's row is of at this version be put to use, by
+    /// nobody else meanwhile; none when they are in use already, or later ones.
+    fn takes(&self, version: Seq) -> Option<MutexGuard<'_, ()>> {
+        let taking = lock(&self.taking);
+        (*lock(&self.version) < version).then_some(taking)
     }
 
     /// Whether a root beside the one in force was given up, by whomever.
@@ -245,9 +255,12 @@ impl Vault {
             since: now,
         };
         SERVERS.put(&mut batch, &beside.home.to_string(), &row);
-        self.put_present(&mut batch, beside, now)?;
+        let heard = self.put_present(&mut batch, beside, now)?;
         match self.store.commit(batch).await {
-            Ok(_) => Ok(()),
+            Ok(committed) => {
+                beside.presence.spoke(committed.seq, heard);
+                Ok(())
+            }
             Err(CommitError::Conflict { .. }) => Err(SealError::ServerRemoved(beside.home)),
             Err(error) => Err(RecordError::from(error).into()),
         }
@@ -286,8 +299,8 @@ impl Vault {
     }
 
     /// Takes the keys over that are in force by now, because another server changed what
-    /// opens the vault, or who is among the servers; whether there are other keys. Reads the store: call it on a thread
-    /// that may block.
+    /// opens the vault, or who is among the servers; whether there are other keys. Reads the
+    /// store: call it on a thread that may block.
     ///
     /// # Errors
     /// [`SealError::ServerRemoved`] when this server is none any more, and
@@ -298,6 +311,7 @@ impl Vault {
         let Some(beside) = &self.beside else {
             return Ok(false);
         };
+        let _taking = lock(&beside.taking);
         let known = *lock(&beside.version);
         // Before its first row is known there are no others: this server founds it all.
         if known == Seq::ZERO {
@@ -373,9 +387,13 @@ impl Vault {
             ..
         } = next;
         self.reached(RotationStep::RootPrepared);
-        let version = self
+        let (beside, version) = self
             .put_in_force(&keys.installation, &handovers, clock)
             .await?;
+        let Some(_taking) = beside.takes(version) else {
+            self.reached(RotationStep::KeysInUse);
+            return Ok(());
+        };
         self.store.install_barrier(barrier)?;
         self.bundle_keys.replace(bundle_keys);
         self.ledger_keys.replace(signers);
@@ -397,13 +415,15 @@ impl Vault {
     ) -> Result<(), SealError> {
         self.reached(RotationStep::SourceRecorded);
         let NextSources { keys, handovers } = next;
-        let version = self
+        let (beside, version) = self
             .put_in_force(&keys.installation, &handovers, clock)
             .await?;
-        let installation = keys.installation.clone();
-        self.keys.store(Arc::new(keys));
-        self.fence(version)?;
-        installation.write(&self.home)?;
+        if let Some(_taking) = beside.takes(version) {
+            let installation = keys.installation.clone();
+            self.keys.store(Arc::new(keys));
+            self.fence(version)?;
+            installation.write(&self.home)?;
+        }
         self.reached(RotationStep::SourceAdded);
         Ok(())
     }
@@ -414,7 +434,7 @@ impl Vault {
         installation: &Installation,
         handovers: &[(String, Vec<u8>)],
         clock: &dyn Clock,
-    ) -> Result<Seq, SealError> {
+    ) -> Result<(&Beside, Seq), SealError> {
         let beside = self.beside.as_ref().ok_or(SealError::KeyringMismatch)?;
         let known = *lock(&beside.version);
         let now = clock.now();
@@ -439,8 +459,9 @@ impl Vault {
                 HANDOVERS.put(&mut batch, home, &Blob::new(sealed.clone()));
             }
         }
-        self.put_present(&mut batch, beside, now)?;
+        let heard = self.put_present(&mut batch, beside, now)?;
         let committed = self.store.commit(batch).await.map_err(RecordError::from)?;
-        Ok(committed.seq)
+        beside.presence.spoke(committed.seq, heard);
+        Ok((beside, committed.seq))
     }
 }

@@ -7,9 +7,9 @@
 
 use crate::error::VaultError;
 use crate::keyring::random_key;
-use crate::namespace::Vault;
 use crate::quota::arrives;
 use crate::secret_rows::all_rows;
+use crate::vault::Vault;
 use procura_crypto::{Binding, Holder, OpenError, Purpose, XaesKey, open, seal};
 use procura_directory::Snapshot;
 use procura_policy::{Action, Concerned, Op, Permit, Resource};

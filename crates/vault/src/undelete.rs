@@ -6,7 +6,7 @@ use crate::due;
 use crate::error::VaultError;
 use crate::quota::arrives;
 use crate::secret_rows::{HEADS, HeadRow, VERSIONS, head_key, older_versions};
-use crate::write::declare;
+use crate::write::{declare, recorded_version};
 use procura_policy::{Action, Basis, Op, Resource, Rule};
 use procura_record::RecordedBatch;
 use procura_store::Expected;
@@ -42,6 +42,7 @@ impl SecretUndelete {
         now: Timestamp,
     ) -> Result<SecretUndeleted, VaultError> {
         let op = batch.op();
+        batch.details().with = op.version.map(recorded_version);
         let key = head_key(&op.namespace, &op.path);
         let not_found = || VaultError::NotFound(op.path.clone());
         let row = HEADS.get(batch.store(), &key)?.ok_or_else(not_found)?;

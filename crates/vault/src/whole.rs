@@ -2,8 +2,8 @@
 //! are opened and wiped, one after the other, and leave the vault in no way.
 
 use crate::error::VaultError;
-use crate::namespace::Vault;
-use crate::secret_rows::{HEADS, VERSIONS, VersionRow};
+use crate::secret_rows::{HEADS, VERSIONS, VersionRow, head_key};
+use crate::vault::Vault;
 use crate::write::end_versions;
 use procura_policy::Op;
 use procura_record::RecordedBatch;
@@ -102,22 +102,43 @@ impl Vault {
     }
 }
 
-/// Ends every version of a secret once more, in a restored store.
+/// What was ended of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretEnded {
+    /// Its bytes and keys are gone; else it can be undeleted.
+    pub destroyed: bool,
+    /// Which version; none for all of them.
+    pub version: Option<u64>,
+}
+
+/// Ends one version of a secret once more in a restored store, or all where none is named.
+/// A version that is not there was written since, and with it the newest may have ended:
+/// then all are deleted, which takes nothing away for good.
 ///
 /// # Errors
-/// [`VaultError::NotFound`] or [`VaultError::Destroyed`] when there is nothing to end.
+/// [`VaultError::NotFound`] when there is nothing to end.
 pub fn end_secret<O: Op>(
     batch: &mut RecordedBatch<'_, O>,
     namespace: &Namespace,
     path: &SecretPath,
-    destroy: bool,
+    end: SecretEnded,
     now: Timestamp,
-) -> Result<(), VaultError> {
-    let to = match destroy {
+) -> Result<SecretEnded, VaultError> {
+    let head = HEADS.get(batch.store(), &head_key(namespace, path))?;
+    let newest = head.map_or(0, |head| head.value.latest.version);
+    let end = match end.version {
+        Some(version) if version > newest => SecretEnded {
+            destroyed: false,
+            version: None,
+        },
+        _ => end,
+    };
+    let to = match end.destroyed {
         true => VersionState::Destroyed,
         false => VersionState::Deleted,
     };
-    end_versions(batch, None, (namespace, path), None, to, now)
+    end_versions(batch, None, (namespace, path), end.version, to, now)?;
+    Ok(end)
 }
 
 impl EveryValue {

@@ -7,11 +7,11 @@ use crate::due;
 use crate::error::VaultError;
 use crate::honey;
 use crate::kind;
-use crate::namespace::Vault;
 use crate::quota::{Charge, recount};
 use crate::secret_rows::{
     BODIES, BY_ENV, HEADS, HeadRow, VERSIONS, VersionRow, head_key, older_versions, version_key,
 };
+use crate::vault::Vault;
 use procura_crypto::{Binding, Dek, Holder, Purpose, seal, seal_with_dek};
 use procura_policy::{Action, Op, Resource};
 use procura_record::RecordedBatch;
@@ -315,6 +315,7 @@ impl SecretDelete {
         let op = batch.op();
         // A full disk must not keep anyone from taking a value away.
         batch.reserved();
+        batch.details().with = op.version.map(recorded_version);
         let secret = (&op.namespace, &op.path);
         end_versions(batch, None, secret, op.version, VersionState::Deleted, now)
     }
@@ -344,12 +345,18 @@ impl SecretDestroy {
         let op = batch.op();
         // A full disk must not keep anyone from taking a value away.
         batch.reserved();
+        batch.details().with = op.version.map(recorded_version);
         let secret = (&op.namespace, &op.path);
         let mut charge = Charge::open(batch, &op.namespace)?;
         let to = VersionState::Destroyed;
         end_versions(batch, Some(&mut charge), secret, op.version, to, now)?;
         charge.settle(batch)
     }
+}
+
+/// One version of a secret as an entry of the ledger names it; of all it names none.
+pub(crate) fn recorded_version(version: u64) -> String {
+    format!("@{version}")
 }
 
 /// Takes versions to `to`. What is destroyed is counted in `charge`, which is to be

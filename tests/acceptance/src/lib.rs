@@ -26,5 +26,5 @@ pub use daemon::Daemon;
 pub use gate::GateHost;
 pub use installation::{Installation, PASSPHRASE};
 pub use outcome::Outcome;
-pub use process::{program, until};
+pub use process::{program, promised, until};
 pub use terminal::Terminal;

@@ -28,6 +28,18 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
+/// How long something may take that is promised within so many seconds, of the program as
+/// it is released. As it is built for other tests, on a machine that does other things too,
+/// it may take ten times that; what does not come at all does not come then either.
+#[must_use]
+pub const fn promised(seconds: u64) -> Duration {
+    Duration::from_secs(if cfg!(debug_assertions) {
+        seconds * 10
+    } else {
+        seconds
+    })
+}
+
 /// Asks `question` until it has an answer, at most for `limit`.
 ///
 /// # Panics

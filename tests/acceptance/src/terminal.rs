@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// How long a terminal may take to show something.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A tmux session with one window that runs a shell.
 pub struct Terminal {

@@ -35,6 +35,8 @@ pub struct Load {
     /// What it was told instead of a yes, and how often.
     refused: Arc<Mutex<BTreeMap<String, u64>>>,
     next: Arc<AtomicU64>,
+    /// How long a request waits for its answer.
+    patience: Duration,
 }
 
 /// How many rounds: few by default, or as many as `FAULT_ROUNDS` says.
@@ -82,13 +84,21 @@ impl Load {
             acknowledged: Arc::default(),
             refused: Arc::default(),
             next: Arc::default(),
+            patience: Duration::from_secs(5),
         }
+    }
+
+    /// The same, with requests that wait so long for their answers.
+    #[must_use]
+    pub const fn waiting(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     fn client(&self, url: &str) -> SessionClient {
         let options = ClientOptions {
             pinned_server_key: Some(self.server_key.clone()),
-            timeout: Duration::from_secs(5),
+            timeout: self.patience,
             ..ClientOptions::default()
         };
         let client =

@@ -2,9 +2,8 @@
 //! their own reason when they are not what they should be.
 
 use crate::installed::{Installed, PASSPHRASE};
-use crate::{Ran, procura, ran};
+use crate::{Ran, fed, ran, run_with_input};
 use serde_json::Value;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -45,7 +44,7 @@ impl Backed {
 
     /// As somebody without a home of their own.
     pub(crate) fn run(&self, args: &[&str], input: &[u8]) -> Ran {
-        nobody(&self.place("nobody"), args, input)
+        run_with_input(&self.place("nobody"), args, input)
     }
 }
 
@@ -64,19 +63,6 @@ pub(crate) fn restoring<'a>(file: &'a Path, home: &'a Path) -> [&'a str; 8] {
         path(home),
         "--verify",
     ]
-}
-
-pub(crate) fn nobody(home: &Path, args: &[&str], input: &[u8]) -> Ran {
-    let mut child = procura(home)
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A command that reads nothing may be gone already.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    ran(child.wait_with_output().unwrap())
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -133,7 +119,7 @@ fn everything_in_a_restored_home_opens_and_no_server_starts_on_it() {
     let mode = home.metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 
-    let server = nobody(
+    let server = run_with_input(
         &home,
         &[
             "server",
@@ -151,7 +137,7 @@ fn everything_in_a_restored_home_opens_and_no_server_starts_on_it() {
         "{}",
         server.err
     );
-    let init = nobody(
+    let init = run_with_input(
         &home,
         &["init", "--owner", "mallory", "--passphrase-fd", "0"],
         PASSPHRASE,
@@ -170,7 +156,8 @@ fn a_restored_home_connects_to_nobody() {
     let home = backed.place("restored");
     let trace = backed.place("trace");
     let traced = |args: &[&str], input: &[u8]| {
-        let mut child = Command::new("strace")
+        let mut strace = Command::new("strace");
+        strace
             .args([
                 "-f",
                 "-qq",
@@ -182,14 +169,8 @@ fn a_restored_home_connects_to_nobody() {
             .arg(env!("CARGO_BIN_EXE_procura"))
             .args(args)
             .env_clear()
-            .env("PROCURA_HOME", backed.place("nobody"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let _ = child.stdin.take().unwrap().write_all(input);
-        let said = ran(child.wait_with_output().unwrap());
+            .env("PROCURA_HOME", backed.place("nobody"));
+        let said = fed(&mut strace, input);
         let calls = std::fs::read_to_string(&trace).unwrap();
         std::fs::remove_file(&trace).unwrap();
         (said, calls)
@@ -331,6 +312,37 @@ fn what_is_no_good_backup_is_refused_with_its_reason_and_leaves_nothing() {
         std::fs::remove_file(&file).unwrap();
         assert_eq!(names(backed.installed.dir()), before, "{what}");
     }
+}
+
+/// Two machines, and somebody types the name of the wrong file.
+#[test]
+fn a_backup_of_another_installation_is_none_for_who_belongs_to_one() {
+    let backed = Backed::new();
+    let other = Installed::new();
+    let theirs = backed.place("theirs.procura");
+    other.cli.ok(&["backup", path(&theirs)], b"");
+    let id = |cli: &crate::installed::Cli| {
+        let text = std::fs::read(cli.home.join("installation.json")).unwrap();
+        let file: Value = serde_json::from_slice(&text).unwrap();
+        file["id"].as_str().unwrap().to_owned()
+    };
+    let cli = &backed.installed.cli;
+    let reason = format!("is of installation {}, not of {}", id(&other.cli), id(cli));
+    let home = backed.place("restored");
+    let load = ["restore", path(&theirs), "--to", path(&home)];
+    let drill = ["--passphrase-fd", "0", "backup", "drill", path(&theirs)];
+    let before = names(backed.installed.dir());
+    for args in [&restoring(&theirs, &home)[..], &load, &drill] {
+        let said = run_with_input(&cli.home, args, PASSPHRASE);
+        assert_eq!(said.code, 64, "{args:?}: {}", said.err);
+        assert!(said.err.contains(&reason), "{args:?}: {}", said.err);
+        assert_eq!(names(backed.installed.dir()), before, "{args:?}");
+    }
+    // Who belongs to it, or to none, restores it.
+    let said = run_with_input(&other.cli.home, &restoring(&theirs, &home), PASSPHRASE);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let said = backed.run(&drill, PASSPHRASE);
+    assert_eq!(said.code, 0, "{}", said.err);
 }
 
 /// What somebody can make who has no key: other bytes, with the digest that belongs to them.

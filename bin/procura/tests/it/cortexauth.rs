@@ -194,6 +194,13 @@ fn what_python_sealed_comes_in_and_is_read_back() {
     let again = cli.run(&args, password.as_bytes());
     assert_eq!(again.code, 0, "{}", again.err);
     assert!(again.err.contains("wrote 0 of what is in"), "{}", again.err);
+    // What is another by now stays, and it is said what there is to type.
+    cli.ok(&["-n", "staging", "secret", "put", "other"], b"3");
+    let changed = cli.run(&args, password.as_bytes());
+    assert_eq!(changed.code, 64, "{}", changed.err);
+    let says = "these exist already in staging: other\n  next: --replace writes new versions of them; --map and --path put them elsewhere\n";
+    assert!(changed.err.contains(says), "{}", changed.err);
+    assert_eq!(value("staging", "other"), b"3");
 }
 
 #[test]
@@ -264,6 +271,25 @@ fn a_wrong_password_and_what_does_not_open_have_words_of_their_own() {
         assert_eq!(ran.code, 64, "{message}: {}", ran.err);
         assert!(ran.err.contains(message), "{message}: {}", ran.err);
     }
+    // An agent without a key there is no reason to leave the rest, one without that column is.
+    let agents = json!([["old", null], ["older", ""]]);
+    let what = json!({"secrets": one(), "agents": agents});
+    let ran = tried(home.path(), &made(home.path(), what.clone()), &[], PASSWORD);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for name in ["old", "older"] {
+        let says = format!("note: the agent {name} has no public key there, and is left\n");
+        assert!(ran.err.contains(&says), "{}", ran.err);
+    }
+    assert!(!ran.out.contains("old"), "{}", ran.out);
+    let mut without = what;
+    without["then"] = json!(["alter table agents drop column agent_pub"]);
+    let ran = tried(home.path(), &made(home.path(), without), &[], PASSWORD);
+    assert_eq!(ran.code, 64, "{}", ran.err);
+    assert!(
+        ran.err.contains("row 1 of agents has no agent_pub"),
+        "{}",
+        ran.err
+    );
     let other = home.path().join("other.db");
     std::fs::write(&other, b"no database").unwrap();
     let ran = tried(home.path(), &other, &[], PASSWORD);
@@ -326,21 +352,21 @@ fn honey_tokens_are_planted_unless_they_are_left() {
             format!("{PASSWORD}\n").as_bytes(),
         )
     };
-    let refused = import(&bait(b"short"), &[]);
+    let refused = import(&bait(b""), &[]);
     assert_ne!(refused.code, 0);
     assert!(
         refused
             .err
-            .contains("honey aws/bait: a honey secret has 16 bytes"),
+            .contains("honey aws/bait: a honey secret has 1 byte"),
         "{}",
         refused.err
     );
     assert_ne!(cli.run(&["secret", "get", "real"], b"").code, 0);
-    let left = import(&bait(b"short"), &["--without-honey"]);
+    let left = import(&bait(b""), &["--without-honey"]);
     assert_eq!(left.code, 0, "{}", left.err);
     assert_eq!(cli.ok(&["secret", "get", "real"], b""), "1");
     assert!(!cli.json(&["secret", "list"]).to_string().contains("bait"));
-    let file = bait(b"AKIAIOSFODNN7EXAMPLE");
+    let file = bait(b"trap");
     for wrote in ["wrote 1 of", "wrote 0 of"] {
         let planted = import(&file, &[]);
         assert_eq!(planted.code, 0, "{}", planted.err);

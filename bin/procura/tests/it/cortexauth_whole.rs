@@ -7,8 +7,7 @@ use procura_types::encoding::from_b64url;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn import(cli: &Cli, file: &Path, more: &[&str]) -> Ran {
     let path = file.to_str().unwrap();
@@ -79,6 +78,9 @@ fn a_whole_vault_comes_in_and_is_read_back() {
             "alter table secrets add column rotated_at text",
             "alter table kek_metadata add column algorithm text default 'argon2id'",
             "create table audit(id integer)",
+            // As a program leaves it that does not decode what its base64 gives.
+            "update secrets set encrypted_value = cast(encrypted_value as blob), wrapped_dek = cast(wrapped_dek as blob) where key_path < 'k0010'",
+            "update kek_metadata set salt = cast(salt as blob)",
         ]}),
     );
     let log = file.with_file_name("cortex.db-wal");
@@ -339,77 +341,47 @@ fn a_server_that_is_killed_in_it_has_every_namespace_or_none() {
     const NAMESPACES: usize = 4;
     const EACH: usize = 800;
     let mut installed = Installed::new();
-    let (mut none, mut all) = (0, 0);
-    let mut wait = Duration::from_millis(800);
-    for turn in 0..8 {
-        let secrets: Vec<Value> = (0..NAMESPACES * EACH)
-            .map(|number| {
-                let mut row = secret(&format!("k{number:05}"), "KEY_VALUE", b"value");
-                row["namespace"] = json!(format!("t{turn}-{}", number % NAMESPACES));
-                row
-            })
-            .collect();
-        let grants: Vec<Value> = (0..NAMESPACES)
-            .map(|number| json!([format!("web{turn}"), format!("id-{number}"), "KEY"]))
-            .collect();
-        let file = made(
-            installed.dir(),
-            json!({"secrets": secrets, "grants": grants}),
-        );
-        let args = [
-            "--passphrase-fd",
-            "0",
-            "--yes",
-            "import",
-            "cortexauth",
-            file.to_str().unwrap(),
-        ];
-        let mut importing = installed
-            .cli
-            .command(&args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::io::Write::write_all(
-            &mut importing.stdin.take().unwrap(),
-            format!("{PASSWORD}\n").as_bytes(),
-        )
-        .unwrap();
-        let begun = Instant::now();
-        while begun.elapsed() < wait && importing.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        // SIGKILL.
-        installed.server = None;
-        let acknowledged = importing.wait().unwrap().success();
-        installed.serve();
-        let cli = &installed.cli;
-        let there = cli.json(&["namespace", "list"]).to_string();
-        let made: Vec<String> = (0..NAMESPACES)
-            .map(|number| format!("t{turn}-{number}"))
-            .filter(|name| there.contains(name))
-            .collect();
-        assert!(made.is_empty() || made.len() == NAMESPACES, "{made:?}");
-        for name in &made {
-            let list = cli.json(&["-n", name, "secret", "list"]);
-            assert_eq!(
-                list["secrets"].as_array().map_or(0, Vec::len),
-                EACH,
-                "{name}"
-            );
-            let project = cli.json(&["-n", name, "project", "show", &format!("web{turn}")]);
-            assert!(project["env"]["KEY"].is_string(), "{project}");
-        }
-        assert!(!acknowledged || made.len() == NAMESPACES, "turn {turn}");
-        if made.is_empty() {
-            none += 1;
-            wait = wait * 3 / 2;
-        } else {
-            all += 1;
-            wait = wait * 2 / 3;
-        }
-    }
-    assert!(none > 0 && all > 0, "{none} had none, {all} had all");
+    let names = |turn: usize| (0..NAMESPACES).map(move |number| format!("t{turn}-{number}"));
+    installed.all_or_nothing(
+        Duration::from_millis(800),
+        |dir, turn| {
+            let secrets: Vec<Value> = (0..NAMESPACES * EACH)
+                .map(|number| {
+                    let mut row = secret(&format!("k{number:05}"), "KEY_VALUE", b"value");
+                    row["namespace"] = json!(format!("t{turn}-{}", number % NAMESPACES));
+                    row
+                })
+                .collect();
+            let grants: Vec<Value> = (0..NAMESPACES)
+                .map(|number| json!([format!("web{turn}"), format!("id-{number}"), "KEY"]))
+                .collect();
+            let file = made(dir, json!({"secrets": secrets, "grants": grants}));
+            let args = [
+                "--passphrase-fd",
+                "0",
+                "--yes",
+                "import",
+                "cortexauth",
+                file.to_str().unwrap(),
+            ];
+            let typed = format!("{PASSWORD}\n").into_bytes();
+            (args.map(str::to_owned).to_vec(), typed)
+        },
+        |cli, turn| {
+            let there = cli.json(&["namespace", "list"]).to_string();
+            let made: Vec<String> = names(turn).filter(|name| there.contains(name)).collect();
+            assert!(made.is_empty() || made.len() == NAMESPACES, "{made:?}");
+            for name in &made {
+                let list = cli.json(&["-n", name, "secret", "list"]);
+                assert_eq!(
+                    list["secrets"].as_array().map_or(0, Vec::len),
+                    EACH,
+                    "{name}"
+                );
+                let project = cli.json(&["-n", name, "project", "show", &format!("web{turn}")]);
+                assert!(project["env"]["KEY"].is_string(), "{project}");
+            }
+            !made.is_empty()
+        },
+    );
 }

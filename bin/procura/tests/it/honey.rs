@@ -62,9 +62,22 @@ fn a_decoy_of_ones_own_comes_from_stdin_and_is_shown_to_nobody() {
         "{}",
         planted.err
     );
-    let short = cli.run(&["honey", "plant", "--stdin", "backup/other"], b"short");
-    assert_eq!(short.code, 64);
-    assert!(short.err.contains("16 bytes"), "{}", short.err);
+    let none = cli.run(&["honey", "plant", "--stdin", "backup/other"], b"");
+    assert_eq!(none.code, 64);
+    assert!(none.err.contains("1 byte to 32 KiB"), "{}", none.err);
+    // What is that short is a decoy too, and would be found by chance.
+    for (path, own) in [
+        ("backup/pin", &b"0451"[..]),
+        ("backup/key", b"0451-0451-12"),
+    ] {
+        cli.ok(&["honey", "plant", "--stdin", path], own);
+    }
+    assert_eq!(cli.run(&["honey", "which"], b"0451").out, "");
+    let found = cli.ok(&["honey", "which"], b"0451-0451-12");
+    assert!(
+        found.contains("backup/key") && !found.contains("backup/pin"),
+        "{found}"
+    );
     let both = [
         "honey",
         "plant",
@@ -113,7 +126,7 @@ fn a_device_that_touched_a_decoy_is_listed_as_quarantined() {
     );
     assert_eq!(bob.run(&["secret", "get", "ci/token"], b"").code, 77);
     let mut said = String::new();
-    for _ in 0..100 {
+    for _ in 0..600 {
         said = state(cli, "bob");
         if said != "active" {
             break;

@@ -5,8 +5,8 @@ use crate::run;
 use serde_json::{Value, json};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 fn import(home: &Path, file: &Path) -> (i32, String) {
     let ran = run(home, &["secret", "import", file.to_str().unwrap()]);
@@ -220,45 +220,19 @@ fn a_server_that_is_killed_in_an_import_has_all_of_it_or_none() {
         .collect();
     let file = installed.dir().join("many.json");
     std::fs::write(&file, serde_json::to_vec(&secrets).unwrap()).unwrap();
-    let (mut none, mut all) = (0, 0);
-    let mut wait = Duration::from_millis(150);
-    for turn in 0..8 {
-        let prefix = format!("turn{turn}/");
-        let args = [
-            "secret",
-            "import",
-            file.to_str().unwrap(),
-            "--prefix",
-            &prefix,
-        ];
-        let mut importing = installed
-            .cli
-            .command(&args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let begun = Instant::now();
-        while begun.elapsed() < wait && importing.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        // SIGKILL.
-        installed.server = None;
-        let acknowledged = importing.wait().unwrap().success();
-        installed.serve();
-        let list = ["secret", "list", &prefix];
-        let found: Value = installed.cli.json(&list);
-        let count = found["secrets"].as_array().map_or(0, Vec::len);
-        assert!(count == 0 || count == COUNT, "{count} in turn {turn}");
-        assert!(!acknowledged || count == COUNT, "turn {turn}");
-        if count == 0 {
-            none += 1;
-            wait = wait * 3 / 2;
-        } else {
-            all += 1;
-            wait /= 2;
-        }
-    }
-    assert!(none > 0 && all > 0, "{none} had none, {all} had all");
+    let prefix = |turn: usize| format!("turn{turn}/");
+    installed.all_or_nothing(
+        Duration::from_millis(150),
+        |_, turn| {
+            let (file, prefix) = (file.to_str().unwrap(), prefix(turn));
+            let args = ["secret", "import", file, "--prefix", &prefix];
+            (args.map(str::to_owned).to_vec(), Vec::new())
+        },
+        |cli, turn| {
+            let found = cli.json(&["secret", "list", &prefix(turn)]);
+            let count = found["secrets"].as_array().map_or(0, Vec::len);
+            assert!(count == 0 || count == COUNT, "{count} in turn {turn}");
+            count == COUNT
+        },
+    );
 }

@@ -1,10 +1,11 @@
 //! The set-up of tests that need more than the program: a home with a server
 //! of its own, unsealed, and the owner logged in.
 
-use crate::{Ran, procura, ran};
+use crate::{Ran, fed, procura};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub(crate) const PASSPHRASE: &[u8] = b"correct horse battery\n";
@@ -68,17 +69,7 @@ impl Running {
     }
 
     fn told(&self, path: &str) -> String {
-        let address = self.health.trim_start_matches("http://");
-        let mut stream = std::net::TcpStream::connect(address).unwrap();
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        body.to_owned()
+        told(self.health.trim_start_matches("http://"), path)
     }
 
     /// SIGUSR1.
@@ -103,6 +94,20 @@ impl Drop for Running {
     }
 }
 
+/// What is answered to a request for this path without any proof.
+pub(crate) fn told(address: &str, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    body.to_owned()
+}
+
 /// The command line of one home, told where its server is or not.
 pub(crate) struct Cli {
     pub(crate) home: PathBuf,
@@ -121,16 +126,7 @@ impl Cli {
     }
 
     pub(crate) fn run(&self, args: &[&str], input: &[u8]) -> Ran {
-        let mut child = self
-            .command(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A command that reads nothing may be gone already.
-        let _ = child.stdin.take().unwrap().write_all(input);
-        ran(child.wait_with_output().unwrap())
+        fed(&mut self.command(args), input)
     }
 
     pub(crate) fn ok(&self, args: &[&str], input: &[u8]) -> String {
@@ -187,6 +183,61 @@ impl Installed {
         self.cli.url = Some(server.url.clone());
         self.server = Some(server);
         self.cli.ok(&["unseal", "--passphrase-fd", "0"], PASSPHRASE);
+    }
+
+    /// Kills the server while a command is under way, this long after its start at the
+    /// latest, and starts it again. Whether the command was told that it was done.
+    fn killed_during(&mut self, args: &[&str], input: &[u8], wait: Duration) -> bool {
+        let mut command = self
+            .cli
+            .command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        command.stdin.take().unwrap().write_all(input).unwrap();
+        let begun = Instant::now();
+        while begun.elapsed() < wait && command.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // SIGKILL.
+        self.server = None;
+        let acknowledged = command.wait().unwrap().success();
+        self.serve();
+        acknowledged
+    }
+
+    /// Kills the server in commands that do all of it or nothing: first after `wait`, then
+    /// earlier behind all and later behind nothing, so that both come about. `command` gives
+    /// what is typed in the folder of the test in a turn, and `is_done` whether all of that
+    /// was done, where less than all fails the test.
+    pub(crate) fn all_or_nothing(
+        &mut self,
+        mut wait: Duration,
+        command: impl Fn(&Path, usize) -> (Vec<String>, Vec<u8>),
+        is_done: impl Fn(&Cli, usize) -> bool,
+    ) {
+        let (mut none, mut all) = (0, 0);
+        for turn in 0..24 {
+            // Eight are many where both come about; a slow machine takes some more to it.
+            if turn >= 8 && none > 0 && all > 0 {
+                break;
+            }
+            let (args, input) = command(self.dir(), turn);
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let acknowledged = self.killed_during(&args, &input, wait);
+            let done = is_done(&self.cli, turn);
+            assert!(!acknowledged || done, "turn {turn}");
+            if done {
+                all += 1;
+                wait = wait * 2 / 3;
+            } else {
+                none += 1;
+                wait = wait * 3 / 2;
+            }
+        }
+        assert!(none > 0 && all > 0, "{none} had none, {all} had all");
     }
 
     /// A folder of the test's own, beside the home.

@@ -193,7 +193,7 @@ fn one_that_takes_the_place_of_another_is_found_and_ended() {
         assert!(cli.home.join("operator/agent.sock").exists());
     }
     cli.ok(&["logout"], b"");
-    for _ in 0..1000 {
+    for _ in 0..6000 {
         if of_home(&cli.home).is_none() {
             return;
         }

@@ -250,3 +250,26 @@ fn the_record_reads_after_an_empty_namespace_ended() {
     let drill = ["--passphrase-fd", "0", "backup", "drill", file];
     cli.ok(&drill, crate::installed::PASSPHRASE);
 }
+
+#[test]
+fn an_agent_is_deleted_by_either_word_and_its_label_is_another_then() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    for word in ["revoke", "delete"] {
+        cli.ok(&["agent", "add", "scribe", "--no-code"], b"");
+        let asked = cli.run(&["agent", word, "scribe"], b"");
+        assert_eq!(asked.code, 64, "{}", asked.err);
+        let ended = cli.json(&["--yes", "agent", word, "scribe"]);
+        assert_eq!(ended["revoked"].as_array().unwrap().len(), 1, "{ended}");
+    }
+    cli.ok(&["agent", "add", "scribe", "--no-code"], b"");
+    let list = cli.json(&["agent", "list"]);
+    let agents = list["agents"].as_array().unwrap().iter();
+    let told: Vec<_> = agents
+        .map(|agent| (agent["incarnation"].clone(), agent.get("revoked").is_some()))
+        .collect();
+    assert_eq!(
+        told,
+        [(json!(1), true), (json!(2), true), (json!(3), false)]
+    );
+}

@@ -13,6 +13,7 @@ mod arguments;
 mod audit;
 mod auth;
 mod backup;
+mod behind;
 mod confirmation;
 mod cortexauth;
 mod cortexauth_whole;
@@ -38,6 +39,7 @@ mod project;
 mod reference;
 mod refusals;
 mod restore;
+mod restore_holds;
 mod restore_refusals;
 mod restore_steps;
 mod restore_stewards;
@@ -93,13 +95,18 @@ fn run(home: &Path, args: &[&str]) -> Ran {
 }
 
 fn run_with_input(home: &Path, args: &[&str], input: &[u8]) -> Ran {
-    let mut child = procura(home)
-        .args(args)
+    fed(procura(home).args(args), input)
+}
+
+/// Runs a command with this as its standard input.
+fn fed(command: &mut Command, input: &[u8]) -> Ran {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
+    // A command that reads nothing may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(input);
     ran(child.wait_with_output().unwrap())
 }

@@ -47,7 +47,7 @@ fn nowhere(what: &str) -> Vec<u32> {
 
 /// Looks for as long as a process takes, and that it was among those that were seen.
 fn while_it_runs(what: &str, mut child: Child) -> Child {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(180);
     let mut seen = 0;
     while child.try_wait().unwrap().is_none() {
         assert!(Instant::now() < end, "{what}: it does not end");
@@ -237,7 +237,7 @@ fn a_passphrase_in_a_file_is_in_no_environment_of_the_server() {
         let text = configured.replace("FILE", &format!("{file:?}"));
         std::fs::write(cli.home.join("procura.toml"), text).unwrap();
         let server = serve(&mut cli);
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_secs(180);
         loop {
             assert!(nowhere(configured).contains(&server.0.id()));
             let status = cli.json(&["status"]);
@@ -300,7 +300,7 @@ fn what_is_looked_at_shows_command_lines_and_environments() {
         .stdin(Stdio::null())
         .spawn()
         .unwrap();
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(60);
     let pid = child.id();
     // Until it is the other program.
     loop {

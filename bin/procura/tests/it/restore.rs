@@ -1,10 +1,10 @@
 //! A restored home becomes the installation again: by copies of the record that reach
 //! what is known of it, or under another origin.
 
-use crate::backup::{Backed, nobody, path};
+use crate::backup::{Backed, path};
 use crate::installed::{Cli, Installed, PASSPHRASE, Running};
 use crate::runbooks::{blocks_of, typed_in};
-use crate::{Ran, ran};
+use crate::{Ran, ran, run_with_input};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -24,7 +24,7 @@ pub(crate) fn activate(own: &Path, home: &Path, more: &[&str]) -> Ran {
         "--to",
         path(home),
     ];
-    nobody(own, &[&first, more].concat(), PASSPHRASE)
+    run_with_input(own, &[&first, more].concat(), PASSPHRASE)
 }
 
 pub(crate) fn activated(own: &Path, home: &Path, more: &[&str]) -> Value {
@@ -47,7 +47,7 @@ pub(crate) fn served(home: &Path) -> Running {
 /// Waits until the server can tell again which proofs were used: for 15 s after a start
 /// without its memory of them it believes none.
 pub(crate) fn settled(of: &Cli, url: &str) {
-    let patience = Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + Duration::from_secs(180);
     loop {
         let said = at(of, url, &["namespace", "list"]);
         if !said.err.contains("verifier_unavailable") {
@@ -104,6 +104,9 @@ fn copies_of_the_record_lead_on_and_what_was_taken_away_is_taken_away_again() {
     let mut backed = Backed::new();
     let cli = &backed.installed.cli;
     cli.ok(&["agent", "add", "bot", "--no-code"], b"");
+    cli.ok(&["namespace", "create", "staging"], b"");
+    cli.ok(&["-n", "staging", "secret", "put", "a/key"], b"of staging");
+    cli.ok(&["secret", "put", "app/newer"], b"the first");
     let file = backed.place("tuesday.procura");
     cli.ok(&["backup", path(&file)], b"");
     backed.file = file;
@@ -111,7 +114,15 @@ fn copies_of_the_record_lead_on_and_what_was_taken_away_is_taken_away_again() {
     cli.ok(&["agent", "revoke", "bot", "--yes"], b"");
     cli.ok(&["secret", "destroy", "app/gone", "--yes"], b"");
     cli.ok(&["secret", "delete", "app/large", "--yes"], b"");
+    // One version alone, and one that the backup does not have, which was the newest.
+    let first = ["secret", "destroy", "app/key", "--version", "1", "--yes"];
+    cli.ok(&first, b"");
     cli.ok(&["secret", "put", "app/key"], b"the third");
+    cli.ok(&["secret", "put", "app/newer"], b"leaked");
+    let newest = ["secret", "destroy", "app/newer", "--version", "2", "--yes"];
+    cli.ok(&newest, b"");
+    let end = ["namespace", "delete", "staging", "--confirm", "staging"];
+    cli.ok(&end, b"");
     copied(&backed, "first");
     copied(&backed, "second");
     let own = cli.home.clone();
@@ -147,7 +158,10 @@ fn copies_of_the_record_lead_on_and_what_was_taken_away_is_taken_away_again() {
         [
             "alice//bot is revoked",
             "secret app/gone in default is destroyed",
+            "version 1 of secret app/key in default is destroyed",
+            "secret app/newer in default is deleted",
             "secret app/large in default is deleted",
+            "namespace staging has ended",
         ],
         "{done}"
     );
@@ -169,10 +183,30 @@ fn copies_of_the_record_lead_on_and_what_was_taken_away_is_taken_away_again() {
         ok_at(cli, &server.url, &["secret", "get", "app/key"]),
         "the second"
     );
-    for gone in ["app/gone", "app/large"] {
+    for gone in ["app/gone", "app/large", "app/newer"] {
         let said = at(cli, &server.url, &["secret", "get", gone]);
         assert!(said.err.contains("not_found"), "{}", said.err);
     }
+    let first = ["secret", "get", "app/key", "--version", "1"];
+    let said = at(cli, &server.url, &first);
+    let gone = "app/key has no version 1 that can be read";
+    assert!(said.err.contains(gone), "{}", said.err);
+    let back = ["--yes", "secret", "undelete", "app/newer"];
+    ok_at(cli, &server.url, &back);
+    assert_eq!(
+        ok_at(cli, &server.url, &["secret", "get", "app/newer"]),
+        "the first"
+    );
+    // What was in a namespace that ended is as far away as it was, and so is its name.
+    let of_staging = ["-n", "staging", "secret", "get", "a/key"];
+    let said = at(cli, &server.url, &of_staging);
+    assert!(
+        said.err.contains("There is no such thing here"),
+        "{}",
+        said.err
+    );
+    let said = at(cli, &server.url, &["namespace", "create", "staging"]);
+    assert!(said.err.contains("no other gets its name"), "{}", said.err);
     // The record is the one of before, and says that it was restored.
     let export = backed.place("export");
     ok_at(cli, &server.url, &["audit", "export", path(&export)]);

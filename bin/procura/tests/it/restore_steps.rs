@@ -161,6 +161,10 @@ fn an_activation_by_copies_is_killed_at_each_step_and_comes_out_the_same() {
         .installed
         .cli
         .ok(&["agent", "add", "bot", "--no-code"], b"");
+    backed
+        .installed
+        .cli
+        .ok(&["namespace", "create", "staging"], b"");
     let file = backed.place("tuesday.procura");
     backed.installed.cli.ok(&["backup", path(&file)], b"");
     backed.file = file;
@@ -168,16 +172,17 @@ fn an_activation_by_copies_is_killed_at_each_step_and_comes_out_the_same() {
     cli.ok(&["agent", "revoke", "bot", "--yes"], b"");
     cli.ok(&["secret", "destroy", "app/gone", "--yes"], b"");
     cli.ok(&["secret", "delete", "app/large", "--yes"], b"");
+    cli.ok(&["--yes", "namespace", "delete", "staging"], b"");
     cli.ok(&["operator", "roles", "bea", "--none", "--yes"], b"");
     copied(&backed, "first");
     copied(&backed, "second");
     drop(bea);
     let ledger = backed.place("ledger");
     let done = each(&mut backed, &REACHING, &["--ledger", path(&ledger)]);
-    assert_eq!(done["again"].as_array().unwrap().len(), 3, "{done}");
+    assert_eq!(done["again"].as_array().unwrap().len(), 4, "{done}");
     assert_eq!(done["held"].as_array().unwrap().len(), 1, "{done}");
-    // The first entry, three things taken away, and one page of who is held.
-    assert_eq!(done["recorded"].as_array().unwrap().len(), 5, "{done}");
+    // The first entry, four things taken away, and one page of who is held.
+    assert_eq!(done["recorded"].as_array().unwrap().len(), 6, "{done}");
 }
 
 #[test]

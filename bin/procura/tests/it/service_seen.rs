@@ -64,7 +64,7 @@ impl Service {
 
     /// The next request that arrived.
     pub(crate) fn next(&self) -> Seen {
-        self.seen.recv_timeout(Duration::from_secs(20)).unwrap()
+        self.seen.recv_timeout(Duration::from_secs(120)).unwrap()
     }
 
     /// Whether nothing arrived.

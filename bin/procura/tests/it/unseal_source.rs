@@ -1,6 +1,6 @@
 //! `unseal-source`, and unsealing with shares.
 
-use crate::installed::{Cli, PASSPHRASE, Running};
+use crate::installed::{Cli, Installed, PASSPHRASE, Running};
 use serde_json::Value;
 
 const SECOND: &str = "canary passphrase 93bb";
@@ -265,4 +265,26 @@ fn shares_are_shown_as_qr_codes_that_fit_a_terminal() {
         "{shown}"
     );
     drop(server);
+}
+
+#[test]
+fn what_was_refused_of_a_source_goes_with_it() {
+    let mut installed = Installed::new();
+    installed.server.take().unwrap().stop();
+    // As a token leaves it that refused its PIN.
+    let file = installed.cli.home.join("auto-unseal.json");
+    let kept = |refused: &[&str]| serde_json::json!({"sealed": false, "refused": refused});
+    std::fs::write(&file, kept(&["other", "second"]).to_string()).unwrap();
+    installed.serve();
+    let type_in = |args: &[&str]| {
+        let args = [args, &["--yes", "--passphrase-fd", "0"]].concat();
+        installed.cli.ok(&args, PASSPHRASE);
+        let kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        kept
+    };
+    let added = type_in(&["unseal-source", "add", "second", "--shares", "2/3"]);
+    assert_eq!(added, kept(&["other", "second"]));
+    // A later source of this name is another.
+    let removed = type_in(&["unseal-source", "remove", "second"]);
+    assert_eq!(removed, kept(&["other"]));
 }

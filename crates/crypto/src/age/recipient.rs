@@ -2,6 +2,7 @@
 
 use super::edwards::to_montgomery;
 use super::header::{BASE64, Stanza};
+use super::rsa::{RsaKey, SSH_RSA};
 use super::{AgeError, FileKey, bech32, wrap_key, x25519, x25519_public};
 use crate::ssh::SshPublicKey;
 use crate::{hkdf_sha256, sha256};
@@ -25,6 +26,8 @@ enum Kind {
     X25519([u8; 32]),
     /// `ssh-ed25519 …`
     Ssh(SshPublicKey),
+    /// `ssh-rsa …`
+    Rsa(RsaKey),
 }
 
 /// What an `ssh-ed25519` recipient is known by in a file, and what goes into its keys.
@@ -50,12 +53,15 @@ impl SshPoint {
 }
 
 impl Recipient {
-    /// Reads `age1…` or a line `ssh-ed25519 …`.
+    /// Reads `age1…`, or a line `ssh-ed25519 …` or `ssh-rsa …`.
     ///
     /// # Errors
-    /// [`AgeError::NotARecipient`], [`AgeError::Ssh`].
+    /// [`AgeError::NotARecipient`], [`AgeError::Ssh`], [`AgeError::Rsa`].
     pub fn parse(text: &str) -> Result<Self, AgeError> {
         let text = text.trim_ascii();
+        if text.split_ascii_whitespace().next() == Some(SSH_RSA) {
+            return Ok(Self(Kind::Rsa(RsaKey::parse(text)?)));
+        }
         if text.starts_with("ssh-") {
             return Ok(Self(Kind::Ssh(SshPublicKey::parse(text.as_bytes())?)));
         }
@@ -74,6 +80,7 @@ impl Recipient {
         match &self.0 {
             Kind::X25519(key) => bech32::encode(PREFIX, key),
             Kind::Ssh(key) => key.fingerprint(),
+            Kind::Rsa(key) => key.fingerprint(),
         }
     }
 
@@ -83,6 +90,7 @@ impl Recipient {
         entropy.fill_secret(mine.expose_mut())?;
         let share = x25519_public(mine.expose())?;
         let (args, wrapping) = match &self.0 {
+            Kind::Rsa(to) => return to.wrap(key),
             Kind::X25519(public) => {
                 let shared = x25519(mine.expose(), public)?;
                 let wrapping = wrap_key(&shared, &share, public, X25519_INFO);

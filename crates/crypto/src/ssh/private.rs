@@ -10,9 +10,9 @@ use procura_types::{Secret, SecretBytes};
 
 /// Bytes of the longest file. Those of `ssh-keygen` have about 500, and a comment.
 const LONGEST: usize = 16 * 1024;
-const BEGIN: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----";
+pub(super) const BEGIN: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----";
 const END: &[u8] = b"-----END OPENSSH PRIVATE KEY-----";
-const MAGIC: &[u8] = b"openssh-key-v1\0";
+pub(super) const MAGIC: &[u8] = b"openssh-key-v1\0";
 
 /// `ssh-keygen` takes 16 to 24 unless told; nobody chose more than this on purpose.
 const MOST_ROUNDS: u32 = 4096;
@@ -62,7 +62,7 @@ pub fn read_private(
 }
 
 /// The bytes between the two lines (RFC 7468, with lines of any length).
-fn unarmoured(file: &[u8]) -> Result<SecretBytes, SshKeyError> {
+pub(super) fn unarmoured(file: &[u8]) -> Result<SecretBytes, SshKeyError> {
     if file.len() > LONGEST {
         return Err(SshKeyError::TooLong);
     }
@@ -131,7 +131,7 @@ fn opened(
 
 /// The key in the private part, which has to be that of the public part. Two equal
 /// numbers stand first; when they differ, `unequal` is why.
-fn private(
+pub(super) fn private(
     bytes: &[u8],
     public: &[u8; 32],
     block: usize,
@@ -152,9 +152,7 @@ fn private(
         .try_into()
         .map_err(|_| SshKeyError::Damaged)?;
     let _comment = wire.string()?;
-    // Filled up to whole blocks with 1, 2, 3 …
-    let padding = wire.0;
-    if padding.len() >= block || !padding.iter().copied().eq((1..).take(padding.len())) {
+    if !is_filling(wire.0, block) {
         return Err(SshKeyError::Damaged);
     }
     let (seed, beside) = pair.split_at(32);
@@ -165,4 +163,9 @@ fn private(
         return Err(SshKeyError::Damaged);
     }
     Ok(key)
+}
+
+/// Whether these are the bytes that fill up to whole blocks: 1, 2, 3 …
+pub(super) fn is_filling(bytes: &[u8], block: usize) -> bool {
+    bytes.len() < block && bytes.iter().copied().eq((1..).take(bytes.len()))
 }

@@ -228,3 +228,73 @@ fn a_key_of_openssh_with_a_passphrase_opens_with_it() {
     let identity = Identity::read(&bytes, Some(&passphrase)).unwrap();
     assert_eq!(decrypt(&identity, &sealed).unwrap().expose(), b"text");
 }
+
+/// An RSA key of OpenSSH in a file, and its public line.
+fn rsa_key(dir: &Path, bits: &str) -> (PathBuf, String) {
+    let file = dir.join(format!("rsa{bits}"));
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "rsa", "-b", bits, "-N", "", "-C", "a comment"])
+        .arg("-f")
+        .arg(&file)
+        .status();
+    assert!(made.unwrap().success());
+    let public = std::fs::read_to_string(file.with_extension("pub")).unwrap();
+    (file, public.trim().to_owned())
+}
+
+/// The body of the first is one whole line and a part of one, that of the second whole
+/// lines alone.
+#[test]
+fn whoever_has_the_rsa_key_of_openssh_opens_what_is_written_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (other, _) = key(dir.path(), "age");
+    for bits in ["2048", "3072"] {
+        let (file, public) = rsa_key(dir.path(), bits);
+        let recipient = Recipient::parse(&public).unwrap();
+        let listed = ok("ssh-keygen", &["-lf", file.to_str().unwrap()], b"");
+        let listed = String::from_utf8(listed).unwrap();
+        assert_eq!(
+            listed.split(' ').nth(1),
+            Some(recipient.fingerprint().as_str())
+        );
+        for text in texts() {
+            let sealed = encrypt(std::slice::from_ref(&recipient), &text, &SystemEntropy).unwrap();
+            let opened = ok("age", &["-d", "-i", file.to_str().unwrap()], &sealed);
+            assert!(opened == text, "{bits}, {} bytes", text.len());
+            let refused = decrypt(&identities(&other), &sealed).err().unwrap();
+            assert!(matches!(refused, AgeError::NotForThis), "{refused}");
+        }
+    }
+}
+
+#[test]
+fn a_key_of_rsa_that_is_not_safe_or_not_whole_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, short) = rsa_key(dir.path(), "1024");
+    let refused = Recipient::parse(&short).err().unwrap();
+    assert!(matches!(refused, AgeError::Rsa), "{refused}");
+    let (_, public) = rsa_key(dir.path(), "2048");
+    let text = public.split(' ').nth(1).unwrap();
+    let other = "AAAAC3NzaC1lZDI1NTE5AAAAIAOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4";
+    for (what, line) in [
+        ("a part", format!("ssh-rsa {}", &text[..text.len() - 4])),
+        ("something behind it", format!("ssh-rsa {text}AAAA")),
+        ("nothing", "ssh-rsa".to_owned()),
+        ("no base64", format!("ssh-rsa *{}", &text[1..])),
+        ("a key of another type", format!("ssh-rsa {other}")),
+    ] {
+        let refused = Recipient::parse(&line).err().unwrap();
+        let damaged = matches!(
+            refused,
+            AgeError::Ssh(procura_crypto::ssh::SshKeyError::Damaged)
+        );
+        assert!(damaged, "{what}: {refused}");
+    }
+    let two = format!("{public}\n{public}");
+    let refused = Recipient::parse(&two).err().unwrap();
+    let too_long = matches!(
+        refused,
+        AgeError::Ssh(procura_crypto::ssh::SshKeyError::TooLong)
+    );
+    assert!(too_long, "{refused}");
+}

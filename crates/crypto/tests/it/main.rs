@@ -26,4 +26,5 @@ mod shamir;
 mod signing_key;
 mod slip39;
 mod ssh;
+mod ssh_kept;
 mod vectors;

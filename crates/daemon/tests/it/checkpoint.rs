@@ -81,7 +81,28 @@ fn values_of_a_session_that_began_on_the_way_are_not_handed_over_unchecked() {
     }
     let failure = ask_exec(&host.socket(), |_| {}).failure();
     assert_eq!(failure.code, "rolled_back");
-    assert_eq!(host.fake.script().checkpoints, 2);
+    // In the other session, and again until it was not waited for any longer.
+    assert!(host.fake.script().checkpoints > 2);
+}
+
+/// Behind a balancer one of several servers may answer that is behind the others for a
+/// moment.
+#[test]
+fn a_server_that_is_behind_is_asked_again_and_a_fork_is_not() {
+    let mut host = host();
+    let shown = host.fake.script().checkpoints;
+    host.fake.script().behind = vec![(3, false), (3, false), (4, false)];
+    host.restart();
+    passes(&host);
+    assert_eq!(host.fake.script().checkpoints, shown + 4);
+    assert!(host.fake.script().behind.is_empty());
+    // Of fewer entries that are others it is known at once.
+    let shown = host.fake.script().checkpoints;
+    host.fake.script().behind = vec![(4, true)];
+    host.restart();
+    refused(&host, "its record does not contain the one seen before");
+    assert_eq!(host.fake.script().checkpoints, shown + 1);
+    passes(&host);
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(crate) struct Script {
     pub(crate) join_fails: VecDeque<ClientError>,
     pub(crate) entries: u64,
     pub(crate) fork: bool,
+    /// What other servers show before: how many entries, and whether they are others.
+    pub(crate) behind: Vec<(u64, bool)>,
     pub(crate) handovers: Vec<String>,
     /// The keys that signed checkpoints before, oldest first, and that sign no more.
     pub(crate) retired: Vec<Vec<u8>>,
@@ -69,6 +71,7 @@ impl Fake {
                 join_fails: VecDeque::new(),
                 entries: 5,
                 fork: false,
+                behind: Vec::new(),
                 handovers: Vec::new(),
                 retired: vec![first],
                 turned: None,
@@ -220,10 +223,15 @@ impl Server for Fake {
         Box::pin(async move {
             let mut script = self.script();
             script.checkpoints += 1;
-            let (frontier, _) = tree(script.entries, script.fork);
+            let shown = (script.entries, script.fork);
+            let (size, fork) = match script.behind.is_empty() {
+                true => shown,
+                false => script.behind.remove(0),
+            };
+            let (frontier, _) = tree(size, fork);
             let checkpoint = Checkpoint {
                 origin: origin(&INSTALLATION),
-                size: script.entries,
+                size,
                 root: frontier.root(),
                 seq: None,
                 set: None,

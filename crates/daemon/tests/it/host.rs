@@ -124,13 +124,13 @@ impl Drop for Host {
     }
 }
 
-/// Looks until it is so, for at most ten seconds.
+/// Looks until it is so, for at most a minute.
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..1000 {
+    for _ in 0..6000 {
         if is_so() {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    panic!("not within ten seconds: {what}");
+    panic!("not within a minute: {what}");
 }

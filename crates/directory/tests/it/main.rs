@@ -8,6 +8,7 @@
 )]
 
 mod model;
+mod quarantine;
 mod records;
 mod snapshot;
 mod tokens;

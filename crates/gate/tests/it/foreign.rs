@@ -20,11 +20,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// A gate that follows by feeds that the test gives, and asks the server at `server`.
+/// For a server that answers, however busy the machine is.
+const LONG: Duration = Duration::from_secs(15);
+
+/// A gate that follows by feeds that the test gives, and asks the server at `server`,
+/// whose answer it waits for so long.
 async fn door(
     upstream: SocketAddr,
     server: SocketAddr,
     mode: Mode,
+    judge_time: Duration,
 ) -> (SocketAddr, Arc<Heard>, Held) {
     let world = crate::verifying::World::after(0);
     let key = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
@@ -58,7 +63,7 @@ async fn door(
         environment: None,
         authorities: Authorities::Listed(vec![HOST.to_owned()]),
         limits: Limits {
-            judge_time: Duration::from_millis(300),
+            judge_time,
             ..Limits::default()
         },
     };
@@ -129,12 +134,13 @@ async fn nobody() -> SocketAddr {
 
 #[tokio::test]
 async fn nobody_is_let_in_by_a_server_that_is_gone_or_slow() {
+    const SHORT: Duration = Duration::from_millis(300);
     let app = App::http1().await;
     // It accepts, and never answers.
     let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gone = nobody().await;
     for server in [gone, slow.local_addr().unwrap()] {
-        let (address, heard, _held) = door(app.address, server, Mode::Enforce).await;
+        let (address, heard, _held) = door(app.address, server, Mode::Enforce, SHORT).await;
         for (profile, request) in requests("{}") {
             let answer = say(address, &request).await;
             assert_eq!(
@@ -147,7 +153,7 @@ async fn nobody_is_let_in_by_a_server_that_is_gone_or_slow() {
         assert_eq!(heard.all().len(), 4);
         assert!(app.whole.lock().unwrap().is_empty());
 
-        let (address, heard, _held) = door(app.address, server, Mode::Observe).await;
+        let (address, heard, _held) = door(app.address, server, Mode::Observe, SHORT).await;
         for (profile, request) in requests("{}") {
             let answer = say(address, &request).await;
             assert!(answer.starts_with("HTTP/1.1 200"), "{profile}: {answer}");
@@ -197,7 +203,7 @@ async fn a_server_that_is_asked_too_often_is_not_asked_again_before_it_says() {
         ("", 1),
     ] {
         let (server, asked) = over_its_rate(said).await;
-        let (address, _, held) = door(app.address, server, Mode::Enforce).await;
+        let (address, _, held) = door(app.address, server, Mode::Enforce, LONG).await;
         for expected in 1..=2 {
             for (profile, request) in requests("{}") {
                 let answer = say(address, &request).await;
@@ -219,9 +225,10 @@ async fn a_server_that_is_asked_too_often_is_not_asked_again_before_it_says() {
 #[tokio::test]
 async fn what_shows_no_profile_or_two_is_refused_without_a_question() {
     let app = App::http1().await;
-    // Whoever is asked would be too slow: the answers come at once.
+    // Whoever is asked would be too slow: the answers come without.
     let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, _, _held) = door(app.address, slow.local_addr().unwrap(), Mode::Enforce).await;
+    let slow = slow.local_addr().unwrap();
+    let (address, _, _held) = door(app.address, slow, Mode::Enforce, LONG).await;
     for (fields, reason) in [
         ("", "missing_headers"),
         ("X-Agent-Id: a\r\n", "missing_headers"),

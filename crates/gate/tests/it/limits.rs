@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 const SHORT: Duration = Duration::from_millis(60);
 /// Long enough for a request in between, on a machine that is busy.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(2_000);
 
 #[tokio::test]
 async fn a_slow_head_is_answered_and_cut() {
@@ -115,7 +115,7 @@ async fn idle_is_not_who_waits_for_an_event() {
         .send_request(request2("GET", "/events", ""))
         .await
         .unwrap();
-    tokio::time::sleep(PAUSE * 3).await;
+    tokio::time::sleep(PAUSE * 2).await;
     app.go_on.notify_waiters();
     let all = raw.all_of_it().await;
     assert!(all.contains("data: 2"), "{all}");

@@ -219,7 +219,7 @@ async fn heads_over_tls_are_as_strict_and_have_their_time() {
     let certificate = pair.certificate();
     let world = World::with(app.address, |setup| {
         setup.certificate = Some(certificate);
-        setup.limits.head_time = Duration::from_millis(500);
+        setup.limits.head_time = Duration::from_secs(3);
     })
     .await;
     for (request, expected) in [

@@ -272,7 +272,7 @@ pub(crate) fn request(path: &str, fields: &str, body: &str) -> String {
 
 /// Waits for something that has to happen.
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future)
+    tokio::time::timeout(Duration::from_secs(60), future)
         .await
         .expect("it takes too long")
 }

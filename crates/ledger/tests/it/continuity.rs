@@ -4,7 +4,7 @@ use crate::tree::{Leaves, leaves};
 use procura_ledger::{Break, Checkpoint, Frontier, Growth, Hash, Seen, consistency_proof};
 use procura_types::wire::ConsistencyAnswer;
 
-fn head(size: u64, root: Hash) -> Checkpoint {
+pub(crate) fn head(size: u64, root: Hash) -> Checkpoint {
     Checkpoint {
         origin: "procura/test".to_owned(),
         size,
@@ -15,16 +15,16 @@ fn head(size: u64, root: Hash) -> Checkpoint {
     }
 }
 
-fn of(leaves: &[Hash]) -> Checkpoint {
+pub(crate) fn of(leaves: &[Hash]) -> Checkpoint {
     let root = leaves.iter().copied().collect::<Frontier>().root();
     head(u64::try_from(leaves.len()).unwrap(), root)
 }
 
-fn seen(leaves: &[Hash]) -> Seen {
+pub(crate) fn seen(leaves: &[Hash]) -> Seen {
     Seen::from(&of(leaves))
 }
 
-fn proof(log: &[Hash], from: u64, to: u64) -> ConsistencyAnswer {
+pub(crate) fn proof(log: &[Hash], from: u64, to: u64) -> ConsistencyAnswer {
     let path = consistency_proof(&Leaves(log.to_vec()), from, to).unwrap();
     ConsistencyAnswer {
         from,

@@ -14,6 +14,7 @@ mod entry;
 mod export;
 mod fixture;
 mod forgetting;
+mod lagging;
 mod note;
 mod origins;
 mod parsers;

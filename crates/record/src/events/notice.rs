@@ -30,6 +30,9 @@ pub const RECOVERY: &str = "recovery";
 /// What stands in the record of a touch of a decoy.
 const TOUCH: &str = "honey.touch";
 
+/// What the server puts there when a date of a secret is over.
+const DUE: &str = "secret.due";
+
 /// What is told of one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -60,6 +63,7 @@ fn kinds_at_a_glance(entry: &[u8]) -> Option<&'static [EventKind]> {
         "allow" if action == Action::InstallationUnseal.as_str() || action == TOUCH => {
             Some(&[EventKind::Alarm])
         }
+        "allow" if action == DUE => Some(&[EventKind::Reminder]),
         "allow" => kinds(action),
         // Whether it is one is seen in what stands behind.
         "deny" => Some(&[EventKind::Alarm]),
@@ -153,10 +157,10 @@ impl Notice {
     }
 }
 
-/// Whether an entry is told as an alarm: an unseal with shares, and any change of what opens the
-/// vault; a refused proof that no
-/// honest device makes, a project token that another device shows, a refused try to open the vault, or refusals of any kind that were
-/// too many to be written one by one.
+/// Whether an entry is told as an alarm: an unseal with shares, and any change of what
+/// opens the vault; a refused proof that no honest device makes, a project token that
+/// another device shows, a refused try to open the vault, or refusals of any kind that
+/// were too many to be written one by one.
 /// What was shown by `hmac-v1` is evidence of nothing: whoever saw one such request
 /// makes any other of it (`protocol.md` §3.2), refused ones in its agent's name too.
 fn is_alarm(entry: &Entry) -> bool {

@@ -46,7 +46,7 @@ fn refused(action: &'static str, reason: &'static str) -> Entry {
 
 /// That followers are woken.
 async fn woken(changed: &mut watch::Receiver<bool>) {
-    tokio::time::timeout(Duration::from_secs(10), changed.changed())
+    tokio::time::timeout(Duration::from_secs(60), changed.changed())
         .await
         .expect("they are woken")
         .unwrap();
@@ -134,6 +134,28 @@ async fn an_approval_is_an_answer_and_a_grant() {
     let (found, _) = notices(&events, place);
     assert_eq!(found[0].kinds, [EventKind::Request, EventKind::Grant]);
     assert_eq!(event(&found[1]).subject, Some(SCRIBE));
+}
+
+/// To whoever has a role where the secret is, and to no agent.
+#[tokio::test]
+async fn a_date_that_is_over_is_a_reminder() {
+    let world = World::new().await;
+    let events = start(&world);
+    let place = events.place();
+    let due = Entry {
+        namespace: Some(shop()),
+        resource: Some("secret/db/password rotate_by:2026-11-22T00:00:00.000Z".into()),
+        ..entry("secret.due")
+    };
+    append(world.store(), &[entry("secret.set"), due]).await;
+    let (found, _) = notices(&events, place);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].kinds, [EventKind::Reminder]);
+    assert_eq!(found[0].namespace, Some(shop()));
+    assert_eq!(found[0].concerned, []);
+    let told = event(&found[0]);
+    assert_eq!((told.action.as_str(), told.subject), ("secret.due", None));
+    assert!(told.resource.unwrap().starts_with("secret/db/password "));
 }
 
 #[tokio::test]

@@ -123,6 +123,6 @@ async fn what_a_key_turned_with_is_kept_before_it_is_shown() {
     let publisher = Publisher::start(with()).await.unwrap();
     let again = publisher.latest().unwrap();
     assert_eq!(again.size, newest.size);
-    let late = tokio::time::timeout(Duration::from_secs(5), publisher.stop());
+    let late = tokio::time::timeout(Duration::from_secs(60), publisher.stop());
     late.await.unwrap();
 }

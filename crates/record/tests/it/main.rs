@@ -17,6 +17,7 @@ mod publisher;
 mod reader;
 mod refusals;
 mod retention;
+mod retention_killed;
 mod running;
 mod spool;
 mod watched;

@@ -267,7 +267,9 @@ pub(crate) fn tiles(home: &Path) -> Tiles {
 }
 
 pub(crate) fn parts(store: &Store, home: &Path) -> PublisherParts {
-    let key = LEDGER_KEY.with(|bytes| SigningKey::from_secret_bytes(bytes).unwrap());
+    // The same of every process of a test.
+    let key = [&[Alg::Ed25519.byte()][..], &[6; 32]].concat();
+    let key = SigningKey::from_secret_bytes(&key).unwrap();
     let signer = NoteSigner::new(&procura_ledger::origin(&ID), key).unwrap();
     PublisherParts {
         store: store.clone(),
@@ -276,8 +278,4 @@ pub(crate) fn parts(store: &Store, home: &Path) -> PublisherParts {
         clock: clock(),
         entropy: entropy(),
     }
-}
-
-thread_local! {
-    static LEDGER_KEY: Vec<u8> = SigningKey::generate_ed25519(&SystemEntropy).unwrap().to_secret_bytes().expose().clone();
 }

@@ -5,7 +5,7 @@ use super::unseal_source::{Turn, blocking, permit};
 use crate::api::written;
 use crate::app::App;
 use crate::problem::Failure;
-use procura_identity::{ByQuorum, OperatorRecover};
+use procura_identity::{ByQuorum, OperatorRecover, takes_a_quorum};
 use procura_record::Origin;
 use procura_types::TraceId;
 use procura_types::wire::{self, LinkCode, Recovery};
@@ -40,13 +40,15 @@ pub(super) async fn recover(
         operator: Some(name),
         ..open.vault.recovery(&by.source, now)?
     };
-    let agreed = request
-        .proposal
-        .map_or_else(String::new, |id| format!(", proposal {id}"));
     let permit = permit(app, &open, op)?;
     let issued = open
         .recorder
         .change(permit, &Origin::new(trace), |batch| -> Result<_, Failure> {
+            // One that nobody needed was not looked at, and the record does not name it.
+            let agreed = request
+                .proposal
+                .filter(|_| takes_a_quorum(batch.directory()))
+                .map_or_else(String::new, |id| format!(", proposal {id}"));
             batch.details().with = Some(format!("unseal_source/{}{agreed}", by.source));
             Vault::put_recovery(batch.rows(), &told);
             Ok(OperatorRecover::run(batch, now, entropy)?)

@@ -1,5 +1,6 @@
 //! Opening the vault: with a passphrase, with shares that several people bring one after
-//! the other, or with a source whose wrapper gives its key back. What is wrong is counted and slows the next try down.
+//! the other, or with a source whose wrapper gives its key back. What is wrong is counted
+//! and slows the next try down.
 
 mod gathering;
 

@@ -376,6 +376,8 @@ pub(super) async fn remove(
     let (turn, terms) = (Turn::of(app).await, Terms::default());
     turn_root(app, &turn, brought, change, op, &terms, trace).await?;
     app.places.forget(&request.name);
+    // Whatever was refused before was of this source, and not of a later one of its name.
+    app.auto_unseal.forgive(&request.name);
     Ok(())
 }
 

@@ -25,7 +25,7 @@ use crate::key_server::admit;
 use crate::metrics::Metrics;
 use crate::problem::Failure;
 use crate::rates::count_call;
-use crate::serve::{BoxFuture, Context, denial_of, refuse};
+use crate::serve::{BoxFuture, Context, permitted};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -34,7 +34,7 @@ use counts::Started;
 use enrol::Attempts;
 use observed::ObserveLog;
 use procura_authority::Dialled;
-use procura_policy::{Op, Permit, authorize};
+use procura_policy::{Op, Permit};
 use procura_proof::Caller;
 use procura_proof::foreign::{Allowed, HmacV1};
 use procura_types::Clock;
@@ -164,11 +164,7 @@ fn permit<O: Op>(context: &Context<'_>, caller: Caller, op: O) -> Result<Permit<
         O::ACTION,
         context.input,
     )?;
-    let decider = context.open.recorder.decider();
-    authorize(decider, &snapshot, caller, op, context.input.now).map_err(|(denied, caller, op)| {
-        refuse(context, &caller, &op, denied);
-        denial_of(denied, &op)
-    })
+    permitted(context, &snapshot, caller, op)
 }
 
 /// The dial of the service that these routes are, if one is configured.

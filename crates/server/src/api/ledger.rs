@@ -2,7 +2,7 @@
 
 use crate::app::Open;
 use crate::problem::{Code, Failure};
-use crate::serve::{Context, Endpoint, Input, Reply, denial, denial_of, refuse};
+use crate::serve::{Context, Endpoint, Input, Reply, denial, refuse, turned_away};
 use bytes::Bytes;
 use procura_ledger::{Entry, TileKind, TilePath};
 use procura_policy::{Action, Denied, DenyReason, Op, Permit, Resource, authorize};
@@ -362,8 +362,7 @@ impl Endpoint for Proof {
             .roles(caller.actor())
             .is_some_and(|held| held.roles.iter().any(|role| role.role == Role::Auditor));
         if denied.reason != DenyReason::NoRole || !audits {
-            refuse(&context, &caller, &op, denied);
-            return Err(denial_of(denied, &op));
+            return Err(turned_away(&context, &caller, &op, denied));
         }
         let id = op.what;
         // To an auditor an entry of the installation, or of a namespace of others,

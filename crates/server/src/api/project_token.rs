@@ -7,7 +7,7 @@
 use super::run::values_of;
 use crate::app::Open;
 use crate::problem::{Code, Failure};
-use crate::serve::{Context, Endpoint, Input, Reply, denial_of, refuse, token_refused};
+use crate::serve::{Context, Endpoint, Input, Reply, token_refused, turned_away};
 use http::{StatusCode, header};
 use procura_authority::{
     RunQuery, TokenHolder, TokenIssue, TokenListing, TokenRevoke, TokenRevokeAll, TokenRotate,
@@ -154,8 +154,7 @@ impl Endpoint for Issue {
         caller: Caller,
         op: Self::Op,
     ) -> Result<Reply, Failure> {
-        refuse(&context, &caller, &op, denied);
-        let mut failure = denial_of(denied, &op);
+        let mut failure = turned_away(&context, &caller, &op, denied);
         if denied.reason == DenyReason::NoGrant && denied.visible {
             failure.detail =
                 "No grant covers all of these names; ask for one with a run first.".to_owned();

@@ -16,7 +16,7 @@ impl Endpoint for Seen {
     type Body = wire::RecoverySeen;
     type Answer = ();
     const SUMMARY: &'static str =
-        "Says that the operator knows of the unseals with shares until a time";
+        "Says that this device of the operator was told of the unseals with shares until a time";
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/recoveries/seen";
 

@@ -16,8 +16,6 @@ use procura_types::{Malformed, Timestamp};
 
 /// Seconds of a day.
 const DAY: u64 = 24 * 60 * 60;
-/// The fewest days that entries are kept, and the most that can be said.
-const DAYS: std::ops::RangeInclusive<u64> = 7..=36_500;
 
 /// Says how long entries are kept.
 pub(crate) struct LedgerRetention {
@@ -85,7 +83,7 @@ impl Endpoint for Set {
 
     fn parse(_: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure> {
         let RetentionSet { keep_days } = input.json::<Self::Body>()?;
-        if keep_days.is_some_and(|days| !DAYS.contains(&days)) {
+        if keep_days.is_some_and(|days| !RetentionSet::DAYS.contains(&days)) {
             return Err(Malformed::new("keep_days", "is 7 to 36500 days, or null for ever").into());
         }
         if caller.profile() != Profile::Native {

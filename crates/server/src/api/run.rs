@@ -2,12 +2,12 @@
 
 use crate::app::Open;
 use crate::problem::{Code, Failure};
-use crate::serve::{Context, Endpoint, Input, Reply, denial_of, refuse};
+use crate::serve::{Context, Endpoint, Input, Reply, permitted, turned_away};
 use http::StatusCode;
 use procura_authority::{
     AuthorityError, Handed, Matched, RequestCreate, RunDeliver, RunEnd, RunQuery,
 };
-use procura_policy::{Concerned, Denied, DenyReason, Op, Permit, Resource, authorize};
+use procura_policy::{Concerned, Denied, DenyReason, Op, Permit, Resource};
 use procura_proof::Caller;
 use procura_record::{Origin, Recorded};
 use procura_types::wire::{self, RunPending, RunRequest, RunValue, RunValues, ValueB64};
@@ -169,8 +169,7 @@ impl Endpoint for Deliver {
         op: Self::Op,
     ) -> Result<Reply, Failure> {
         if denied.reason != DenyReason::NoGrant {
-            refuse(&context, &caller, &op, denied);
-            return Err(denial_of(denied, &op));
+            return Err(turned_away(&context, &caller, &op, denied));
         }
         let open = context.open;
         let now = context.input.now;
@@ -182,13 +181,7 @@ impl Endpoint for Deliver {
         };
         let ask: RequestCreate = op.matched.ask();
         let snapshot = open.directory.snapshot();
-        let permit = match authorize(open.recorder.decider(), &snapshot, caller, ask, now) {
-            Ok(permit) => permit,
-            Err((denied, caller, ask)) => {
-                refuse(&context, &caller, &ask, denied);
-                return Err(denial_of(denied, &ask));
-            }
-        };
+        let permit = permitted(&context, &snapshot, caller, ask)?;
         let request = match RequestCreate::waiting(&permit, open.vault.store(), now)? {
             Some(waiting) => waiting,
             None => {

@@ -139,7 +139,10 @@ impl Endpoint for Export {
             .map(|text| Recipient::parse(text))
             .collect::<Result<_, _>>()
             .map_err(|_| {
-                Malformed::new("recipients", "must be age1… or ssh-ed25519 public keys")
+                Malformed::new(
+                    "recipients",
+                    "must be age1…, or ssh-ed25519 or ssh-rsa public keys",
+                )
             })?;
         Ok(SecretExport {
             namespace: input.param("ns")?,

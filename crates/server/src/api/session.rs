@@ -111,7 +111,7 @@ impl Endpoint for Start {
         })?;
         context.app.metrics.session_started();
         let told = if caller.actor() == caller.owner() && permit.op().audience == Audience::Server {
-            vault.recoveries(caller.actor())?
+            vault.recoveries(&device)?
         } else {
             Vec::new()
         };

@@ -4,14 +4,15 @@
 use crate::app::Open;
 use crate::problem::Failure;
 use crate::serve::{Context, Endpoint, Input, Reply};
-use procura_policy::Permit;
+use procura_directory::Snapshot;
+use procura_policy::{Op, Permit};
 use procura_proof::Caller;
-use procura_record::Details;
+use procura_record::{Details, Recorded};
 use procura_types::Malformed;
 use procura_types::wire::{self, ValueB64};
 use procura_vault::{
     MAX_TRANSIT, TransitListing, TransitRemove, TransitUnwrapping, TransitUse, TransitWrapping,
-    TransitWrite,
+    TransitWrite, Vault, VaultError,
 };
 
 pub(super) struct List;
@@ -107,6 +108,29 @@ fn checked(context: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Does what is permitted once the intent is durable, and not before; of what fails the
+/// record has the word as well.
+async fn done<O: Op, T>(
+    context: &Context<'_>,
+    permit: Permit<O>,
+    failed: &'static str,
+    run: impl FnOnce(&Vault, &Snapshot, &Recorded<O>) -> Result<T, VaultError>,
+) -> Result<T, Failure> {
+    let open = context.open;
+    let recorded = open
+        .recorder
+        .record(permit, context.origin(), Details::default())
+        .await?;
+    let directory = open.directory.snapshot();
+    match run(&open.vault, &directory, &recorded) {
+        Ok(done) => Ok(done),
+        Err(error) => {
+            open.recorder.failed(&recorded, failed).await?;
+            Err(error.into())
+        }
+    }
+}
+
 pub(super) struct Wrap;
 
 impl Endpoint for Wrap {
@@ -132,19 +156,7 @@ impl Endpoint for Wrap {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        let open = context.open;
-        let recorded = open
-            .recorder
-            .record(permit, context.origin(), Details::default())
-            .await?;
-        let directory = open.directory.snapshot();
-        let wrapped = match open.vault.transit_wrap(&directory, &recorded) {
-            Ok(wrapped) => wrapped,
-            Err(error) => {
-                open.recorder.failed(&recorded, "not_wrapped").await?;
-                return Err(error.into());
-            }
-        };
+        let wrapped = done(&context, permit, "not_wrapped", Vault::transit_wrap).await?;
         Reply::json::<Self::Answer>(&wire::TransitWrapped { wrapped })
     }
 }
@@ -171,20 +183,7 @@ impl Endpoint for Unwrap {
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
-        let open = context.open;
-        // The intent is durable when this returns; only then is anything unwrapped.
-        let recorded = open
-            .recorder
-            .record(permit, context.origin(), Details::default())
-            .await?;
-        let directory = open.directory.snapshot();
-        let value = match open.vault.transit_unwrap(&directory, &recorded) {
-            Ok(value) => value,
-            Err(error) => {
-                open.recorder.failed(&recorded, "not_unwrapped").await?;
-                return Err(error.into());
-            }
-        };
+        let value = done(&context, permit, "not_unwrapped", Vault::transit_unwrap).await?;
         let value_b64 = ValueB64::encode(value.expose());
         let length = value_b64.len();
         Reply::secret::<Self::Answer>(&wire::TransitUnwrapped { value_b64 }, length)

@@ -66,6 +66,9 @@ pub(super) struct Missed {
     pub(super) how: &'static str,
     pub(super) asked: Asked,
     pub(super) time: Timestamp,
+    /// The sequence of the directory when it was asked. Where that is not known it counts as
+    /// asked now, whoever was let out meanwhile.
+    pub(super) seq: Option<u64>,
     pub(super) ip: Option<IpAddr>,
     pub(super) trace: TraceId,
     /// What is kept of it until it was looked at.
@@ -73,12 +76,14 @@ pub(super) struct Missed {
 }
 
 impl Missed {
-    pub(super) fn new(who: Who, how: Action, asked: Asked, input: &Input) -> Self {
+    /// Asked when the directory was at `seq`.
+    pub(super) fn new(who: Who, how: Action, asked: Asked, seq: u64, input: &Input) -> Self {
         Self {
             who,
             how: how.as_str(),
             asked,
             time: input.now,
+            seq: Some(seq),
             ip: input.peer,
             trace: input.trace,
             kept: None,
@@ -111,6 +116,7 @@ impl Missed {
                 },
             },
             time: self.time,
+            seq: self.seq,
             ip: self.ip,
             trace: self.trace,
         }
@@ -148,6 +154,7 @@ impl Missed {
                 }),
             },
             time: row.time,
+            seq: row.seq,
             ip: row.ip,
             trace: row.trace,
             kept: Some(kept),

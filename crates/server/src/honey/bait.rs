@@ -6,9 +6,9 @@ use crate::honey::asked::{Who, names_asked};
 use crate::input::Input;
 use crate::problem::Failure;
 use crate::reply::Reply;
-use crate::serve::{Context, denial_of, refuse};
+use crate::serve::{Context, permitted};
 use procura_directory::{HoneyRecord, Snapshot};
-use procura_policy::{Action, Permit, authorize};
+use procura_policy::{Action, Permit};
 use procura_proof::Caller;
 use procura_record::{Details, Origin};
 use procura_types::wire::{RunValue, RunValues, SecretValue, Unmatched, UnmatchedReason, ValueB64};
@@ -156,14 +156,7 @@ async fn release(
         agent: *caller.actor(),
         honey: found,
     };
-    let now = context.input.now;
-    let permit = match authorize(open.recorder.decider(), snapshot, caller, op, now) {
-        Ok(permit) => permit,
-        Err((denied, caller, op)) => {
-            refuse(context, &caller, &op, denied);
-            return Err(denial_of(denied, &op));
-        }
-    };
+    let permit = permitted(context, snapshot, caller, op)?;
     let details = permit.op().details();
     let origin: Origin = context.origin();
     let recorded = open.recorder.record(permit, origin, details).await?;

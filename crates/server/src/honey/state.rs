@@ -15,7 +15,7 @@ use procura_vault::{
     MAX_TOUCHES, MissedKey, MissedRow, Touch, Vault, commit_touches, commit_unread, commit_untold,
     forget_missed, keep_missed, kept_missed, knows_honey,
 };
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -52,8 +52,10 @@ pub(super) struct State {
     /// How many are in `missed` or being looked at.
     unseen: AtomicUsize,
     waiting: Mutex<BTreeMap<Place, Touch>>,
-    /// What touched one and is not in quarantine by the directory yet.
-    suspects: ArcSwap<HashSet<Suspect>>,
+    /// What touched one and is not in quarantine by the directory yet, and the sequence of
+    /// the directory at which it did so last. A commit is in the directory before it is
+    /// taken out here, and whoever is let out between the two is not held.
+    suspects: ArcSwap<HashMap<Suspect, u64>>,
     damaged: Damaged,
     /// What is kept of requests that touched nothing.
     over: Mutex<Vec<MissedKey>>,
@@ -139,14 +141,25 @@ impl State {
         self.wake.notify_one();
     }
 
-    /// Whether this touched a decoy and is not in quarantine by the directory yet.
-    pub(super) fn suspects(&self, device: Option<&Thumbprint>, id: Option<&ForeignId>) -> bool {
+    /// Whether this touched a decoy, is not in quarantine by the directory yet, and was not
+    /// let out of it since either.
+    pub(super) fn suspects(
+        &self,
+        snapshot: &Snapshot,
+        device: Option<&Thumbprint>,
+        id: Option<&ForeignId>,
+    ) -> bool {
         if self.unseen.load(Ordering::Acquire) > 0 {
             self.sift();
         }
         let suspects = self.suspects.load();
-        !suspects.is_empty()
-            && Suspect::of(device, id).is_some_and(|suspect| suspects.contains(&suspect))
+        if suspects.is_empty() {
+            return false;
+        }
+        Suspect::of(device, id).is_some_and(|suspect| {
+            let touched = suspects.get(&suspect);
+            touched.is_some_and(|seq| !snapshot.was_let_out_since(&suspect, *seq))
+        })
     }
 
     fn missed(&self) -> MutexGuard<'_, VecDeque<Missed>> {
@@ -250,7 +263,8 @@ impl State {
         if knows_honey(snapshot, &who.actor) {
             return false;
         }
-        let told = snapshot.is_held(&who.suspect);
+        let seq = missed.seq.unwrap_or_else(|| snapshot.seq());
+        let told = snapshot.is_held(&who.suspect) || snapshot.was_let_out_since(&who.suspect, seq);
         let key = (who.suspect.clone(), honey.canary, told);
         let mut waiting = self.waiting();
         waiting
@@ -258,6 +272,7 @@ impl State {
             .and_modify(|known| {
                 known.count = known.count.saturating_add(1);
                 known.last = (*time).max(known.last);
+                known.seq = seq.max(known.seq);
                 known.kept.extend(missed.kept.clone());
             })
             .or_insert_with(|| Touch {
@@ -275,13 +290,15 @@ impl State {
                 first: *time,
                 last: *time,
                 count: 1,
+                seq,
                 told,
                 kept: missed.kept.iter().cloned().collect(),
             });
         // Under the lock, so that a commit that ends just now does not take it out.
-        if !told && !self.suspects.load().contains(&who.suspect) {
-            let mut suspects = HashSet::clone(&self.suspects.load());
-            suspects.insert(who.suspect.clone());
+        let known = self.suspects.load().get(&who.suspect).copied();
+        if !told && known.is_none_or(|known| known < seq) {
+            let mut suspects = HashMap::clone(&self.suspects.load());
+            suspects.insert(who.suspect.clone(), seq);
             self.suspects.store(Arc::new(suspects));
         }
         true
@@ -477,8 +494,11 @@ impl State {
                 }
             }
         }
-        let left = waiting.keys().filter(|(_, _, told)| !told);
-        let suspects: HashSet<Suspect> = left.map(|(suspect, _, _)| suspect.clone()).collect();
+        let mut suspects = HashMap::new();
+        for touch in waiting.values().filter(|touch| !touch.told) {
+            let seq: &mut u64 = suspects.entry(touch.suspect.clone()).or_default();
+            *seq = touch.seq.max(*seq);
+        }
         self.suspects.store(Arc::new(suspects));
     }
 }

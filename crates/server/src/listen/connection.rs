@@ -2,8 +2,8 @@
 //!
 //! What bounds it, over either HTTP: the time of a head and of a client that takes
 //! nothing ([`Wire`]), of silence, of what is not taken of an answer (`watch`), of a
-//! request (`framed.rs`), and what is kept of unread bytes. What HTTP/2 adds has its limit in the library, and each its test in
-//! `tests/it/wire/floods.rs`.
+//! request (`framed.rs`), and what is kept of unread bytes. What HTTP/2 adds has its limit
+//! in the library, and each its test in `tests/it/wire/floods.rs`.
 
 use crate::app::App;
 use crate::listen::sending::Sending;

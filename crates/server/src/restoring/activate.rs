@@ -14,6 +14,7 @@ use super::sources::bring;
 use super::step::ActivationStep;
 use super::verify::{Means, Report, Sandbox, look_through, open};
 use crate::admin::DATABASE;
+use procura_authority::end_namespace;
 use procura_crypto::PublicKey;
 use procura_directory::{DeviceRecord, QuarantineRecord, Snapshot};
 use procura_identity::end_all_proposals;
@@ -23,8 +24,8 @@ use procura_record::tables::LEDGER;
 use procura_record::{ChangeError, Origin, RecordedBatch, Recorder, keep_for_ever};
 use procura_store::{Batch, Seq};
 use procura_types::wire::{Opening, Recovery};
-use procura_types::{BatchId, GrantId, Thumbprint, TraceId};
-use procura_vault::{Brought, Vault, end_secret};
+use procura_types::{BatchId, GrantId, Namespace, SecretPath, Thumbprint, TraceId};
+use procura_vault::{Brought, SecretEnded, Vault, end_secret};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -165,6 +166,19 @@ fn reached(means: &Means, step: ActivationStep) {
 fn close(sandbox: Sandbox) {
     sandbox.vault.store().seal();
     drop(sandbox);
+}
+
+/// What was ended of a secret, as the entry says it.
+fn ended_words(namespace: &Namespace, path: &SecretPath, ended: SecretEnded) -> String {
+    let word = if ended.destroyed {
+        "destroyed"
+    } else {
+        "deleted"
+    };
+    match ended.version {
+        None => format!("{word}:{namespace}/secret/{path}"),
+        Some(version) => format!("{word}:{namespace}/secret/{path}@{version}"),
+    }
 }
 
 /// A restored home, and the way to change it.
@@ -363,8 +377,21 @@ impl Work {
         for actor in agents.chain(operators) {
             let what = format!("revoked:{}", actor.id);
             let of = snapshot.subtree(&actor.id);
+            // What a steward put on hold goes on when they go.
+            let holds: Vec<&Arc<QuarantineRecord>> = snapshot
+                .all_quarantines()
+                .filter(|found| found.lifted.is_none() && found.by == Some(actor.id))
+                .collect();
             self.change(|batch| {
                 batch.details().with = Some(what.clone());
+                let seq = batch.directory().seq();
+                for hold in &holds {
+                    batch.put_quarantine(&QuarantineRecord {
+                        lifted: Some(seq),
+                        lifted_at: Some(now),
+                        ..QuarantineRecord::clone(hold)
+                    });
+                }
                 for id in &of {
                     let live = batch.directory().actor(id).cloned();
                     if let Some(live) = live.filter(|live| live.revoked.is_none()) {
@@ -410,12 +437,16 @@ impl Work {
         }
         let ended = [(&measures.destroyed, true), (&measures.deleted, false)];
         for (secrets, destroyed) in ended {
-            let word = if destroyed { "destroyed" } else { "deleted" };
-            for (namespace, path) in secrets {
+            for (namespace, path, version) in secrets {
+                let end = SecretEnded {
+                    destroyed,
+                    version: *version,
+                };
                 let changed = self
                     .change(|batch| {
-                        batch.details().with = Some(format!("{word}:{namespace}/secret/{path}"));
-                        Ok(end_secret(batch, namespace, path, destroyed, now)?)
+                        let ended = end_secret(batch, namespace, path, end, now)?;
+                        batch.details().with = Some(ended_words(namespace, path, ended));
+                        Ok(())
                     })
                     .await;
                 match changed {
@@ -426,21 +457,30 @@ impl Work {
                 }
             }
         }
+        // Last, since what is in one that ended is looked at no more.
+        for name in &measures.ended {
+            if snapshot.namespace(name).is_none() {
+                continue;
+            }
+            self.change(|batch| {
+                batch.details().with = Some(format!("ended:namespace/{name}"));
+                Ok(end_namespace(&self.sandbox.vault, batch, name, now)?)
+            })
+            .await?;
+            self.reached(ActivationStep::OneTakenAway);
+        }
         Ok(())
     }
 
-    /// Holds those who are not held yet. Who touched a decoy before the backup stays held
-    /// because of that; whom a steward put on hold is held like all others, since who is on
-    /// hold may still agree to what is proposed.
+    /// Holds those who are not held yet. Who touched a decoy or was put on hold before the
+    /// backup stays held because of that, and not to be safe alone: it is not let go with
+    /// the others. Who is on hold may still vote the one out who did it.
     async fn hold(&self, held: &[Held]) -> Result<(), RestoreError> {
         let now = self.means.clock.now();
         let snapshot = self.snapshot();
         let free: Vec<&Held> = held
             .iter()
-            .filter(|held| {
-                let found = snapshot.quarantine(&held.suspect);
-                !found.is_some_and(|found| found.lifted.is_none() && found.by.is_none())
-            })
+            .filter(|held| !snapshot.is_held(&held.suspect))
             .collect();
         for part in free.chunks(CHANGES) {
             self.change(|batch| {
@@ -450,8 +490,8 @@ impl Work {
                         suspect: held.suspect.clone(),
                         actor: held.actor,
                         since: now,
-                        by: None,
-                        canary: None,
+                        by: held.by,
+                        canary: held.canary,
                         lifted: None,
                         lifted_at: None,
                     });

@@ -67,9 +67,15 @@ impl Done {
                     Some(format!("grant {grant} is withdrawn"))
                 }
                 ("destroyed" | "deleted", Some((namespace, rest))) => {
-                    let path = rest.strip_prefix("secret/")?;
-                    Some(format!("secret {path} in {namespace} is {word}"))
+                    let secret = rest.strip_prefix("secret/")?;
+                    Some(match secret.split_once('@') {
+                        None => format!("secret {secret} in {namespace} is {word}"),
+                        Some((path, version)) => {
+                            format!("version {version} of secret {path} in {namespace} is {word}")
+                        }
+                    })
                 }
+                ("ended", Some(("namespace", name))) => Some(format!("namespace {name} has ended")),
                 _ => None,
             }
         };

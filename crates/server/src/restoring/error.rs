@@ -122,6 +122,9 @@ pub enum RestoreError {
     /// An activation has begun, and another is wanted now.
     #[error("an activation of this home has begun and was broken off: {0}")]
     Begun(String),
+    /// Whoever was named to go on, or a key that was brought, cannot.
+    #[error("{0}")]
+    NotChosen(String),
     /// What is to be ended is not there, or has ended.
     #[error("there is nothing to end")]
     Nothing,

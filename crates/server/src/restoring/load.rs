@@ -8,8 +8,8 @@ use procura_edge::private_file;
 use procura_record::tables::LEDGER;
 use procura_store::SqliteLoader;
 use procura_store::backup::{BackupEnd, BackupReader, Item};
-use procura_types::Timestamp;
 use procura_types::wire::{BackupHead, BackupKind};
+use procura_types::{InstallationId, Timestamp};
 use procura_vault::Installation;
 use std::fs::{self, DirBuilder, File};
 use std::io::{BufReader, ErrorKind};
@@ -88,13 +88,26 @@ pub fn look(path: &Path) -> Result<BackupFile, RestoreError> {
     read(path, |_| Ok(()))
 }
 
-/// Makes a home from a backup, which no server starts on before it is activated.
+/// Makes a home from a backup, which no server starts on before it is activated. Whoever
+/// belongs to an installation takes the backups of no other.
 ///
 /// # Errors
 /// Why the file cannot be used, or the place; nothing is left of it then.
-pub fn load(path: &Path, home: &Path, now: Timestamp) -> Result<Marker, RestoreError> {
+pub fn load(
+    path: &Path,
+    home: &Path,
+    of: Option<&InstallationId>,
+    now: Timestamp,
+) -> Result<Marker, RestoreError> {
     let place = Place::of(home)?;
     let file = look(path)?;
+    if let Some(expected) = of.filter(|of| **of != file.head.id) {
+        return Err(RestoreError::OtherInstallation {
+            path: path.to_owned(),
+            expected: *expected,
+            found: file.head.id,
+        });
+    }
     if file.head.kind != BackupKind::Full {
         return Err(RestoreError::OtherKind {
             path: path.to_owned(),

@@ -3,9 +3,11 @@
 //! where authority was changed in a way that an entry does not tell whole, those whom it
 //! may have concerned are held until an operator lets them go on.
 
-use procura_directory::{Snapshot, Suspect};
+use procura_directory::{DeviceRecord, Snapshot, Suspect};
 use procura_ledger::{Decision, Entry, Phase, SUMMARY};
-use procura_types::{ActorId, ForeignId, GrantId, Label, Namespace, Role, SecretPath, Thumbprint};
+use procura_types::{
+    ActorId, CanaryId, ForeignId, GrantId, Label, Namespace, Role, SecretPath, Thumbprint,
+};
 use procura_vault::{TOUCH_ACTION, TOUCH_DAMAGED};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,15 +21,18 @@ pub(super) struct Measures {
     pub(super) agents: BTreeSet<(Namespace, Label)>,
     pub(super) operators: BTreeSet<Label>,
     pub(super) grants: BTreeSet<GrantId>,
-    /// Secrets that were deleted, and those that were destroyed.
-    pub(super) deleted: BTreeSet<(Namespace, SecretPath)>,
-    pub(super) destroyed: BTreeSet<(Namespace, SecretPath)>,
+    /// Secrets that were deleted, and those that were destroyed: a version, or all.
+    pub(super) deleted: BTreeSet<(Namespace, SecretPath, Option<u64>)>,
+    pub(super) destroyed: BTreeSet<(Namespace, SecretPath, Option<u64>)>,
+    /// Namespaces that ended.
+    pub(super) ended: BTreeSet<Namespace>,
     /// Namespaces in which everybody is held.
     held_in: BTreeSet<Namespace>,
-    /// Devices that a steward put on hold, or that touched a decoy.
-    held_devices: BTreeSet<Thumbprint>,
+    /// Devices that a steward put on hold, that touched a decoy, or that had a token which
+    /// was replaced.
+    held_devices: BTreeMap<Thumbprint, Blame>,
     /// Ids of other systems, without a device, that touched a decoy.
-    held_ids: BTreeSet<ForeignId>,
+    held_ids: BTreeMap<ForeignId, Blame>,
     /// Operators whose devices are held.
     held_operators: BTreeSet<Label>,
     /// Devices that joined, and whose they are.
@@ -38,6 +43,18 @@ pub(super) struct Measures {
     pub(super) lost: Vec<String>,
     /// Why somebody is held.
     pub(super) because: Vec<String>,
+}
+
+/// Because of whom or what something is held, where an entry says it. Whoever lets go on
+/// those who are held to be safe lets none of these go.
+#[derive(Debug, Default, Clone, Copy)]
+struct Blame {
+    /// The steward who put the device on hold, the last of several.
+    by: Option<ActorId>,
+    /// The decoy that was touched, the first of several.
+    canary: Option<CanaryId>,
+    /// Something else than a hold is among it.
+    is_more: bool,
 }
 
 /// What takes nothing away and adds nothing that is kept: nothing follows from it.
@@ -151,6 +168,9 @@ const UNDONE: &[&str] = &[
     "unseal_source.remove",
 ];
 
+/// A project token took the place of another, by the device that alone can use either.
+const TOKEN_ROTATE: &str = "project_token.rotate";
+
 impl Measures {
     /// Reads the next entry.
     pub(super) fn read(&mut self, index: u64, entry: &Entry) {
@@ -172,6 +192,9 @@ impl Measures {
             return;
         }
         if action == TOUCH_ACTION && self.touch(index, entry) {
+            return;
+        }
+        if action == TOKEN_ROTATE && self.replaced_token(index, entry) {
             return;
         }
         if !self.again(action, entry) {
@@ -197,12 +220,25 @@ impl Measures {
         let namespace = entry.namespace.clone();
         match action {
             "device.revoke" | "operator.device.revoke" => add(&mut self.devices, name.parse().ok()),
-            "operator.device.hold" => add(&mut self.held_devices, name.parse().ok()),
+            "operator.device.hold" => {
+                let by = entry.actor;
+                blame(&mut self.held_devices, name.parse().ok(), by, None)
+            }
             "agent.revoke" => add(&mut self.agents, namespace.zip(name.parse().ok())),
             "operator.revoke" => add(&mut self.operators, name.parse().ok()),
             "grant.withdraw" => add(&mut self.grants, name.parse().ok()),
-            "secret.delete" => add(&mut self.deleted, namespace.zip(name.parse().ok())),
-            "secret.destroy" => add(&mut self.destroyed, namespace.zip(name.parse().ok())),
+            "namespace.delete" => add(&mut self.ended, name.parse().ok()),
+            "secret.delete" => add(&mut self.deleted, of_secret(namespace, name, resource)),
+            "secret.destroy" => add(&mut self.destroyed, of_secret(namespace, name, resource)),
+            // The grants that ended it says by their ids; who has the project from then on
+            // it does not.
+            "project.delete" | "project.rebind" => {
+                let words = resource.split(' ').skip(1);
+                let grants =
+                    words.filter_map(|word| word.strip_prefix("grant/")?.parse::<GrantId>().ok());
+                self.grants.extend(grants);
+                false
+            }
             _ => false,
         }
     }
@@ -216,16 +252,29 @@ impl Measures {
         if reason == Some(SUMMARY) || reason == Some(TOUCH_DAMAGED) {
             return true;
         }
-        let id = entry
-            .resource
-            .as_deref()
-            .and_then(|resource| resource.split_once(" foreign/"))
-            .map(|(_, id)| id.parse());
+        let resource = entry.resource.as_deref().unwrap_or_default();
+        let canary = resource
+            .strip_prefix("canary/")
+            .and_then(|rest| rest.split(' ').next()?.parse().ok());
+        let id = resource
+            .split_once(" foreign/")
+            .map(|(_, id)| id.parse::<ForeignId>());
         let known = match (entry.device, id) {
-            (Some(device), _) => add(&mut self.held_devices, Some(device)),
-            (None, Some(Ok(id))) => add(&mut self.held_ids, Some(id)),
+            (Some(device), _) => blame(&mut self.held_devices, Some(device), None, canary),
+            (None, Some(Ok(id))) => blame(&mut self.held_ids, Some(id), None, canary),
             _ => false,
         };
+        if known {
+            self.tell(index, entry);
+        }
+        known
+    }
+
+    /// The token of before would open again what it opened: its device is held, and when it
+    /// is let go on, tokens from before open nothing. An agent does this as often as it
+    /// likes, and nobody else is held because of it. False when it names no device.
+    fn replaced_token(&mut self, index: u64, entry: &Entry) -> bool {
+        let known = blame(&mut self.held_devices, entry.device, None, None);
         if known {
             self.tell(index, entry);
         }
@@ -268,30 +317,68 @@ impl Measures {
                     None => self.held_operators.contains(found.label()),
                 }
         };
+        let held = |suspect: Suspect, actor: ActorId, blame: Option<&Blame>| {
+            let blame = blame.copied().unwrap_or_default();
+            let Blame { by, canary, .. } = blame;
+            // One that touched a decoy has no say, on hold or not.
+            let by = by
+                .filter(|by| !blame.is_more && snapshot.is_active(by) && is_steward(snapshot, by));
+            Held {
+                suspect,
+                actor,
+                by,
+                canary,
+            }
+        };
         let devices = snapshot
             .actors()
             .flat_map(|actor| snapshot.devices_of(&actor.id))
             .filter(|device| {
                 device.revoked.is_none()
                     && Some(&device.thumbprint) != free
-                    && (concerns(&device.actor) || self.held_devices.contains(&device.thumbprint))
+                    && (concerns(&device.actor)
+                        || self.blamed(snapshot, &device.thumbprint).is_some())
             })
-            .map(|device| Held {
-                suspect: Suspect::Device(device.thumbprint),
-                actor: device.actor,
+            .map(|device| {
+                let suspect = Suspect::Device(device.thumbprint);
+                let blame = self.blamed(snapshot, &device.thumbprint);
+                held(suspect, device.actor, blame)
             });
         let ids = snapshot
             .foreign_ids()
             .filter(|id| {
-                id.device.is_none() && (concerns(&id.actor) || self.held_ids.contains(&id.id))
+                id.device.is_none() && (concerns(&id.actor) || self.held_ids.contains_key(&id.id))
             })
-            .map(|id| Held {
-                suspect: Suspect::Foreign(ForeignId::clone(&id.id)),
-                actor: id.actor,
+            .map(|id| {
+                let suspect = Suspect::Foreign(ForeignId::clone(&id.id));
+                held(suspect, id.actor, self.held_ids.get(&id.id))
             });
         let mut held: Vec<Held> = devices.chain(ids).collect();
         held.sort_by(|one, two| one.suspect.cmp(&two.suspect));
         held
+    }
+
+    /// Why this device is held itself, if it is.
+    fn blamed(&self, snapshot: &Snapshot, device: &Thumbprint) -> Option<&Blame> {
+        let blame = self.held_devices.get(device)?;
+        (blame.is_more || !self.is_over(snapshot, blame.by)).then_some(blame)
+    }
+
+    /// Whether a hold is over, since whoever put it there is revoked again: what a steward
+    /// put on hold goes on when they go (ADR 33).
+    fn is_over(&self, snapshot: &Snapshot, by: Option<ActorId>) -> bool {
+        by.and_then(|by| snapshot.actor(&by)).is_some_and(|holder| {
+            holder.namespace().is_none() && self.operators.contains(holder.label())
+        })
+    }
+
+    /// Whether a device of the backup acts when all is done, but for who is held.
+    fn acts(&self, snapshot: &Snapshot, device: &DeviceRecord) -> bool {
+        let is_held = snapshot
+            .quarantine(&Suspect::Device(device.thumbprint))
+            .filter(|found| found.lifted.is_none())
+            .is_some_and(|found| !self.is_over(snapshot, found.by));
+        device.revoked.is_none() && snapshot.is_active(&device.actor) && !is_held
     }
 
     /// Whether an entry names this device, or whose it is: then it is held or revoked
@@ -302,7 +389,7 @@ impl Measures {
             .and_then(|found| snapshot.actor(&found.actor));
         let label = owner.map(|owner| owner.label());
         self.devices.contains(device)
-            || self.held_devices.contains(device)
+            || self.blamed(snapshot, device).is_some()
             || label.is_some_and(|label| {
                 self.operators.contains(label) || self.held_operators.contains(label)
             })
@@ -330,7 +417,7 @@ impl Measures {
             })
             .flat_map(|actor| snapshot.devices_of(&actor.id))
             .filter(|device| {
-                snapshot.may_act(&device.thumbprint) && !self.devices.contains(&device.thumbprint)
+                self.acts(snapshot, device) && !self.devices.contains(&device.thumbprint)
             })
             .map(|device| Steward {
                 device: device.thumbprint,
@@ -365,6 +452,10 @@ pub(super) struct Steward {
 pub(super) struct Held {
     pub(super) suspect: Suspect,
     pub(super) actor: ActorId,
+    /// The steward who put it on hold, if that one still is a steward: it keeps its say.
+    pub(super) by: Option<ActorId>,
+    /// The decoy that it touched.
+    pub(super) canary: Option<CanaryId>,
 }
 
 /// Adds what was named; false when nothing was.
@@ -372,6 +463,36 @@ fn add<T: Ord>(to: &mut BTreeSet<T>, named: Option<T>) -> bool {
     let known = named.is_some();
     to.extend(named);
     known
+}
+
+/// Which version of a secret an entry says, or all of them; none when it cannot be read.
+fn of_secret(
+    namespace: Option<Namespace>,
+    path: &str,
+    resource: &str,
+) -> Option<(Namespace, SecretPath, Option<u64>)> {
+    let version = match resource.split(' ').nth(1) {
+        None => None,
+        Some(word) => Some(word.strip_prefix('@')?.parse().ok()?),
+    };
+    Some((namespace?, path.parse().ok()?, version))
+}
+
+/// Adds why what was named is held; false when nothing was named.
+fn blame<T: Ord>(
+    to: &mut BTreeMap<T, Blame>,
+    named: Option<T>,
+    by: Option<ActorId>,
+    canary: Option<CanaryId>,
+) -> bool {
+    let Some(named) = named else {
+        return false;
+    };
+    let known = to.entry(named).or_default();
+    known.by = by.or(known.by);
+    known.canary = known.canary.or(canary);
+    known.is_more |= by.is_none();
+    true
 }
 
 fn line(index: u64, entry: &Entry) -> String {
@@ -411,6 +532,7 @@ mod tests {
         "agent.revoke",
         "device.revoke",
         "grant.withdraw",
+        "namespace.delete",
         "operator.device.revoke",
         "operator.revoke",
         "secret.delete",
@@ -418,7 +540,12 @@ mod tests {
     ];
 
     /// What holds whom the entry names, and nobody else.
-    const NAMED: &[&str] = &["honey.touch", "operator.device.hold", "operator.roles"];
+    const NAMED: &[&str] = &[
+        "honey.touch",
+        "operator.device.hold",
+        "operator.roles",
+        "project_token.rotate",
+    ];
 
     /// What holds everybody in its namespace: it may take something from somebody there,
     /// and the entry does not say all of it.
@@ -429,13 +556,11 @@ mod tests {
         "agent.sources",
         "foreign.bind",
         "foreign.release",
-        "namespace.delete",
         "project.delete",
         "project.rebind",
         "project.write",
         "project_token.revoke",
         "project_token.revoke_all",
-        "project_token.rotate",
         "secret.rollback",
         "secret.set",
         "service.write",
@@ -498,6 +623,48 @@ mod tests {
     }
 
     #[test]
+    fn what_an_entry_tells_whole_is_taken_away_again_and_no_more() {
+        let shop: Namespace = "shop".parse().unwrap();
+        let path: SecretPath = "app/key".parse().unwrap();
+        for (words, version) in [("", None), (" @3", Some(3))] {
+            let resource = format!("secret/app/key{words}");
+            let expected = BTreeSet::from([(shop.clone(), path.clone(), version)]);
+            let deleted = read("secret.delete", Some(&resource), Some("shop"));
+            assert_eq!(deleted.deleted, expected, "{resource}");
+            let destroyed = read("secret.destroy", Some(&resource), Some("shop"));
+            assert_eq!(destroyed.destroyed, expected, "{resource}");
+            assert!(deleted.held_in.is_empty() && destroyed.held_in.is_empty());
+        }
+        // One that cannot be read is not passed over.
+        for words in ["3", "@", "@-1", "@3x", "all"] {
+            let resource = format!("secret/app/key {words}");
+            let measures = read("secret.destroy", Some(&resource), Some("shop"));
+            assert!(measures.destroyed.is_empty(), "{words}");
+            assert!(measures.held_in.contains("shop"), "{words}");
+        }
+        let words = "namespace/shop agents:1 secrets:2 projects:0 services:0 grants:1";
+        let ended = read("namespace.delete", Some(words), Some("shop"));
+        assert_eq!(ended.ended, BTreeSet::from([shop]));
+        assert!(ended.held_in.is_empty() && !ended.all);
+    }
+
+    #[test]
+    fn grants_that_ended_with_a_project_are_withdrawn_again() {
+        let [one, two] = [
+            "01010101-0101-7101-8101-010101010101",
+            "02020202-0202-7202-8202-020202020202",
+        ];
+        let resource = format!("project/web agent/clerk grant/{one} grant/{two} request/{two}");
+        for action in ["project.delete", "project.rebind"] {
+            let measures = read(action, Some(&resource), Some("shop"));
+            let expected = [one, two].map(|id| id.parse().unwrap());
+            assert_eq!(measures.grants, BTreeSet::from(expected), "{action}");
+            // Whose it is from then on is not told whole.
+            assert!(measures.held_in.contains("shop"), "{action}");
+        }
+    }
+
+    #[test]
     fn a_touch_of_a_decoy_holds_who_touched_it_and_nobody_else() {
         let device: Thumbprint = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
             .parse()
@@ -510,12 +677,14 @@ mod tests {
             measures.read(7, &entry);
             measures
         };
-        let canary = "canary/cny_0";
+        let now = Timestamp::from_millis(1_795_000_000_000);
+        let decoy = CanaryId::generate(now, &SystemEntropy).unwrap();
+        let canary = &format!("canary/{decoy}");
         let by_device = touched(Some(device), canary, "secret.read");
-        assert!(by_device.held_devices.contains(&device));
+        assert_eq!(by_device.held_devices[&device].canary, Some(decoy));
         assert_eq!(by_device.because.len(), 1);
-        let by_id = touched(None, "canary/cny_0 foreign/till.7", "key.read");
-        assert!(by_id.held_ids.contains("till.7"));
+        let by_id = touched(None, &format!("{canary} foreign/till.7"), "key.read");
+        assert_eq!(by_id.held_ids["till.7"].canary, Some(decoy));
         for one in [&by_device, &by_id] {
             assert!(!one.all && one.held_in.is_empty(), "{one:?}");
         }
@@ -533,9 +702,26 @@ mod tests {
         let device = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         let resource = format!("device/{device}");
         let measures = read("operator.device.hold", Some(&resource), None);
-        assert!(measures.held_devices.contains(&device.parse().unwrap()));
+        assert!(measures.held_devices.contains_key(&device.parse().unwrap()));
         assert!(!measures.all && measures.held_in.is_empty());
         // One that cannot be read is not passed over.
         assert!(read("operator.device.hold", Some("device/x"), None).all);
+    }
+
+    #[test]
+    fn a_token_that_was_replaced_holds_the_device_that_has_it_and_nobody_else() {
+        let device: Thumbprint = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+            .parse()
+            .unwrap();
+        let mut replaced = entry(TOKEN_ROTATE, Some("token/x"), Some("shop"));
+        replaced.device = Some(device);
+        let mut measures = Measures::default();
+        measures.read(7, &replaced);
+        assert!(measures.held_devices.contains_key(&device));
+        assert!(!measures.all && measures.held_in.is_empty());
+        assert_eq!(measures.because.len(), 1);
+        // One that names no device is not passed over.
+        let unnamed = read(TOKEN_ROTATE, Some("token/x"), Some("shop"));
+        assert!(unnamed.held_in.contains("shop"));
     }
 }

@@ -7,7 +7,7 @@ use super::activate::{Activation, Going, Way};
 use super::copies::{self, Known, Record};
 use super::error::RestoreError;
 use super::load::BackupFile;
-use super::marker::{Begun, Seat};
+use super::marker::{Begun, Marker, Seat};
 use super::measures::{Measures, is_steward};
 use super::verify::Sandbox;
 use procura_crypto::PublicKey;
@@ -104,6 +104,7 @@ impl Plan {
                 for known in &known {
                     record.heads.hold(known)?;
                 }
+                goes_as_far(marker, vault.store().log_len(LEDGER)?, record.heads.size())?;
                 stated = record.heads.size() <= marker.length;
                 if stated && !wish.nothing_after {
                     return Err(RestoreError::NothingKnown(marker.length));
@@ -210,7 +211,11 @@ impl Plan {
                 "run it again as it was, {how}, or restore the backup once more"
             )));
         }
-        // Whom it lets go on stands in the record too.
+        // Where the backup ends stands in the record, and whom it lets go on.
+        let taken = format!("backup:{} ", sandbox.marker.seq);
+        if !begun.words.starts_with(&taken) {
+            return Err(other_marker(sandbox));
+        }
         let said = begun.device.map(|device| format!(" device:{device}"));
         let is_said = said.is_none_or(|said| begun.words.contains(&said));
         let seat = begun.seat.as_ref().zip(begun.device);
@@ -240,6 +245,19 @@ impl Plan {
             measures,
             under_way: true,
         })
+    }
+}
+
+/// Once entries of copies are in the record, what those copies led to is known: a run that
+/// leaves the rest of them away would pass over what was taken away in them.
+fn goes_as_far(marker: &Marker, length: u64, reached: u64) -> Result<(), RestoreError> {
+    let begun = marker.begun.as_ref().filter(|_| length > marker.length);
+    match begun {
+        Some(begun) if reached < begun.reached => Err(RestoreError::Begun(format!(
+            "it had copies of the ledger up to entry {}, and these lead to {reached}; run it again with all of them, or restore the backup once more",
+            begun.reached
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -290,7 +308,7 @@ fn usable(sandbox: &Sandbox, device: &Thumbprint) -> Result<(), RestoreError> {
     if steward {
         return Ok(());
     }
-    Err(RestoreError::Refused(format!(
+    Err(RestoreError::NotChosen(format!(
         "{device} is no device of a steward in what was restored; name one that is, with --device"
     )))
 }
@@ -349,20 +367,23 @@ pub(super) fn seatable(
     seat: &Seat,
 ) -> Result<(PublicKey, ActorId), RestoreError> {
     let snapshot = sandbox.directory.snapshot();
-    let refused = |why: String| Err(RestoreError::Refused(why));
+    let refused = |why: String| Err(RestoreError::NotChosen(why));
     let key = PublicKey::from_jwk(&seat.key)
-        .map_err(|error| RestoreError::Refused(format!("the steward's key: {error}")))?;
+        .map_err(|error| RestoreError::NotChosen(format!("the steward's key: {error}")))?;
     let name = &seat.steward;
-    let steward = snapshot.owner_named(name).filter(|found| {
-        snapshot.is_active(&found.id)
-            && is_steward(&snapshot, &found.id)
-            && !measures.operators.contains(name)
-    });
+    let steward = snapshot
+        .owner_named(name)
+        .filter(|found| snapshot.is_active(&found.id) && is_steward(&snapshot, &found.id));
     let Some(steward) = steward else {
         return refused(format!(
-            "{name} is no steward in what was restored, or was revoked since; name one that is, with --steward-key"
+            "{name} is no steward in what was restored; name one that is, with --steward-key"
         ));
     };
+    if measures.operators.contains(name) {
+        return refused(format!(
+            "{name} was revoked after the backup; name another steward of it, with --steward-key. If all of them were, a backup from after that; or --new-origin with --steward-key {name}, which goes by the backup alone: everybody else is held"
+        ));
+    }
     let device = key.thumbprint();
     if snapshot.device(&device).is_some() {
         return refused(format!(

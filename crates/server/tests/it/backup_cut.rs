@@ -2,6 +2,7 @@
 //! more, and what came until then is none.
 
 use crate::actors::{Actors, join_body};
+use crate::servers::{PROMISED, soon};
 use axum::body::Body;
 use http_body_util::BodyExt as _;
 use procura_crypto::{SigningKey, SystemEntropy};
@@ -106,7 +107,16 @@ async fn who_may_not_begin_a_backup_any_more_does_not_get_the_rest_of_one() {
         let first = first.into_data().unwrap().to_vec();
         happens(what, &actors, &bea).await;
         // Nothing is taken meanwhile: what waits is not handed out after that.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        let places = &actors.world.app.backups;
+        if matches!(what, Meanwhile::Nothing) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(places.available_permits(), 0, "it goes on");
+        } else {
+            soon(&format!("its end after {what:?}"), PROMISED, async || {
+                (places.available_permits() == 1).then_some(())
+            })
+            .await;
+        }
         let length = first.len();
         let (bytes, broken) = rest(body, first).await;
         let found = read(&bytes);

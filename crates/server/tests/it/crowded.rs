@@ -102,7 +102,7 @@ fn an_address_that_has_its_share_is_closed_and_others_are_served() {
     assert!(metrics.body().contains(line), "{}", metrics.body());
     // A place that is given back can be had again, as soon as the server has seen it.
     held.pop();
-    for _ in 0..2_000 {
+    for _ in 0..10_000 {
         if ask(&mut connect(&api), &api).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
             return;
         }
@@ -177,7 +177,7 @@ fn what_cannot_be_published_degrades_the_health() {
     let made = make_namespace(&home, server.api());
     assert_eq!(made.status(), 201, "{}", made.0);
     let mut health = get(server.health(), "/health");
-    for _ in 0..2_000 {
+    for _ in 0..10_000 {
         if health.status() != 200 {
             break;
         }
@@ -197,7 +197,7 @@ fn what_cannot_be_published_degrades_the_health() {
     // Put back, it is well again without a restart.
     std::fs::remove_file(&ledger).unwrap();
     std::fs::rename(home.path().join("elsewhere"), &ledger).unwrap();
-    for _ in 0..2_000 {
+    for _ in 0..10_000 {
         if get(server.health(), "/health").status() == 200 {
             return;
         }

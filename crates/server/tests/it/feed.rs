@@ -403,26 +403,30 @@ async fn ids_of_other_systems_are_told_with_the_agents_of_the_namespace() {
 
 #[tokio::test]
 async fn who_waits_hears_at_once() {
+    // Who hears nothing is answered after ten seconds.
+    const AT_ONCE: Duration = Duration::from_secs(9);
     let actors = till().await;
     let known = feed(&actors, None, 0).await;
     let waiting = feed(&actors, Some((known.seq, &known.mark)), 10);
     let scribe = "/v1/namespaces/shop/agents/scribe";
     let begun = std::time::Instant::now();
     let (heard, _) = tokio::join!(waiting, actors.ok("adam", "DELETE", scribe, Value::Null));
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < AT_ONCE);
     assert!(labels(&heard).contains("scribe"));
 
     // The dial too.
     let put = json!({"expect_version": 1, "mode": "enforce", "gates": ["baker"]});
     let waiting = feed(&actors, Some((heard.seq, &heard.mark)), 10);
+    let begun = std::time::Instant::now();
     let (dialled, _) = tokio::join!(waiting, actors.ok("adam", "PUT", TILL, put));
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < AT_ONCE);
     assert_eq!(dialled.mode.unwrap().as_str(), "enforce");
 
     // A seal ends it.
     let waiting = ask(&actors, &ONE, Some((dialled.seq, &dialled.mark)), 10);
+    let begun = std::time::Instant::now();
     let (sealed, ()) = tokio::join!(waiting, actors.world.seal());
-    assert!(begun.elapsed() < Duration::from_secs(8));
+    assert!(begun.elapsed() < AT_ONCE);
     sealed.expect("sealed", None, None, "sealed");
 }
 

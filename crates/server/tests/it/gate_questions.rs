@@ -348,7 +348,7 @@ async fn refusals_stand_in_the_record_with_the_address_of_the_caller() {
     assert_eq!(scene.refused(&question).await, "unknown_agent");
     let target = "/v1/ledger/entries?namespace=shop&action=service.verify";
     let mut found = None;
-    for _ in 0..200 {
+    for _ in 0..3_000 {
         let list = scene.actors.ok("otto", "GET", target, Value::Null).await;
         found = list["entries"].as_array().unwrap().first().cloned();
         if found.is_some() {

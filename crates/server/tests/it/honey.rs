@@ -39,14 +39,15 @@ pub(crate) async fn quarantined(actors: &Actors) -> Vec<Value> {
 
 /// Waits until the record has the quarantine of this device.
 pub(crate) async fn until_held(actors: &Actors, device: &str) -> Value {
-    for _ in 0..1000 {
-        let held = quarantined(actors).await;
-        if let Some(found) = held.into_iter().find(|held| held["device"] == device) {
-            return found;
+    let mut all = Vec::new();
+    for _ in 0..3000 {
+        all = quarantined(actors).await;
+        if let Some(found) = all.iter().find(|held| held["device"] == device) {
+            return found.clone();
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{device} is not in quarantine");
+    panic!("{device} is not in quarantine: {all:?}");
 }
 
 pub(crate) async fn reinstate(actors: &Actors, device: &str) {
@@ -54,19 +55,11 @@ pub(crate) async fn reinstate(actors: &Actors, device: &str) {
     actors.ok("alice", "POST", &target, Value::Null).await;
 }
 
-/// Lets a device of this actor go on. The server answers as soon as that is durable, and
-/// may hold it for as long as the commit of its touch is still being looked through.
+/// Lets a device of this actor go on, which is in force with the answer.
 pub(crate) async fn free_again(actors: &Actors, device: &str, name: &str) {
     reinstate(actors, device).await;
-    for _ in 0..1000 {
-        let answer = call(actors, name, "GET", &format!("{NS}/agents")).await;
-        if answer.status == 200 {
-            return;
-        }
-        held(&answer, name);
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("{device} is held after it was let out");
+    let answer = call(actors, name, "GET", &format!("{NS}/agents")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
 pub(crate) fn held(answer: &Answer, what: &str) {
@@ -503,7 +496,8 @@ async fn what_is_found_is_known_again() {
             let is_random = part.len() >= 20 && !part.contains('.') && !part.contains("aws_");
             if is_random && matches!(shape, "aws" | "postgresql") && !part.contains('+') {
                 // Of what has a slash in it, only the whole is one word.
-                if shape == "aws" && part.len() != 20 {
+                // One piece of that may be as long as the id of a key by chance.
+                if shape == "aws" && !part.starts_with("AKIA") {
                     continue;
                 }
                 assert_eq!(which(part.as_bytes()).await.0, canary, "{shape}: a part");
@@ -565,8 +559,10 @@ async fn a_decoy_is_planted_where_nothing_is_or_was() {
     let kind = json!({"shape": "aws", "kind": "json"});
     let kind = put("shop/b", kind).await;
     kind.expect("malformed", None, Some("value_b64"), "not of its kind");
-    let short = json!({"value_b64": encoding::b64url(b"short")});
-    put("shop/b", short)
-        .await
-        .expect("malformed", None, Some("value_b64"), "short");
+    for (what, length) in [("nothing", 0), ("too long", 32 * 1024 + 1)] {
+        let value = json!({"value_b64": encoding::b64url(&vec![b'x'; length])});
+        put("shop/b", value)
+            .await
+            .expect("malformed", None, Some("value_b64"), what);
+    }
 }

@@ -3,13 +3,13 @@
 
 use crate::actors::{Actors, value_b64};
 use crate::honey::{
-    NS, alarms, call, held, plant, quarantined, reinstate, run, touches, until_held, words,
+    NS, call, free_again, held, plant, quarantined, run, touches, until_held, words,
 };
 use crate::world::Answer;
 use procura_types::encoding;
 use serde_json::{Value, json};
 
-/// Of the default size of nothing: an own decoy as long as the secrets beside it.
+/// A decoy of somebody's own, as long as the secrets beside it.
 fn decoy_b64() -> String {
     encoding::b64url(&[b'd'; 32])
 }
@@ -34,11 +34,11 @@ async fn alike(actors: &Actors) {
 }
 
 /// Adam is in quarantine for this decoy, and is let out again.
-async fn touched(actors: &Actors, what: &str) {
+pub(crate) async fn touched(actors: &Actors, what: &str) {
     let device = actors.device("adam");
     let found = until_held(actors, &device).await;
     assert!(found["canary"].is_string(), "{what}");
-    reinstate(actors, &device).await;
+    free_again(actors, &device, "adam").await;
 }
 
 async fn untouched(actors: &Actors, what: &str) {
@@ -461,59 +461,6 @@ async fn what_a_run_without_names_leads_to_is_the_touch_of_who_mapped_it() {
     until_held(&actors, &actors.device("scribe")).await;
 }
 
-#[tokio::test]
-async fn who_asks_while_the_watch_meets_a_damaged_row_is_noticed_all_the_same() {
-    use procura_store::{Batch, Kind, Table};
-    const PROJECTS: Table<(procura_types::Namespace, procura_types::ProjectName), Value> =
-        Table::new("project", Kind::Ordinary);
-    let actors = Actors::new().await;
-    plant(
-        &actors,
-        "prod/fake",
-        json!({"shape": "stripe", "env": "FAKED"}),
-    )
-    .await;
-    // A row that opens, and that no program reads.
-    let open = actors.world.app.open().unwrap();
-    let entropy = procura_crypto::SystemEntropy;
-    let id = procura_types::BatchId::generate(actors.world.now(), &entropy).unwrap();
-    let mut batch = Batch::new(id);
-    let key = ("shop".parse().unwrap(), "web".parse().unwrap());
-    PROJECTS.put(&mut batch, &key, &json!({"broken": true}));
-    open.vault.store().commit(batch).await.unwrap();
-    let scribe = actors.key("scribe");
-    for _ in 0..3 {
-        let answer = run(&actors, scribe, &["FAKED"]).await;
-        answer.expect("damaged", None, None, "a damaged row");
-    }
-    // Those behind it are looked at.
-    call(&actors, "adam", "GET", &format!("{NS}/secrets/prod/fake")).await;
-    held(
-        &call(&actors, "adam", "GET", &format!("{NS}/agents")).await,
-        "behind it",
-    );
-    touched(&actors, "behind it").await;
-    // People are told of it, once; nobody is put into quarantine for what nobody knows.
-    let damaged: Vec<Value> = alarms(&actors).await;
-    let damaged: Vec<&Value> = damaged
-        .iter()
-        .filter(|entry| entry["reason"] == "damaged")
-        .collect();
-    let [alarm] = damaged.as_slice() else {
-        panic!("{damaged:?}");
-    };
-    assert_eq!(alarm["resource"], "project/web");
-    assert_eq!(alarm["device"], json!(actors.device("scribe")));
-    let told = call(&actors, "alice", "GET", "/v1/events?follow=false").await;
-    assert_eq!(
-        told.text().matches("\"damaged\"").count(),
-        1,
-        "{}",
-        told.text()
-    );
-    assert!(quarantined(&actors).await.is_empty());
-}
-
 /// The use of a project token looks for nothing that was not issued: what a name leads
 /// to by now is not told, and touches nothing.
 #[tokio::test]
@@ -564,189 +511,4 @@ async fn a_project_token_meets_no_decoy() {
     untouched(&actors, "uses of the token").await;
     map("db/password").await;
     assert_eq!(shown(json!({})).await.status, 200);
-}
-
-/// What joins repeated touches is a row that all servers share, not the memory of one:
-/// touches of the same that are committed beside each other are one alarm with a count.
-#[tokio::test]
-async fn touches_that_several_servers_notice_are_one_alarm_with_a_count() {
-    use procura_vault::{Touch, commit_touches};
-    let actors = Actors::new().await;
-    let planted = plant(&actors, "prod/fake", json!({"shape": "aws"})).await;
-    let open = actors.world.app.open().unwrap();
-    let (now, entropy) = (actors.world.now(), procura_crypto::SystemEntropy);
-    let device: procura_types::Thumbprint = actors.device("adam").parse().unwrap();
-    let actor = open.directory.snapshot().device(&device).unwrap().actor;
-    let noticed = async |told: bool| {
-        let touch = Touch {
-            suspect: procura_directory::Suspect::Device(device),
-            canary: planted["canary"].as_str().unwrap().parse().unwrap(),
-            actor,
-            owner: actor,
-            how: "secret.read",
-            profile: "native",
-            session: None,
-            ip: None,
-            trace: procura_types::TraceId::generate(now, &entropy).unwrap(),
-            first: now,
-            last: now,
-            count: 1,
-            told,
-            kept: Vec::new(),
-        };
-        let (store, directory) = (open.vault.store(), &open.directory);
-        let clock = actors.world.clock.as_ref();
-        // Whoever was slower does it again, on what the other left.
-        for _ in 0..1000 {
-            if commit_touches(
-                store,
-                directory,
-                std::slice::from_ref(&touch),
-                clock,
-                &entropy,
-            )
-            .await
-            .unwrap()
-            {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-        panic!("never recorded");
-    };
-    for told in [false, true] {
-        tokio::join!(noticed(told), noticed(told), noticed(told), noticed(told));
-    }
-    let touches = touches(&actors).await;
-    assert_eq!(touches.len(), 1);
-    assert_eq!(touches[0]["count"], json!(8));
-    let entries = alarms(&actors).await;
-    let (counts, first): (Vec<_>, Vec<_>) = entries
-        .iter()
-        .partition(|entry| entry["reason"] == "summary");
-    assert_eq!(first.len(), 1, "{entries:?}");
-    let counted: u64 = counts
-        .iter()
-        .map(|entry| entry["count"].as_u64().unwrap())
-        .sum();
-    assert_eq!(counted, 7, "{entries:?}");
-    let told = call(&actors, "alice", "GET", "/v1/events?follow=false").await;
-    assert_eq!(told.text().matches("\"honey.touch\"").count(), 1);
-}
-
-/// Rows of what was asked for, as they lie in the store.
-fn kept(actors: &Actors) -> usize {
-    const MISSED: procura_store::Table<String, Value> =
-        procura_store::Table::new("honey-missed", procura_store::Kind::Ordinary);
-    let open = actors.world.app.open().unwrap();
-    let snapshot = open.vault.store().snapshot().unwrap();
-    let all = procura_store::KeyPrefix::all();
-    MISSED.scan(&snapshot, &all, None, 1000).unwrap().len()
-}
-
-/// A touch is durable when it is answered, and so is what is none: the one is not lost
-/// with the process, and the other takes as long.
-#[tokio::test]
-async fn what_is_not_found_is_durable_before_its_answer_decoy_or_not() {
-    let actors = Actors::new().await;
-    let ask = async |path: &str| {
-        let answer = call(&actors, "adam", "GET", &format!("{NS}/secrets/{path}")).await;
-        answer.expect("not_found", None, None, path);
-    };
-    // Without any decoy there is nothing to keep.
-    ask("prod/none").await;
-    assert_eq!(kept(&actors), 0);
-    plant(
-        &actors,
-        "prod/fake",
-        json!({"shape": "stripe", "env": "FAKED"}),
-    )
-    .await;
-    ask("prod/none").await;
-    assert_eq!(kept(&actors), 1);
-    run(&actors, actors.key("scribe"), &["DB", "NONE"]).await;
-    assert_eq!(kept(&actors), 2);
-    // What is found needs none of it.
-    actors
-        .ok(
-            "adam",
-            "GET",
-            &format!("{NS}/secrets/db/password"),
-            Value::Null,
-        )
-        .await;
-    assert_eq!(
-        run(&actors, actors.key("scribe"), &["DB"]).await.status,
-        200
-    );
-    assert_eq!(kept(&actors), 2);
-    ask("prod/fake").await;
-    let with_touch = kept(&actors);
-    assert!((1..=3).contains(&with_touch), "{with_touch}");
-    touched(&actors, "the read").await;
-    // Nothing stays of it: at the latest a seal takes it away.
-    actors.world.seal().await;
-    actors.world.unseal().await;
-    assert_eq!(kept(&actors), 0);
-}
-
-/// As after a kill between the answer and the commit of what follows from it.
-#[tokio::test]
-async fn a_touch_that_the_process_did_not_outlive_is_noticed_when_the_vault_opens() {
-    use procura_vault::{MissedAsk, MissedRow, keep_missed};
-    let actors = Actors::new().await;
-    let planted = plant(&actors, "prod/fake", json!({"shape": "aws"})).await;
-    let open = actors.world.app.open().unwrap();
-    let (now, entropy) = (actors.world.now(), procura_crypto::SystemEntropy);
-    let device: procura_types::Thumbprint = actors.device("adam").parse().unwrap();
-    let row = |path: &str| MissedRow {
-        suspect: procura_directory::Suspect::Device(device),
-        actor: open.directory.snapshot().device(&device).unwrap().actor,
-        profile: "native".to_owned(),
-        session: None,
-        how: "secret.read".to_owned(),
-        asked: MissedAsk::Path("shop".parse().unwrap(), path.parse().unwrap()),
-        time: now,
-        ip: None,
-        trace: procura_types::TraceId::generate(now, &entropy).unwrap(),
-    };
-    let rows = [row("prod/none"), row("prod/fake")];
-    let store = open.vault.store();
-    keep_missed(store, &rows, now, &entropy).await.unwrap();
-    drop(open);
-    actors.world.seal().await;
-    actors.world.unseal().await;
-    // Before anybody else is served.
-    held(
-        &call(&actors, "adam", "GET", &format!("{NS}/agents")).await,
-        "at once",
-    );
-    let found = until_held(&actors, &actors.device("adam")).await;
-    assert_eq!(found["canary"], planted["canary"]);
-    let touches = touches(&actors).await;
-    assert_eq!(
-        (&touches[0]["count"], &touches[0]["how"]),
-        (&json!(1), &json!("secret.read"))
-    );
-    actors.world.seal().await;
-    actors.world.unseal().await;
-    assert_eq!(kept(&actors), 0);
-}
-
-/// Whoever asks for one thing after the other that is not there does not put off the
-/// quarantine of somebody else.
-#[tokio::test]
-async fn a_flood_of_what_is_not_there_puts_no_quarantine_off() {
-    let actors = Actors::new().await;
-    plant(&actors, "prod/fake", json!({"shape": "aws"})).await;
-    let open = actors.world.app.open().unwrap();
-    let device: procura_types::Thumbprint = actors.device("adam").parse().unwrap();
-    let suspect = procura_directory::Suspect::Device(device);
-    let is_held = || open.directory.snapshot().is_held(&suspect);
-    call(&actors, "adam", "GET", &format!("{NS}/secrets/prod/fake")).await;
-    let begin = std::time::Instant::now();
-    while !is_held() && begin.elapsed() < std::time::Duration::from_secs(5) {
-        call(&actors, "alice", "GET", &format!("{NS}/secrets/prod/none")).await;
-    }
-    assert!(is_held(), "not while others ask");
 }

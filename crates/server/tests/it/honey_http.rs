@@ -221,7 +221,7 @@ impl Asker<'_> {
     fn reinstate(&mut self) {
         let device = self.key.public().thumbprint();
         let target = format!("/v1/devices/{device}/reinstate");
-        for _ in 0..2000 {
+        for _ in 0..10_000 {
             let sent = self
                 .steward
                 .signed(self.alice, "POST", &target, &Value::Null);
@@ -250,8 +250,21 @@ impl Asker<'_> {
         difference(&decoys, &others)
     }
 
-    /// That as many pairs, one of each delayed, are told apart by the same test.
+    /// That as many pairs, one of each delayed, are told apart by the same test: in one of
+    /// some tries, as how much the machine does beside it may change within one.
     fn finds_what_is_planted(&mut self, missing: &str, pairs: usize) {
+        let mut found = (Duration::ZERO, 0.0);
+        for _ in 0..5 {
+            found = self.planted(missing, pairs);
+            if found.1 > APART {
+                return;
+            }
+        }
+        panic!("{:?} was at {} deviations", found.0, found.1);
+    }
+
+    /// What was planted, and at how many deviations it was found.
+    fn planted(&mut self, missing: &str, pairs: usize) -> (Duration, f64) {
         let mut plain: Vec<Duration> = (0..pairs.max(100))
             .map(|_| self.timed(missing, Duration::ZERO))
             .collect();
@@ -277,7 +290,7 @@ impl Asker<'_> {
         say(&format!(
             "{pairs} pairs, answers differ by {spread:?} themselves: {least:?} can be found, {planted:?} was at {found:.1} deviations"
         ));
-        assert!(found > APART, "{planted:?} was at {found} deviations");
+        (planted, found)
     }
 }
 

@@ -1,5 +1,8 @@
 //! Clients that go away, or never come to an end.
 
+use crate::actors::{Actors, value_b64};
+use crate::honey::{NS, free_again, plant, until_held};
+use crate::honey_kept::kept;
 use crate::world::{AUTHORITY, World};
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
@@ -12,7 +15,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tower::ServiceExt as _;
 
 async fn opened() -> World {
@@ -46,14 +49,29 @@ fn put(length: usize, body: Body) -> Request<Body> {
         .unwrap()
 }
 
+/// Asks to unseal, and goes away as soon as that has begun, which takes longer than a look.
+async fn unseals_and_goes(world: &World, passphrase: &str) {
+    let body = json!({"passphrase": passphrase});
+    let mut unseal = Box::pin(world.admin("POST", "/admin/unseal", &body));
+    let end = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < end {
+        let answered =
+            std::future::poll_fn(|context| Poll::Ready(unseal.as_mut().poll(context).is_ready()));
+        let answered = answered.await;
+        assert!(!answered, "the answer came before the client could go");
+        if world.app.ceremony.try_lock().is_err() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("it does not begin");
+}
+
 #[tokio::test]
 async fn a_wrong_passphrase_counts_though_nobody_waits_for_the_answer() {
     let world = opened().await;
     world.seal().await;
-    let wrong = json!({"passphrase": "another passphrase"});
-    let unseal = world.admin("POST", "/admin/unseal", &wrong);
-    let gone = tokio::time::timeout(Duration::from_millis(5), unseal).await;
-    assert!(gone.is_err(), "the answer came before the client could go");
+    unseals_and_goes(&world, "another passphrase").await;
     drop(world.app.ceremony.lock().await);
     assert_eq!(world.app.wrong_tries(), 1);
 }
@@ -62,10 +80,7 @@ async fn a_wrong_passphrase_counts_though_nobody_waits_for_the_answer() {
 async fn an_unseal_that_nobody_waits_for_leaves_no_key_behind_a_sealed_server() {
     let world = opened().await;
     world.seal().await;
-    let right = json!({"passphrase": crate::world::PASSPHRASE});
-    let unseal = world.admin("POST", "/admin/unseal", &right);
-    let gone = tokio::time::timeout(Duration::from_millis(5), unseal).await;
-    assert!(gone.is_err(), "the answer came before the client could go");
+    unseals_and_goes(&world, crate::world::PASSPHRASE).await;
     drop(world.app.ceremony.lock().await);
     if let Stage::Sealed(store, _) = world.app.stage().as_ref() {
         assert!(store.is_sealed(), "sealed it says, and keys are in memory");
@@ -81,7 +96,7 @@ async fn a_seal_that_nobody_waits_for_seals() {
     });
     assert!(begun.await, "it was done before the client could go");
     drop(seal);
-    for _ in 0..1000 {
+    for _ in 0..10_000 {
         if let Stage::Sealed(store, _) = world.app.stage().as_ref()
             && store.is_sealed()
         {
@@ -143,6 +158,41 @@ async fn who_hears_nothing_in_time_is_told_whether_it_may_have_happened() {
         entries.to_string().contains("installation.seal"),
         "{entries}"
     );
+}
+
+/// The request is dropped while what it looks for is being kept.
+#[tokio::test]
+async fn who_hangs_up_before_the_answer_has_looked_for_a_decoy() {
+    let actors = Actors::new().await;
+    let device = actors.device("adam");
+    let value = json!({"value_b64": value_b64()});
+    for (method, path, body) in [
+        ("GET", "prod/one", None),
+        ("DELETE", "prod/two", None),
+        ("PUT", "prod/three", Some(&value)),
+    ] {
+        let planted = plant(&actors, path, json!({"shape": "aws"})).await;
+        let target = format!("{NS}/secrets/{path}");
+        let adam = actors.key("adam");
+        let mut request = Box::pin(actors.world.call(adam, method, &target, body));
+        // It goes on seldom, so that it does not hear that it is kept.
+        for round in 0..20_000 {
+            if !kept(&actors).is_empty() {
+                break;
+            }
+            if round % 20 == 0 {
+                let once =
+                    std::future::poll_fn(|context| Poll::Ready(request.as_mut().poll(context)));
+                assert!(once.await.is_pending(), "{path}: it was answered");
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(request);
+        let found = until_held(&actors, &device).await;
+        assert_eq!(found["canary"], planted["canary"], "{path}");
+        free_again(&actors, &device, "adam").await;
+    }
+    assert_eq!(kept(&actors), Vec::<serde_json::Value>::new());
 }
 
 #[tokio::test]

@@ -220,7 +220,9 @@ fn slow_bodies_and_slow_heads_are_cut_off() {
     .unwrap();
     let api = server.api().to_owned();
     // The head first, as its limit is the longer one.
-    let (mut head, began) = (connect(&api), Instant::now());
+    const LATE: Duration = Duration::from_secs(25);
+    let began = Instant::now();
+    let mut head = connect(&api);
     head.write_all(format!("GET /v1/status HTTP/1.1\r\nHost: {api}\r\nX-Slow: ").as_bytes())
         .unwrap();
     let mut body = connect(&api);
@@ -231,12 +233,12 @@ fn slow_bodies_and_slow_heads_are_cut_off() {
         (answer.status(), answer.problem().0),
         (408, "timeout".into())
     );
-    assert!(began.elapsed() < Duration::from_secs(8));
+    assert!(began.elapsed() < LATE);
     goes_on(&server);
     let cut = read(&mut head);
     let took = began.elapsed();
     assert!(
-        took > Duration::from_millis(2_900) && took < Duration::from_secs(15),
+        took > Duration::from_millis(2_900) && took < LATE,
         "{took:?}"
     );
     assert!(cut.0.is_empty() || cut.status() == 408, "{}", cut.0);
@@ -292,5 +294,7 @@ fn a_request_that_does_not_end_does_not_keep_a_server_from_stopping() {
     let began = Instant::now();
     server.terminate();
     server.wait();
-    assert!(began.elapsed() < Duration::from_secs(10));
+    // Far from what would be given where nobody said otherwise, and to spare.
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }

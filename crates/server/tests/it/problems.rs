@@ -213,7 +213,7 @@ async fn what_cannot_be_published_is_told_in_the_status() {
         .ok("alice", "POST", "/v1/namespaces", json!({"name": "dock"}))
         .await;
     let mut degraded = json!([]);
-    for _ in 0..2_000 {
+    for _ in 0..10_000 {
         degraded = actors
             .world
             .send(&Sent::new("GET", "/v1/status", None))

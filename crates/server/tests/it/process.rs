@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 /// Longer than any limit of the server.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A signal reaches all servers of this process, so there is one at a time.
 static ONE: Mutex<()> = Mutex::new(());
 

@@ -33,7 +33,7 @@ struct Alone {
 
 impl Alone {
     async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let world = World::configured(change);
+        let world = World::standing(change);
         let root = SigningKey::generate_p256(&SystemEntropy).unwrap();
         world.init(&root).await;
         Self { world, root }
@@ -199,7 +199,7 @@ async fn the_verification_service_and_other_surfaces_keep_their_words() {
             json!({"error": "rate_limited"}),
         ),
     ] {
-        let world = World::configured(|config| config.rate_address = Some(limit("1/m burst 1")));
+        let world = World::standing(|config| config.rate_address = Some(limit("1/m burst 1")));
         let sent = Sent::new(method, path, Some(b"{}"));
         let first = world.send(&sent).await;
         assert_ne!(first.json()["reason"], "rate_limited", "{path}");
@@ -245,7 +245,7 @@ async fn lists(actors: &Actors, who: &str, from: &str) -> StatusCode {
 
 #[tokio::test]
 async fn who_forges_waits_twice_as_long_each_time_and_the_victim_not_at_all() {
-    let actors = Actors::new().await;
+    let actors = Actors::within(World::standing(|_| {})).await;
     for seconds in [1, 2, 4, 8] {
         assert_eq!(provoke(&actors, "scribe", FAR).await, seconds.to_string());
         // Whoever is at that address; the agent that it named from anywhere else.
@@ -262,7 +262,7 @@ async fn who_forges_waits_twice_as_long_each_time_and_the_victim_not_at_all() {
 
 #[tokio::test]
 async fn what_is_wrong_now_and_then_has_no_consequence() {
-    let actors = Actors::new().await;
+    let actors = Actors::within(World::standing(|_| {})).await;
     for _ in 0..100 {
         let sent = forged(&actors, "scribe");
         let answer = actors.world.send_from(&sent, at(FAR)).await;
@@ -286,7 +286,7 @@ async fn what_is_wrong_now_and_then_has_no_consequence() {
 
 #[tokio::test]
 async fn who_takes_power_away_does_not_wait() {
-    let actors = Actors::new().await;
+    let actors = Actors::within(World::standing(|_| {})).await;
     provoke(&actors, "scribe", FAR).await;
     assert_eq!(lists(&actors, "adam", FAR).await, 429);
     let target = "/v1/namespaces/shop/agents/baker";
@@ -354,7 +354,7 @@ fn left<'a>(answer: &'a Answer, field: &str) -> Vec<&'a str> {
 /// does, on every surface.
 #[tokio::test]
 async fn refusals_tell_how_the_agent_stands_as_well() {
-    let world = World::configured(|config| config.rate_agent = limit("1/h burst 4"));
+    let world = World::standing(|config| config.rate_agent = limit("1/h burst 4"));
     let actors = Actors::within(world).await;
     for (who, method, target, status) in [
         ("baker", "GET", "/v1/namespaces/shop/secrets/nothing", 403),
@@ -379,7 +379,7 @@ async fn refusals_tell_how_the_agent_stands_as_well() {
 /// The bucket that is empty is told of, and beside it the one that is nearly so.
 #[tokio::test]
 async fn a_refusal_for_one_rate_tells_of_the_other() {
-    let world = World::configured(|config| {
+    let world = World::standing(|config| {
         config.rate_agent = limit("1/h burst 13");
         config.rate_route = limit("1/h burst 6");
     });
@@ -397,7 +397,7 @@ async fn a_refusal_for_one_rate_tells_of_the_other() {
 
 #[tokio::test]
 async fn codes_cannot_be_tried_for_ever() {
-    let actors = Actors::new().await;
+    let actors = Actors::within(World::standing(|_| {})).await;
     let key = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
     let code = actors
         .ok(
@@ -424,7 +424,7 @@ async fn codes_cannot_be_tried_for_ever() {
 
 #[tokio::test]
 async fn an_agent_over_its_rate_is_told_and_nobody_else_waits_for_it() {
-    let world = World::configured(|config| config.rate_agent = limit("1/h burst 4"));
+    let world = World::standing(|config| config.rate_agent = limit("1/h burst 4"));
     let actors = Actors::within(world).await;
     let call = |who: &'static str| actors.world.call(actors.key(who), "GET", LIST, None);
     for left in [3, 2, 1, 0] {
@@ -469,7 +469,7 @@ async fn an_agent_over_its_rate_is_told_and_nobody_else_waits_for_it() {
 
 #[tokio::test]
 async fn a_kind_of_call_is_counted_for_all_agents_together() {
-    let world = World::configured(|config| config.rate_route = limit("1/h burst 6"));
+    let world = World::standing(|config| config.rate_route = limit("1/h burst 6"));
     let actors = Actors::within(world).await;
     let call = |who: &'static str, target| actors.world.call(actors.key(who), "GET", target, None);
     for who in ["baker", "robber", "scribe", "baker", "robber", "scribe"] {

@@ -4,7 +4,7 @@
 use crate::actors::{Actors, join_body};
 use crate::world::{Answer, PASSPHRASE, Sent};
 use procura_crypto::{SigningKey, SystemEntropy};
-use procura_types::LinkCodeText;
+use procura_types::{LinkCodeText, ProposalId};
 use serde_json::{Value, json};
 
 fn body(name: &str, passphrase: &str) -> Value {
@@ -23,6 +23,14 @@ async fn join(actors: &Actors, code: &Value, key: &SigningKey) -> Answer {
         .world
         .send(&Sent::new("POST", "/v1/join", Some(&body)))
         .await
+}
+
+/// What a device of an operator is told of when it signs in.
+async fn told(actors: &Actors, key: &SigningKey) -> Vec<Value> {
+    let audience = json!({"audience": "procura"});
+    let session = actors.world.ok(key, "POST", "/v1/sessions", audience).await;
+    let recoveries = session.get("recoveries").and_then(Value::as_array);
+    recoveries.cloned().unwrap_or_default()
 }
 
 #[tokio::test]
@@ -44,7 +52,12 @@ async fn what_opens_the_vault_lets_another_key_of_the_steward_join() {
         "nothing is brought",
     );
 
-    let made = recover(&actors, body("alice", PASSPHRASE)).await;
+    // With one steward nobody looks at an agreement, and the record names none.
+    let now = actors.world.app.clock.now();
+    let made_up = ProposalId::generate(now, &SystemEntropy).unwrap();
+    let mut unneeded = body("alice", PASSPHRASE);
+    unneeded["proposal"] = json!(made_up);
+    let made = recover(&actors, unneeded).await;
     assert_eq!(made.status, 201, "{}", made.text());
     let key = SigningKey::generate_p256(&SystemEntropy).unwrap();
     let joined = join(&actors, &made.json(), &key).await;
@@ -63,18 +76,40 @@ async fn what_opens_the_vault_lets_another_key_of_the_steward_join() {
     assert_eq!(entry["decision"], "allow");
 
     // Every operator hears of it when they sign in.
-    let audience = json!({"audience": "procura"});
     for key in [&key, actors.key("otto")] {
-        let told = world
-            .ok(key, "POST", "/v1/sessions", audience.clone())
-            .await;
-        let told = told["recoveries"].as_array().unwrap();
+        let told = told(&actors, key).await;
         assert_eq!(told.len(), 1);
         assert_eq!(
             (&told[0]["operator"], &told[0]["source"]),
             (&json!("alice"), &json!("passphrase"))
         );
     }
+}
+
+#[tokio::test]
+async fn whoever_joined_so_keeps_nobody_else_from_hearing_of_it() {
+    let actors = Actors::new().await;
+    let world = &actors.world;
+    let made = recover(&actors, body("alice", PASSPHRASE)).await.json();
+    let thief = SigningKey::generate_p256(&SystemEntropy).unwrap();
+    assert_eq!(join(&actors, &made, &thief).await.status, 200);
+    let seen = async |key: &SigningKey| {
+        let until = told(&actors, key).await[0]["time"].clone();
+        let body = json!({"until": until});
+        let said = world
+            .call(key, "POST", "/v1/recoveries/seen", Some(&body))
+            .await;
+        assert_eq!(said.status, 204, "{}", said.text());
+    };
+    // It acts as alice, and says that she knows.
+    seen(&thief).await;
+    assert_eq!(told(&actors, &thief).await.len(), 0);
+    for name in ["alice", "otto"] {
+        assert_eq!(told(&actors, actors.key(name)).await.len(), 1, "{name}");
+    }
+    // Who says it of their own device is not told again.
+    seen(actors.key("alice")).await;
+    assert_eq!(told(&actors, actors.key("alice")).await.len(), 0);
 }
 
 #[tokio::test]
@@ -94,13 +129,5 @@ async fn among_several_stewards_it_takes_a_quorum() {
             name,
         );
     }
-    let told = actors
-        .ok(
-            "otto",
-            "POST",
-            "/v1/sessions",
-            json!({"audience": "procura"}),
-        )
-        .await;
-    assert!(told.get("recoveries").is_none_or(|told| told == &json!([])));
+    assert_eq!(told(&actors, actors.key("otto")).await.len(), 0);
 }

@@ -1,6 +1,6 @@
 //! Secrets whose date is over, where several servers could say so: the record says it once.
 
-use crate::servers::{Shared, put};
+use crate::servers::{PATIENCE, Shared, put, soon_told};
 use crate::world::World;
 use procura_types::Timestamp;
 use serde_json::{Value, json};
@@ -50,7 +50,15 @@ async fn two_servers_say_of_each_date_once_that_it_is_over() {
     // Beside what each of them does by itself.
     tokio::join!(remind(&one), remind(&two), remind(&one), remind(&two));
     for world in [&one, &two] {
-        let said = told(world, &root).await;
+        // As soon as it has heard of what the other said last.
+        let said = soon_told("all of them", PATIENCE, async || {
+            let said = told(world, &root).await;
+            match said.len() >= SECRETS {
+                true => Ok(said),
+                false => Err(said.len()),
+            }
+        })
+        .await;
         let each: BTreeSet<&String> = said.iter().collect();
         assert_eq!((said.len(), each.len()), (SECRETS, SECRETS));
     }

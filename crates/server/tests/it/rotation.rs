@@ -21,7 +21,7 @@ async fn state(actors: &Actors) -> Value {
 
 /// Waits until nothing is left to be wrapped anew.
 async fn finished(actors: &Actors) -> Value {
-    for _ in 0..2_000 {
+    for _ in 0..10_000 {
         let state = state(actors).await;
         if state["rewrapping"].is_null() && state["root_settled"] == true {
             return state;

@@ -1,12 +1,12 @@
 //! Which servers there are, and the end of one: what a server that was removed, or was
 //! not heard of for long, may do no more.
 
-use crate::servers::{PATIENCE, SECOND, SECRET, Shared, change_passphrase};
+use crate::servers::{PATIENCE, PROMISED, SECRET, Shared, change_passphrase};
 use crate::servers::{put, sees, soon, unavailable};
 use crate::world::{CANARY, PASSPHRASE, World};
 use procura_crypto::SigningKey;
 use procura_store::{Batch, Blob, Kind, Table};
-use procura_types::{BatchId, Clock as _, Duration, InstanceId};
+use procura_types::{BatchId, Clock as _, Duration, InstanceId, Timestamp};
 use serde_json::{Value, json};
 
 const NEW: &str = "second passphrase 2";
@@ -156,7 +156,7 @@ async fn the_others_write_on_when_one_is_removed() {
     }
     // And a root that one of them turns is turned at the other.
     change_passphrase(&three, PASSPHRASE, NEW).await;
-    soon("the new root", SECOND, async || {
+    soon("the new root", PROMISED, async || {
         let epoch = one.app.open().unwrap().vault.installation().root_epoch;
         (epoch == 2).then_some(())
     })
@@ -226,6 +226,11 @@ async fn an_absent_server_does_not_walk_itself_back_by_its_clock() {
     for step in 0..5 {
         one.clock.turn(DAY * 6);
         assert!(says(&one).await, "{step}");
+        // What it was open for counts over its openings.
+        if step == 2 {
+            one.seal().await;
+            one.unseal().await;
+        }
     }
     let seen = || {
         let open = two.app.open().unwrap();
@@ -248,6 +253,59 @@ async fn an_absent_server_does_not_walk_itself_back_by_its_clock() {
     two.seal().await;
     two.unseal().await;
     assert!(says(&two).await);
+}
+
+/// A machine whose clock was a year ahead was opened, and died.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_is_gone_and_was_far_ahead_keeps_nobody_from_saying_that_they_are_there() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let shared = Shared::new();
+    let (one, two, root) = shared.two().await;
+    let (first, second) = (id(&one), id(&two));
+    one.ok(&root, "PUT", SECRET, put(CANARY)).await;
+    let says = async |world: &World| {
+        let open = world.app.open().unwrap();
+        open.vault.say_present(world.clock.as_ref()).await.unwrap()
+    };
+    let seen = |of: &str| {
+        let open = one.app.open().unwrap();
+        // As it is now, not as this server has heard.
+        let now = open.vault.store().snapshot().unwrap();
+        let row = KNOWN.get_at(&now, &of.to_owned()).unwrap();
+        let seen = row.unwrap().value["seen"].take();
+        serde_json::from_value::<Timestamp>(seen).unwrap()
+    };
+    two.seal().await;
+    two.clock.set_ahead(DAY * 365);
+    two.unseal().await;
+    assert!(says(&two).await);
+    let ahead = seen(&second);
+    assert!(ahead > seen(&first).plus(DAY * 300), "it said so");
+    drop(two);
+    for day in 0..20 {
+        one.clock.turn(DAY);
+        let before = seen(&first);
+        assert!(says(&one).await, "day {day}");
+        assert!(seen(&first) > before, "day {day}");
+    }
+    assert_eq!(seen(&second), ahead);
+    // Who comes later is there as well, and each is told of a later root.
+    let three = shared.server();
+    three.clock.turn(DAY * 20);
+    three.unseal().await;
+    assert!(says(&three).await);
+    assert!(says(&one).await);
+    assert_eq!(
+        one.app.open().unwrap().vault.servers_counted(),
+        Some((3, 0))
+    );
+    change_passphrase(&three, PASSPHRASE, NEW).await;
+    soon("the new root", PATIENCE, async || {
+        let epoch = one.app.open().unwrap().vault.installation().root_epoch;
+        (epoch == 2).then_some(())
+    })
+    .await;
+    assert!(says(&one).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -176,9 +176,10 @@ async fn each_wrong_share_has_its_own_error_and_a_guess_is_slowed() {
         None,
         "no share",
     );
-    together(vec![&new[0], &new[1]])
-        .await
-        .expect("shares_too_few", None, None, "too few");
+    for few in [vec![], vec![&new[0], &new[1]]] {
+        let refused = together(few).await;
+        refused.expect("shares_too_few", None, None, "too few");
+    }
     together(vec![&new[0], &new[1], &new[1]]).await.expect(
         "share_repeated",
         None,

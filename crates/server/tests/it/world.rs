@@ -245,6 +245,8 @@ pub(crate) struct World {
     router: Router,
     admin: Router,
     pub(crate) home: tempfile::TempDir,
+    /// Its replay guard is another program's.
+    shares_guard: bool,
 }
 
 impl World {
@@ -279,6 +281,7 @@ impl World {
         let spool = Spool::open(&home.path().join("spool.jsonl")).unwrap();
         let mut config = Config::defaults(home.path().to_owned());
         change(&mut config);
+        let shares_guard = config.guard_url.is_some();
         let app = Arc::new(App::new(
             config,
             Arc::<TestClock>::clone(&clock),
@@ -293,6 +296,7 @@ impl World {
             app,
             clock,
             home,
+            shares_guard,
         }
     }
 
@@ -344,8 +348,19 @@ impl World {
         body: Option<&Value>,
     ) -> Answer {
         let body = body.map(|body| serde_json::to_vec(body).unwrap());
-        self.send(&self.signed(key, method, target, body.as_deref()))
-            .await
+        let mut tries = 0;
+        loop {
+            let sent = self.signed(key, method, target, body.as_deref());
+            let answer = self.send(&sent).await;
+            // A shared guard that does not answer within a quarter of a second, as on a
+            // busy machine, lets nobody in: nothing was done, and it is asked for anew.
+            let undecided = answer.json()["code"] == "verifier_unavailable";
+            if !(self.shares_guard && undecided) || tries == 200 {
+                return answer;
+            }
+            tries += 1;
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
     }
 
     /// A call that has to succeed.

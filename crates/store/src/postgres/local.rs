@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long it may take to answer after it was started.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// The user that its tests connect as, who may do everything.
 const USER: &str = "procura";
 
@@ -111,11 +111,17 @@ impl LocalPostgres {
     /// # Panics
     /// When it does not start.
     pub fn start_again(&mut self) {
-        assert!(
-            self.process.is_none() && self.run(),
-            "it does not start again: {}",
-            self.log()
-        );
+        assert!(self.process.is_none(), "it runs");
+        let until = Instant::now() + PATIENCE;
+        // Its port may be somebody else's for a moment.
+        while !self.run() {
+            assert!(
+                Instant::now() < until,
+                "it does not start again: {}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Whether it is started and answers now.

@@ -21,11 +21,19 @@ pub enum EventKind {
     /// A proof was refused in a way that no honest device's is, a wrong passphrase was
     /// tried, or there were so many refusals that they were counted.
     Alarm,
+    /// A date of a secret is over: it is not handed over any more, or was to be replaced.
+    Reminder,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Revocation, Self::Request, Self::Grant, Self::Alarm];
+    pub const ALL: [Self; 5] = [
+        Self::Revocation,
+        Self::Request,
+        Self::Grant,
+        Self::Alarm,
+        Self::Reminder,
+    ];
 
     /// The word of the `event` field.
     #[must_use]
@@ -35,6 +43,7 @@ impl EventKind {
             Self::Request => "request",
             Self::Grant => "grant",
             Self::Alarm => "alarm",
+            Self::Reminder => "reminder",
         }
     }
 }

@@ -13,7 +13,7 @@ pub struct HoneyPlant {
     /// What it is to look like. Either this or `value_b64`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<HoneyShape>,
-    /// A decoy of one's own: 16 bytes to 32 KiB.
+    /// A decoy of one's own: 1 byte to 32 KiB, and known again from 12 bytes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_b64: Option<ValueB64>,
     /// What whoever asks for it is answered.

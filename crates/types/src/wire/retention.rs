@@ -1,5 +1,6 @@
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 
 /// `PUT /v1/ledger/retention`: how long entries of the record are kept.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -9,6 +10,11 @@ pub struct RetentionSet {
     /// Whole days, 7 to 36,500; for ever with `null`.
     #[serde(deserialize_with = "given")]
     pub keep_days: Option<u64>,
+}
+
+impl RetentionSet {
+    /// The fewest days that entries can be kept, and the most that can be said.
+    pub const DAYS: RangeInclusive<u64> = 7..=36_500;
 }
 
 /// For ever is said and not left out.

@@ -145,7 +145,7 @@ pub struct SecretExport {
     /// Beginning of the paths, possibly empty; need not be a whole segment.
     #[serde(default)]
     pub prefix: String,
-    /// Who can read it: 1 to 16 of `age1…` and `ssh-ed25519 …`.
+    /// Who can read it: 1 to 16 of `age1…`, `ssh-ed25519 …` and `ssh-rsa …`.
     pub recipients: Vec<String>,
 }
 

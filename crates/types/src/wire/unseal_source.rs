@@ -59,8 +59,8 @@ pub struct ShareProgress {
     pub opened: bool,
 }
 
-/// A use of what opens the vault of which every operator is told once: shares, or a code for
-/// another key of an operator.
+/// A use of what opens the vault of which each device of every operator is told once: shares,
+/// or a code for another key of an operator.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Recovery {
@@ -73,7 +73,8 @@ pub struct Recovery {
     pub operator: Option<Label>,
 }
 
-/// `POST /v1/recoveries/seen`: the operator knows of the unseals with shares until then.
+/// `POST /v1/recoveries/seen`: the operator was told of the unseals with shares until then, at
+/// the device that says so.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,9 +4,9 @@
 
 use crate::error::SealError;
 use crate::installation::Installation;
-use crate::namespace::{Keys, OpenedBy, Vault};
 use crate::rotation_step::RotationStep;
 use crate::unseal_source::{Brought, NewSource};
+use crate::vault::{Keys, OpenedBy, Vault};
 use procura_policy::{Action, Op, Resource};
 use procura_types::{Clock, Label};
 use std::sync::Arc;

@@ -99,10 +99,19 @@ async fn a_path_keeps_its_kind_as_long_as_a_version_is_left() {
 async fn what_ssh_keygen_makes_is_an_ssh_key() {
     let world = World::new().await;
     let dir = tempfile::tempdir().unwrap();
-    for passphrase in ["", "a passphrase"] {
-        let file = dir.path().join(format!("key{}", passphrase.len()));
+    for (at, (of, passphrase)) in [
+        ("ed25519", ""),
+        ("ed25519", "a passphrase"),
+        ("ecdsa", ""),
+        ("rsa", "a passphrase"),
+        ("rsa", ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let file = dir.path().join(format!("key{at}"));
         let made = std::process::Command::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-a", "1", "-N", passphrase, "-f"])
+            .args(["-q", "-t", of, "-a", "1", "-N", passphrase, "-f"])
             .arg(&file)
             .status();
         assert!(made.unwrap().success());

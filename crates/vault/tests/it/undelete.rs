@@ -171,3 +171,35 @@ async fn a_name_that_was_given_up_does_not_come_back() {
     world.undelete("a/key", None).await.unwrap();
     assert_eq!(found(), 0);
 }
+
+#[tokio::test]
+async fn the_record_says_which_version_ended_or_came_back() {
+    let world = World::new().await;
+    for value in [b"one", b"two", b"six"] {
+        world.put(&shop(), "a/key", value).await;
+    }
+    world.delete("a/key", Some(1)).await.unwrap();
+    world.undelete("a/key", Some(1)).await.unwrap();
+    world.destroy("a/key", Some(2)).await.unwrap();
+    world.delete("a/key", None).await.unwrap();
+    world.undelete("a/key", None).await.unwrap();
+    world.destroy("a/key", None).await.unwrap();
+    let entries = world.entries();
+    let said: Vec<(&str, &str)> = entries
+        .iter()
+        .filter(|entry| entry.action != "secret.write")
+        .filter(|entry| entry.action.starts_with("secret."))
+        .map(|entry| (&*entry.action, entry.resource.as_deref().unwrap()))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ("secret.delete", "secret/a/key @1"),
+            ("secret.undelete", "secret/a/key @1"),
+            ("secret.destroy", "secret/a/key @2"),
+            ("secret.delete", "secret/a/key"),
+            ("secret.undelete", "secret/a/key"),
+            ("secret.destroy", "secret/a/key"),
+        ]
+    );
+}

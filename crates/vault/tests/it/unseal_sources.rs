@@ -101,7 +101,13 @@ async fn each_mistake_with_shares_has_its_own_error() {
     let error = refused(&place, &Brought::Shares(mixed)).await;
     assert!(matches!(error, SealError::OtherShare), "{error}");
     let error = refused(&place, &Brought::Shares(Vec::new())).await;
-    assert!(matches!(error, SealError::OtherShare), "{error}");
+    assert!(
+        matches!(
+            error,
+            SealError::Shares(ShareError::TooFew { have: 0, need: 3 })
+        ),
+        "{error}"
+    );
     let error = refused(&place, &typed("not the passphrase")).await;
     assert!(matches!(error, SealError::WrongPassphrase), "{error}");
 }
@@ -191,6 +197,28 @@ async fn a_changed_passphrase_leaves_the_other_sources_as_they_are() {
         .open_with(&brought(&shares, &[0, 1, 4]))
         .await
         .unwrap();
+    reads(&world).await;
+}
+
+/// Who changes a passphrase because it was seen is not to be betrayed by a source beside it
+/// that has the same.
+#[tokio::test]
+async fn a_changed_passphrase_opens_no_other_source_either() {
+    let (world, _) = shared().await;
+    let same = NewSource::passphrase(name("same"), &secret(PASSPHRASE), &SystemEntropy).unwrap();
+    world.add(&typed(PASSPHRASE), same).unwrap();
+    world
+        .change_passphrase(PASSPHRASE, SECOND, false)
+        .await
+        .unwrap();
+    let place = world.close();
+    let error = refused(&place, &typed(PASSPHRASE)).await;
+    assert!(matches!(error, SealError::WrongPassphrase), "{error}");
+    // They are two still, and either opens with the new one when the other is gone.
+    let world = place.open(SECOND).await.unwrap();
+    world.remove(&typed(SECOND), first_source()).await.unwrap();
+    let world = world.close().open(SECOND).await.unwrap();
+    assert_eq!(world.vault.opened_by().unwrap().source, name("same"));
     reads(&world).await;
 }
 

@@ -97,7 +97,7 @@ fn refusals_are_in_the_record() {
     let _ = scene.run(&["API_KEY"], &["true"]).code(77);
     let seen = procura_acceptance::until(
         "the refusal in the record",
-        std::time::Duration::from_secs(10),
+        std::time::Duration::from_secs(60),
         || {
             let list = scene
                 .server

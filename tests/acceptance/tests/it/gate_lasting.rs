@@ -4,7 +4,7 @@
 use crate::gate::{Call, Holder, Upstream, web};
 use crate::gate_foreign::Legacy;
 use crate::scene::{PATIENCE, agent, shop};
-use procura_acceptance::{GateHost, Installation, until};
+use procura_acceptance::{GateHost, Installation, promised, until};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
@@ -138,7 +138,7 @@ fn streams_and_tunnels_end_within_a_second_of_a_revocation() {
     for stream in going {
         ends(stream);
     }
-    assert!(revoked.elapsed() < Duration::from_secs(1));
+    assert!(revoked.elapsed() < promised(1));
     // Others are where they were.
     staying
         .set_read_timeout(Some(Duration::from_millis(200)))
@@ -152,7 +152,7 @@ fn streams_and_tunnels_end_within_a_second_of_a_revocation() {
         for stream in streams {
             ends(stream);
         }
-        assert!(revoked.elapsed() < Duration::from_secs(1), "{label}");
+        assert!(revoked.elapsed() < promised(1), "{label}");
     }
 }
 
@@ -183,7 +183,7 @@ fn what_an_id_of_another_system_opened_ends_with_its_release_and_with_a_binding(
         for stream in streams {
             ends(stream);
         }
-        assert!(done.elapsed() < Duration::from_secs(1), "{what}");
+        assert!(done.elapsed() < promised(1), "{what}");
     };
     let unbound = open(&legacy);
     foreign(&["bind", "legacy-7", "scribe"]);
@@ -219,7 +219,7 @@ fn what_nobodys_id_opened_ends_with_the_gate() {
     for stream in streams {
         ends(stream);
     }
-    assert!(revoked.elapsed() < Duration::from_secs(1));
+    assert!(revoked.elapsed() < promised(1));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What curl says of `/v1/status`: its own code, and version and status of the answer.
 fn curl(base: &str, words: &[&str]) -> (i32, String) {
@@ -205,7 +205,7 @@ fn a_client_that_takes_its_time_loses_its_place() {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
     }
-    assert!(began.elapsed() < PATIENCE);
+    assert!(began.elapsed() < Duration::from_secs(20));
     until("a place", PATIENCE, || {
         (curl(server.url(), &[]).0 == 0).then_some(())
     });

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(crate) const CANARY: &str = "value-canary-7d10c2f58e4b9a36";
 
 /// Long enough for a machine that has much else to do.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One installation and one host of agents.
 pub(crate) struct Scene {

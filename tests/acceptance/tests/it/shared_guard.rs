@@ -2,7 +2,7 @@
 
 use crate::gate::{Answer, Call, Holder, Upstream, host};
 use crate::scene::{PATIENCE, agent};
-use procura_acceptance::{GateHost, Installation, until};
+use procura_acceptance::{GateHost, Installation, promised, until};
 use procura_store::guard::LocalRedis;
 use procura_types::LinkCodeText;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -16,7 +16,7 @@ const NAME: &str = "web.example";
 
 /// Until proofs are let in again after the memory was lost: those that can have been
 /// used before are not.
-const LOST: Duration = Duration::from_secs(60);
+const LOST: Duration = Duration::from_secs(180);
 
 /// A server and two gates of the service `web`, with one guard.
 struct Scene {
@@ -273,7 +273,7 @@ fn under_load_no_replay_is_let_in() {
         };
         let going = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             enough(&replayed, "replays refused");
-            redis.tell(&["CLIENT", "PAUSE", "600", "ALL"]);
+            redis.tell(&["CLIENT", "PAUSE", "3000", "ALL"]);
             enough(&unavailable, "refused while it is slow");
             enough(&replayed, "replays refused after it");
             redis.stop();
@@ -325,8 +325,10 @@ fn a_gate_without_news_refuses_who_is_revoked() {
     let revoke = ["-n", "shop", "agent", "revoke", "scribe"];
     scene.server.cli(&revoke).ok();
     let served = scene.upstream.served();
-    until("the guard knows", Duration::from_secs(2), || {
-        (send(session.post(NAME, 2)).status == 401).then_some(())
+    until("the guard knows", promised(2), || {
+        // One that was let in before is a replay until then.
+        let answer = send(session.post(NAME, 2));
+        answer.body.contains("revoked").then_some(())
     });
     assert!(scene.upstream.served() <= served + 2);
     send(session.post(NAME, 2)).refuses(401, "revoked");
@@ -354,11 +356,7 @@ fn whatever_becomes_of_the_guard_no_replay_is_let_in_and_it_goes_on_by_itself() 
         let begin = Instant::now();
         let away = scene.asks(gate);
         away.refuses(503, "verifier_unavailable");
-        assert!(
-            begin.elapsed() < Duration::from_secs(2),
-            "{:?}",
-            begin.elapsed()
-        );
+        assert!(begin.elapsed() < promised(2), "{:?}", begin.elapsed());
         let head = away.head.to_ascii_lowercase();
         assert!(head.contains("retry-after: "), "{head}");
         scene.send(gate, &used).refuses(503, "verifier_unavailable");
@@ -402,14 +400,14 @@ fn whatever_becomes_of_the_guard_no_replay_is_let_in_and_it_goes_on_by_itself() 
     // Slow: within a moment it is told that nobody can tell.
     let used_now = scene.scribe.get(NAME, "/used");
     scene.send(0, &used_now).passes();
-    scene.redis.tell(&["CLIENT", "PAUSE", "2000", "ALL"]);
+    // Told long before it is over, which is when a gate would be told that waited for it.
+    let moment = promised(1).min(Duration::from_secs(5));
+    let pause = (moment + Duration::from_secs(1)).as_millis().to_string();
+    scene.redis.tell(&["CLIENT", "PAUSE", &pause, "ALL"]);
     let begin = Instant::now();
     scene.asks(0).refuses(503, "verifier_unavailable");
-    assert!(
-        begin.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        begin.elapsed()
-    );
+    let took = begin.elapsed();
+    assert!(took < moment, "{took:?}");
     until("the pause is over", PATIENCE, || {
         (scene.asks(0).status == 200).then_some(())
     });

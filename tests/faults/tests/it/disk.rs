@@ -68,7 +68,7 @@ fn on_a_full_disk_revoke_delete_and_seal_still_work() {
     // before are refused for as long as they could be sent again.
     until(
         "the window of old proofs has passed",
-        Duration::from_secs(30),
+        Duration::from_secs(120),
         || (server.cli(&["secret", "get", "fill/0"]).code == 0).then_some(()),
     );
     assert_ne!(server.cli(&["secret", "get", "doomed"]).code, 0);

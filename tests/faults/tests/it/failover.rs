@@ -64,20 +64,38 @@ impl Pair {
 
 /// Holds against the acknowledged writes what happens when `gone` takes the primary away,
 /// and what clients were told meanwhile against `truths`; says what happened.
-fn fails_over(gone: impl FnOnce(&mut Pair), truths: &[&str], most: Duration) -> String {
+///
+/// Requests wait for `patience`; 50 writes are there `most` after the promotion, of the
+/// programs as they are released, and within three times that as they are built for other
+/// tests, on a machine that does other things too.
+fn fails_over(
+    gone: impl FnOnce(&mut Pair),
+    truths: &[&str],
+    patience: Duration,
+    most: Duration,
+) -> String {
+    let most = if cfg!(debug_assertions) {
+        most * 3
+    } else {
+        most
+    };
     let (mut lasted, mut before_it) = (Duration::ZERO, BTreeMap::new());
     let mut pair = Pair::new();
     pair.synchronous();
     let servers = Servers::on(&pair.url(), "");
-    let load = Load::join(&servers.servers[0]);
+    let load = Load::join(&servers.servers[0]).waiting(patience);
     let urls = servers.urls();
     let urls = [urls[0].as_str(), urls[1].as_str()];
     let since = SystemClock.now();
     load.during_at(&urls, || {
         std::thread::sleep(Duration::from_secs(2));
-        let before = load.counts().0;
-        assert!(before > 20, "only {before} writes");
-        // At the start the other server had not heard of the operator yet.
+        until("writes", PATIENCE, || (load.counts().0 > 20).then_some(()));
+        // At the start the other server has not heard of the operator yet.
+        until("that both know who asks", PATIENCE, || {
+            let said = load.refusals();
+            std::thread::sleep(Duration::from_millis(500));
+            (said == load.refusals()).then_some(())
+        });
         before_it = load.refusals();
         gone(&mut pair);
         std::thread::sleep(Duration::from_millis(500));
@@ -101,8 +119,6 @@ fn fails_over(gone: impl FnOnce(&mut Pair), truths: &[&str], most: Duration) -> 
     let unavailable = refused.contains_key("503 store_unavailable wait");
     assert!(unavailable, "nobody noticed: {refused:?}");
     load.check(&servers.servers[0], since);
-    // The server that is asked may show the checkpoint of the other a moment later.
-    std::thread::sleep(Duration::from_secs(3));
     servers.verify(&BTreeSet::new());
     let writes = load.counts().0;
     format!(
@@ -112,9 +128,11 @@ fn fails_over(gone: impl FnOnce(&mut Pair), truths: &[&str], most: Duration) -> 
 
 /// What may be said while there is no primary: that nothing happened, and when to ask
 /// again; or, of what was just being committed, that nobody knows.
-const TRUTHS: [&str; 3] = [
+const TRUTHS: [&str; 4] = [
     "503 store_unavailable wait",
     "503 ledger_unavailable wait",
+    // The replay guard did not answer in time, as on a machine that is busy.
+    "503 verifier_unavailable wait",
     "500 outcome_unknown",
 ];
 
@@ -122,7 +140,13 @@ const TRUTHS: [&str; 3] = [
 fn a_primary_is_killed_under_load_and_its_standby_goes_on_without_a_loss() {
     println!(
         "{}",
-        fails_over(|pair| pair.primary.kill(), &TRUTHS, Duration::from_secs(15))
+        fails_over(
+            |pair| pair.primary.kill(),
+            &TRUTHS,
+            // Each is told something, however slow the machine is.
+            Duration::from_secs(30),
+            Duration::from_secs(15)
+        )
     );
 }
 
@@ -130,14 +154,14 @@ fn a_primary_is_killed_under_load_and_its_standby_goes_on_without_a_loss() {
 /// nothing is said on any. It is not the one that is asked first from then on.
 #[test]
 fn a_primary_that_hangs_under_load_is_left_for_its_standby() {
-    let [unavailable, unrecorded, unknown] = TRUTHS;
     // The client of the load waits for five seconds.
-    let truths = [unavailable, unrecorded, unknown, "no answer"];
+    let truths = [&TRUTHS[..], &["no answer"]].concat();
     println!(
         "{}",
         fails_over(
             |pair| pair.primary.freeze(),
             &truths,
+            Duration::from_secs(5),
             Duration::from_secs(30)
         )
     );

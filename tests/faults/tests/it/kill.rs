@@ -1,6 +1,6 @@
 //! `kill -9` under load. Few rounds in CI; `FAULT_ROUNDS=100` for many.
 
-use procura_acceptance::Installation;
+use procura_acceptance::{Installation, until};
 use procura_client::SystemClock;
 use procura_faults::{Load, rounds};
 use procura_types::Clock as _;
@@ -20,6 +20,9 @@ fn what_was_acknowledged_survives_kills_under_load() {
         let since = SystemClock.now();
         let url = server.url().to_owned();
         load.during(&url, || {
+            until("writes", Duration::from_secs(60), || {
+                (load.counts().0 > before + 20).then_some(())
+            });
             // Long enough for some hundred writes, and never the same moment.
             let pause = 150 + u64::from(round) * 37 % 200;
             std::thread::sleep(Duration::from_millis(pause));

@@ -57,7 +57,7 @@ fn ends_at(case: &Case) {
     std::fs::copy(server.home().join("ledger/checkpoint"), &checkpoint).unwrap();
     let url = server.url().to_owned();
     // More versions than one batch of the pass takes.
-    for _ in 0..60 {
+    for _ in 0..400 {
         load.during(&url, || std::thread::sleep(Duration::from_millis(250)));
         if load.counts().0 > 400 {
             break;
@@ -73,7 +73,7 @@ fn ends_at(case: &Case) {
         // The answer is lost where the server ends before it.
         let _ = server.cli_lines(&home, &[PASSPHRASE, NEW], case.rotate);
         let address = url.trim_start_matches("http://");
-        until("the server to end", Duration::from_secs(60), || {
+        until("the server to end", Duration::from_secs(180), || {
             TcpStream::connect(address).is_err().then_some(())
         });
     });
@@ -85,13 +85,13 @@ fn ends_at(case: &Case) {
     server
         .cli_in(&home, wrong, &["unseal"], b"")
         .says("The passphrase is wrong");
-    let opened = until("the vault to open", Duration::from_secs(60), || {
+    let opened = until("the vault to open", Duration::from_secs(180), || {
         // Whoever was wrong waits for a moment.
         let outcome = server.cli_in(&home, case.opens, &["unseal"], b"");
         (outcome.code == 0).then_some(outcome)
     });
     opened.ok();
-    until("the rotation to end", Duration::from_secs(60), || {
+    until("the rotation to end", Duration::from_secs(180), || {
         let state = rotation(&server);
         let over = state["rewrapping"].is_null() && state["root_settled"] == true;
         over.then_some(())

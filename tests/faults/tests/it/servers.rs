@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long it may take until all is in order again.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// Rounds of the one that kills a server each second, at most: what more of them would
 /// show takes hours, and what each leaves is checked at the end.
 const MINUTE: u32 = 60;
@@ -109,7 +109,7 @@ impl Servers {
 }
 
 /// The newest checkpoint that a server has published.
-fn checkpoint(server: &Installation) -> Option<String> {
+pub(crate) fn checkpoint(server: &Installation) -> Option<String> {
     std::fs::read_to_string(server.home().join("ledger/checkpoint"))
         .ok()
         .filter(|note| note.ends_with('\n'))
@@ -160,6 +160,14 @@ fn sent(server: &Installation, request: &str) -> Option<(u16, String)> {
     Some((status, body.to_owned()))
 }
 
+/// Whether what was let in once is told that it was; a server that has not heard enough yet,
+/// or cannot ask the guard in time, judges nothing. It is never let in.
+fn is_refused_again(status: u16, body: &str) -> bool {
+    let replayed = status == 401 && body.contains("nonce_replayed");
+    assert!(replayed || status == 503, "{status} {body}");
+    replayed
+}
+
 /// An agent with a device of its own, and the id of that device.
 fn agent(servers: &Servers, label: &str) -> (SigningKey, String) {
     let code = servers.servers[0]
@@ -200,6 +208,12 @@ fn servers_that_are_killed_each_second_lose_nothing_and_let_nothing_in_twice() {
     let (key, _) = agent(&servers, "scribe");
     let urls = servers.urls();
     let urls = [urls[0].as_str(), urls[1].as_str()];
+    for server in &servers.servers {
+        until("the agent is known", PATIENCE, || {
+            let (status, _) = sent(server, &signed(&key))?;
+            (status == 200).then_some(())
+        });
+    }
     let since = SystemClock.now();
     let mut seen = BTreeSet::new();
     let (mut replays, mut killed) = (0, 0);
@@ -220,21 +234,13 @@ fn servers_that_are_killed_each_second_lose_nothing_and_let_nothing_in_twice() {
             killed += 1;
             let again = sent(&servers.servers[1 - victim], &request);
             if let (Some((200, _)), Some((status, body))) = (&first, &again) {
-                assert_eq!(*status, 401, "{body}");
-                assert!(body.contains("nonce_replayed"), "{body}");
-                replays += 1;
+                replays += u32::from(is_refused_again(*status, body));
             }
             servers.servers[victim].start_again();
             servers.servers[victim].unseal().ok();
             let again = sent(&servers.servers[victim], &request);
             if let (Some((200, _)), Some((status, body))) = (first, again) {
-                let refused = match status {
-                    401 => body.contains("nonce_replayed"),
-                    // It has not heard enough yet to judge anything.
-                    503 => true,
-                    _ => false,
-                };
-                assert!(refused, "{status} {body}");
+                is_refused_again(status, &body);
             }
             std::thread::sleep(Duration::from_secs(1).saturating_sub(begun.elapsed()));
         }
@@ -296,11 +302,15 @@ fn a_server_that_was_stopped_in_the_middle_neither_signs_nor_lets_the_revoked_in
         signal(stopped, "CONT");
         let begun = Instant::now();
         let mut refused = 0;
-        while begun.elapsed() < Duration::from_secs(4) {
+        while begun.elapsed() < Duration::from_secs(4)
+            || (refused == 0 && begun.elapsed() < PATIENCE)
+        {
             if let Some((status, body)) = sent(stopped, &signed(&key)) {
                 let as_expected = match status {
                     401 => body.contains("revoked"),
-                    503 => body.contains("store_unavailable"),
+                    503 => {
+                        body.contains("store_unavailable") || body.contains("verifier_unavailable")
+                    }
                     _ => false,
                 };
                 assert!(as_expected, "{status} {body}");
@@ -312,11 +322,11 @@ fn a_server_that_was_stopped_in_the_middle_neither_signs_nor_lets_the_revoked_in
         assert!(refused > 0, "it did not come back");
     });
     // It lost the lease, and says so; what it published since is what the other signed.
-    assert!(
-        stopped
-            .server_said()
-            .contains("another server has taken the lease")
-    );
+    until("that it lost the lease", PATIENCE, || {
+        let said = stopped.server_said();
+        said.contains("another server has taken the lease")
+            .then_some(())
+    });
     until("that both publish the same", PATIENCE, || {
         (checkpoint(stopped)? == checkpoint(other)?).then_some(())
     });

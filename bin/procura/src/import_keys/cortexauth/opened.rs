@@ -177,7 +177,11 @@ impl Opened {
         }
         for agent in &file.agents {
             match read_agent(agent) {
-                Ok(agent) => reading.opened.agents.push(agent),
+                Ok(Some(agent)) => reading.opened.agents.push(agent),
+                Ok(None) => reading.opened.notes.push(format!(
+                    "note: the agent {} has no public key there, and is left",
+                    agent.id
+                )),
                 Err(problem) => reading.wrong.push(format!("agent {}: {problem}", agent.id)),
             }
         }
@@ -456,20 +460,25 @@ impl Reading<'_> {
     }
 }
 
-fn read_agent(agent: &CortexAuthAgent) -> Result<AgentFile, String> {
+/// None for one that proves itself by something else than a key, which nothing here is
+/// made of.
+fn read_agent(agent: &CortexAuthAgent) -> Result<Option<AgentFile>, String> {
     let id: ForeignId = agent
         .id
         .parse()
         .map_err(|error: Malformed| error.to_string())?;
-    let key = encoding::from_b64url("agent_pub", agent.public_key.trim_end_matches('='))
+    let Some(key) = &agent.public_key else {
+        return Ok(None);
+    };
+    let key = encoding::from_b64url("agent_pub", key.trim_end_matches('='))
         .map_err(|error| error.to_string())?;
     let key = PublicKey::from_ed25519(&key).map_err(|error| error.to_string())?;
     let key = SshPublicKey::of(key);
     let label = names::label(&id).map_err(|error| error.to_string())?;
-    Ok(AgentFile {
+    Ok(Some(AgentFile {
         text: format!("{} {id}\n", key.line()).into_bytes(),
         id,
         label,
         key,
-    })
+    }))
 }

@@ -22,7 +22,7 @@ const BESIDE: usize = 64;
 /// Bytes of the body of an import.
 const ROOM: usize = 12 * 1024 * 1024;
 /// Bytes of a decoy that the server takes.
-const DECOYS: std::ops::RangeInclusive<usize> = 16..=32 * 1024;
+const DECOYS: std::ops::RangeInclusive<usize> = 1..=32 * 1024;
 
 /// All that is to be written.
 pub(super) struct Writing {
@@ -127,7 +127,8 @@ impl Writing {
     /// Refuses all when any of it cannot or shall not be written.
     pub(super) fn refuse(&self, replace: bool) -> Result<(), Failure> {
         for part in &self.parts {
-            Stands::of(&part.preview).refuse(replace)?;
+            let elsewhere = "--map and --path put them elsewhere";
+            Stands::of(&part.preview).refuse(replace, &part.namespace, elsewhere)?;
         }
         let mut blocked = Vec::new();
         let mut different = Vec::new();
@@ -273,7 +274,7 @@ impl Part {
             } else if DECOYS.contains(&decoy.value.expose().len()) {
                 State::New
             } else {
-                let why = "a honey secret has 16 bytes to 32 KiB; --without-honey leaves it";
+                let why = "a honey secret has 1 byte to 32 KiB; --without-honey leaves it";
                 State::Blocked(why.to_owned())
             };
             (decoy, state)

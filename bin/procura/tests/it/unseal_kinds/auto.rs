@@ -193,7 +193,7 @@ fn what_another_procura_denies_is_asked_again() {
     assert!(refused.err.contains(one), "{}", refused.err);
     assert_eq!(place.metric(denied), "1", "it rests");
     private(&file, &right);
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(100);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(300);
     while !is_open(&place.health()) {
         assert!(std::time::Instant::now() < end, "{}", place.health());
         std::thread::sleep(std::time::Duration::from_millis(500));

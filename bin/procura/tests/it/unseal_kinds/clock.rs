@@ -2,6 +2,7 @@
 
 use super::place::{Kind, Place};
 use super::transit::Other;
+use crate::installed::told;
 use procura_client::SystemClock;
 use procura_crypto::SystemEntropy;
 use procura_server::{Config, run};
@@ -26,24 +27,9 @@ impl Clock for Slow {
     }
 }
 
-/// A page of a server's own.
-fn told(address: &str, path: &str) -> String {
-    use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    body.to_owned()
-}
-
 /// Waits until what `/health` says is as expected.
 fn wait(address: &str, expected: impl Fn(&Value) -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(180);
     loop {
         let health: Value = serde_json::from_str(&told(address, "/health")).unwrap();
         if expected(&health) {

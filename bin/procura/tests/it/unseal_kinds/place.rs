@@ -280,7 +280,7 @@ impl Place {
 
     /// Waits until `/health` is as expected.
     pub(super) fn wait(&self, what: &str, expected: impl Fn(&Value) -> bool) -> Value {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_secs(180);
         loop {
             let health = self.health();
             if expected(&health) {

@@ -4,11 +4,9 @@
 use super::place::{Bring, Kind, Place};
 use crate::backup::path;
 use crate::installed::PASSPHRASE;
-use crate::{Ran, procura, ran};
+use crate::{Ran, fed, procura};
 use serde_json::Value;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 /// Somebody who restores, with no home of their own.
 struct Restoring<'a> {
@@ -19,20 +17,14 @@ struct Restoring<'a> {
 
 impl Restoring<'_> {
     fn run(&self, home: &Path, more: &[String], lines: &[String]) -> Ran {
-        let mut child = procura(&self.dir.join("nobody"))
+        let mut command = procura(&self.dir.join("nobody"));
+        command
             .args(["--json", "--passphrase-fd", "0", "restore"])
             .args([path(&self.file), "--to", path(home), "--verify"])
             .args(more)
-            .envs(self.environment.iter().cloned())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .envs(self.environment.iter().cloned());
         let typed = format!("{}\n", lines.join("\n"));
-        // A command that reads nothing may be gone already.
-        let _ = child.stdin.take().unwrap().write_all(typed.as_bytes());
-        ran(child.wait_with_output().unwrap())
+        fed(&mut command, typed.as_bytes())
     }
 
     /// That it opens, and by which source.

@@ -19,7 +19,7 @@ fn ends_at(place: &mut Place, step: &str, args: &[String], lines: &[String]) {
     let _ = place.run(args, lines);
     let url = place.cli.url.clone().unwrap();
     let address = url.trim_start_matches("http://");
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(180);
     while TcpStream::connect(address).is_ok() {
         assert!(Instant::now() < end, "{step}: the server did not end there");
         std::thread::sleep(Duration::from_millis(50));

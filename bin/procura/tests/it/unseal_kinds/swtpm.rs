@@ -36,7 +36,7 @@ impl Chips {
             .spawn()
             .expect("swtpm, of the package swtpm");
         self.running = Some(child);
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + Duration::from_secs(60);
         while !self.socket().exists() {
             assert!(Instant::now() < end, "swtpm does not start");
             std::thread::sleep(Duration::from_millis(20));

@@ -114,7 +114,7 @@ impl Enrolled {
 
 /// An installation whose agents' service is `shop/fleet`, which adam can make.
 pub(super) async fn fleet(change: impl FnOnce(&mut Config)) -> Actors {
-    let world = World::configured(|config| {
+    let world = World::standing(|config| {
         config.agent_service = Some(AgentService {
             namespace: "shop".parse().unwrap(),
             name: "fleet".parse().unwrap(),

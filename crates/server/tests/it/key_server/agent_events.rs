@@ -96,7 +96,7 @@ async fn a_flood_does_not_fill_the_file_and_a_file_that_cannot_be_written_is_tol
     let unproven = Sent::new("GET", "/v1/namespaces", None);
     world.send(&unproven).await;
     let why = || procura_server::api::status::status(&world.app).degraded;
-    for _ in 0..2000 {
+    for _ in 0..10_000 {
         if !why().is_empty() {
             break;
         }
@@ -123,7 +123,7 @@ async fn a_flood_does_not_fill_the_file_and_a_file_that_cannot_be_written_is_tol
         json!({"ts": world.now().to_string(), "event": "lines_lost", "count": 1})
     );
     // The lines are there a moment before the log says that all is well again.
-    for _ in 0..2000 {
+    for _ in 0..10_000 {
         if why().is_empty() {
             break;
         }

@@ -11,7 +11,7 @@ use std::path::Path;
 /// The lines of a file, once so many are there.
 pub(crate) async fn lines(path: &Path, count: usize) -> Vec<Value> {
     let mut found = Vec::new();
-    for _ in 0..2000 {
+    for _ in 0..10_000 {
         let text = fs::read_to_string(path).unwrap_or_default();
         found = text
             .lines()
@@ -167,7 +167,7 @@ async fn what_could_not_be_written_is_counted_and_told() {
         .await
         .valid("scribe", "unwritten");
     let count = "procura_log_lines_lost_total{log=\"verify.jsonl\"} 1";
-    for _ in 0..2000 {
+    for _ in 0..10_000 {
         if world.app.metrics.render(&world.app).contains(count) {
             break;
         }
@@ -192,7 +192,7 @@ async fn what_could_not_be_written_is_counted_and_told() {
     assert_eq!(found[1]["result"], "ok");
     // The writer says that it can write again a moment after it has written.
     let degraded = || procura_server::api::status::status(&world.app).degraded;
-    for _ in 0..2000 {
+    for _ in 0..10_000 {
         if degraded().is_empty() {
             break;
         }
@@ -220,7 +220,7 @@ async fn a_full_file_makes_room_for_a_new_one() {
             .await
             .unavailable("not_initialised", "no installation");
     }
-    for _ in 0..2000 {
+    for _ in 0..10_000 {
         tokio::time::sleep(Duration::from_millis(5)).await;
         for name in ["verify.jsonl", "verify.jsonl.1", "verify.jsonl.2"] {
             assert!(size(name) <= 1024 * 1024, "{name} {}", size(name));

@@ -6,18 +6,19 @@ use std::time::Duration;
 
 /// Whether the record has the quarantine of the id, after a while at most.
 async fn until_held(scene: &Scene, id: &str) {
-    for _ in 0..1000 {
+    let mut all = Vec::new();
+    for _ in 0..3000 {
         let list = scene
             .actors
             .ok("alice", "GET", "/v1/quarantine", Value::Null)
             .await;
-        let held = list["quarantined"].as_array().unwrap();
-        if held.iter().any(|held| held["agent_id"] == id) {
+        all = list["quarantined"].as_array().unwrap().clone();
+        if all.iter().any(|held| held["agent_id"] == id) {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{id} is not in quarantine");
+    panic!("{id} is not in quarantine: {all:?}");
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use tokio::runtime::{Handle, Runtime};
 const DEVICE: Thumbprint = Thumbprint::from_bytes([3; 32]);
 const ACTOR: ActorId = ActorId::from_bytes([4; 32]);
 /// How long it may take until all is in order again.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The machine's, whose steady reading a test can move on.
 #[derive(Default)]
@@ -325,11 +325,10 @@ fn a_server_that_was_restarted_lost_its_memory() {
     world.redis.start_again();
     let back = Instant::now();
     world.renewed(&memory, before);
-    assert!(
-        back.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        back.elapsed()
-    );
+    // Ten times that as it is built for tests, on a machine that does other things too.
+    let most = Duration::from_secs(if cfg!(debug_assertions) { 30 } else { 3 });
+    let took = back.elapsed();
+    assert!(took < most, "{took:?}");
     assert_eq!(memory.problem(), None);
     assert!(world.claim(&memory, b"a", made).is_err());
     let later = world.later();
@@ -364,24 +363,26 @@ fn a_slow_server_is_not_waited_for() {
     let generation = memory.generation();
     let made = world.now();
     assert_eq!(world.claim(&memory, b"a", made), Ok(Outcome::Fresh));
-    world.redis.tell(&["CLIENT", "PAUSE", "2500", "ALL"]);
+    // As it is built for tests, on a machine that does other things too, it may take longer.
+    let most = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 });
+    let pause = (most * 2).as_millis().to_string();
+    world.redis.tell(&["CLIENT", "PAUSE", &pause, "ALL"]);
     let begin = Instant::now();
     assert_eq!(world.claim(&memory, b"b", made), Err(super::SOON));
-    assert!(
-        begin.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        begin.elapsed()
-    );
-    // The next ones not even that long.
+    let first = begin.elapsed();
+    assert!(first < most, "{first:?}");
+    // Of a hundred more nobody waits as long: together they would for 25 s.
+    let together = if cfg!(debug_assertions) {
+        most
+    } else {
+        most / 4
+    };
     let begin = Instant::now();
     for _ in 0..100 {
         assert_eq!(world.claim(&memory, b"b", made), Err(super::SOON));
     }
-    assert!(
-        begin.elapsed() < Duration::from_millis(250),
-        "{:?}",
-        begin.elapsed()
-    );
+    let others = begin.elapsed();
+    assert!(others < together, "{others:?}, and {first:?} for the first");
     world.wait("the pause is over", || memory.problem().is_none());
     assert_eq!(memory.generation(), generation);
     assert_eq!(world.claim(&memory, b"a", made), Ok(Outcome::Replayed));

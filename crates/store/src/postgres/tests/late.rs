@@ -7,8 +7,9 @@ use crate::{CommitError, Seq};
 use std::sync::{Arc, Mutex};
 
 const LOG: LogId = LogId::new("l");
-/// Holds the head for long enough to queue some batches meanwhile.
-const HOLD: &str = "BEGIN; SELECT FROM procura.meta FOR UPDATE; SELECT pg_sleep(3); COMMIT";
+/// Holds the head for long enough to queue some batches meanwhile, also where that takes
+/// its time, and not for so long that whoever waits for it gives up.
+const HOLD: &str = "BEGIN; SELECT FROM procura.meta FOR UPDATE; SELECT pg_sleep(6); COMMIT";
 const SLEEPS: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
 const WAITS: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 pub(super) const ID: InstallationId = InstallationId::from_bytes([7; 16]);
 
 /// How long it may take until all is in order again.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 pub(super) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();

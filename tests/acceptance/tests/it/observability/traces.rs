@@ -4,10 +4,10 @@ use super::recorder::{Recorder, Span};
 use super::scrape::Scrape;
 use super::{Agent, ask, gate, status};
 use crate::scene::{PATIENCE, agent};
-use procura_acceptance::{Installation, until};
+use procura_acceptance::{Installation, promised, until};
 use serde_json::Value;
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENT: &str = "00f067aa0ba902b7";
@@ -165,7 +165,7 @@ fn a_collector_that_is_away_costs_spans_and_nothing_else() {
     for _ in 0..200 {
         assert_eq!(status(&ask(server.url(), "/v1/namespaces", "")), "401");
     }
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < promised(10));
     until("spans are lost", PATIENCE, || {
         let seen = Scrape::of(server.health());
         assert_eq!(seen.sum("procura_spans_exported_total"), 0.0);
@@ -174,5 +174,5 @@ fn a_collector_that_is_away_costs_spans_and_nothing_else() {
     assert_eq!(Scrape::of(server.health()).sum("procura_degraded"), 0.0);
     let began = Instant::now();
     assert_eq!(server.stop(), Some(0));
-    assert!(began.elapsed() < Duration::from_secs(8));
+    assert!(began.elapsed() < promised(8));
 }

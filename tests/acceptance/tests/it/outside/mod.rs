@@ -8,6 +8,7 @@ mod native;
 mod program;
 mod project_token;
 mod record;
+mod shares;
 mod signed;
 mod snippets;
 mod websocket;
