@@ -159,8 +159,13 @@ async fn open_newest(
 ) -> Result<(Checkpoint, Vkey), Failure> {
     let vkey = vkey(known)?;
     let not_its = |error: LedgerError| {
-        Failure::refused("the server's checkpoint is not one of the installation that was joined")
-            .because(error)
+        let of_another_key = matches!(error, LedgerError::Unsigned { .. });
+        let what = "the server's checkpoint is not one of the installation that was joined";
+        let failure = Failure::refused(what).because(error);
+        match of_another_key {
+            true => failure.next("if an administrator says that they restored it with --new-origin: procura restore accept --key KEY, with the KEY that they tell you"),
+            false => failure,
+        }
     };
     match Checkpoint::open_following(note, &vkey) {
         Ok(opened) => Ok((opened.checkpoint, opened.successor.unwrap_or(vkey))),

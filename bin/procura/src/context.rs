@@ -135,6 +135,14 @@ impl Context {
     /// What is known of the server that was joined.
     pub(crate) fn known(&self) -> Result<Known, Failure> {
         Known::find(&self.home)?.ok_or_else(|| {
+            // Where a server was restored, or runs as another user, nobody joined.
+            if self.home.installation_file().exists() && !self.home.key_file().exists() {
+                return Failure::config(format!(
+                    "{} is a server's home, and no operator's key is in it",
+                    self.home.dir().display()
+                ))
+                .next("the command with --home of the operator's own home (where none is named: ~/.procura)");
+            }
             Failure::config(format!(
                 "no server is known in {}",
                 self.home.dir().display()

@@ -178,9 +178,13 @@ fn advice(word: &str) -> Option<&'static str> {
         "unknown_agent" | "revoked" => {
             Some("procura --home DIR operator join CODE, with a code from a steward")
         }
-        "device_quarantined" | "quarantined" => {
-            Some("procura honey reinstate DEVICE, typed by a steward who knows what happened")
-        }
+        "device_quarantined" | "quarantined" => Some(
+            "procura honey reinstate DEVICE, or procura restore release DEVICE if it is held since a restore, typed by a steward who knows what happened",
+        ),
+        "honey" => Some("another path, or procura honey remove PATH, typed by a steward"),
+        "last_steward" => Some(
+            "procura operator invite NAME --role steward, and this again when they have joined",
+        ),
         "not_initialised" => Some("procura init"),
         "server_removed" => Some(
             "procura server list at another server, by a steward; a server on this machine takes a new home (--home DIR)",

@@ -65,6 +65,11 @@ impl Home {
         self.operator_dir().join("checkpoint")
     }
 
+    /// What only the home of a server has: which installation it is.
+    pub(crate) fn installation_file(&self) -> PathBuf {
+        self.0.join("installation.json")
+    }
+
     /// The server's administration socket.
     pub(crate) fn admin_socket(&self) -> PathBuf {
         self.0.join("admin.sock")

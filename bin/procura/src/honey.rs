@@ -280,6 +280,23 @@ async fn quarantine(context: &Context) -> Result<(), Failure> {
     table.print("nothing is in quarantine")
 }
 
+/// What to find out before something is let out, by why it is in.
+fn caution(held: Option<&Quarantined>) -> &'static str {
+    match held {
+        Some(Quarantined {
+            canary: Some(_), ..
+        }) => " It touched a honey secret: find out first who had it.",
+        Some(Quarantined { by: Some(_), .. }) => {
+            " A steward put it on hold: find out first what for."
+        }
+        Some(_) => {
+            " It is held since the installation was restored: find out first whether it was revoked after the backup."
+        }
+        // It is refused then.
+        None => "",
+    }
+}
+
 async fn reinstate(
     context: &Context,
     device: Option<Thumbprint>,
@@ -289,10 +306,12 @@ async fn reinstate(
         .map(|device| device.to_string())
         .or_else(|| agent_id.as_ref().map(ToString::to_string))
         .unwrap_or_default();
-    context.confirm(&format!(
-        "Let {what} act again? It touched a honey secret: find out first who had it."
-    ))?;
     let server = context.operator().await?;
+    let list = server.quarantine().await?.quarantined;
+    let held = list
+        .iter()
+        .find(|held| held.device == device && held.agent_id == agent_id);
+    context.confirm(&format!("Let {what} act again?{}", caution(held)))?;
     match (&device, &agent_id) {
         (Some(device), _) => server.reinstate_device(device).await?,
         (None, Some(id)) => server.reinstate_id(id).await?,

@@ -43,6 +43,11 @@ impl Passphrases {
     pub(crate) async fn ask(&self, question: &str) -> Result<Secret<String>, Failure> {
         let bytes = match self.fd {
             Some(fd) => self.line(fd, question)?,
+            None if !terminal::is_there() => {
+                return Err(Failure::usage("there is no terminal to ask at").next(
+                    "--passphrase-fd N, which shares and PINs are read from as well, one a line",
+                ));
+            }
             None => terminal::hidden(&format!("{question}: ")).await?,
         };
         text(bytes)

@@ -17,8 +17,12 @@ use procura_server::restoring::{
 use procura_types::wire::{QuarantineList, Quarantined};
 use procura_types::{ForeignId, Label, Thumbprint};
 use serde::Serialize;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// What is said where `held` has nobody to list, and `release --all` nobody to let go on.
+const NOBODY_HELD: &str = "nobody is held since the installation was restored";
 
 /// Restore a backup into a home of its own, and make that the installation again
 ///
@@ -136,9 +140,13 @@ pub(crate) fn refused(error: RestoreError) -> Failure {
         RestoreError::NotWhole(_) => Failure::damaged("what was restored cannot be used")
             .because(text)
             .next("the same with an older backup"),
+        RestoreError::NotRestored(home) if home.join("installation.json").exists() => {
+            Failure::config(format!("there is nothing to activate in {}", home.display()))
+                .because("it is activated already, or was not restored from a backup")
+                .next(format!("procura server --home {}", home.display()))
+        }
         RestoreError::NotRestored(home) => {
             Failure::config(format!("nothing was restored to {}", home.display()))
-                .because("or what was restored to it is activated already")
                 .next("procura restore FILE --to HOME --verify, and then --activate with the same HOME")
         }
         RestoreError::Home { .. } => Failure::config("nothing was restored").because(text),
@@ -176,6 +184,13 @@ pub(crate) fn refused(error: RestoreError) -> Failure {
             Failure::refused("it does not open").because(text).next(
                 "what opened the vault when the backup was taken; what was changed since opens only later backups",
             )
+        }
+        RestoreError::Io { cause, .. } => {
+            let failure = Failure::storage("a file cannot be used", &text);
+            match cause.kind() {
+                ErrorKind::NotFound => failure.next("the same command with a path that is there"),
+                _ => failure,
+            }
         }
         _ => Failure::storage("it could not be restored", &text),
     }
@@ -225,7 +240,7 @@ pub(crate) async fn verified(
     let opening = with.ask(context, home).await?;
     let report = verify(&means(home, with)?, opening)
         .await
-        .map_err(|error| not_opened(home, error))?;
+        .map_err(|error| not_opened(home, with, error))?;
     if context.json {
         return output::json(&report);
     }
@@ -308,10 +323,7 @@ impl Restore {
         };
         let mut checkpoints = Vec::new();
         for path in &self.checkpoint {
-            let note = std::fs::read_to_string(path).map_err(|error| {
-                Failure::storage(format!("cannot read {}", path.display()), &error)
-            })?;
-            checkpoints.push((path.display().to_string(), note));
+            checkpoints.push((path.display().to_string(), checkpoint_in(path)?));
         }
         if let Some(remembered) = remembered(context, home)? {
             checkpoints.push(remembered);
@@ -340,11 +352,11 @@ impl Restore {
         };
         let activated = activate(&means(home, &self.with)?, opening, wish)
             .await
-            .map_err(|error| not_opened(home, error))?;
+            .map_err(|error| not_opened(home, &self.with, error))?;
         if context.json {
             return output::json(&activated);
         }
-        tell_activated(&activated);
+        tell_activated(&activated, home);
         Ok(())
     }
 
@@ -364,6 +376,23 @@ impl Restore {
         }
         own_key(context).map(|key| key.thumbprint())
     }
+}
+
+/// The signed note in a file that was named as a checkpoint; by whom it is signed is seen
+/// with the keys of the backup. Any other file was named by mistake, which says nothing of
+/// the record.
+fn checkpoint_in(path: &Path) -> Result<String, Failure> {
+    let no_checkpoint = |why: &dyn std::fmt::Display| {
+        Failure::usage(format!("{} is no checkpoint", path.display()))
+            .because(why)
+            .next("the same command with another --checkpoint")
+    };
+    let note = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData => no_checkpoint(&error),
+        _ => Failure::storage(format!("cannot read {}", path.display()), &error),
+    })?;
+    procura_ledger::Note::parse(&note).map_err(|error| no_checkpoint(&error))?;
+    Ok(note)
 }
 
 /// The public key of this home's operator.
@@ -396,7 +425,7 @@ fn remembered(context: &Context, home: &Path) -> Result<Option<(String, String)>
     }
 }
 
-fn tell_activated(activated: &Activated) {
+fn tell_activated(activated: &Activated, home: &Path) {
     tell(&activated.restored);
     output::say(format!(
         "activated: the record goes on after {} entries as {}",
@@ -430,7 +459,10 @@ fn tell_activated(activated: &Activated) {
             activated.grants_ended, activated.ledger_vkey
         ));
     }
-    output::say("next: procura server --home HOME, then procura unseal");
+    let home = home.display();
+    output::say(format!(
+        "next: procura server --home {home}, then procura --home {home} unseal"
+    ));
 }
 
 /// Whom neither a decoy nor a steward is to blame for.
@@ -457,7 +489,7 @@ async fn list_held(context: &Context) -> Result<(), Failure> {
             held.since.to_string(),
         ]);
     }
-    table.print("nobody is held since the installation was restored")
+    table.print(NOBODY_HELD)
 }
 
 impl Release {
@@ -486,6 +518,9 @@ impl Release {
             .devices
             .len()
             .saturating_add(released.agent_ids.len());
+        if number == 0 {
+            return output::done(context.json, &released, NOBODY_HELD);
+        }
         context.confirm(&format!(
             "Let {number} go on? Whoever was revoked after the backup is among them, if anybody was."
         ))?;

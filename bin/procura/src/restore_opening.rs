@@ -51,20 +51,20 @@ impl With {
             return Err(
                 Failure::usage("no passphrase opened the vault when the backup was taken")
                     .because(listed(&known))
-                    .next(typed(&known)),
+                    .next(self.instead(&known)),
             );
         };
         let Some(found) = known.iter().find(|source| source.name == *name) else {
             return Err(
                 Failure::usage(format!("there is no unseal source {name} in the backup"))
                     .because(listed(&known))
-                    .next(typed(&known)),
+                    .next(self.instead(&known)),
             );
         };
         if !found.wrapped {
             return Err(
                 Failure::usage(format!("{name} takes {}", output::plain(&found.needs)))
-                    .next(typed(std::slice::from_ref(found))),
+                    .next(self.instead(std::slice::from_ref(found))),
             );
         }
         let file = self.credentials.as_deref();
@@ -79,10 +79,36 @@ impl With {
             credentials,
         }))
     }
+
+    /// What to type in the place of what was brought, by the first that there is.
+    fn instead(&self, known: &[OpenedWith]) -> String {
+        let (by, with) = match known.first() {
+            Some(source) if source.wrapped => {
+                let file = match source.kind {
+                    "tpm" => "",
+                    _ => " --credentials FILE",
+                };
+                ("--source", format!("--source {}{file}", source.name))
+            }
+            Some(source) if !source.passphrase => ("--shares", "--shares".to_owned()),
+            Some(source) => ("", format!("the passphrase of the source {}", source.name)),
+            None => ("", "what opened the vault then".to_owned()),
+        };
+        let typed = match (self.shares, &self.source) {
+            (true, _) => "--shares",
+            (false, Some(_)) => "--source",
+            (false, None) => by,
+        };
+        if typed == by {
+            format!("the same command with {with}")
+        } else {
+            format!("the same command without {typed}, with {with}")
+        }
+    }
 }
 
 /// Says of what did not open with what was brought, what does open it.
-pub(crate) fn not_opened(home: &Path, error: RestoreError) -> Failure {
+pub(crate) fn not_opened(home: &Path, with: &With, error: RestoreError) -> Failure {
     if let RestoreError::Unplaced { name, lines, why } = &error {
         return Failure::usage(format!("nothing says where the keeper of {name} is"))
             .because(why)
@@ -97,7 +123,7 @@ pub(crate) fn not_opened(home: &Path, error: RestoreError) -> Failure {
     match known {
         Some(known) => failure
             .because(format_args!("{text}; {}", listed(&known)))
-            .next(typed(&known)),
+            .next(with.instead(&known)),
         None => failure,
     }
 }
@@ -115,17 +141,4 @@ fn listed(known: &[OpenedWith]) -> String {
         "what opened the vault when the backup was taken: {}",
         each.join("; ")
     )
-}
-
-/// What to type, by the first that there is.
-fn typed(known: &[OpenedWith]) -> String {
-    let with = match known.first() {
-        Some(source) if source.wrapped => match source.kind {
-            "tpm" => format!("--source {}", source.name),
-            _ => format!("--source {} --credentials FILE", source.name),
-        },
-        Some(source) if !source.passphrase => "--shares".to_owned(),
-        _ => "that passphrase".to_owned(),
-    };
-    format!("the same command with {with}")
 }

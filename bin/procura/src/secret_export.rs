@@ -9,7 +9,7 @@ use procura_edge::private_file;
 use procura_types::encoding;
 use procura_types::wire::SecretExport;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Take secrets out, encrypted to keys of age or OpenSSH
 ///
@@ -104,6 +104,16 @@ impl Export {
     }
 
     fn recipients(&self) -> Result<Vec<String>, Failure> {
+        let is_file = |to: &&String| {
+            let key = to.starts_with("age1") || to.starts_with("ssh-");
+            !key && Path::new(to.as_str()).is_file()
+        };
+        if let Some(file) = self.to.iter().find(is_file) {
+            return Err(
+                Failure::usage(format!("--to {file}: this is a file, and no recipient"))
+                    .next(format!("--to-file {file}")),
+            );
+        }
         let mut recipients = self.to.clone();
         for path in &self.to_file {
             let bytes = read_file(path)?;

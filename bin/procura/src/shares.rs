@@ -46,9 +46,10 @@ impl HandOut {
         let count = set.map_or(0, |set| usize::from(set.count));
         if !holders.is_empty() && holders.len() != count {
             return Err(Failure::usage(format!(
-                "there are {count} shares and {} holders; name each with --to",
+                "there are {count} shares and {} holders",
                 holders.len()
-            )));
+            ))
+            .next(format!("--to {count} times, once for each holder")));
         }
         let mut names: Vec<String> = holders.iter().map(Recipient::fingerprint).collect();
         names.sort();

@@ -77,7 +77,7 @@ pub(crate) async fn hidden(question: &str) -> Result<SecretBytes, Failure> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let tty = rustix::fs::open("/dev/tty", flags, Mode::empty()).map_err(|_| {
         Failure::usage("there is no terminal to ask at")
-            .next("--passphrase-fd N for passphrases, a pipe or --file for values")
+            .next("a pipe for the value, or --passphrase-fd N for passphrases")
     })?;
     let before = rustix::termios::tcgetattr(&tty).map_err(failed)?;
     let mut quiet = before.clone();

@@ -113,7 +113,8 @@ pub enum AuthorityError {
     Ambiguous(Vec<String>),
     /// Not one name found a secret.
     #[error(
-        "no secret matches that may be handed over so; map names in the project or declare them on secrets"
+        "no secret that may be handed over so matches{}; map names in the project or declare them on secrets",
+        asked_for(.0)
     )]
     NothingToDeliver(Vec<Unmatched>),
     /// The project maps a name to a secret that cannot be read.
@@ -248,6 +249,14 @@ impl AuthorityError {
     }
 }
 
+/// What was asked for and matches nothing; nothing where nothing was named.
+fn asked_for(unmatched: &[Unmatched]) -> String {
+    match unmatched {
+        [] => String::new(),
+        some => format!(" {}", listed(some)),
+    }
+}
+
 /// The names that find nothing, as far as one line takes them.
 fn listed(unmatched: &[Unmatched]) -> String {
     const SHOWN: usize = 8;
@@ -256,6 +265,9 @@ fn listed(unmatched: &[Unmatched]) -> String {
         name.name.parse::<EnvName>().ok()
     });
     let mut shown: Vec<String> = names.take(SHOWN).map(|name| name.to_string()).collect();
+    if shown.is_empty() {
+        return "what is no name of an environment variable".to_owned();
+    }
     if shown.len() < unmatched.len() {
         shown.push(format!("{} more", unmatched.len() - shown.len()));
     }

@@ -9,6 +9,9 @@ pub enum IdentityError {
     /// There is nothing to let out of quarantine.
     #[error("this is not in quarantine")]
     NotQuarantined,
+    /// What is revoked is let out of nothing.
+    #[error("this device or its actor is revoked, for good; a new device joins in its place")]
+    DeviceRevoked,
     /// There is no such operator, or they are revoked.
     #[error("there is no operator {0} who is not revoked")]
     NoOperator(Label),

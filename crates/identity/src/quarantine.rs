@@ -5,8 +5,8 @@ use crate::error::IdentityError;
 use procura_directory::{QuarantineRecord, Snapshot, Suspect};
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_record::RecordedBatch;
-use procura_types::Timestamp;
 use procura_types::wire::{QuarantineList, Quarantined};
+use procura_types::{Thumbprint, Timestamp};
 
 /// Lists what is in quarantine.
 pub struct QuarantineListing;
@@ -19,12 +19,17 @@ impl Op for QuarantineListing {
 }
 
 impl QuarantineListing {
-    /// What is in quarantine now, the longest there first.
+    /// What is in quarantine now, the longest there first. A device that is revoked is not:
+    /// it stays out of everything, and nothing lets it out.
     #[must_use]
     pub fn run(_: &Permit<Self>, snapshot: &Snapshot) -> QuarantineList {
         let mut quarantined: Vec<Quarantined> = snapshot
             .all_quarantines()
             .filter(|record| record.lifted.is_none())
+            .filter(|record| {
+                let device = record.suspect.device();
+                device.is_none_or(|device| !is_revoked(snapshot, &device))
+            })
             .map(|record| Quarantined {
                 device: record.suspect.device(),
                 agent_id: record.suspect.foreign().cloned(),
@@ -46,6 +51,13 @@ impl QuarantineListing {
     }
 }
 
+/// Whether a device, or an actor whose it is, is revoked.
+fn is_revoked(snapshot: &Snapshot, device: &Thumbprint) -> bool {
+    snapshot
+        .device(device)
+        .is_some_and(|found| found.revoked.is_some() || !snapshot.is_active(&found.actor))
+}
+
 /// Lets something out of quarantine.
 pub struct QuarantineLift {
     /// What.
@@ -64,7 +76,7 @@ impl QuarantineLift {
     /// tokens, counts no more.
     ///
     /// # Errors
-    /// [`IdentityError::NotQuarantined`].
+    /// [`IdentityError::NotQuarantined`], [`IdentityError::DeviceRevoked`].
     pub fn run(batch: &mut RecordedBatch<'_, Self>, now: Timestamp) -> Result<(), IdentityError> {
         let suspect = &batch.op().suspect;
         let record = batch
@@ -74,6 +86,10 @@ impl QuarantineLift {
             .ok_or(IdentityError::NotQuarantined)?
             .as_ref()
             .clone();
+        let device = suspect.device();
+        if device.is_some_and(|device| is_revoked(batch.directory(), &device)) {
+            return Err(IdentityError::DeviceRevoked);
+        }
         let lifted = Some(batch.directory().seq());
         batch.put_quarantine(&QuarantineRecord {
             lifted,

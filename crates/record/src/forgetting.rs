@@ -22,11 +22,15 @@ use procura_ledger::{
 use procura_store::{Batch, Blob, CommitError, Expected, LogBeginning, Row, Store, StoreError};
 use procura_types::{BatchId, Clock, Duration, Entropy, EntropyError, Timestamp, TraceId};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// By how much faster than time goes by what was not lived through is caught up with.
 const CATCH_UP: u32 = 2;
+/// A rule that was gone on from for longer than this is believed more than a clock that is
+/// behind it.
+const SETTLED: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Bundles that go in one commit.
 const BUNDLES: u64 = 16;
 
@@ -186,34 +190,42 @@ impl Retention {
         }
     }
 
-    /// As of when entries may be too old, where the clock says `agreed` and the server was
-    /// open for `lived`, by what nobody sets, since this was asked before; none where
-    /// nothing is forgotten, or another server keeps this. It begins with when the rule was
-    /// made, which a device signed, and goes on by twice the time that was lived through at
-    /// most: a clock that is wrong for an hour, also over restarts, has an hour too much
-    /// forgotten at most, and not the record.
+    /// As of when entries may be too old, where the clock said the ends of `read` at two
+    /// readings, and the server was open for `lived`, by what nobody sets, since this was
+    /// asked before; none where nothing is forgotten, or another server keeps this. It begins
+    /// with when the rule was made, which a device signed, and goes on by twice the time that
+    /// was lived through at most: a clock that is wrong for an hour, also over restarts, has
+    /// an hour too much forgotten at most, and not the record. Where both readings are before
+    /// the rule, the clock was ahead when it was made, and it begins with the later of them.
     ///
     /// # Errors
     /// [`RetentionError`]; then nothing may be said to be too old.
     pub async fn reached(
         &self,
-        agreed: Timestamp,
+        read: RangeInclusive<Timestamp>,
         lived: Duration,
     ) -> Result<Option<Timestamp>, RetentionError> {
         let store = &self.parts.store;
         let Some(rule) = retention(store)? else {
             return Ok(None);
         };
+        let (agreed, latest) = read.into_inner();
         let row = REACHED.get(store, &key())?;
         let since = rule.value.since;
-        let before = row.as_ref().map_or(since, |row| row.value.max(since));
+        // A row from before the rule is none of this rule's.
+        let own = row.as_ref().filter(|row| row.version > rule.version);
+        let mut before = own.map_or(since, |row| row.value);
+        if latest < since && before <= since.plus(SETTLED) {
+            before = before.min(latest);
+        }
         let bound = before.plus(lived.saturating_mul(CATCH_UP));
         let reached = agreed.min(bound).max(before);
-        if row.as_ref().is_none_or(|row| row.value != reached) {
+        if own.is_none_or(|row| row.value != reached) {
             let id = BatchId::generate(self.parts.clock.now(), self.parts.entropy.as_ref())?;
             let mut batch = Batch::new(id).bulk();
             let expected = row.map_or(Expected::Absent, |row| Expected::At(row.version));
             REACHED.expect(&mut batch, &key(), expected);
+            RETENTION.expect(&mut batch, &key(), Expected::At(rule.version));
             REACHED.put(&mut batch, &key(), &reached);
             if !self.fence(&mut batch) || !self.commit(batch).await? {
                 return Ok(None);

@@ -243,8 +243,8 @@ impl Work {
             let snapshot = self.parts.directory.snapshot();
             let namespaces = snapshot.namespaces().map(|found| found.name.clone());
             self.pass = Some(Pruning::new(due, namespaces));
-            let lived = self.readings.lived;
-            self.forgetting = match self.parts.retention.reached(due, lived).await {
+            let (latest, lived) = (self.readings.latest.unwrap_or(due), self.readings.lived);
+            self.forgetting = match self.parts.retention.reached(due..=latest, lived).await {
                 Ok(reached) => reached,
                 Err(error) => {
                     tracing::warn!(%error, "it cannot be told which entries of the record are too old");
@@ -303,6 +303,8 @@ impl Silent {
 #[derive(Default)]
 struct Readings {
     before: Option<(Instant, Timestamp)>,
+    /// The later of the two that were last compared; what was agreed on is the earlier.
+    latest: Option<Timestamp>,
     /// How long before that the reading was that it agreed with.
     span: Duration,
     /// The same of the reading before, and no more than of this one: how long it took at
@@ -325,6 +327,7 @@ impl Readings {
                 let span = steady.saturating_duration_since(before);
                 self.lived = self.span.min(span);
                 self.span = span;
+                self.latest = Some(said.max(now));
                 Some(said.min(now))
             }
             None => None,
@@ -361,6 +364,7 @@ mod tests {
                 };
                 assert_eq!(due, expected, "{at} with {wrong} ahead");
                 assert!(due.is_none_or(|due| due <= right));
+                assert!(due.is_none() || readings.latest >= Some(right));
             }
         }
     }

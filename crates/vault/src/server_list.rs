@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// The entry's action for a server that a later root is not handed over to.
 pub const LEFT_OUT: &str = "server.left_out";
@@ -45,7 +46,8 @@ struct KnownRow {
     /// When it was last heard of, by its own clock.
     seen: Timestamp,
     /// For how many milliseconds it was open, as it says itself, all openings together: what
-    /// lies between two of its words. What its clock jumped by before an opening is in none.
+    /// lies between two of its words, by what nobody sets. What its clock jumps by is in none
+    /// of it, however often it does.
     #[serde(default)]
     lived: u64,
 }
@@ -71,8 +73,22 @@ pub(crate) struct Presence {
     spoken: Mutex<Option<(Seq, Heard)>>,
 }
 
-/// For how many milliseconds each of the others was open, by the ids of their homes.
-pub(crate) struct Heard(BTreeMap<String, u64>);
+/// What a server has heard of the others when it speaks.
+pub(crate) struct Heard {
+    /// When that is, by what nobody sets.
+    at: Instant,
+    /// For how many milliseconds each of them was open, by the ids of their homes.
+    lived: BTreeMap<String, u64>,
+}
+
+/// What lies between a server's last word and now, in milliseconds.
+#[derive(Default)]
+struct Between {
+    /// For how long it was open itself.
+    lived: u64,
+    /// For how long another was open, whichever was for longest.
+    missed: u64,
+}
 
 impl Default for Presence {
     fn default() -> Self {
@@ -111,18 +127,21 @@ impl Presence {
         *self.spoken() = Some((version, heard));
     }
 
-    /// For how many milliseconds another was open since this server spoke, whichever was for
-    /// longest; none where its row is of another version than what it said last.
-    fn missed(&self, version: Seq, heard: &Heard) -> u64 {
+    /// What lies between its last word and this; nothing where its row is of another version
+    /// than what it said last.
+    fn between(&self, version: Seq, heard: &Heard) -> Between {
         let spoken = self.spoken();
         let Some((_, before)) = spoken.as_ref().filter(|(known, _)| *known == version) else {
-            return 0;
+            return Between::default();
         };
-        let since = heard.0.iter().map(|(home, lived)| {
-            let known = before.0.get(home).copied().unwrap_or_default();
+        let since = heard.lived.iter().map(|(home, lived)| {
+            let known = before.lived.get(home).copied().unwrap_or_default();
             lived.saturating_sub(known)
         });
-        since.max().unwrap_or_default()
+        Between {
+            lived: millis(heard.at.saturating_duration_since(before.at)),
+            missed: since.max().unwrap_or_default(),
+        }
     }
 }
 
@@ -295,17 +314,22 @@ impl Vault {
     }
 
     /// The row of this server's home, if there is one, and what is heard of the others.
-    fn known(&self, home: &str) -> Result<(Option<Row<KnownRow>>, Heard), StoreError> {
+    fn known(
+        &self,
+        home: &str,
+        clock: &dyn Clock,
+    ) -> Result<(Option<Row<KnownRow>>, Heard), StoreError> {
+        let at = clock.steady();
         let mut own = None;
-        let mut heard = BTreeMap::new();
+        let mut lived = BTreeMap::new();
         for (known, row) in all_rows(&KNOWN, &self.store, &KeyPrefix::all())? {
             if known == home {
                 own = Some(row);
             } else {
-                heard.insert(known, row.value.lived);
+                lived.insert(known, row.value.lived);
             }
         }
-        Ok((own, Heard(heard)))
+        Ok((own, Heard { at, lived }))
     }
 
     /// Says in a batch that this server is there from now on, which does not apply if it
@@ -314,10 +338,10 @@ impl Vault {
         &self,
         batch: &mut Batch,
         beside: &Beside,
-        now: Timestamp,
+        clock: &dyn Clock,
     ) -> Result<Heard, StoreError> {
-        let home = beside.home().to_string();
-        let (known, heard) = self.known(&home)?;
+        let (now, home) = (clock.now(), beside.home().to_string());
+        let (known, heard) = self.known(&home, clock)?;
         let (since, lived) = known.map_or((now, 0), |row| (row.value.since, row.value.lived));
         let row = KnownRow {
             host: beside.presence.host(),
@@ -343,19 +367,18 @@ impl Vault {
         let now = clock.now();
         self.count_servers(beside, now)?;
         let (presence, home) = (&beside.presence, beside.home().to_string());
-        let (Some(known), heard) = self.known(&home)? else {
+        let (Some(known), heard) = self.known(&home, clock)? else {
             return Ok(true);
         };
         // Whoever has this machine sets its clock; for how long the others were open stays.
         // The time that they say is not asked: one whose clock was far ahead may be gone.
-        let missed = presence.missed(known.version, &heard);
-        if presence.is_absent(known.value.seen, now) || presence.is_too_long(missed) {
+        let between = presence.between(known.version, &heard);
+        if presence.is_absent(known.value.seen, now) || presence.is_too_long(between.missed) {
             return Ok(false);
         }
-        let since = millis(now.since(known.value.seen));
         let row = KnownRow {
             seen: now,
-            lived: known.value.lived.saturating_add(since),
+            lived: known.value.lived.saturating_add(between.lived),
             ..known.value
         };
         let id = BatchId::generate(now, self.entropy.as_ref())?;

@@ -255,7 +255,7 @@ impl Vault {
             since: now,
         };
         SERVERS.put(&mut batch, &beside.home.to_string(), &row);
-        let heard = self.put_present(&mut batch, beside, now)?;
+        let heard = self.put_present(&mut batch, beside, clock)?;
         match self.store.commit(batch).await {
             Ok(committed) => {
                 beside.presence.spoke(committed.seq, heard);
@@ -459,7 +459,7 @@ impl Vault {
                 HANDOVERS.put(&mut batch, home, &Blob::new(sealed.clone()));
             }
         }
-        let heard = self.put_present(&mut batch, beside, now)?;
+        let heard = self.put_present(&mut batch, beside, clock)?;
         let committed = self.store.commit(batch).await.map_err(RecordError::from)?;
         beside.presence.spoke(committed.seq, heard);
         Ok((beside, committed.seq))

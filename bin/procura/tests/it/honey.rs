@@ -142,4 +142,57 @@ fn a_device_that_touched_a_decoy_is_listed_as_quarantined() {
         listed.to_string().contains("\"state\":\"quarantined\""),
         "{listed}"
     );
+    // It is told who may let it out; whoever does is asked by why it is in.
+    let refused = bob.run(&["secret", "list"], b"");
+    let next = "\n  next: procura honey reinstate DEVICE, or procura restore release DEVICE if it is held since a restore, typed by a steward who knows what happened\n";
+    assert!(refused.err.ends_with(next), "{}", refused.err);
+    let list = cli.json(&["honey", "quarantine"]);
+    let device = list["quarantined"][0]["device"].as_str().unwrap();
+    let asked = |why: &str| {
+        let ran = cli.run(&["honey", "reinstate", "--", device], b"");
+        assert_eq!(ran.code, 64, "{}", ran.err);
+        assert_eq!(
+            ran.err,
+            format!(
+                "procura: not done without a yes: there is no terminal to ask at: Let {device} act again? {why}\n  next: the same command with --yes\n"
+            )
+        );
+    };
+    let reinstate = ["--yes", "honey", "reinstate", "--", device];
+    asked("It touched a honey secret: find out first who had it.");
+    cli.ok(&reinstate, b"");
+    cli.ok(&["device", "hold", "--", device], b"");
+    asked("A steward put it on hold: find out first what for.");
+    // Revoked, it is out of everything, and nothing lets it out.
+    cli.ok(&["--yes", "device", "revoke", "--", device], b"");
+    assert_eq!(cli.ok(&["honey", "quarantine"], b""), "");
+    let refused = cli.run(&reinstate, b"");
+    assert_eq!(refused.code, 77, "{}", refused.err);
+    let words = "this device or its actor is revoked, for good; a new device joins in its place (device_revoked, ";
+    assert!(refused.err.contains(words), "{}", refused.err);
+}
+
+#[test]
+fn what_is_in_the_way_is_said_with_what_to_type() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    cli.ok(&["honey", "plant", "ci/token"], b"");
+    for (args, word, next) in [
+        (
+            &["secret", "put", "ci/token"][..],
+            "(honey, ",
+            "another path, or procura honey remove PATH, typed by a steward",
+        ),
+        (
+            &["--yes", "operator", "revoke", "alice"],
+            "(last_steward, ",
+            "procura operator invite NAME --role steward, and this again when they have joined",
+        ),
+    ] {
+        let refused = cli.run(args, b"a value");
+        assert_eq!(refused.code, 77, "{args:?}: {}", refused.err);
+        assert!(refused.err.contains(word), "{args:?}: {}", refused.err);
+        let next = format!("\n  next: {next}\n");
+        assert!(refused.err.ends_with(&next), "{args:?}: {}", refused.err);
+    }
 }

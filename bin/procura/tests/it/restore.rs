@@ -226,7 +226,16 @@ fn copies_of_the_record_lead_on_and_what_was_taken_away_is_taken_away_again() {
     assert!(said.contains("after:procura/"), "{said}");
     // A copy that was activated is no restored home any more.
     let twice = activate(&own, &home, &["--ledger", path(&ledger)]);
-    assert!(twice.err.contains("is activated already"), "{}", twice.err);
+    let said: Value = serde_json::from_str(&twice.err).unwrap();
+    assert_eq!(
+        said,
+        serde_json::json!({
+            "exit": 78,
+            "what": format!("there is nothing to activate in {}", home.display()),
+            "why": "it is activated already, or was not restored from a backup",
+            "next": format!("procura server --home {}", home.display()),
+        })
+    );
     let deep: Value =
         serde_json::from_str(&ok_at(cli, &server.url, &["--json", "status", "--deep"])).unwrap();
     assert_eq!(deep["deep"].as_array().unwrap().len(), 0, "{deep}");
@@ -325,6 +334,16 @@ fn without_copies_it_goes_on_under_another_origin_and_everybody_is_held() {
     // Whoever knows the record of before believes none of it.
     let said = at(cli, &server.url, &["secret", "get", "app/key"]);
     assert_eq!(said.code, 77, "{}", said.err);
+    assert!(
+        said.err.starts_with("procura: the server's checkpoint is not one of the installation that was joined: not signed by procura/"),
+        "{}",
+        said.err
+    );
+    assert!(
+        said.err.ends_with("\n  next: if an administrator says that they restored it with --new-origin: procura restore accept --key KEY, with the KEY that they tell you\n"),
+        "{}",
+        said.err
+    );
     let said = at(
         cli,
         &server.url,
@@ -372,6 +391,8 @@ fn without_copies_it_goes_on_under_another_origin_and_everybody_is_held() {
     let said = at(&bea, &server.url, &["namespace", "list"]);
     assert_eq!(said.code, 77, "{}", said.err);
     assert!(said.err.contains("quarantine"), "{}", said.err);
+    let release = "or procura restore release DEVICE if it is held since a restore";
+    assert!(said.err.contains(release), "{}", said.err);
     let held: Value =
         serde_json::from_str(&ok_at(cli, &server.url, &["--json", "restore", "held"])).unwrap();
     let device = held["quarantined"][0]["device"].as_str().unwrap();
@@ -383,6 +404,11 @@ fn without_copies_it_goes_on_under_another_origin_and_everybody_is_held() {
     ];
     let said = at(cli, &server.url, &own);
     assert!(said.err.contains("is not held"), "{}", said.err);
+    let said = at(cli, &server.url, &["honey", "reinstate", "--", device]);
+    let question = format!(
+        "Let {device} act again? It is held since the installation was restored: find out first whether it was revoked after the backup."
+    );
+    assert!(said.err.contains(&question), "{}", said.err);
     ok_at(cli, &server.url, &["--yes", "restore", "release", device]);
     ok_at(&bea, &server.url, &["namespace", "list"]);
     server.stop();

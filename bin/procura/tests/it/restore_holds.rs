@@ -55,15 +55,29 @@ fn later(backed: &Backed, by: &Cli) -> PathBuf {
     copy
 }
 
-/// Two stewards vote a third out, at this server.
-fn voted_out(by: &Cli, with: &Cli, url: &str, name: &str) {
+/// Two stewards agree at this server that a third is to go.
+fn agreed(by: &Cli, with: &Cli, url: &str, name: &str) -> String {
     let made = json_at(by, url, &["proposal", "remove-steward", name]);
     let id = made["id"].as_str().unwrap();
     for cli in [by, with] {
         ok_at(cli, url, &["--yes", "proposal", "sign", id]);
     }
-    let revoke = ["--yes", "operator", "revoke", name, "--proposal", id];
+    id.to_owned()
+}
+
+/// Two stewards vote a third out.
+fn voted_out(by: &Cli, with: &Cli, url: &str, name: &str) {
+    let id = agreed(by, with, url, name);
+    let revoke = ["--yes", "operator", "revoke", name, "--proposal", &id];
     ok_at(by, url, &revoke);
+}
+
+/// Two stewards leave a third without a role.
+fn left_none(by: &Cli, with: &Cli, url: &str, name: &str) {
+    let id = agreed(by, with, url, name);
+    let roles = ["--yes", "operator", "roles", name, "--none"];
+    let by_quorum = ["--proposal", id.as_str()];
+    ok_at(by, url, &[&roles[..], &by_quorum].concat());
 }
 
 #[test]
@@ -194,6 +208,44 @@ fn holds_of_who_was_voted_out_after_the_backup_end_again() {
         ok_at(cli, &server.url, &["operator", "list"]);
     }
     let list = json_at(&bea, &server.url, &["honey", "quarantine"]);
+    assert_eq!(list["quarantined"], json!([]), "{list}");
+    server.stop();
+}
+
+#[test]
+fn holds_of_who_was_left_without_a_role_after_the_backup_end_again() {
+    let mut backed = Backed::new();
+    let [bea, cleo] = stewards(&backed);
+    let thief = Cli {
+        home: backed.installed.cli.home.clone(),
+        url: backed.installed.cli.url.clone(),
+    };
+    let [stopped, own] = ["cleo", "alice"].map(|name| device(&thief, name));
+    thief.ok(&["device", "hold", "--", &stopped], b"");
+    backed_up(&mut backed, &thief);
+    // Said once more of a device that is on hold, it is in the record all the same.
+    thief.ok(&["device", "hold", "--", &stopped], b"");
+    let url = thief.url.clone().unwrap();
+    left_none(&bea, &cleo, &url, "alice");
+    let copy = later(&backed, &bea);
+    let (home, _) = backed.restored("restored");
+    backed.installed.server.take().unwrap().stop();
+    let done = activated(&bea.home, &home, &["--ledger", path(&copy)]);
+    assert_eq!(done["held"], json!([format!("device/{own}")]), "{done}");
+    let recorded = done["recorded"].as_array().unwrap();
+    assert!(recorded.contains(&json!("let_go:1")), "{done}");
+
+    let server = served(&home);
+    let url = server.url.as_str();
+    settled(&bea, url);
+    ok_at(&cleo, url, &["operator", "list"]);
+    // Who has the role again is not let go with those who are held to be safe.
+    let said = at(&thief, url, &["operator", "list"]);
+    assert!(said.err.contains("quarantined"), "{}", said.err);
+    let held = json_at(&bea, url, &["restore", "held"]);
+    assert_eq!(held["quarantined"], json!([]), "{held}");
+    left_none(&bea, &cleo, url, "alice");
+    let list = json_at(&bea, url, &["honey", "quarantine"]);
     assert_eq!(list["quarantined"], json!([]), "{list}");
     server.stop();
 }

@@ -2,7 +2,7 @@
 //! takes for evidence, and what somebody has to say themselves.
 
 use crate::backup::{Backed, path};
-use crate::installed::Installed;
+use crate::installed::{Installed, PASSPHRASE};
 use crate::restore::{activate, activated, copied};
 use std::path::Path;
 
@@ -63,10 +63,109 @@ fn a_home_that_nothing_was_restored_to_is_named() {
         serde_json::json!({
             "exit": 78,
             "what": format!("nothing was restored to {}", wrong.display()),
-            "why": "or what was restored to it is activated already",
             "next": "procura restore FILE --to HOME --verify, and then --activate with the same HOME",
         })
     );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let backed = Backed::new();
+    let (missing, next) = (backed.place("missing"), backed.place("next.procura"));
+    let home = backed.place("restored");
+    for args in [
+        &["backup", "check", path(&missing)][..],
+        &["backup", path(&next), "--ledger-since", path(&missing)],
+        &["restore", path(&missing), "--to", path(&home)],
+    ] {
+        let said = backed.installed.cli.run(args, b"");
+        assert_eq!(said.code, 74, "{args:?}: {}", said.err);
+        let words = format!(
+            "procura: a file cannot be used: opening {}: No such file or directory (os error 2)\n  next: the same command with a path that is there\n",
+            missing.display()
+        );
+        assert_eq!(said.err, words, "{args:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_checkpoint_is_named_and_no_reason_to_go_another_way() {
+    let backed = Backed::new();
+    let own = backed.installed.cli.home.clone();
+    let (home, _) = backed.restored("restored");
+    let pem = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    let unsigned = "signed note: has no signature block";
+    for (name, bytes, why) in [
+        ("cert.pem", &pem[..], unsigned),
+        ("passphrase.txt", PASSPHRASE, unsigned),
+        ("image", b"\xff\xd8", "stream did not contain valid UTF-8"),
+    ] {
+        let file = backed.place(name);
+        std::fs::write(&file, bytes).unwrap();
+        for way in [
+            &["--nothing-after-backup"][..],
+            &["--new-origin", "--set-aside-checkpoints"],
+        ] {
+            let named = ["--checkpoint", path(&file)];
+            let said = activate(&own, &home, &[way, &named].concat());
+            assert_eq!(said.code, 64, "{name}: {}", said.err);
+            let said: serde_json::Value = serde_json::from_str(&said.err).unwrap();
+            assert_eq!(
+                said,
+                serde_json::json!({
+                    "exit": 64,
+                    "what": format!("{} is no checkpoint", file.display()),
+                    "why": why,
+                    "next": "the same command with another --checkpoint",
+                })
+            );
+        }
+    }
+    // Nothing was done, and who goes on is told where.
+    let to = path(&home);
+    let mut args = vec!["--yes", "--passphrase-fd", "0", "restore", "--activate"];
+    args.extend(["--to", to, "--nothing-after-backup"]);
+    let said = backed.run(&args, PASSPHRASE);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let words = format!("\nnext: procura server --home {to}, then procura --home {to} unseal\n");
+    assert!(said.err.ends_with(&words), "{}", said.err);
+}
+
+#[test]
+fn who_brings_what_does_not_open_a_backup_is_told_what_to_type() {
+    let backed = Backed::new();
+    // A set of shares that came after it.
+    let add = ["unseal-source", "add", "recovery", "--shares", "2/2"];
+    let add = [&["--json", "--passphrase-fd", "0"], &add[..]].concat();
+    let made = backed.installed.cli.ok(&add, PASSPHRASE);
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let shares = made["shares"].as_array().unwrap().iter();
+    let shares: Vec<&str> = shares.map(|share| share.as_str().unwrap()).collect();
+    let shares = format!("{}\n", shares.join("\n"));
+    for (with, input, next) in [
+        (
+            &["--shares"][..],
+            shares.as_bytes(),
+            "the same command without --shares, with the passphrase of the source passphrase",
+        ),
+        (
+            &["--source", "nope"],
+            b"",
+            "the same command without --source, with the passphrase of the source passphrase",
+        ),
+        (
+            &[],
+            b"another passphrase 77\n",
+            "the same command with the passphrase of the source passphrase",
+        ),
+    ] {
+        let drill = ["--json", "--passphrase-fd", "0", "backup", "drill"];
+        let args = [&drill[..], &[path(&backed.file)], with].concat();
+        let said = backed.run(&args, input);
+        assert_ne!(said.code, 0, "{with:?}");
+        let said: serde_json::Value = serde_json::from_str(&said.err).unwrap();
+        assert_eq!(said["next"], next, "{with:?}: {said}");
+    }
 }
 
 #[test]

@@ -224,6 +224,15 @@ fn a_key_is_seated_under_another_origin_too() {
         &server.url,
         &["--yes", "restore", "release", "--all"],
     );
+    // Nobody is left about whom a yes could be asked for.
+    let said = at(&laptop, &server.url, &["restore", "release", "--all"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(
+        said.err
+            .ends_with("nobody is held since the installation was restored\n"),
+        "{}",
+        said.err
+    );
     server.stop();
 }
 

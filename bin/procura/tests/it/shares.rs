@@ -42,7 +42,10 @@ fn shares_are_encrypted_to_their_holders_and_can_be_tried_without_use() {
     };
     let (ann, bob) = (ann.trim(), bob.to_str().unwrap());
     for (to, part) in [
-        (&[ann][..], "2 shares and 1 holders"),
+        (
+            &[ann][..],
+            "there are 2 shares and 1 holders\n  next: --to 2 times, once for each holder\n",
+        ),
         (&[ann, ann], "named twice"),
         (&[ann, "age1nobody"], "--to age1nobody"),
         (&[ann, "/nowhere/at/all"], "No such file"),

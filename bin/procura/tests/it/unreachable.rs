@@ -72,7 +72,7 @@ fn passphrases_come_from_a_terminal_or_a_descriptor_only() {
     assert_eq!(ran.code, 64);
     assert_eq!(
         ran.err,
-        "procura: there is no terminal to ask at\n  next: --passphrase-fd N for passphrases, a pipe or --file for values\n"
+        "procura: there is no terminal to ask at\n  next: --passphrase-fd N, which shares and PINs are read from as well, one a line\n"
     );
     for (input, message) in [
         (&b"\n"[..], "procura: the passphrase is empty\n"),
@@ -138,6 +138,33 @@ fn commands_of_operators_need_a_home_that_knows_a_server() {
             "{args:?}"
         );
     }
+}
+
+#[test]
+fn a_home_of_a_server_alone_is_told_from_one_that_knows_no_server() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("installation.json"), "{}").unwrap();
+    for args in [&["secret", "list"][..], &["seal", "--yes"], &["login"]] {
+        let ran = run(home.path(), args);
+        let expected = format!(
+            "procura: {} is a server's home, and no operator's key is in it\n  next: the command with --home of the operator's own home (where none is named: ~/.procura)\n",
+            home.path().display()
+        );
+        assert_eq!((ran.code, ran.err), (78, expected), "{args:?}");
+    }
+}
+
+#[test]
+fn a_file_with_recipients_is_no_recipient() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("id.pub");
+    std::fs::write(&file, "ssh-ed25519 AAAA\n").unwrap();
+    let file = file.to_str().unwrap();
+    let ran = run(home.path(), &["secret", "export", "--to", file]);
+    let expected = format!(
+        "procura: --to {file}: this is a file, and no recipient\n  next: --to-file {file}\n"
+    );
+    assert_eq!((ran.code, ran.err), (64, expected));
 }
 
 #[test]

@@ -90,6 +90,23 @@ async fn nothing_to_deliver_is_an_error_with_the_reasons() {
     let error = world.resolve(&scribe, "web", &["HOME"]).unwrap_err();
     assert!(matches!(&error, AuthorityError::NothingToDeliver(unmatched)
         if unmatched.len() == 1 && unmatched[0].reason == UnmatchedReason::NoMatch));
+    for (names, said) in [
+        (&["NOPE"][..], "NOPE"),
+        (&["NOPE", "1\u{1b}[2J", "HOME"], "HOME, NOPE, 1 more"),
+        // The caller's own text, which may be anything, is not repeated.
+        (
+            &["1\u{1b}[2J"],
+            "what is no name of an environment variable",
+        ),
+    ] {
+        let error = world.resolve(&scribe, "web", names).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "no secret that may be handed over so matches {said}; map names in the project or declare them on secrets"
+            )
+        );
+    }
     world.project("web", &["scribe"], &[]).await.unwrap();
     let error = world.resolve(&scribe, "web", &[]).unwrap_err();
     assert!(matches!(&error, AuthorityError::NothingToDeliver(unmatched) if unmatched.is_empty()));

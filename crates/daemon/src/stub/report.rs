@@ -83,17 +83,18 @@ impl Report<'_> {
 
     /// Something failed or was refused, and nothing was started.
     pub(super) fn failed(&mut self, error: &DaemonError) {
-        let next = next(error.code());
+        let message = error.to_string();
+        let next = next(error.code(), &message);
         if self.json {
             self.line(&serde_json::json!({
                 "event": "refused",
                 "code": error.code(),
-                "message": error.to_string(),
+                "message": message,
                 "next": next,
                 "exit": error.exit(),
             }));
         } else {
-            let _ = writeln!(self.err, "procura: {error}");
+            let _ = writeln!(self.err, "procura: {message}");
             if let Some(next) = next {
                 let _ = writeln!(self.err, "  next: {next}");
             }
@@ -123,15 +124,17 @@ impl Report<'_> {
 
 /// What helps against a refusal, where something typed does and the message
 /// does not say it already.
-fn next(code: &str) -> Option<&'static str> {
+fn next(code: &str, message: &str) -> Option<&'static str> {
     match code {
+        // A project that maps nothing is told so with the command.
+        "nothing_to_deliver" if message.contains("procura project set") => None,
         "not_found" | "forbidden" => {
             Some("procura project set PROJECT --agent LABEL -n NS, typed by an admin")
         }
         "ambiguous_name" => {
             Some("procura project set PROJECT --env NAME=PATH -n NS, typed by an admin")
         }
-        "value_missing" => Some(
+        "value_missing" | "nothing_to_deliver" => Some(
             "procura secret put PATH --env NAME -n NS, or procura project set PROJECT --env NAME=PATH -n NS for a secret that is there, typed by an admin",
         ),
         "secret_expired" => Some(
@@ -140,16 +143,59 @@ fn next(code: &str) -> Option<&'static str> {
         "delivery_not_allowed" => Some(
             "the command again with another --delivery, or procura secret set PATH --deliver env,… -n NS, typed by an admin",
         ),
-        "device_quarantined" | "quarantined" => {
-            Some("procura honey reinstate DEVICE, typed by a steward who knows what happened")
-        }
+        "device_quarantined" | "quarantined" => Some(
+            "procura honey reinstate DEVICE, or procura restore release DEVICE if it is held since a restore, typed by a steward who knows what happened",
+        ),
         "unknown_agent" => {
             Some("procura join CODE, with a link code from an admin: procura agent code LABEL")
         }
+        "bad_checkpoint" => Some(
+            "if an administrator says that they restored it with --new-origin: procura join CODE, with a link code from them: procura agent code LABEL",
+        ),
         "timestamp_out_of_window" => Some("procura doctor, which compares the clocks"),
         "unreachable" => Some("procura server, on the server's machine; then this again"),
         "denied" | "expired" => Some("the same command again asks anew"),
         "rate_limited" | "verifier_unavailable" => Some("the same command again, in a moment"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_refused_says_what_to_type_once() {
+        let put = "\n  next: procura secret put PATH --env NAME -n NS, or procura project set PROJECT --env NAME=PATH -n NS for a secret that is there, typed by an admin\n";
+        let held = "\n  next: procura honey reinstate DEVICE, or procura restore release DEVICE if it is held since a restore, typed by a steward who knows what happened\n";
+        let join = "\n  next: if an administrator says that they restored it with --new-origin: procura join CODE, with a link code from them: procura agent code LABEL\n";
+        for (code, message, next) in [
+            ("bad_checkpoint", "not signed by procura/x", join),
+            ("value_missing", "there is no NOPE", put),
+            ("nothing_to_deliver", "no secret matches NOPE", put),
+            (
+                "nothing_to_deliver",
+                "shop maps no names; map them: procura project set shop",
+                "\n",
+            ),
+            ("quarantined", "in quarantine", held),
+            ("device_quarantined", "in quarantine", held),
+        ] {
+            let error = DaemonError::Reported {
+                exit: 77,
+                code: code.to_owned(),
+                message: message.to_owned(),
+            };
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let mut report = Report {
+                json: false,
+                out: &mut out,
+                err: &mut err,
+            };
+            report.failed(&error);
+            assert!(out.is_empty());
+            let expected = format!("procura: {message}{next}");
+            assert_eq!(String::from_utf8(err).unwrap(), expected);
+        }
     }
 }

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 pub(crate) const BEGIN: u64 = 1_795_000_000_000;
 
 /// A clock that the test turns.
@@ -475,11 +476,11 @@ async fn a_change_is_not_forgotten_with_what_was_changed() {
 /// As many hours of a clock that is wrong have at most so many hours too much forgotten.
 #[tokio::test]
 async fn time_that_was_not_lived_through_makes_nothing_too_old() {
-    const HOUR: Duration = Duration::from_secs(60 * 60);
     let mut site = Site::new().await;
     let retention = site.retention();
     let now = site.clock.now();
-    assert_eq!(retention.reached(now, HOUR).await.unwrap(), None, "no rule");
+    let none = retention.reached(now..=now, HOUR).await.unwrap();
+    assert_eq!(none, None, "no rule");
     site.keep(7).await;
     let since = now.minus(DAY);
     // The clock is right, and goes on; what was missed is caught up with.
@@ -488,36 +489,66 @@ async fn time_that_was_not_lived_through_makes_nothing_too_old() {
         (now, since.plus(HOUR * 2)),
         (now, since.plus(HOUR * 4)),
     ] {
-        let found = site.retention().reached(agreed, HOUR).await.unwrap();
+        let found = site.retention().reached(agreed..=now, HOUR).await.unwrap();
         assert_eq!(found, Some(reached));
     }
     // A year ahead, also over restarts, and right again.
     site = site.restart().await;
     for hour in 3..=5 {
         let ahead = now.plus(DAY * 365);
-        let found = site.retention().reached(ahead, HOUR).await.unwrap();
+        let found = site.retention().reached(ahead..=ahead, HOUR).await.unwrap();
         assert_eq!(found, Some(since.plus(HOUR * 2 * hour)));
         site = site.restart().await;
     }
-    let zero = site
-        .retention()
-        .reached(now.plus(DAY * 365), Duration::ZERO)
-        .await;
-    assert_eq!(zero.unwrap(), Some(since.plus(HOUR * 10)));
-    let found = site.retention().reached(now, DAY).await.unwrap();
-    assert_eq!(found, Some(now));
-    // Behind for a while: nothing is lost by it.
+    let at = async |read: Timestamp, lived| {
+        let found = site.retention().reached(read..=read, lived).await;
+        found.unwrap()
+    };
+    let zero = at(now.plus(DAY * 365), Duration::ZERO).await;
+    assert_eq!(zero, Some(since.plus(HOUR * 10)));
+    assert_eq!(at(now, DAY).await, Some(now));
+    // Behind for a while: nothing is lost by it where the rule is settled.
+    let later = since.plus(DAY * 8);
+    assert_eq!(at(later, DAY * 4).await, Some(later));
     let behind = Timestamp::from_millis(0);
-    let found = site.retention().reached(behind, HOUR).await.unwrap();
-    assert_eq!(found, Some(behind));
-    let found = site.retention().reached(now, HOUR).await.unwrap();
-    assert_eq!(found, Some(now));
+    assert_eq!(at(behind, HOUR).await, Some(behind));
+    assert_eq!(at(later, HOUR).await, Some(later));
     // A rule that is made anew is of now.
     site.later(DAY * 30);
     site.keep(8).await;
-    let found = site.retention().reached(site.clock.now(), HOUR).await;
-    let since = site.clock.now().minus(DAY);
-    assert_eq!(found.unwrap(), Some(since.plus(HOUR * 2)));
+    let now = site.clock.now();
+    assert_eq!(at(now, HOUR).await, Some(now.minus(DAY).plus(HOUR * 2)));
+}
+
+/// A rule that was made while the clock was a year ahead is no reason to forget a year.
+#[tokio::test]
+async fn a_rule_from_ahead_begins_once_the_clock_is_right() {
+    let site = Site::new().await;
+    let now = site.clock.now();
+    let (ahead, since) = (now.plus(DAY * 365), now.minus(DAY));
+    let reached = async |read| site.retention().reached(read, HOUR).await.unwrap();
+    let at = async |read: Timestamp| reached(read..=read).await;
+    let rule = async |made: Timestamp| {
+        let made = u64::try_from(made.since(Timestamp::from_millis(0)).as_millis());
+        site.clock.0.store(made.unwrap(), Ordering::Relaxed);
+        site.keep(7).await;
+    };
+    for hours in [0, 1, 3] {
+        rule(ahead).await;
+        for hour in 1..=hours {
+            let more = ahead.minus(DAY).plus(HOUR * 2 * hour);
+            assert_eq!(at(ahead).await, Some(more), "ahead still: {hour}");
+        }
+        // One reading of two that is behind says nothing yet.
+        assert_eq!(reached(now..=ahead).await, Some(now));
+        assert_eq!(at(now).await, Some(now), "{hours}");
+        assert_eq!(at(ahead).await, Some(now.plus(HOUR * 2)), "{hours}");
+    }
+    // A rule that is made anew when the clock is right begins with that, at once.
+    rule(ahead).await;
+    assert_eq!(at(ahead).await, Some(ahead.minus(DAY).plus(HOUR * 2)));
+    rule(now).await;
+    assert_eq!(at(ahead).await, Some(since.plus(HOUR * 2)));
 }
 
 /// Another server takes bundles away while this one is about to read them: each hash goes

@@ -218,7 +218,13 @@ impl From<IdentityError> for Failure {
             IdentityError::IdOfOperator(_) => {
                 Self::new(Code::Conflict, text).with_reason("id_of_operator")
             }
-            IdentityError::TooDeep | IdentityError::LastSteward => Self::new(Code::Conflict, text),
+            IdentityError::TooDeep => Self::new(Code::Conflict, text),
+            IdentityError::LastSteward => {
+                Self::new(Code::Conflict, text).with_reason("last_steward")
+            }
+            IdentityError::DeviceRevoked => {
+                Self::new(Code::Conflict, text).with_reason("device_revoked")
+            }
             IdentityError::TooManySources => {
                 let mut failure = Self::new(Code::Malformed, text);
                 failure.field = Some("sources");

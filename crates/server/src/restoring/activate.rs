@@ -257,7 +257,7 @@ impl Work {
         }
         self.reached(ActivationStep::Seated);
         let held = plan.measures.held(&self.snapshot(), begun.device.as_ref());
-        self.hold(&held).await?;
+        self.hold(&plan.measures, &held).await?;
         self.reached(ActivationStep::Held);
         if let Some(origin) = &begun.origin {
             self.end_grants().await?;
@@ -405,6 +405,7 @@ impl Work {
             .await?;
             self.reached(ActivationStep::OneTakenAway);
         }
+        self.end_holds(measures).await?;
         for device in &measures.devices {
             let found = snapshot
                 .device(device)
@@ -472,15 +473,38 @@ impl Work {
         Ok(())
     }
 
-    /// Holds those who are not held yet. Who touched a decoy or was put on hold before the
-    /// backup stays held because of that, and not to be safe alone: it is not let go with
-    /// the others. Who is on hold may still vote the one out who did it.
-    async fn hold(&self, held: &[Held]) -> Result<(), RestoreError> {
+    /// What a steward put on hold goes on as well when they were made one no more.
+    async fn end_holds(&self, measures: &Measures) -> Result<(), RestoreError> {
+        let now = self.means.clock.now();
+        for part in measures.ended_holds(&self.snapshot()).chunks(CHANGES) {
+            self.change(|batch| {
+                batch.details().with = Some(format!("let_go:{}", part.len()));
+                let seq = batch.directory().seq();
+                for hold in part {
+                    batch.put_quarantine(&QuarantineRecord {
+                        lifted: Some(seq),
+                        lifted_at: Some(now),
+                        ..QuarantineRecord::clone(hold)
+                    });
+                }
+                Ok(())
+            })
+            .await?;
+            self.reached(ActivationStep::OneTakenAway);
+        }
+        Ok(())
+    }
+
+    /// Holds those who are not held yet, or not as strictly. Who touched a decoy or was put
+    /// on hold before the backup stays held because of that, and not to be safe alone: it is
+    /// not let go with the others. Who is on hold may still vote the one out who did it, and
+    /// may no more once it touched a decoy.
+    async fn hold(&self, measures: &Measures, held: &[Held]) -> Result<(), RestoreError> {
         let now = self.means.clock.now();
         let snapshot = self.snapshot();
         let free: Vec<&Held> = held
             .iter()
-            .filter(|held| !snapshot.is_held(&held.suspect))
+            .filter(|held| !measures.is_held_so(&snapshot, held))
             .collect();
         for part in free.chunks(CHANGES) {
             self.change(|batch| {

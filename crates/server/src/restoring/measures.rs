@@ -3,13 +3,14 @@
 //! where authority was changed in a way that an entry does not tell whole, those whom it
 //! may have concerned are held until an operator lets them go on.
 
-use procura_directory::{DeviceRecord, Snapshot, Suspect};
+use procura_directory::{DeviceRecord, QuarantineRecord, Snapshot, Suspect};
 use procura_ledger::{Decision, Entry, Phase, SUMMARY};
 use procura_types::{
     ActorId, CanaryId, ForeignId, GrantId, Label, Namespace, Role, SecretPath, Thumbprint,
 };
 use procura_vault::{TOUCH_ACTION, TOUCH_DAMAGED};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Lines of losses that are kept.
 const LOSSES: usize = 1000;
@@ -35,6 +36,8 @@ pub(super) struct Measures {
     held_ids: BTreeMap<ForeignId, Blame>,
     /// Operators whose devices are held.
     held_operators: BTreeSet<Label>,
+    /// Operators who were left without the role of steward, and by which entry last.
+    unmade: BTreeMap<Label, u64>,
     /// Devices that joined, and whose they are.
     joined: BTreeMap<Thumbprint, ActorId>,
     /// Everybody is held.
@@ -47,14 +50,33 @@ pub(super) struct Measures {
 
 /// Because of whom or what something is held, where an entry says it. Whoever lets go on
 /// those who are held to be safe lets none of these go.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 struct Blame {
-    /// The steward who put the device on hold, the last of several.
-    by: Option<ActorId>,
+    /// The stewards who put the device on hold, and by which entry last. Only one of them
+    /// did at a time; whoever said it of a device that was on hold already is kept as well,
+    /// behind.
+    holders: Vec<(ActorId, u64)>,
+    /// It was let out since: the next hold is the one in force.
+    let_out: bool,
     /// The decoy that was touched, the first of several.
     canary: Option<CanaryId>,
     /// Something else than a hold is among it.
     is_more: bool,
+}
+
+impl Blame {
+    fn put_on_hold(&mut self, by: ActorId, index: u64) {
+        let place = self.holders.iter().position(|(found, _)| *found == by);
+        self.holders.retain(|(found, _)| *found != by);
+        let last = self.holders.len();
+        let place = if self.let_out {
+            0
+        } else {
+            place.unwrap_or(last)
+        };
+        self.holders.insert(place, (by, index));
+        self.let_out = false;
+    }
 }
 
 /// What takes nothing away and adds nothing that is kept: nothing follows from it.
@@ -170,6 +192,8 @@ const UNDONE: &[&str] = &[
 
 /// A project token took the place of another, by the device that alone can use either.
 const TOKEN_ROTATE: &str = "project_token.rotate";
+/// A steward let somebody out of quarantine.
+const LET_OUT: &str = "quarantine.lift";
 
 impl Measures {
     /// Reads the next entry.
@@ -188,6 +212,9 @@ impl Measures {
                     .zip(entry.actor)
                     .filter(|_| matches!(action, "device.join" | "operator.join")),
             );
+            if action == LET_OUT {
+                self.let_out(entry);
+            }
             self.lose(index, entry);
             return;
         }
@@ -197,7 +224,7 @@ impl Measures {
         if action == TOKEN_ROTATE && self.replaced_token(index, entry) {
             return;
         }
-        if !self.again(action, entry) {
+        if !self.again(index, action, entry) {
             self.hold(index, action, entry);
         }
     }
@@ -209,7 +236,7 @@ impl Measures {
     }
 
     /// What is taken away again; false when the entry does not say what that was.
-    fn again(&mut self, action: &str, entry: &Entry) -> bool {
+    fn again(&mut self, index: u64, action: &str, entry: &Entry) -> bool {
         let Some(resource) = entry.resource.as_deref() else {
             return false;
         };
@@ -221,7 +248,7 @@ impl Measures {
         match action {
             "device.revoke" | "operator.device.revoke" => add(&mut self.devices, name.parse().ok()),
             "operator.device.hold" => {
-                let by = entry.actor;
+                let by = entry.actor.map(|by| (by, index));
                 blame(&mut self.held_devices, name.parse().ok(), by, None)
             }
             "agent.revoke" => add(&mut self.agents, namespace.zip(name.parse().ok())),
@@ -281,6 +308,18 @@ impl Measures {
         known
     }
 
+    /// That it was let out is lost, and it is held all the same; but who puts it on hold next
+    /// is the one who has it on hold then.
+    fn let_out(&mut self, entry: &Entry) {
+        let device = entry
+            .resource
+            .as_deref()
+            .and_then(|resource| resource.strip_prefix("device/")?.parse::<Thumbprint>().ok());
+        if let Some(blame) = device.and_then(|device| self.held_devices.get_mut(&device)) {
+            blame.let_out = true;
+        }
+    }
+
     fn tell(&mut self, index: u64, entry: &Entry) {
         if self.because.len() < LOSSES {
             self.because.push(line(index, entry));
@@ -296,6 +335,9 @@ impl Measures {
             .and_then(|rest| rest.split(' ').next()?.parse::<Label>().ok());
         match (action, operator, &entry.namespace) {
             ("operator.roles", Some(operator), _) => {
+                if leaves_no_steward(entry) {
+                    self.unmade.insert(operator.clone(), index);
+                }
                 self.held_operators.insert(operator);
             }
             (_, _, Some(namespace)) => {
@@ -318,11 +360,14 @@ impl Measures {
                 }
         };
         let held = |suspect: Suspect, actor: ActorId, blame: Option<&Blame>| {
-            let blame = blame.copied().unwrap_or_default();
-            let Blame { by, canary, .. } = blame;
-            // One that touched a decoy has no say, on hold or not.
-            let by = by
-                .filter(|by| !blame.is_more && snapshot.is_active(by) && is_steward(snapshot, by));
+            let canary = blame.and_then(|blame| blame.canary);
+            // One that touched a decoy has no say, on hold or not. Whoever was made a steward
+            // no more is on hold by themselves: with a say against nobody, and until they
+            // are removed again, whoever else goes.
+            let by = blame
+                .and_then(|blame| self.holder(snapshot, blame))
+                .or_else(|| self.was_unmade(snapshot, &actor, 0).then_some(actor))
+                .filter(|_| canary.is_none());
             Held {
                 suspect,
                 actor,
@@ -361,15 +406,66 @@ impl Measures {
     /// Why this device is held itself, if it is.
     fn blamed(&self, snapshot: &Snapshot, device: &Thumbprint) -> Option<&Blame> {
         let blame = self.held_devices.get(device)?;
-        (blame.is_more || !self.is_over(snapshot, blame.by)).then_some(blame)
+        (blame.is_more || self.holder(snapshot, blame).is_some()).then_some(blame)
     }
 
-    /// Whether a hold is over, since whoever put it there is revoked again: what a steward
-    /// put on hold goes on when they go (ADR 33).
-    fn is_over(&self, snapshot: &Snapshot, by: Option<ActorId>) -> bool {
-        by.and_then(|by| snapshot.actor(&by)).is_some_and(|holder| {
+    /// The steward by whom a device is on hold, if not every hold is over: the one in force,
+    /// or one who said it as well. It need not be a steward of what was restored: whom
+    /// somebody stopped is not among those who are held to be safe.
+    fn holder(&self, snapshot: &Snapshot, blame: &Blame) -> Option<ActorId> {
+        let mut holders = blame.holders.iter();
+        holders
+            .find(|(by, since)| !self.is_over(snapshot, by, *since))
+            .map(|(by, _)| *by)
+    }
+
+    /// Whether a hold of this entry is over, since whoever put it there is revoked again, or
+    /// was made a steward no more after it: what a steward put on hold goes on when they go
+    /// (ADR 33).
+    fn is_over(&self, snapshot: &Snapshot, by: &ActorId, since: u64) -> bool {
+        let is_revoked = snapshot.actor(by).is_some_and(|holder| {
             holder.namespace().is_none() && self.operators.contains(holder.label())
-        })
+        });
+        is_revoked || self.was_unmade(snapshot, by, since)
+    }
+
+    /// Whether a steward of what was restored was left without that role after this entry.
+    /// They have it again, so whatever ends with it is seen to.
+    fn was_unmade(&self, snapshot: &Snapshot, actor: &ActorId, since: u64) -> bool {
+        let found = snapshot.actor(actor).filter(|found| {
+            let last = self.unmade.get(found.label());
+            found.namespace().is_none() && last.is_some_and(|last| *last > since)
+        });
+        found.is_some() && is_steward(snapshot, actor)
+    }
+
+    /// Whether this is a hold of the backup that is over.
+    fn has_ended(&self, snapshot: &Snapshot, found: &QuarantineRecord) -> bool {
+        found.by.is_some_and(|by| self.is_over(snapshot, &by, 0))
+    }
+
+    /// The holds of the backup that are over, of what nothing else holds.
+    pub(super) fn ended_holds(&self, snapshot: &Snapshot) -> Vec<Arc<QuarantineRecord>> {
+        let held = self.held(snapshot, None);
+        snapshot
+            .all_quarantines()
+            .filter(|found| found.lifted.is_none() && self.has_ended(snapshot, found))
+            .filter(|found| !held.iter().any(|held| held.suspect == found.suspect))
+            .map(Arc::clone)
+            .collect()
+    }
+
+    /// Whether the quarantine in which something is already is as strict: because of a
+    /// decoy, then on hold by a steward, and only then to be safe.
+    pub(super) fn is_held_so(&self, snapshot: &Snapshot, held: &Held) -> bool {
+        let strict = (held.canary.is_some(), held.by.is_some());
+        snapshot
+            .quarantine(&held.suspect)
+            .filter(|found| found.lifted.is_none())
+            .is_some_and(|found| {
+                strict <= (found.canary.is_some(), found.by.is_some())
+                    && (found.by == held.by || !self.has_ended(snapshot, found))
+            })
     }
 
     /// Whether a device of the backup acts when all is done, but for who is held.
@@ -377,7 +473,7 @@ impl Measures {
         let is_held = snapshot
             .quarantine(&Suspect::Device(device.thumbprint))
             .filter(|found| found.lifted.is_none())
-            .is_some_and(|found| !self.is_over(snapshot, found.by));
+            .is_some_and(|found| !self.has_ended(snapshot, found));
         device.revoked.is_none() && snapshot.is_active(&device.actor) && !is_held
     }
 
@@ -452,7 +548,8 @@ pub(super) struct Steward {
 pub(super) struct Held {
     pub(super) suspect: Suspect,
     pub(super) actor: ActorId,
-    /// The steward who put it on hold, if that one still is a steward: it keeps its say.
+    /// The steward who put it on hold: it keeps its say. Of one who was made a steward no
+    /// more, that one.
     pub(super) by: Option<ActorId>,
     /// The decoy that it touched.
     pub(super) canary: Option<CanaryId>,
@@ -478,20 +575,33 @@ fn of_secret(
     Some((namespace?, path.parse().ok()?, version))
 }
 
+/// Whether the roles that an entry names, which are all, have no steward among them.
+fn leaves_no_steward(entry: &Entry) -> bool {
+    let mut roles = entry
+        .resource
+        .iter()
+        .flat_map(|resource| resource.split(' ').skip(1))
+        .filter(|role| !role.is_empty())
+        .peekable();
+    roles.peek().is_some() && roles.all(|role| role != Role::Steward.as_str())
+}
+
 /// Adds why what was named is held; false when nothing was named.
 fn blame<T: Ord>(
     to: &mut BTreeMap<T, Blame>,
     named: Option<T>,
-    by: Option<ActorId>,
+    by: Option<(ActorId, u64)>,
     canary: Option<CanaryId>,
 ) -> bool {
     let Some(named) = named else {
         return false;
     };
     let known = to.entry(named).or_default();
-    known.by = by.or(known.by);
+    match by {
+        Some((by, index)) => known.put_on_hold(by, index),
+        None => known.is_more = true,
+    }
     known.canary = known.canary.or(canary);
-    known.is_more |= by.is_none();
     true
 }
 
@@ -503,6 +613,9 @@ fn line(index: u64, entry: &Entry) -> String {
     let resource = entry.resource.as_deref().unwrap_or("installation");
     format!("entry {index}: {} {resource}{place}", entry.action)
 }
+
+#[cfg(test)]
+mod holds_tests;
 
 #[cfg(test)]
 mod tests {

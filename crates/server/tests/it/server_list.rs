@@ -151,7 +151,15 @@ async fn the_others_write_on_when_one_is_removed() {
     assert_eq!(removed.status, 204, "{}", removed.text());
     for (number, world) in [&one, &three].into_iter().enumerate() {
         let wanted = format!("{CANARY} {number}");
-        world.ok(&root, "PUT", SECRET, put(&wanted)).await;
+        // Who takes the later keys over refuses for as long as it takes.
+        soon("that it writes on", PATIENCE, async || {
+            let written = world.call(&root, "PUT", SECRET, Some(&put(&wanted))).await;
+            match written.status.as_u16() {
+                503 => None,
+                status => Some(assert_eq!(status / 100, 2, "{}", written.text())),
+            }
+        })
+        .await;
         sees(world, &root, &wanted).await;
     }
     // And a root that one of them turns is turned at the other.
@@ -221,7 +229,9 @@ async fn an_absent_server_does_not_walk_itself_back_by_its_clock() {
     // The other goes on for a month, which its clock knows and what it says of itself.
     let says = async |world: &World| {
         let open = world.app.open().unwrap();
-        open.vault.say_present(world.clock.as_ref()).await.unwrap()
+        // What it says by itself when it is opened may be in between, and be of before.
+        let said = open.vault.say_present(world.clock.as_ref()).await.unwrap();
+        said && open.vault.say_present(world.clock.as_ref()).await.unwrap()
     };
     for step in 0..5 {
         one.clock.turn(DAY * 6);
@@ -253,6 +263,47 @@ async fn an_absent_server_does_not_walk_itself_back_by_its_clock() {
     two.seal().await;
     two.unseal().await;
     assert!(says(&two).await);
+}
+
+/// Each jump is of less than a week: it says so, and for how long it was open is not that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_again_and_again_makes_no_other_server_absent() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let shared = Shared::new();
+    let (one, two, _) = shared.two().await;
+    let (first, second) = (id(&one), id(&two));
+    let says = async |world: &World| {
+        let open = world.app.open().unwrap();
+        // What it says by itself when it is opened may be in between, and be of before.
+        let said = open.vault.say_present(world.clock.as_ref()).await.unwrap();
+        said && open.vault.say_present(world.clock.as_ref()).await.unwrap()
+    };
+    // As it is now, not as a server has heard.
+    let row = |of: &str| {
+        let open = one.app.open().unwrap();
+        let now = open.vault.store().snapshot().unwrap();
+        KNOWN.get_at(&now, &of.to_owned()).unwrap().unwrap().value
+    };
+    let seen = |of: &str| serde_json::from_value::<Timestamp>(row(of)["seen"].clone()).unwrap();
+    let begin = seen(&first);
+    assert!(says(&two).await);
+    for step in 1..=5 {
+        one.clock.set_ahead(DAY * 6 * step);
+        assert!(says(&one).await, "{step}");
+    }
+    assert!(seen(&first) >= begin.plus(DAY * 30), "it said each");
+    let lived = row(&first)["lived"].as_u64().unwrap();
+    assert!(u128::from(lived) < DAY.as_millis(), "{lived}");
+    // The other is there as before, and its word counts.
+    let before = seen(&second);
+    two.clock.turn(Duration::from_secs(60));
+    assert!(says(&two).await);
+    assert!(seen(&second) > before);
+    // Time that goes by does count.
+    one.clock.turn(DAY * 2);
+    assert!(says(&one).await);
+    let more = row(&first)["lived"].as_u64().unwrap() - lived;
+    assert!(u128::from(more) >= (DAY * 2).as_millis(), "{more}");
 }
 
 /// A machine whose clock was a year ahead was opened, and died.
