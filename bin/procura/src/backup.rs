@@ -248,6 +248,7 @@ fn written(path: &Path, error: &std::io::Error) -> Failure {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             failure.next("make room, or procura backup FILE on another disk")
         }
+        ErrorKind::NotFound => failure.next("procura backup FILE, in a directory that is there"),
         _ => failure,
     }
 }

@@ -280,9 +280,14 @@ impl Restore {
             None => {}
         }
         let Some(home) = &self.to else {
-            return Err(
-                Failure::usage("no home was named").next("procura restore FILE --to HOME --verify")
-            );
+            let why = match &self.file {
+                Some(file) if !file.exists() => format!(
+                    "{} is no file, and none of held, release and accept",
+                    output::plain(&file.to_string_lossy())
+                ),
+                _ => "no home was named".to_owned(),
+            };
+            return Err(Failure::usage(why).next("procura restore FILE --to HOME --verify"));
         };
         if self.activate {
             return self.activate(context, home).await;

@@ -88,6 +88,35 @@ fn refusals_say_why_and_what_to_type_next() {
             "{args:?}"
         );
     }
+    // What was mistyped never reaches the server.
+    for (args, code, words, next) in [
+        (
+            &["backup", "not/there.procura"][..],
+            74,
+            "cannot write not/there.procura.partial",
+            "procura backup FILE, in a directory that is there",
+        ),
+        (
+            &["restore", "hold"],
+            64,
+            "hold is no file, and none of held, release and accept",
+            "procura restore FILE --to HOME --verify",
+        ),
+    ] {
+        let ran = cli.run(args, b"");
+        assert_eq!(
+            (ran.code, ran.out.as_str()),
+            (code, ""),
+            "{args:?}: {}",
+            ran.err
+        );
+        assert!(ran.err.contains(words), "{args:?}: {}", ran.err);
+        assert!(
+            ran.err.ends_with(&format!("\n  next: {next}\n")),
+            "{args:?}: {}",
+            ran.err
+        );
+    }
     cli.ok(&["seal"], b"");
     refused(cli, &["secret", "list"], b"", "(sealed, ", "procura unseal");
     refused(

@@ -3,7 +3,7 @@
 //! one belong together is looked at, so that what was cut or mixed up is found when it
 //! is put away, not when it is needed.
 
-use super::private::{BEGIN, MAGIC, is_filling, private, unarmoured};
+use super::private::{BEGIN, Encryption, encryption, is_filling, private, unarmoured};
 use super::{ED25519, SshKeyError, Wire};
 use crate::certificate::lone_private_key;
 use aws_lc_rs::signature::{
@@ -64,13 +64,11 @@ pub fn check_private(bytes: &[u8]) -> Result<(), SshKeyError> {
     }
     let file = unarmoured(text)?;
     let mut wire = Wire(file.expose());
-    if wire.take(MAGIC.len())? != MAGIC {
-        return Err(SshKeyError::NotAKey);
-    }
-    let (cipher, kdf, options) = (wire.string()?, wire.string()?, wire.string()?);
-    if wire.u32()? != 1 {
-        return Err(SshKeyError::Damaged);
-    }
+    let Encryption {
+        cipher,
+        kdf,
+        options,
+    } = encryption(&mut wire)?;
     let public = Public::read(wire.string()?)?;
     let sealed = wire.string()?;
     let behind = wire.0.len();

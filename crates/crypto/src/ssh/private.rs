@@ -12,7 +12,7 @@ use procura_types::{Secret, SecretBytes};
 const LONGEST: usize = 16 * 1024;
 pub(super) const BEGIN: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----";
 const END: &[u8] = b"-----END OPENSSH PRIVATE KEY-----";
-pub(super) const MAGIC: &[u8] = b"openssh-key-v1\0";
+const MAGIC: &[u8] = b"openssh-key-v1\0";
 
 /// `ssh-keygen` takes 16 to 24 unless told; nobody chose more than this on purpose.
 const MOST_ROUNDS: u32 = 4096;
@@ -36,13 +36,11 @@ pub fn read_private(
 ) -> Result<SigningKey, SshKeyError> {
     let file = unarmoured(bytes)?;
     let mut wire = Wire(file.expose());
-    if wire.take(MAGIC.len())? != MAGIC {
-        return Err(SshKeyError::NotAKey);
-    }
-    let (cipher, kdf, options) = (wire.string()?, wire.string()?, wire.string()?);
-    if wire.u32()? != 1 {
-        return Err(SshKeyError::Damaged);
-    }
+    let Encryption {
+        cipher,
+        kdf,
+        options,
+    } = encryption(&mut wire)?;
     let public = read_blob(wire.string()?)?;
     let sealed = wire.string()?;
     match (cipher, kdf) {
@@ -58,6 +56,29 @@ pub fn read_private(
             private(opened.expose(), public, 16, SshKeyError::WrongPassphrase)
         }
         _ => Err(SshKeyError::Cipher),
+    }
+}
+
+/// How the private half of a file is encrypted.
+pub(super) struct Encryption<'a> {
+    pub(super) cipher: &'a [u8],
+    pub(super) kdf: &'a [u8],
+    pub(super) options: &'a [u8],
+}
+
+/// Reads what a file begins with, up to the public half of its one key.
+pub(super) fn encryption<'a>(wire: &mut Wire<'a>) -> Result<Encryption<'a>, SshKeyError> {
+    if wire.take(MAGIC.len())? != MAGIC {
+        return Err(SshKeyError::NotAKey);
+    }
+    let said = Encryption {
+        cipher: wire.string()?,
+        kdf: wire.string()?,
+        options: wire.string()?,
+    };
+    match wire.u32()? {
+        1 => Ok(said),
+        _ => Err(SshKeyError::Damaged),
     }
 }
 

@@ -168,6 +168,18 @@ fn in_database(url: &str) -> Store {
 type Real = Site<()>;
 
 impl Real {
+    /// One of a process that others kill, whose files are not its own.
+    fn over(publisher: Publisher, store: Store) -> Self {
+        Self {
+            disk: (),
+            home: tempfile::tempdir().unwrap(),
+            clock: late(),
+            publisher,
+            store,
+            seen: Vec::new(),
+        }
+    }
+
     /// A new one, with old entries that nobody forgot yet.
     async fn old(store: Store) -> Self {
         let home = tempfile::tempdir().unwrap();
@@ -231,14 +243,7 @@ impl Real {
 async fn alone(store: &str, home: &str) {
     let store = in_file(Path::new(store));
     let publisher = Publisher::start(parts(&store, Path::new(home)));
-    let site = Real {
-        disk: (),
-        home: tempfile::tempdir().unwrap(),
-        clock: late(),
-        publisher: publisher.await.unwrap(),
-        store,
-        seen: Vec::new(),
-    };
+    let site = Real::over(publisher.await.unwrap(), store);
     let (retention, due) = (site.retention(), site.now());
     while let_go() {
         match retention.step(Some(due)).await.unwrap() {
@@ -301,14 +306,7 @@ async fn among_others(url: &str, home: &str) {
     let lease = Lease::start(&store, "own-work", &clock(), &entropy()).unwrap();
     let beside = Arc::clone(&lease);
     let publisher = Publisher::start_beside(parts(&store, Path::new(home)), &others, beside);
-    let site = Real {
-        disk: (),
-        home: tempfile::tempdir().unwrap(),
-        clock: late(),
-        publisher: publisher.await.unwrap(),
-        store,
-        seen: Vec::new(),
-    };
+    let site = Real::over(publisher.await.unwrap(), store);
     let (retention, due) = (site.retention_under(Some(Arc::clone(&lease))), site.now());
     let mut may = false;
     for _ in 0..PATIENCE {

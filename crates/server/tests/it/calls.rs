@@ -7,12 +7,13 @@ mod case;
 pub(crate) use case::Case;
 
 use crate::actors::{Actors, value_b64};
+use crate::honey::touch_of;
 use procura_crypto::SystemEntropy;
 use procura_directory::Suspect;
 use procura_store::{Batch, Kind, Table};
-use procura_types::{ActorId, BatchId, CanaryId, InstanceId, Thumbprint, TraceId};
+use procura_types::{ActorId, BatchId, CanaryId, InstanceId, Thumbprint};
 use procura_types::{encoding, wire};
-use procura_vault::{Touch, commit_touches};
+use procura_vault::commit_touches;
 use serde_json::{Value, json};
 
 /// What a gate asks about a request with this body.
@@ -70,22 +71,9 @@ async fn in_quarantine(actors: &Actors) -> (String, String) {
     let (device, id) = (Thumbprint::from_bytes([7; 32]), "mole.7");
     let now = actors.world.now();
     let entropy = SystemEntropy;
-    let touch = |suspect| Touch {
-        suspect,
-        canary: CanaryId::generate(now, &entropy).unwrap(),
-        actor: ActorId::from_bytes([7; 32]),
-        owner: ActorId::from_bytes([7; 32]),
-        how: "secret.read",
-        profile: "native",
-        session: None,
-        ip: None,
-        trace: TraceId::generate(now, &entropy).unwrap(),
-        first: now,
-        last: now,
-        count: 1,
-        seq: open.directory.snapshot().seq(),
-        told: false,
-        kept: Vec::new(),
+    let touch = |suspect| {
+        let canary = CanaryId::generate(now, &entropy).unwrap();
+        touch_of(actors, suspect, canary, ActorId::from_bytes([7; 32]))
     };
     let touches = [
         touch(Suspect::Device(device)),

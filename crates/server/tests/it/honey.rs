@@ -4,8 +4,10 @@
 use crate::actors::{Actors, value_b64};
 use crate::sessions::{list, started, unauthorized};
 use crate::world::Answer;
-use procura_crypto::SigningKey;
-use procura_types::encoding;
+use procura_crypto::{SigningKey, SystemEntropy};
+use procura_directory::Suspect;
+use procura_types::{ActorId, CanaryId, TraceId, encoding};
+use procura_vault::Touch;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -88,6 +90,33 @@ pub(crate) async fn touches(actors: &Actors) -> Vec<Value> {
         .iter()
         .flat_map(|honey| honey["touches"].as_array().unwrap().clone())
         .collect()
+}
+
+/// A touch of now, which nobody was told of yet.
+pub(crate) fn touch_of(
+    actors: &Actors,
+    suspect: Suspect,
+    canary: CanaryId,
+    actor: ActorId,
+) -> Touch {
+    let now = actors.world.now();
+    Touch {
+        suspect,
+        canary,
+        actor,
+        owner: actor,
+        how: "secret.read",
+        profile: "native",
+        session: None,
+        ip: None,
+        trace: TraceId::generate(now, &SystemEntropy).unwrap(),
+        first: now,
+        last: now,
+        count: 1,
+        seq: actors.world.app.open().unwrap().directory.snapshot().seq(),
+        told: false,
+        kept: Vec::new(),
+    }
 }
 
 /// The alarms that a steward is told, as reason and resource.

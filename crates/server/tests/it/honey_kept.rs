@@ -4,7 +4,7 @@
 
 use crate::actors::{Actors, value_b64};
 use crate::honey::{
-    NS, alarms, call, free_again, held, plant, quarantined, run, touches, until_held,
+    NS, alarms, call, free_again, held, plant, quarantined, run, touch_of, touches, until_held,
 };
 use crate::honey_apart::touched;
 use procura_crypto::SystemEntropy;
@@ -362,26 +362,15 @@ async fn touches_that_several_servers_notice_are_one_alarm_with_a_count() {
     let actors = Actors::new().await;
     let planted = plant(&actors, "prod/fake", json!({"shape": "aws"})).await;
     let open = actors.world.app.open().unwrap();
-    let (now, entropy) = (actors.world.now(), SystemEntropy);
+    let entropy = SystemEntropy;
     let device: Thumbprint = actors.device("adam").parse().unwrap();
     let actor = open.directory.snapshot().device(&device).unwrap().actor;
     let noticed = async |told: bool| {
+        let suspect = procura_directory::Suspect::Device(device);
+        let canary = planted["canary"].as_str().unwrap().parse().unwrap();
         let touch = Touch {
-            suspect: procura_directory::Suspect::Device(device),
-            canary: planted["canary"].as_str().unwrap().parse().unwrap(),
-            actor,
-            owner: actor,
-            how: "secret.read",
-            profile: "native",
-            session: None,
-            ip: None,
-            trace: TraceId::generate(now, &entropy).unwrap(),
-            first: now,
-            last: now,
-            count: 1,
-            seq: open.directory.snapshot().seq(),
             told,
-            kept: Vec::new(),
+            ..touch_of(&actors, suspect, canary, actor)
         };
         let (store, directory) = (open.vault.store(), &open.directory);
         let clock = actors.world.clock.as_ref();

@@ -3,14 +3,15 @@
 
 use crate::actors::Actors;
 use crate::honey::{
-    NS, alarms, call, free_again, held, plant, quarantined, reinstate, touches, until_held,
+    NS, alarms, call, free_again, held, plant, quarantined, reinstate, touch_of, touches,
+    until_held,
 };
 use crate::honey_kept::{kept, open_again};
 use crate::servers::{LIST, PROMISED, Shared, agent, soon};
 use procura_crypto::SystemEntropy;
 use procura_directory::Suspect;
 use procura_types::{CanaryId, Thumbprint, TraceId};
-use procura_vault::{MissedAsk, MissedRow, Touch, commit_touches, keep_missed};
+use procura_vault::{MissedAsk, MissedRow, commit_touches, keep_missed};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -25,27 +26,11 @@ fn canary(planted: &Value) -> CanaryId {
 /// shares the database; false when somebody else changed the directory.
 async fn noticed_elsewhere(actors: &Actors, canary: CanaryId) -> bool {
     let open = actors.world.app.open().unwrap();
-    let (now, entropy) = (actors.world.now(), SystemEntropy);
+    let entropy = SystemEntropy;
     let device: Thumbprint = actors.device("adam").parse().unwrap();
     let snapshot = open.directory.snapshot();
     let actor = snapshot.device(&device).unwrap().actor;
-    let touch = Touch {
-        suspect: Suspect::Device(device),
-        canary,
-        actor,
-        owner: actor,
-        how: "secret.read",
-        profile: "native",
-        session: None,
-        ip: None,
-        trace: TraceId::generate(now, &entropy).unwrap(),
-        first: now,
-        last: now,
-        count: 1,
-        seq: snapshot.seq(),
-        told: false,
-        kept: Vec::new(),
-    };
+    let touch = touch_of(actors, Suspect::Device(device), canary, actor);
     let (store, directory) = (open.vault.store(), &open.directory);
     let clock = actors.world.clock.as_ref();
     let done = commit_touches(store, directory, &[touch], clock, &entropy).await;
