@@ -133,6 +133,8 @@ impl Scene {
         let home = Home::new();
         let server = start(Config {
             rate_address: Some(RateLimit::Off),
+            // One connection has nothing to ask while many pairs go over another.
+            idle_seconds: 3600,
             ..home.unsealed()
         })
         .unwrap();
