@@ -133,7 +133,8 @@ impl Scene {
         let home = Home::new();
         let server = start(Config {
             rate_address: Some(RateLimit::Off),
-            // One connection has nothing to ask while many pairs go over another.
+            // One connection has nothing to ask, or not yet, while many pairs go over another.
+            head_seconds: 3600,
             idle_seconds: 3600,
             ..home.unsealed()
         })
