@@ -220,6 +220,18 @@ async fn a_server_that_was_not_heard_of_for_long_gets_no_later_root() {
     sees(&one, &root, "new keys").await;
 }
 
+/// Whether a server may say that it is there, and does. What it says by itself when it is
+/// opened may be in between, and be of before.
+async fn says(world: &World) -> bool {
+    let open = world.app.open().unwrap();
+    for _ in 0..5 {
+        if !open.vault.say_present(world.clock.as_ref()).await.unwrap() {
+            return false;
+        }
+    }
+    true
+}
+
 /// Whoever has the machine of a server sets its clock, a little further each time.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_absent_server_does_not_walk_itself_back_by_its_clock() {
@@ -228,16 +240,6 @@ async fn an_absent_server_does_not_walk_itself_back_by_its_clock() {
     let (one, two, _) = shared.two().await;
     let second = id(&two);
     // The other goes on for a month, which its clock knows and what it says of itself.
-    let says = async |world: &World| {
-        let open = world.app.open().unwrap();
-        // What it says by itself when it is opened may be in between, and be of before.
-        for _ in 0..5 {
-            if !open.vault.say_present(world.clock.as_ref()).await.unwrap() {
-                return false;
-            }
-        }
-        true
-    };
     for step in 0..5 {
         one.clock.turn(DAY * 6);
         assert!(says(&one).await, "{step}");
@@ -277,12 +279,6 @@ async fn a_clock_that_jumps_again_and_again_makes_no_other_server_absent() {
     let shared = Shared::new();
     let (one, two, _) = shared.two().await;
     let (first, second) = (id(&one), id(&two));
-    let says = async |world: &World| {
-        let open = world.app.open().unwrap();
-        // What it says by itself when it is opened may be in between, and be of before.
-        let said = open.vault.say_present(world.clock.as_ref()).await.unwrap();
-        said && open.vault.say_present(world.clock.as_ref()).await.unwrap()
-    };
     // As it is now, not as a server has heard.
     let row = |of: &str| {
         let open = one.app.open().unwrap();
