@@ -101,6 +101,19 @@ impl Feed {
         self.ended(state, end);
     }
 
+    /// Somebody has read these commits, perhaps before the position came to them: what
+    /// they changed is out of the cache for whoever acts on them.
+    pub(super) fn read(&self, commits: &[Recorded]) {
+        let state = self.lock();
+        for commit in commits {
+            if commit.seq > state.position {
+                for change in &commit.changes {
+                    self.cache.written(&change.key, None);
+                }
+            }
+        }
+    }
+
     /// The feed does not reach back to the position: nothing of the cache is certain.
     pub(super) fn restart(&self, position: Seq, end: Option<Instant>) {
         let mut state = self.lock();
@@ -191,12 +204,17 @@ mod tests {
         // Another's third commit, and one of ours that the follower brings again.
         feed.follow(&[commit(2, "b"), commit(3, "a")], None);
         assert_eq!((seen("a"), seen("b")), (None, Some(1)));
-        // Our fourth and another's fifth were seen before ours came back.
-        feed.follow(&[commit(4, "b"), commit(5, "b")], None);
-        own(3, 4, vec![(key("b"), row(4))]);
-        assert_eq!((seen("b"), feed.position()), (None, Seq::new(5)));
-        own(5, 6, vec![(key("b"), row(6)), (key("a"), None)]);
-        assert_eq!(seen("b"), Some(6));
+        // Somebody reads a later commit, and an earlier one, and the position stays.
+        own(3, 4, vec![(key("a"), row(4)), (key("c"), row(4))]);
+        feed.read(&[commit(2, "a"), commit(5, "c")]);
+        assert_eq!((seen("a"), seen("c")), (Some(4), None));
+        assert_eq!(feed.position(), Seq::new(4));
+        // Our fifth and another's sixth were seen before ours came back.
+        feed.follow(&[commit(5, "b"), commit(6, "b")], None);
+        own(4, 5, vec![(key("b"), row(5))]);
+        assert_eq!((seen("b"), feed.position()), (None, Seq::new(6)));
+        own(6, 7, vec![(key("b"), row(7)), (key("a"), None)]);
+        assert_eq!(seen("b"), Some(7));
         feed.restart(Seq::new(9), None);
         assert_eq!((seen("b"), feed.position()), (None, Seq::new(9)));
         assert_eq!(*feed.moves().borrow(), Seq::new(9));

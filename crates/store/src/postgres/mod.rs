@@ -275,9 +275,12 @@ impl Engine for PostgresEngine {
             })?;
             self.link.feed().begins(page.oldest);
             if !page.reaches(from) {
+                // Whoever begins anew looks at rows before the follower does so.
+                self.cache.clear();
                 let oldest = page.oldest;
                 return Err(StoreError::Gap { oldest });
             }
+            self.link.feed().read(&page.commits);
             for commit in page.commits {
                 if feed.changes.len() >= limit {
                     return Ok(feed);

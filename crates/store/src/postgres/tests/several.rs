@@ -129,6 +129,28 @@ fn an_own_commit_brings_all_that_came_before_it() {
     }
 }
 
+#[test]
+fn who_reads_a_change_finds_the_row_no_more_as_it_was_before() {
+    let world = World::new();
+    let store = world.store();
+    let (one, other) = (store.engine(), store.engine());
+    let mut before = commit(&one, batch().put("a", b"")).unwrap().seq;
+    let moves = other.moves();
+    for number in 0..500u64 {
+        let value = number.to_be_bytes();
+        // The other has it in its cache, which is right so far.
+        until("the other hears", || *moves.borrow() >= before);
+        row(&other, "a").unwrap();
+        row(&other, "a").unwrap();
+        let put = commit(&one, batch().put("a", &value)).unwrap();
+        let read = other.changes(before, 9).unwrap();
+        assert_eq!(read.upto, put.seq);
+        let found = row(&other, "a").unwrap();
+        assert_eq!(found, Some((put.seq, value.to_vec())));
+        before = put.seq;
+    }
+}
+
 /// Keys that count while a row is of this version.
 #[derive(Default)]
 struct Fenced(Mutex<Option<(RowKey, Seq)>>);
