@@ -19,6 +19,8 @@ pub(crate) struct Connection {
 /// An answer.
 pub(crate) struct Answer<'a> {
     pub(crate) status: u16,
+    /// The status line and the fields.
+    pub(crate) head: &'a [u8],
     pub(crate) body: &'a [u8],
 }
 
@@ -58,6 +60,7 @@ impl Connection {
         };
         Ok(Answer {
             status,
+            head: self.buffer.get(..begin).unwrap_or_default(),
             body: self.buffer.get(begin..end).unwrap_or_default(),
         })
     }

@@ -88,7 +88,7 @@ pub(crate) fn measure(dir: &Path) -> Outcome<(Floors, Vec<Figure>)> {
 
 /// Microseconds that `part` takes. Batches are short and the median of many is
 /// taken, so that what else runs on the machine falls out.
-fn repeat(part: impl Fn() -> bool) -> f64 {
+pub(crate) fn repeat(part: impl Fn() -> bool) -> f64 {
     const BATCH: u32 = 32;
     let mut batches = Vec::new();
     let end = Instant::now() + TIME;

@@ -6,7 +6,7 @@ use crate::installation::{Device, Installation};
 use crate::load::{self, Expect, Run, Target};
 use crate::report::{Figure, median, say};
 use crate::values::{self, NAMESPACE, Values};
-use procura_client::SystemClock;
+use procura_client::{SessionClient, SystemClock};
 use procura_types::wire::{HoneyPlant, SecretSet};
 use procura_types::{
     Clock as _, DeliveryRules, DeliveryWay, HoneyMode, HoneyShape, Namespace, SecretKind,
@@ -25,14 +25,14 @@ const CONNECTIONS: usize = 32;
 const DECOYS: usize = 256;
 
 /// An installation with secrets, and who reads them.
-struct Side {
+pub(crate) struct Side {
     installation: Installation,
     devices: Vec<Device>,
     runs: Vec<Run>,
 }
 
 impl Side {
-    async fn make(dir: &Path) -> Outcome<Self> {
+    pub(crate) async fn make(dir: &Path) -> Outcome<Self> {
         let folder = tempfile::Builder::new().prefix("side-").tempdir_in(dir)?;
         let installation = Installation::make(folder)?;
         let mut devices = Vec::new();
@@ -46,6 +46,17 @@ impl Side {
             devices,
             runs: Vec::new(),
         })
+    }
+
+    /// Calls by an operator of the installation.
+    pub(crate) fn calls(&self) -> Outcome<SessionClient> {
+        let device = self.devices.first().ok_or("no device")?;
+        self.installation.calls_of(device)
+    }
+
+    /// CPU time of the server for a request of the newest run, in microseconds.
+    pub(crate) fn last(&self) -> Option<f64> {
+        self.runs.last().map(|run| run.cpu_us)
     }
 
     /// Says of each secret in which ways it may be handed over, and until when, and plants
@@ -89,7 +100,7 @@ impl Side {
         Ok(())
     }
 
-    async fn run(&mut self, values: &Rc<Values>, time: Duration) -> Outcome<()> {
+    pub(crate) async fn run(&mut self, values: &Rc<Values>, time: Duration) -> Outcome<()> {
         let mut provers = Vec::new();
         for device in &self.devices {
             provers.push(Rc::new(self.installation.by_session(device).await?));
@@ -106,11 +117,13 @@ impl Side {
         Ok(())
     }
 
-    fn middle(&self, figure: fn(&Run) -> f64) -> f64 {
+    /// The median of the runs so far.
+    pub(crate) fn middle(&self, figure: fn(&Run) -> f64) -> f64 {
         median(self.runs.iter().map(figure).collect())
     }
 
-    fn figure(&self, name: &str) -> Figure {
+    /// All that the runs say.
+    pub(crate) fn figure(&self, name: &str) -> Figure {
         Figure::plain(name, self.middle(|run| run.per_second).round(), "1/s")
             .latency(self.middle(|run| run.p50_us), self.middle(|run| run.p99_us))
             .cpu(self.middle(|run| run.cpu_us))

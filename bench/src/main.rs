@@ -8,6 +8,7 @@ mod at_once;
 mod backups;
 mod bare;
 mod connection;
+mod device_codes;
 mod floors;
 mod forward;
 mod gated;
@@ -15,7 +16,9 @@ mod histogram;
 mod honey_reads;
 mod installation;
 mod load;
+mod pages;
 mod plan;
+mod policies;
 mod presigned;
 mod process;
 mod prover;
@@ -53,7 +56,7 @@ struct Cli {
     /// Ten seconds where it would be eighty, and shorter elsewhere: for a look, not for figures to keep
     #[arg(long)]
     quick: bool,
-    /// Measure only these: floors, read_session, read_session_8, read_ed25519, flat, ready, streams, verify_api, verify_shared, servers, backup, rotate, at_once, honey_reads, token_use, gate_session, gate_key_server
+    /// Measure only these: floors, read_session, read_session_8, read_ed25519, flat, ready, streams, verify_api, verify_shared, servers, backup, rotate, at_once, honey_reads, policies, token_use, device_codes, pages, gate_session, gate_key_server
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<plan::Part>,
     /// Where the fresh home is made; needs some 20 GB for a full run [default: beside this program]

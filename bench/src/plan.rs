@@ -3,11 +3,14 @@
 use crate::Outcome;
 use crate::at_once;
 use crate::backups::Taking;
+use crate::device_codes;
 use crate::floors::{self, Floors};
 use crate::gated::{self, Gated};
 use crate::honey_reads;
 use crate::installation::{Device, Installation, PASSPHRASE};
 use crate::load::{self, Expect, Run, Target};
+use crate::pages;
+use crate::policies;
 use crate::process::{self, Running};
 use crate::prover::Prover;
 use crate::report::{Figure, median, say};
@@ -56,7 +59,10 @@ pub(crate) enum Part {
     Rotate,
     AtOnce,
     HoneyReads,
+    Policies,
     TokenUse,
+    DeviceCodes,
+    Pages,
     GateSession,
     GateKeyServer,
 }
@@ -241,9 +247,22 @@ impl Bench<'_> {
             let used = token_use::measure(&self.installation, owner, RUNS, plan.other);
             self.figures.extend(used.await?);
         }
+        if plan.wants(Part::DeviceCodes) {
+            let beside = device_codes::measure(&self.installation, &self.devices, plan.other);
+            self.figures.extend(beside.await?);
+        }
+        if plan.wants(Part::Pages) {
+            let figures = pages::measure(self.installation.folder()).await?;
+            self.figures.extend(figures);
+        }
         if plan.wants(Part::HoneyReads) {
             let folder = self.installation.folder();
             let figures = honey_reads::read(folder, RUNS, plan.other).await?;
+            self.figures.extend(figures);
+        }
+        if plan.wants(Part::Policies) {
+            let folder = self.installation.folder();
+            let figures = policies::measure(folder, RUNS, plan.other).await?;
             self.figures.extend(figures);
         }
         self.foreign().await

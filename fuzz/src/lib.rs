@@ -35,16 +35,20 @@ mod http1;
 mod journal;
 mod ledger;
 mod merkle;
+mod oauth;
+mod passkey;
 mod proof;
 mod request;
 mod row;
 mod shares;
+mod sign_in;
 mod socket;
 mod spool;
 mod ssh;
 mod story;
 mod text;
 mod token;
+mod tpm;
 mod wire;
 mod world;
 
@@ -116,6 +120,11 @@ targets![
     ledger::vkey,
     merkle::consistency,
     merkle::inclusion,
+    oauth::oauth_form,
+    oauth::user_code,
+    passkey::passkey_assertion,
+    passkey::passkey_attestation,
+    passkey::passkey_client_data,
     proof::join,
     proof::public_key,
     proof::session_id,
@@ -124,6 +133,8 @@ targets![
     row::row,
     shares::mnemonic,
     shares::share,
+    sign_in::sign_in_code,
+    sign_in::web_cookie,
     socket::message,
     socket::values,
     spool::spool,
@@ -138,6 +149,8 @@ targets![
     token::agent_token,
     token::key_set,
     token::project_token,
+    tpm::release,
+    tpm::tpm_quote,
     wire::wire,
 ];
 

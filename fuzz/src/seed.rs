@@ -5,7 +5,9 @@ use crate::fields::push;
 use crate::proof::{CODE, MESSAGE, SERVER};
 use crate::story::STORY;
 use crate::world::{AGENT, Counting, NOW, WORLD, key};
-use crate::{age, backup, envelope, export, foreign, journal, request, row, shares, ssh, token};
+use crate::{
+    age, backup, envelope, export, foreign, journal, passkey, request, row, shares, ssh, token,
+};
 use procura_crypto::{Argon2Params, sha256};
 use procura_ledger::{grant_bytes, leaf_hash, push_entry};
 use procura_proof::foreign::Foreign;
@@ -63,6 +65,7 @@ pub fn all() -> Vec<Seed> {
     texts(&mut seeds);
     proofs(&mut seeds);
     ssh_keys(&mut seeds);
+    passkeys(&mut seeds);
     shares_of_a_secret(&mut seeds);
     texts_and_files(&mut seeds);
     tokens(&mut seeds);
@@ -72,6 +75,17 @@ pub fn all() -> Vec<Seed> {
     bodies(&mut seeds);
     near_misses(&mut seeds);
     seeds.0
+}
+
+/// What a browser recorded, and some of it bent.
+fn passkeys(seeds: &mut Seeds) {
+    for (target, name, fine, bytes) in passkey::seeds() {
+        if fine {
+            seeds.add(target, &name, bytes);
+        } else {
+            seeds.near(target, &name, bytes);
+        }
+    }
 }
 
 fn texts(seeds: &mut Seeds) {

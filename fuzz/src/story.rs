@@ -229,6 +229,7 @@ impl Teller {
             time: entry.time,
             signature: self.device.sign(&receipt_message(&grant)).unwrap(),
             grant,
+            assertion: None,
         };
         Entry {
             namespace: Some(self.terms.namespace.clone()),

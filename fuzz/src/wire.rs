@@ -44,7 +44,7 @@ macro_rules! any_of {
 
 pub(crate) fn wire(data: &[u8]) -> Verdict {
     let asked = any_of!(strict, data:
-        AgentCreate, Approve, CallerReport, EntryQuery, InitRequest, JoinRequest, NamespaceCreate,
+        AgentCreate, Approve, AttestationPut, CallerReport, EntryQuery, InitRequest, JoinRequest, NamespaceCreate,
         OperatorInvite, PassphraseChange, ProjectPut, PublicJwk, RolesPut, RunEnd, RunRequest,
         SecretExport, SecretImport, SecretPut, SecretRollback, SecretSet, ServicePut, SessionRequest, Opening, ShareBrought, UnsealSourceAdd, UnsealSourceRemove, UnsealSourceTest, VerifyQuestion);
     let told = any_of!(stable, data:

@@ -193,6 +193,9 @@ const fn todo_of(reason: Reason) -> &'static str {
         Reason::SessionExpired => {
             "it goes on with a session that is over: let it renew before the end"
         }
+        Reason::WebLoginUnknown | Reason::WebLoginOver => {
+            "it sends what a browser holds after a sign-in: let it prove itself with a key of its own"
+        }
         Reason::SourceNotAllowed => {
             "it connects from an address that is not allowed: allow the address, or find out who it is"
         }

@@ -4,9 +4,9 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::{
     agent, audit, auth, backup, device, doctor, events, gate, grant, honey, import_keys, init,
-    join, key_agent, login, namespace, operator, output, project, proposal, reference, restore,
-    rotate, run, seal, secret, send, server, service, sign, signing_key, status, transit,
-    unseal_source,
+    join, key_agent, login, namespace, notify, operator, output, policy, project, proposal,
+    reference, release, restore, rotate, run, seal, secret, send, server, service, setup, sign,
+    signing_key, status, transit, unseal_source,
 };
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
@@ -86,6 +86,8 @@ enum Command {
     Status(status::Status),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
+    Setup(setup::Command),
+    #[command(subcommand)]
     Namespace(namespace::Command),
     #[command(subcommand)]
     Operator(operator::Command),
@@ -118,7 +120,15 @@ enum Command {
     #[command(subcommand)]
     Proposal(proposal::Command),
     #[command(subcommand)]
+    Notify(notify::Command),
+    #[command(subcommand)]
+    Policy(policy::Command),
+    #[command(subcommand)]
     Transit(transit::Command),
+    #[command(subcommand)]
+    Release(release::Command),
+    #[command(subcommand)]
+    ReleaseKey(release::KeyCommand),
     #[command(subcommand)]
     SigningKey(signing_key::Command),
     Login(login::Login),
@@ -269,6 +279,7 @@ async fn perform(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Restore(command) => command.run(context).await,
         Command::Status(command) => command.run(context).await,
         Command::Doctor(command) => command.run(context).await,
+        Command::Setup(command) => command.run(context),
         Command::Namespace(command) => command.run(context).await,
         Command::Operator(command) => command.run(context).await,
         Command::Secret(command) => command.run(context).await,
@@ -286,7 +297,11 @@ async fn perform(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Audit(command) => command.run(context).await,
         Command::Events(command) => command.run(context).await,
         Command::Proposal(command) => command.run(context).await,
+        Command::Notify(command) => command.run(context).await,
+        Command::Policy(command) => command.run(context).await,
         Command::Transit(command) => command.run(context).await,
+        Command::Release(command) => command.run(context).await,
+        Command::ReleaseKey(command) => command.run(context).await,
         Command::SigningKey(command) => command.run(context).await,
         Command::Login(command) => command.run(context).await,
         Command::Logout(command) => command.run(context).await,

@@ -1,14 +1,16 @@
 //! `device`: machines' keys.
 
+use crate::attestation;
 use crate::context::Context;
+use crate::device_grant;
 use crate::failure::Failure;
 use crate::operator::show_code;
 use crate::output::{self, Table};
 use crate::run::Socket;
 use clap::Subcommand;
 use procura_daemon::socket::client::DaemonClient;
-use procura_types::Thumbprint;
 use procura_types::wire::{Device, Quarantined};
+use procura_types::{Label, Thumbprint};
 use serde::Serialize;
 
 /// List and revoke devices, the keys of single machines
@@ -56,6 +58,29 @@ pub(crate) enum Command {
         #[command(flatten)]
         socket: Socket,
     },
+    /// List the machines that ask to be let in: procura join --device
+    ///
+    /// The code that a machine shows is on its screen and nowhere else.
+    #[command(after_help = "Example:\n  procura device pending")]
+    Pending,
+    /// Let a machine that asks in, as one of an agent's
+    ///
+    /// What the machine says of itself is shown first, with a fingerprint: it has to be the
+    /// one that the machine shows.
+    #[command(after_help = "Example:\n  procura device approve WDJB-MJHT --agent scribe")]
+    Approve {
+        /// The code that the machine shows
+        code: String,
+        /// The agent that it becomes one of
+        #[arg(long, value_name = "LABEL")]
+        agent: Label,
+    },
+    /// Say no to a machine that asks
+    #[command(after_help = "Example:\n  procura device deny WDJB-MJHT")]
+    Deny {
+        /// The code that the machine shows
+        code: String,
+    },
     /// Stop an operator's device at once, until a steward lets it out: procura honey reinstate
     ///
     /// It may still say yes or no to what is proposed to stewards; its yes counts against
@@ -69,6 +94,8 @@ pub(crate) enum Command {
         #[arg(allow_hyphen_values = true)]
         thumbprint: Thumbprint,
     },
+    Attestations(attestation::Attestations),
+    Baseline(attestation::Of),
     /// Revoke one machine's key, for good
     #[command(
         after_help = "Example:\n  procura device revoke 4pKbMyPXWbNVqwj3d4ZUrB4KTaUYO0ArTVcsBPyCVH4"
@@ -85,6 +112,8 @@ impl Command {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::List { here: false, .. } => list(context).await,
+            Self::Attestations(command) => command.run(context).await,
+            Self::Baseline(command) => command.run(context).await,
             Self::List { here: true, socket } => here(context, &socket),
             Self::TrustRollback { agent, socket } => {
                 context.confirm("Accept a server that may have been rolled back?")?;
@@ -109,6 +138,9 @@ impl Command {
                 let code = context.operator().await?.operator_code(&name).await?;
                 show_code(context, &code, "procura operator join CODE")
             }
+            Self::Pending => device_grant::pending(context).await,
+            Self::Approve { code, agent } => device_grant::approve(context, &code, agent).await,
+            Self::Deny { code } => device_grant::deny(context, &code).await,
             Self::Hold { thumbprint } => {
                 context.operator().await?.hold_device(&thumbprint).await?;
                 let held = serde_json::json!({ "held": thumbprint });

@@ -3,9 +3,12 @@
 
 mod access;
 mod ages;
+mod attested;
 mod dials;
 mod home;
+mod host;
 mod reach;
+mod unit;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -16,12 +19,16 @@ use clap::Args;
 use procura_daemon::socket::client::DaemonClient;
 use procura_server::Config;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Check what guards this installation: listeners, clocks, files, keys, dials, the record
+/// What mends most of a host of agents.
+const SETUP: &str = "sudo procura setup agent-host";
+
+/// Check what guards this installation: listeners, clocks, files, keys, dials, the record, the host
 ///
 /// Looks at the server that this home belongs to, at the files of a server whose home
-/// this is, and at the daemon of this machine. Each finding says what it means. After
+/// this is, at the daemon of this machine, and at the machine itself: how the daemon is
+/// installed, and what the kernel does for processes that have values. Each finding says what it means. After
 /// procura login the dials of services are looked at too. A request without a proof is
 /// sent, and the record must show that it was refused.
 /// Ends with code 78 when there are problems; notes are none.
@@ -67,6 +74,16 @@ impl Checks {
     }
     fn notice(&mut self, what: &'static str, found: impl Into<String>, why: &'static str) {
         self.add(what, Verdict::Note, found, Some(why), None);
+    }
+    /// Something that could be better, and how.
+    fn advise(
+        &mut self,
+        what: &'static str,
+        found: impl Into<String>,
+        why: &'static str,
+        next: impl Into<String>,
+    ) {
+        self.add(what, Verdict::Note, found, Some(why), Some(next.into()));
     }
     fn problem(
         &mut self,
@@ -122,7 +139,13 @@ impl Doctor {
         home::admin_socket(&mut checks, context);
         dials::environment(&mut checks);
         signed_in(&mut checks, context).await;
-        self.daemon(&mut checks, context);
+        let same_uid = self.daemon(&mut checks, context);
+        unit::installed(&mut checks, Path::new("/"), unit::shown().as_deref());
+        host::group(&mut checks, Path::new("/"));
+        host::landlock(&mut checks, same_uid);
+        host::terminal(&mut checks, Path::new("/"), same_uid);
+        host::kernel(&mut checks, Path::new("/"));
+        host::clock(&mut checks);
         let problems = checks
             .0
             .iter()
@@ -140,35 +163,55 @@ impl Doctor {
         }
     }
 
-    fn daemon(&self, checks: &mut Checks, context: &Context) {
-        match self.socket.path(context) {
-            Err(error) => checks.problem(
+    /// The daemon of this machine, and whether it runs as this user.
+    fn daemon(&self, checks: &mut Checks, context: &Context) -> bool {
+        let path = match self.socket.path(context) {
+            Ok(path) => path,
+            Err(error) => {
+                checks.problem(
+                    "daemon",
+                    error.to_string(),
+                    "procura run cannot find the daemon",
+                    "--socket PATH",
+                );
+                return false;
+            }
+        };
+        host::socket(checks, &path);
+        let status = match DaemonClient::connect(&path).and_then(DaemonClient::status) {
+            Ok(status) => status,
+            Err(error) if error.code() == "false_daemon" => {
+                checks.problem(
+                    "daemon",
+                    error.to_string(),
+                    "nothing is asked of it: it could have commands run unconfined, or keep a link code",
+                    "ss -xlp, and see whose process it is",
+                );
+                return false;
+            }
+            Err(error) => {
+                checks.note("daemon", error.to_string());
+                return false;
+            }
+        };
+        let devices = match status.devices.len() {
+            1 => "1 device".to_owned(),
+            many => format!("{many} devices"),
+        };
+        checks.ok(
+            "daemon",
+            format!("procurad at {}, {devices}", path.display()),
+        );
+        attested::look(checks, &status.devices);
+        if status.danger_same_uid {
+            checks.advise(
                 "daemon",
-                error.to_string(),
-                "procura run cannot find the daemon",
-                "--socket PATH",
-            ),
-            Ok(path) => match DaemonClient::connect(&path).and_then(DaemonClient::status) {
-                Ok(status) => {
-                    let devices = match status.devices.len() {
-                        1 => "1 device".to_owned(),
-                        many => format!("{many} devices"),
-                    };
-                    checks.ok(
-                        "daemon",
-                        format!("procurad at {}, {devices}", path.display()),
-                    );
-                    if status.danger_same_uid {
-                        checks.notice(
-                            "daemon",
-                            "it runs as this user",
-                            "every program of this user can read the keys of its devices",
-                        );
-                    }
-                }
-                Err(error) => checks.note("daemon", error.to_string()),
-            },
+                "it runs as this user",
+                "what this user starts beside procura run can read the keys of its devices",
+                SETUP,
+            );
         }
+        status.danger_same_uid
     }
 }
 

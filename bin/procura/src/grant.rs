@@ -177,8 +177,14 @@ fn describe(grant: &Grant, now: Timestamp) -> String {
         format!("delivery   {}", grant.delivery.as_str()),
         format!("from       {}", grant.from),
         format!(
-            "approved   {} by {}, device {}",
-            grant.receipt.time, grant.receipt.approver, grant.receipt.device
+            "approved   {} by {}, {} {}",
+            grant.receipt.time,
+            grant.receipt.approver,
+            match grant.receipt.assertion {
+                Some(_) => "passkey",
+                None => "device",
+            },
+            grant.receipt.device
         ),
         "covers".to_owned(),
     ];
@@ -201,7 +207,10 @@ fn tell_running(withdrawn: &Withdrawn) {
             "run {} since {} on device {}",
             child.run, child.started, child.device
         )];
-        lines.extend(child.caller.iter().flat_map(describe_caller));
+        if let Some(caller) = &child.caller {
+            lines.push("  as its machine says (not checked)".to_owned());
+            lines.extend(describe_caller(caller));
+        }
         output::say(output::plain(&lines.join("\n")));
     }
 }

@@ -7,7 +7,7 @@ use crate::home::Known;
 use crate::output::{self, Table};
 use crate::seal::on_the_machine;
 use crate::unseal_source::{With, proposal_id};
-use crate::{files, operator_key, terminal};
+use crate::{files, operator_account, operator_key, operator_passkey, terminal};
 use clap::Subcommand;
 use procura_client::{ClientError, SessionClient};
 use procura_ledger::Vkey;
@@ -84,6 +84,13 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ID", value_parser = proposal_id)]
         proposal: Option<ProposalId>,
     },
+    Password(operator_account::Password),
+    Totp(operator_account::Totp),
+    RecoveryCodes(operator_account::RecoveryCodes),
+    Account(operator_account::ShowAccount),
+    Logins(operator_account::Logins),
+    #[command(subcommand)]
+    Passkey(operator_passkey::Command),
     /// Revoke an operator and every agent of theirs, for good
     #[command(after_help = "Example:\n  procura operator revoke bob")]
     Revoke {
@@ -169,6 +176,12 @@ impl Command {
                 proposal,
                 with,
             } => return recover(context, &name, proposal, with).await,
+            Self::Password(command) => return command.run(context).await,
+            Self::Totp(command) => return command.run(context).await,
+            Self::RecoveryCodes(command) => return command.run(context).await,
+            Self::Account(command) => return command.run(context).await,
+            Self::Logins(command) => return command.run(context).await,
+            Self::Passkey(command) => return command.run(context).await,
             _ => {}
         }
         let server = context.operator().await?;
@@ -222,8 +235,16 @@ impl Command {
                 }
                 table.print("no operators")
             }
-            // Done above, before anybody was asked.
-            Self::Join { .. } | Self::Revoke { .. } | Self::Recover { .. } => Ok(()),
+            // Done above.
+            Self::Join { .. }
+            | Self::Revoke { .. }
+            | Self::Recover { .. }
+            | Self::Password(_)
+            | Self::Totp(_)
+            | Self::RecoveryCodes(_)
+            | Self::Account(_)
+            | Self::Logins(_)
+            | Self::Passkey(_) => Ok(()),
         }
     }
 }

@@ -61,18 +61,7 @@ pub(crate) fn failure(failure: &Failure, json: bool) {
 /// Text from elsewhere as it may be shown: what would steer a terminal, or
 /// reverse the writing, is spelled out.
 pub(crate) fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        let steers = (character.is_control() && character != '\n')
-            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if steers {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "{}", character.escape_unicode());
-        } else {
-            out.push(character);
-        }
-    }
-    out
+    procura_types::plain(text)
 }
 
 /// Rows under headings, in columns as wide as they need to be.

@@ -7,7 +7,7 @@ use crate::project_token;
 use crate::{named, project_end};
 use clap::{Args, Subcommand};
 use procura_types::wire::{Project, ProjectPut};
-use procura_types::{DisplayName, EnvName, Label, ProjectName, SecretPath};
+use procura_types::{DisplayName, EnvName, Grade, Label, ProjectName, SecretPath};
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
@@ -69,7 +69,7 @@ pub(crate) enum Command {
 /// needs a grant.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  procura project set shop --agent scribe --env API_KEY=stripe/key\n  procura project set shop --remove-agent scribe --remove-env API_KEY"
+    after_help = "Examples:\n  procura project set shop --agent scribe --env API_KEY=stripe/key\n  procura project set shop --remove-agent scribe --remove-env API_KEY\n  procura project set shop --require-grade signed-release"
 )]
 pub(crate) struct Set {
     /// The project
@@ -86,6 +86,27 @@ pub(crate) struct Set {
     /// A name that is not mapped any more
     #[arg(long, value_name = "NAME")]
     remove_env: Vec<EnvName>,
+    /// Hand values only to daemons that attest so or better: self-reported, signed-release,
+    /// quoted, or none to ask for nothing
+    #[arg(long, value_name = "GRADE")]
+    require_grade: Option<Required>,
+}
+
+/// A grade, or `none`.
+#[derive(Debug, Clone, Copy)]
+struct Required(Option<Grade>);
+
+impl FromStr for Required {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        let grade: Result<Grade, procura_types::Malformed> = text.parse();
+        grade
+            .map(|grade| Self(Some(grade)))
+            .map_err(|_| "is not self-reported, signed-release, quoted or none".to_owned())
+    }
 }
 
 /// `NAME=path`.
@@ -172,9 +193,14 @@ impl Set {
         };
         self.removes_what_is_there(before.as_ref())?;
         let put = self.apply(before);
-        let project = server
+        let mut project = server
             .put_project(&context.namespace, &self.name, &put)
             .await?;
+        if let Some(Required(grade)) = self.require_grade {
+            project = server
+                .require_grade(&context.namespace, &self.name, grade)
+                .await?;
+        }
         show(context, &project)
     }
 
@@ -240,6 +266,11 @@ pub(crate) fn show(context: &Context, project: &Project) -> Result<(), Failure> 
         context.namespace,
         labels(project)
     ));
+    if let Some(grade) = project.require_grade {
+        output::say(format!(
+            "hands values to daemons whose attestation is {grade} or better"
+        ));
+    }
     let mut table = Table::new(["NAME", "SECRET"]);
     for (name, path) in &project.env {
         table.row([name.to_string(), path.to_string()]);

@@ -216,7 +216,7 @@ fn unsigned(error: SignError) -> Failure {
 }
 
 /// The private key in a file of OpenSSH; asks for its passphrase when it has one.
-async fn ssh_key(context: &Context, path: &Path) -> Result<SigningKey, Failure> {
+pub(crate) async fn ssh_key(context: &Context, path: &Path) -> Result<SigningKey, Failure> {
     let (file, mode) = contents(&format!("--key {}", path.display()), path)?;
     if SshPublicKey::parse(file.expose()).is_ok() {
         return Err(Failure::config(format!("cannot use {}", path.display()))

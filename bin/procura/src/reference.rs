@@ -58,7 +58,7 @@ fn section(out: &mut String, command: &Command, above: &str) {
         .filter(|command| !command.is_hide_set() && command.get_name() != "help")
         .collect();
     // One that has subcommands may also be typed without any of them.
-    if nested.is_empty() || command.get_positionals().next().is_some() {
+    if nested.is_empty() || !command.is_subcommand_required_set() {
         let _ = writeln!(out, "\n```\n{}\n```\n", usage(command, &name));
         for arg in command
             .get_arguments()

@@ -211,6 +211,9 @@ fn describe(request: &AccessRequest) -> String {
             .iter()
             .map(|item| format!("  {} = {}", item.name, item.path)),
     );
+    if let Some(device) = &request.device {
+        lines.insert(2, format!("device     {device}"));
+    }
     if let Some(caller) = &request.caller {
         lines.push("the agent's machine says (not checked)".to_owned());
         lines.extend(describe_caller(caller));
@@ -374,6 +377,7 @@ mod tests {
             delivery: whole.delivery,
             items: whole.items.clone(),
             already: Vec::new(),
+            device: None,
             caller: None,
             state: RequestState::Approved,
             created: whole.from,

@@ -464,6 +464,9 @@ fn tell_activated(activated: &Activated, home: &Path) {
             activated.grants_ended, activated.ledger_vkey
         ));
     }
+    output::say(
+        "in a browser nobody is signed in any more, nor can be with what was set before: each operator sets theirs anew with their own key (procura operator password, totp, recovery-codes); passkeys go on",
+    );
     let home = home.display();
     output::say(format!(
         "next: procura server --home {home}, then procura --home {home} unseal"

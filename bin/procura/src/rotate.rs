@@ -107,6 +107,7 @@ struct Standing {
     rotation: Rotation,
     agent_token_keys: SigningKeyList,
     project_token_keys: SigningKeyList,
+    daemon_token_keys: SigningKeyList,
 }
 
 impl Command {
@@ -203,6 +204,7 @@ async fn status(context: &Context, wait: bool) -> Result<(), Failure> {
         rotation: server.rotation().await?,
         agent_token_keys: server.signing_keys(TokenType::Agent).await?,
         project_token_keys: server.signing_keys(TokenType::Project).await?,
+        daemon_token_keys: server.signing_keys(TokenType::Daemon).await?,
     };
     if context.json {
         return output::json(&standing);
@@ -211,6 +213,7 @@ async fn status(context: &Context, wait: bool) -> Result<(), Failure> {
         rotation,
         agent_token_keys,
         project_token_keys,
+        daemon_token_keys,
     } = standing;
     let mut table = Table::new(["KEY", "STATE", "UNTIL", "WHICH"]);
     let settled = match rotation.root_settled {
@@ -238,6 +241,7 @@ async fn status(context: &Context, wait: bool) -> Result<(), Failure> {
     for (what, list) in [
         ("agent tokens", agent_token_keys),
         ("project tokens", project_token_keys),
+        ("daemon tokens", daemon_token_keys),
     ] {
         for key in list.keys {
             let state = key.state.as_str().to_owned();

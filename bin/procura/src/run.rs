@@ -66,21 +66,26 @@ pub(crate) struct Socket {
 impl Socket {
     /// The path of the daemon's socket.
     pub(crate) fn path(&self, context: &Context) -> Result<PathBuf, Failure> {
-        let places = Places {
+        Ok(self.places(context).connect_socket()?)
+    }
+
+    fn places(&self, context: &Context) -> Places {
+        Places {
             home: Some(context.home.dir().to_owned()),
             socket: self.socket.clone(),
             user_home: None,
             runtime_dir: self.runtime_dir.clone(),
-        };
-        Ok(places.connect_socket()?)
+        }
     }
 }
 
 impl Run {
     /// Returns only when this process did not become the command.
     pub(crate) fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let socket = self.socket.path(context)?;
         let options = RunOptions {
-            socket: self.socket.path(context)?,
+            hidden: self.socket.places(context).hidden(&socket)?,
+            socket,
             procurad: None,
             project: self.project,
             agent: self.agent,

@@ -73,7 +73,8 @@ impl HandOut {
             }
             for share in shares {
                 if self.qr {
-                    output::line(qr(share.expose())?)?;
+                    // Upper case is a mode of its own with less to print; no scheme minds the case.
+                    output::line(qr(&share.expose().to_ascii_uppercase())?)?;
                 }
                 if std::io::stdout().is_terminal() {
                     output::line(numbered(share.expose()))?;
@@ -172,12 +173,11 @@ fn armored(file: &[u8]) -> String {
     lines.join("\n")
 }
 
-/// The QR code of a share. A terminal is told its colours: read the wrong way round, few
+/// The QR code of a text. A terminal is told its colours: read the wrong way round, few
 /// cameras know it.
-fn qr(share: &str) -> Result<String, Failure> {
-    // Upper case is a mode of its own with less to print; no scheme minds the case.
-    let code = QrCode::new(share.to_ascii_uppercase())
-        .map_err(|error| Failure::usage("the share fits no QR code").because(error.to_string()))?;
+pub(crate) fn qr(text: &str) -> Result<String, Failure> {
+    let code = QrCode::new(text)
+        .map_err(|error| Failure::usage("the text fits no QR code").because(error.to_string()))?;
     let drawn = code.render::<Dense1x2>().build();
     if !std::io::stdout().is_terminal() {
         return Ok(drawn);

@@ -1,4 +1,4 @@
-//! `signing-key`: the keys that sign the tokens of agents and of projects.
+//! `signing-key`: the keys that sign the tokens of agents, projects and daemons.
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ use procura_types::{Thumbprint, Timestamp};
 /// What shows the kids.
 const LISTED: &str = "procura signing-key list";
 
-/// List, roll and retire the keys that sign the tokens of agents and of projects; for stewards
+/// List, roll and retire the keys that sign the tokens of agents, projects and daemons; for stewards
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List the keys: next, active, and those that have signed
@@ -45,7 +45,7 @@ pub(crate) enum Command {
 /// Which tokens' keys.
 #[derive(Debug, Args)]
 pub(crate) struct Which {
-    /// Those of agent or of project tokens
+    /// Those of agent, project or daemon tokens
     #[arg(long, value_name = "TYPE", default_value = "agent")]
     tokens: TokenType,
 }

@@ -2,7 +2,7 @@
 //! what `procura run` does, and no more.
 //!
 //! ```text
-//! run_in_place SOCKET PROCURAD PROJECT [--name NAME] [--env-file FILE] [--wait] [--delivery WAY] [--json] -- COMMAND…
+//! run_in_place SOCKET PROCURAD PROJECT [--name NAME] [--env-file FILE] [--wait] [--delivery WAY] [--hide PATH] [--json] -- COMMAND…
 //! ```
 
 use procura_daemon::socket::client::{RunOptions, run};
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         env_files: Vec::new(),
         wait: false,
         delivery: Delivery::Env,
+        hidden: Vec::new(),
         json: false,
         command: Vec::new(),
     };
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
             Some("--env-file") => options
                 .env_files
                 .extend(arguments.next().map(PathBuf::from)),
+            Some("--hide") => options.hidden.extend(arguments.next().map(PathBuf::from)),
             Some("--wait") => options.wait = true,
             Some("--delivery") => match arguments
                 .next()

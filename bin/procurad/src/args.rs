@@ -58,9 +58,17 @@ pub(crate) struct DaemonArgs {
         default_value = "warn"
     )]
     pub(crate) log: String,
+    /// Have the TPM of this host sign, for each attestation, what the host started with:
+    /// its device, such as /dev/tpmrm0.
+    #[arg(long, value_name = "PATH", env = "PROCURA_TPM")]
+    pub(crate) tpm: Option<PathBuf>,
     /// Go on when memory cannot be locked: keys may then reach swap.
     #[arg(long)]
     pub(crate) danger_unlocked_memory: bool,
+    /// Go on when the daemon shares its user with the agents and the kernel has no
+    /// Landlock: commands can then read the device keys.
+    #[arg(long)]
+    pub(crate) danger_no_landlock: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -93,6 +101,10 @@ pub(crate) struct ExecArgs {
     /// How the command takes the values: env, file or stdin.
     #[arg(long, value_name = "WAY", default_value = "env")]
     pub(crate) delivery: Delivery,
+    /// A place that the command gets no access to when it shares the daemon's user,
+    /// beside those that the daemon names. May be given again.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) hide: Vec<PathBuf>,
     /// Print one JSON line when it is pending or refused.
     #[arg(long)]
     pub(crate) json: bool,

@@ -65,6 +65,7 @@ fn run_stub(stub: Stub, exec: ExecArgs) -> u8 {
         env_files: exec.env_file,
         wait: exec.wait,
         delivery: exec.delivery,
+        hidden: exec.hide,
         json: exec.json,
         command: exec.command,
     };
@@ -86,6 +87,8 @@ fn start(args: DaemonArgs) -> Result<(), DaemonError> {
             .iter()
             .map(|user| procura_daemon::user_id(user))
             .collect::<Result<_, _>>()?,
+        danger_no_landlock: args.danger_no_landlock,
+        tpm: args.tpm,
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);

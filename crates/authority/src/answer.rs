@@ -3,12 +3,14 @@
 use crate::error::AuthorityError;
 use crate::grant;
 use crate::request::{Answer, Answered, Pending, grant_id};
+use crate::yes::Yes;
 use crate::{CLOCK_TOLERANCE, MAX_GRANT};
-use procura_directory::GrantRecord;
-use procura_ledger::{GrantTerms, grant_bytes, receipt_message};
+use procura_directory::{GrantRecord, Snapshot};
+use procura_ledger::GrantTerms;
 use procura_policy::{Action, Op, Resource};
 use procura_record::RecordedBatch;
-use procura_types::wire::{Grant, GrantItem, Receipt};
+use procura_store::Store;
+use procura_types::wire::{Grant, GrantItem};
 use procura_types::{EnvName, InstallationId, Namespace, RequestId, Timestamp};
 use procura_vault::newest_version;
 
@@ -24,8 +26,8 @@ pub struct RequestApprove {
     pub from: Timestamp,
     /// Until when.
     pub until: Timestamp,
-    /// By the approver's own device over the exact grant.
-    pub signature: Vec<u8>,
+    /// By a key of the approver's own over the exact grant.
+    pub yes: Yes,
 }
 
 impl Op for RequestApprove {
@@ -37,8 +39,8 @@ impl Op for RequestApprove {
 
 impl RequestApprove {
     /// Turns the request of the permit into a grant. The server builds the grant
-    /// from what it stored and from the approver's terms; the signature has to be
-    /// over exactly that, by the key of the device that calls.
+    /// from what it stored and from the approver's terms; the yes has to be signed over
+    /// exactly that, by the device that calls or by a passkey of whoever calls in a browser.
     pub fn run(
         batch: &mut RecordedBatch<'_, Self>,
         installation: &InstallationId,
@@ -46,35 +48,16 @@ impl RequestApprove {
     ) -> Result<Grant, AuthorityError> {
         let op = batch.op();
         let pending = Pending::load(batch.store(), &op.namespace, op.id, now)?;
-        let agent = pending.row.agent;
-        if !batch.directory().is_active(&agent) {
-            return Err(AuthorityError::AgentRevoked);
-        }
-        let items = approved_items(&pending.row.items, op.names.as_deref())?;
-        for item in &items {
-            item.name.deliverable()?;
-            // A grant that could never be used is none.
-            let newest = newest_version(batch.store(), &op.namespace, &item.path)?;
-            if newest.is_some_and(|newest| !newest.allows(pending.row.delivery)) {
-                return Err(AuthorityError::DeliveryNotAllowed {
-                    name: item.name.clone(),
-                    delivery: pending.row.delivery,
-                });
-            }
-        }
-        check_term(op.from, op.until, now)?;
-        let terms = GrantTerms {
-            installation: *installation,
-            grant: grant_id(op.id),
-            namespace: op.namespace.clone(),
-            agent,
-            project: pending.row.project.clone(),
-            delivery: pending.row.delivery,
+        let approving = Approving {
+            namespace: &op.namespace,
+            id: op.id,
+            names: op.names.as_deref(),
             from: op.from,
             until: op.until,
-            items,
         };
-        let receipt = receipt(batch, &terms, now)?;
+        let (store, directory) = (batch.store(), batch.directory());
+        let terms = approving.terms((store, directory), &pending, installation, now)?;
+        let receipt = op.yes.receipt(batch, &terms, now)?;
         let answered = Answered {
             answer: Answer::Approved,
             by: receipt.approver,
@@ -101,31 +84,54 @@ impl RequestApprove {
     }
 }
 
-/// The approver's receipt, if the signature is theirs over these terms.
-fn receipt(
-    batch: &RecordedBatch<'_, RequestApprove>,
-    terms: &GrantTerms,
-    now: Timestamp,
-) -> Result<Receipt, AuthorityError> {
-    let caller = batch.permit().caller();
-    let device = caller
-        .device()
-        .and_then(|thumbprint| batch.directory().device(thumbprint))
-        .filter(|device| device.actor == *caller.actor() && device.revoked.is_none())
-        .ok_or(AuthorityError::BadSignature)?;
-    let bytes = grant_bytes(terms);
-    let signature = &batch.op().signature;
-    if !device.key.verify(&receipt_message(&bytes), signature) {
-        return Err(AuthorityError::BadSignature);
+/// What an approver says yes to, of a request.
+pub(crate) struct Approving<'a> {
+    pub(crate) namespace: &'a Namespace,
+    pub(crate) id: RequestId,
+    /// All names that were asked for when there are none here.
+    pub(crate) names: Option<&'a [EnvName]>,
+    pub(crate) from: Timestamp,
+    pub(crate) until: Timestamp,
+}
+
+impl Approving<'_> {
+    /// The grant that it would be, if it can be one.
+    pub(crate) fn terms(
+        &self,
+        (store, directory): (&Store, &Snapshot),
+        pending: &Pending,
+        installation: &InstallationId,
+        now: Timestamp,
+    ) -> Result<GrantTerms, AuthorityError> {
+        let agent = pending.row.agent;
+        if !directory.is_active(&agent) {
+            return Err(AuthorityError::AgentRevoked);
+        }
+        let items = approved_items(&pending.row.items, self.names)?;
+        for item in &items {
+            item.name.deliverable()?;
+            // A grant that could never be used is none.
+            let newest = newest_version(store, self.namespace, &item.path)?;
+            if newest.is_some_and(|newest| !newest.allows(pending.row.delivery)) {
+                return Err(AuthorityError::DeliveryNotAllowed {
+                    name: item.name.clone(),
+                    delivery: pending.row.delivery,
+                });
+            }
+        }
+        check_term(self.from, self.until, now)?;
+        Ok(GrantTerms {
+            installation: *installation,
+            grant: grant_id(self.id),
+            namespace: self.namespace.clone(),
+            agent,
+            project: pending.row.project.clone(),
+            delivery: pending.row.delivery,
+            from: self.from,
+            until: self.until,
+            items,
+        })
     }
-    Ok(Receipt {
-        grant: bytes,
-        approver: *caller.actor(),
-        device: device.thumbprint,
-        key: device.key.to_jwk(),
-        time: now,
-        signature: signature.clone(),
-    })
 }
 
 /// The items of the names, sorted; all of `asked` when no names are given.

@@ -1,12 +1,14 @@
 //! What goes wrong between an agent's asking and a person's answer.
 
 use procura_directory::TokenRefusal;
+use procura_identity::IdentityError;
 use procura_record::RecordError;
 use procura_store::StoreError;
 use procura_types::template::TemplateError;
 use procura_types::wire::{NamespaceHolds, Unmatched};
 use procura_types::{
-    Delivery, EntropyError, EnvName, Label, LoaderVariable, Malformed, Namespace, ProjectName,
+    Delivery, EntropyError, EnvName, Grade, Label, LoaderVariable, Malformed, Namespace,
+    ProjectName,
 };
 use procura_vault::VaultError;
 
@@ -87,6 +89,22 @@ pub enum AuthorityError {
     /// A token does not open anything.
     #[error("the project token opens nothing: {0}")]
     Token(#[from] TokenRefusal),
+    /// The daemon that asks has not attested what the project requires.
+    #[error(
+        "the project hands values to daemons whose attestation is {needs} or better; this one has {}",
+        has.map_or("none", Grade::as_str)
+    )]
+    AttestationRequired {
+        /// The weakest that it takes.
+        needs: Grade,
+        /// What it has.
+        has: Option<Grade>,
+    },
+    /// Keys are fetched by clients of other systems.
+    #[error(
+        "the project keys is for clients of other systems, which attest nothing; require it of another project"
+    )]
+    KeysTakeNoGrade,
     /// There is no such token in the namespace.
     #[error("there is no such token, or it is over and forgotten")]
     NoToken,
@@ -200,6 +218,9 @@ pub enum AuthorityError {
     /// The approval is not signed by the approver's own device over this grant.
     #[error("the signature is not the calling device's over exactly this grant")]
     BadSignature,
+    /// The yes is not a passkey's of whoever says it, over this grant.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// There is no such grant in the namespace.
     #[error("there is no such grant")]
     NoGrant,

@@ -206,9 +206,16 @@ impl Following {
                 | Change::Namespace(_)
                 | Change::Grant(_)
                 | Change::GrantsEnded(_)
+                | Change::Policies(_)
                 | Change::Token(_)
                 | Change::TokenGone(_)
-                | Change::TokensEnded(_) => {}
+                | Change::TokensEnded(_)
+                | Change::Attestation(_)
+                | Change::AttestationGone(_)
+                | Change::ReleaseKey(_)
+                | Change::Release(_)
+                | Change::Passkey(_)
+                | Change::Baseline(_) => {}
             }
         }
         part.end(false)

@@ -82,6 +82,37 @@ impl GrantListing {
     }
 }
 
+impl GrantListing {
+    /// Of the grants, those that hold now or will, the last that was asked for first:
+    /// `after` is then the last of the page before.
+    #[must_use]
+    pub fn holding(permit: &Permit<Self>, snapshot: &Snapshot, now: Timestamp) -> GrantList {
+        let op = permit.op();
+        let limit = page(op.limit);
+        let mut found: Vec<&Arc<GrantRecord>> = snapshot
+            .grants()
+            .filter(|grant| {
+                grant.namespace == op.namespace
+                    && op.after.is_none_or(|after| grant.id < after)
+                    && grant.withdrawn.is_none()
+                    && now < grant.until
+                    && snapshot.is_active(&grant.agent)
+            })
+            .collect();
+        found.sort_by_key(|grant| std::cmp::Reverse(grant.id));
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let last = found.last().filter(|_| more);
+        GrantList {
+            next: last.map(|grant| grant.id),
+            grants: found
+                .into_iter()
+                .map(|grant| render(snapshot, grant))
+                .collect(),
+        }
+    }
+}
+
 /// Ends a grant.
 pub struct GrantWithdraw {
     /// Where.

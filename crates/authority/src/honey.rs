@@ -3,6 +3,7 @@
 use crate::error::AuthorityError;
 use crate::matching::candidates;
 use crate::project::ProjectRow;
+use crate::require_grade::Attesting;
 use crate::standing::Asking;
 use procura_directory::{HoneyRecord, Snapshot};
 use procura_types::{
@@ -119,7 +120,7 @@ impl HoneyQuery {
     }
 
     /// The decoys that it is handed: of the names that are sent, those that lead to one
-    /// that is handed out. One that is denied is not met on the way here, so that this
+    /// that is handed out, unless the project would hand this daemon nothing at all. One that is denied is not met on the way here, so that this
     /// takes as long for one as for what is not there.
     ///
     /// # Errors
@@ -129,6 +130,7 @@ impl HoneyQuery {
         vault: &Vault,
         snapshot: &Snapshot,
         agent: &ActorId,
+        attesting: Attesting,
         now: Timestamp,
     ) -> Result<Vec<(EnvName, Arc<HoneyRecord>)>, AuthorityError> {
         let (namespace, project) = (&self.namespace, &self.project);
@@ -136,7 +138,7 @@ impl HoneyQuery {
             return Ok(Vec::new());
         }
         let row = ProjectRow::of(vault.store(), snapshot, namespace, project, agent, now)?;
-        let Some(row) = row else {
+        let Some(row) = row.filter(|row| row.admits(attesting).is_ok()) else {
             return Ok(Vec::new());
         };
         let asking = self.asking(vault, snapshot, agent, now);

@@ -238,6 +238,7 @@ fn add_to_projects<O: Op>(
                     display_name: None,
                     number,
                     mapped_by: mapped_by(batch, None, env),
+                    require_grade: None,
                     created: now,
                     updated: now,
                 }

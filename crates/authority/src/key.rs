@@ -184,6 +184,8 @@ impl KeyRead {
             delivery: DELIVERY,
             items: vec![self.item],
             number: self.number,
+            // It requires nothing of daemons, as those who ask have none.
+            grade: None,
             members: self.members,
             agent: self.agent,
             report: None,

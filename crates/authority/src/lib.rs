@@ -11,6 +11,7 @@
 //! proofs that it cannot verify itself by [`ServiceVerify`].
 
 mod answer;
+mod asked;
 mod error;
 mod follow;
 mod grant;
@@ -26,12 +27,15 @@ mod pruning;
 mod rendering;
 mod report;
 mod request;
+mod require_grade;
 mod run;
 mod service;
 mod standing;
 mod sweeping;
+mod yes;
 
 pub use answer::{RequestApprove, RequestDeny};
+pub use asked::{Asked, asked};
 pub use error::AuthorityError;
 pub use follow::{Dialled, Following, ServiceFollow, ServiceVerify, is_service};
 pub use grant::{GrantListing, GrantRead, GrantWithdraw, running_children};
@@ -49,11 +53,13 @@ pub use project_token::{
 pub use pruning::{Pruning, REQUEST_KEPT, RUN_KEPT, TOKEN_KEPT};
 pub use rendering::Handed;
 pub use request::{REQUEST_LIFE, RequestCreate, RequestListing, RequestRead};
+pub use require_grade::{Attesting, ProjectRequireGrade};
 pub use run::{RunDeliver, RunEnd};
 pub use service::{
     MAX_GATES, MAX_SERVICES, ServiceListing, ServiceRead, ServiceRemove, ServiceWrite,
 };
 pub use sweeping::sweep_namespaces;
+pub use yes::{Draft, RequestDraft, Yes};
 
 use procura_types::Duration;
 use procura_types::wire::GrantItem;

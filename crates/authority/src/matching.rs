@@ -6,13 +6,15 @@ use crate::project::ProjectRow;
 use crate::rendering::Rendering;
 use crate::report::cleaned;
 use crate::request::RequestCreate;
+use crate::require_grade::Attesting;
 use crate::run::RunDeliver;
 use crate::standing::Asking;
 use crate::{MAX_NAMES, fits, pair};
 use procura_directory::Snapshot;
 use procura_types::wire::{CallerReport, GrantItem, Unmatched, UnmatchedReason};
 use procura_types::{
-    ActorId, Delivery, EnvName, Namespace, ProjectName, RunId, SecretKind, SecretPath, Timestamp,
+    ActorId, Delivery, EnvName, Grade, Namespace, ProjectName, RunId, SecretKind, SecretPath,
+    Timestamp,
 };
 use procura_vault::{Newest, Vault, candidates_for_env};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +32,8 @@ pub struct RunQuery {
     pub delivery: Delivery,
     /// What the daemon says of the process.
     pub report: Option<CallerReport>,
+    /// What the daemon attested.
+    pub attesting: Attesting,
 }
 
 /// The secrets behind the names of a run. The only way to [`RunDeliver`] and
@@ -43,6 +47,8 @@ pub struct Matched {
     agent: ActorId,
     /// The project's.
     number: u64,
+    /// What the project requires of daemons.
+    grade: Option<Grade>,
     members: Vec<ActorId>,
     items: Vec<GrantItem>,
     /// The newest version of each item's secret, in the same order.
@@ -67,9 +73,11 @@ impl Matched {
             names,
             delivery,
             report,
+            attesting,
         } = query;
         let row = ProjectRow::of(vault.store(), snapshot, &namespace, &project, agent, now)?
             .ok_or_else(|| AuthorityError::NoProject(project.clone()))?;
+        row.admits(attesting)?;
         if names.len() > MAX_NAMES {
             return Err(AuthorityError::TooManyNames);
         }
@@ -101,6 +109,7 @@ impl Matched {
             report: report.map(cleaned),
             agent: *agent,
             number: row.number,
+            grade: row.require_grade,
             members: row.agents,
             items,
             versions,
@@ -139,6 +148,7 @@ impl Matched {
             rendering: self.rendering.clone(),
             run,
             agent: self.agent,
+            grade: self.grade,
             report: self.report.clone(),
         }
     }
@@ -152,6 +162,7 @@ impl Matched {
             delivery: self.delivery,
             items: self.items,
             number: self.number,
+            grade: self.grade,
             members: self.members,
             agent: self.agent,
             report: self.report,

@@ -9,7 +9,8 @@ use procura_record::{RecordedBatch, in_parts};
 use procura_store::{Expected, KeyPrefix, Kind, Store, Table};
 use procura_types::wire::{Project, ProjectList};
 use procura_types::{
-    ActorId, DisplayName, EnvName, Label, Namespace, ProjectName, SecretPath, Thumbprint, Timestamp,
+    ActorId, DisplayName, EnvName, Grade, Label, Namespace, ProjectName, SecretPath, Thumbprint,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -40,6 +41,9 @@ pub(crate) struct ProjectRow {
     /// for is asked for by whoever mapped it. Rows from before that was kept say nothing.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) mapped_by: BTreeMap<Thumbprint, Vec<EnvName>>,
+    /// What a daemon has to have attested to be handed anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) require_grade: Option<Grade>,
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
 }
@@ -108,6 +112,7 @@ impl ProjectWrite {
                 display_name: None,
                 number: number(batch, &op.namespace)?,
                 mapped_by: mapped_by(batch, None, &op.env),
+                require_grade: None,
                 created: now,
                 updated: now,
             };
@@ -288,6 +293,7 @@ pub(crate) fn render(snapshot: &Snapshot, name: ProjectName, row: &ProjectRow) -
         display_name: row.display_name.clone(),
         agents,
         env: row.env.clone(),
+        require_grade: row.require_grade,
         created: row.created,
         updated: row.updated,
     }

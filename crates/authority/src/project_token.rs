@@ -13,6 +13,7 @@ pub use issuing::{MAX_TOKENS, TOKEN_LIFE, TokenIssue, TokenRotate, TokenTerms};
 pub use using::TokenUse;
 
 use crate::page;
+use crate::require_grade::Attesting;
 use procura_directory::{Snapshot, TokenRecord, TokenRefusal};
 use procura_policy::{Action, Concerned, Op, Permit, Resource};
 use procura_types::wire::{ProjectToken, ProjectTokenList, ProjectTokenState};
@@ -26,6 +27,8 @@ pub struct TokenHolder {
     pub agent: ActorId,
     /// Its device.
     pub device: Thumbprint,
+    /// What its daemon attested.
+    pub attesting: Attesting,
 }
 
 /// Lists tokens of a namespace.

@@ -5,13 +5,13 @@ use crate::project::{PROJECTS, ProjectRow};
 use crate::{MAX_PENDING, page};
 use procura_crypto::sha256;
 use procura_directory::Snapshot;
-use procura_policy::{Action, Concerned, Op, Permit, Resource};
+use procura_policy::{Action, Concerned, GrantNeed, Op, Permit, Resource};
 use procura_record::RecordedBatch;
 use procura_store::{Batch, Expected, KeyPrefix, Kind, Row, Seq, Store, StoreError, Table};
 use procura_types::wire::{AccessRequest, CallerReport, GrantItem, RequestList, RequestState};
 use procura_types::{
-    ActorId, Delivery, Duration, Entropy, EnvName, FieldTuple, GrantId, Namespace, ProjectName,
-    RequestId, Timestamp, encoding,
+    ActorId, Delivery, Duration, Entropy, EnvName, FieldTuple, Grade, GrantId, Namespace,
+    ProjectName, RequestId, Thumbprint, Timestamp, encoding,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -36,6 +36,9 @@ pub(crate) struct RequestRow {
     pub(crate) number: u64,
     pub(crate) delivery: Delivery,
     pub(crate) items: Vec<GrantItem>,
+    /// The device that asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) device: Option<Thumbprint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) caller: Option<CallerReport>,
     pub(crate) created: Timestamp,
@@ -128,6 +131,8 @@ pub struct RequestCreate {
     pub(crate) items: Vec<GrantItem>,
     /// The project's.
     pub(crate) number: u64,
+    /// What the project requires of daemons.
+    pub(crate) grade: Option<Grade>,
     pub(crate) members: Vec<ActorId>,
     pub(crate) agent: ActorId,
     pub(crate) report: Option<CallerReport>,
@@ -141,6 +146,14 @@ impl Op for RequestCreate {
     fn concerned(&self) -> Concerned<'_> {
         Concerned {
             members: &self.members,
+            grade: self.grade,
+            // No grant is needed to ask for one; policies look at what is asked for.
+            need: Some(GrantNeed {
+                namespace: &self.namespace,
+                project: &self.project,
+                delivery: self.delivery,
+                items: &self.items,
+            }),
             ..Concerned::default()
         }
     }
@@ -211,6 +224,7 @@ impl RequestCreate {
             number: op.number,
             delivery: op.delivery,
             items: op.items.clone(),
+            device: batch.permit().caller().device().copied(),
             caller: op.report.clone(),
             created: now,
             expires,
@@ -446,9 +460,57 @@ impl RequestListing {
             .collect::<Result<_, _>>()?;
         Ok(RequestList { requests, next })
     }
+
+    /// Of the requests, those that wait for an answer. None is older than a request can
+    /// get, so what was answered before is not looked at, however much that is.
+    pub fn waiting(
+        permit: &Permit<Self>,
+        snapshot: &Snapshot,
+        store: &Store,
+        now: Timestamp,
+    ) -> Result<RequestList, AuthorityError> {
+        let op = permit.op();
+        let limit = page(op.limit);
+        let prefix = KeyPrefix::all().part(&op.namespace);
+        let oldest = first_of(now.minus(REQUEST_LIFE));
+        let after = op.after.map_or(oldest, |after| after.max(oldest));
+        let mut after = (op.namespace.clone(), after);
+        let read = store.snapshot()?;
+        let mut requests = Vec::new();
+        loop {
+            let rows = REQUESTS.scan(&read, &prefix, Some(&after), AT_ONCE)?;
+            let Some(((_, last), _)) = rows.last() else {
+                return Ok(RequestList {
+                    requests,
+                    next: None,
+                });
+            };
+            after.1 = *last;
+            for ((namespace, id), row) in rows {
+                let request = render(snapshot, store, &namespace, id, row.value, now)?;
+                if request.state != RequestState::Pending {
+                    continue;
+                }
+                if requests.len() == limit {
+                    let next = requests.last().map(|last: &AccessRequest| last.id);
+                    return Ok(RequestList { requests, next });
+                }
+                requests.push(request);
+            }
+        }
+    }
 }
 
-fn render(
+/// Rows that are looked at in one go.
+const AT_ONCE: usize = 256;
+
+/// The lowest id that a request of this moment can have: ids begin with their time
+/// (RFC 9562 §5.7).
+fn first_of(moment: Timestamp) -> RequestId {
+    RequestId::from_bytes((u128::from(moment.as_millis()) << 80).to_be_bytes())
+}
+
+pub(crate) fn render(
     snapshot: &Snapshot,
     store: &Store,
     namespace: &Namespace,
@@ -483,6 +545,7 @@ fn render(
         delivery: row.delivery,
         items: row.items,
         already: already.into_iter().collect(),
+        device: row.device,
         caller: row.caller,
         created: row.created,
         expires: row.expires,

@@ -7,7 +7,7 @@ use procura_record::{Details, RecordedBatch};
 use procura_store::{Batch, Expected, KeyPrefix, Kind, Store, Table};
 use procura_types::wire::{CallerReport, GrantItem, RunningChild};
 use procura_types::{
-    ActorId, Delivery, GrantId, Namespace, ProjectName, RunId, Thumbprint, Timestamp,
+    ActorId, Delivery, Grade, GrantId, Namespace, ProjectName, RunId, Thumbprint, Timestamp,
 };
 use procura_vault::{Released, Releases, Wanted};
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,8 @@ pub struct RunDeliver {
     pub(crate) rendering: Rendering,
     pub(crate) run: RunId,
     pub(crate) agent: ActorId,
+    /// What the project requires of daemons.
+    pub(crate) grade: Option<Grade>,
     pub(crate) report: Option<CallerReport>,
 }
 
@@ -62,6 +64,7 @@ impl Op for RunDeliver {
         };
         Concerned {
             need: Some(need),
+            grade: self.grade,
             ..Concerned::default()
         }
     }

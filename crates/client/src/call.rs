@@ -100,6 +100,27 @@ impl Client {
             .ok_or_else(|| transport.not_understood("it is not what goes on"))
     }
 
+    /// Sends a form without a proof, and gives the answer whatever it says.
+    pub(crate) async fn form(&self, path: &str, form: &Query) -> Result<Answer, ClientError> {
+        let transport = &self.inner.transport;
+        let uri = format!("{}{path}", self.inner.address.url());
+        let authority = self.inner.address.authority();
+        let text = form.as_str().unwrap_or_default();
+        let body = Secret::new(text.as_bytes().to_vec());
+        let fields = Vec::new();
+        let mut request = build(
+            transport,
+            &Method::POST,
+            &uri,
+            authority,
+            fields,
+            Some(body),
+        )?;
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers_mut().insert(header::CONTENT_TYPE, kind);
+        transport.send(request).await
+    }
+
     /// Writes a request and proves it.
     fn prepare<Req>(
         &self,

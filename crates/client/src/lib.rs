@@ -14,14 +14,17 @@
 //! the session's key: a process that merely listens on the server's port is refused
 //! as an [`ClientError::Impostor`], and nothing that it says is used.
 
+mod account;
 mod address;
 mod admin;
 mod agent;
+mod attestation;
 mod backup;
 mod call;
 mod client;
 mod clock;
 mod device;
+mod device_grant;
 mod error;
 mod events;
 mod feed;
@@ -31,8 +34,12 @@ mod honey;
 mod join;
 mod ledger;
 mod namespace;
+mod notify;
 mod operator;
+mod outward;
 mod part_of;
+mod passkey;
+mod policy;
 mod project;
 mod project_token;
 mod proposal;
@@ -57,12 +64,15 @@ mod transport;
 mod verify;
 
 pub use admin::{AdminClient, NewSource, Opening};
+pub use attestation::Attests;
 pub use backup::BackupStream;
 pub use client::{Client, ClientOptions};
 pub use clock::SystemClock;
+pub use device_grant::{AskedGrant, AskedServer, Look};
 pub use error::ClientError;
 pub use events::{EventStream, Told};
 pub use feed::FeedQuestion;
+pub use outward::{Outward, OutwardAnswer, OutwardError, authorities};
 pub use part_of::traced;
 pub use query::{Page, Query};
 pub use secret::Listed;

@@ -1,5 +1,6 @@
 //! Operators: people with roles.
 
+use crate::account::Nothing;
 use crate::{ClientError, Query, SessionClient};
 use http::Method;
 use procura_types::wire::{
@@ -23,8 +24,7 @@ impl SessionClient {
     /// A code by which an operator joins another device.
     pub async fn operator_code(&self, name: &Label) -> Result<LinkCode, ClientError> {
         let path = format!("/v1/operators/{name}/link-code");
-        self.call(Method::POST, &path, &Query::new(), None::<&()>)
-            .await
+        self.by_key(Method::POST, &path, &Nothing {}).await
     }
 
     /// Replaces all roles of an operator; who is a steward as a quorum agreed.

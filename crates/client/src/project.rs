@@ -3,9 +3,10 @@
 use crate::{ClientError, Query, SessionClient};
 use http::Method;
 use procura_types::wire::{
-    DisplayNamePut, Project, ProjectDeleted, ProjectList, ProjectPut, ProjectRebind, ProjectRebound,
+    DisplayNamePut, Project, ProjectDeleted, ProjectList, ProjectPut, ProjectRebind,
+    ProjectRebound, ProjectRequireGrade,
 };
-use procura_types::{DisplayName, Namespace, ProjectName};
+use procura_types::{DisplayName, Grade, Namespace, ProjectName};
 
 impl SessionClient {
     /// The projects of a namespace.
@@ -59,6 +60,19 @@ impl SessionClient {
     ) -> Result<Project, ClientError> {
         let path = format!("/v1/namespaces/{namespace}/projects/{name}/display-name");
         let body = DisplayNamePut { display_name };
+        self.call(Method::PUT, &path, &Query::new(), Some(&body))
+            .await
+    }
+
+    /// Says what a daemon has to have attested for a project; none asks for nothing.
+    pub async fn require_grade(
+        &self,
+        namespace: &Namespace,
+        name: &ProjectName,
+        grade: Option<Grade>,
+    ) -> Result<Project, ClientError> {
+        let path = format!("/v1/namespaces/{namespace}/projects/{name}/require-grade");
+        let body = ProjectRequireGrade { grade };
         self.call(Method::PUT, &path, &Query::new(), Some(&body))
             .await
     }

@@ -119,9 +119,23 @@ impl SessionClient {
         Req: Serialize,
         Ans: DeserializeOwned,
     {
+        self.by_key_with(method, path, Some(body)).await
+    }
+
+    /// As [`Self::by_key`], of a call without a body as well.
+    pub(crate) async fn by_key_with<Req, Ans>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Req>,
+    ) -> Result<Ans, ClientError>
+    where
+        Req: Serialize,
+        Ans: DeserializeOwned,
+    {
         self.session_number().await?;
         let query = Query::new();
-        let ask = Ask::new(method, path, &query, Some(body));
+        let ask = Ask::new(method, path, &query, body);
         let client = self.client();
         let (answer, _) = client.exchange(&ask, Proof::Key(self.signer())).await?;
         call::read(&client.inner.transport, &answer)

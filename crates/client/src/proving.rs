@@ -13,6 +13,8 @@ pub(crate) enum Proof<'a> {
     None,
     /// The device's key.
     Key(&'a dyn RequestSigner),
+    /// The device's key, with this nonce, which the body refers to.
+    KeyWith(&'a dyn RequestSigner, &'a str),
     /// A session, and the number of the request in it.
     Session(&'a Session, u64),
 }
@@ -32,6 +34,13 @@ pub(crate) fn prove(
             let signature = signer.sign(draft.message())?;
             Ok(Some(draft.finish(&signature)))
         }
+        Proof::KeyWith(signer, nonce) => {
+            let nonce = (*nonce).to_owned();
+            let draft =
+                Draft::for_device_with(request, signer.public(), nonce, now).map_err(refused)?;
+            let signature = signer.sign(draft.message())?;
+            Ok(Some(draft.finish(&signature)))
+        }
         Proof::Session(session, counter) => {
             let draft = Draft::for_session(request, &session.id, *counter, now).map_err(refused)?;
             let tag = session.mac_key.sign(&[draft.message()]);
@@ -40,7 +49,7 @@ pub(crate) fn prove(
     }
 }
 
-fn refused(error: SignError) -> ClientError {
+pub(crate) fn refused(error: SignError) -> ClientError {
     match error {
         SignError::Entropy(error) => error.into(),
         other => ClientError::Signer(crate::SignerError(other.to_string())),

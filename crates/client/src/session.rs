@@ -2,14 +2,16 @@
 //! from the server that was joined, renewed before they end, and given up when
 //! somebody else answers in them.
 
+use crate::attestation::Attests;
 use crate::call::{self, Ask};
 use crate::client::Client;
-use crate::proving::Proof;
+use crate::proving::{Proof, refused};
 use crate::transport::Answer;
 use crate::{ClientError, Query, RequestSigner};
 use http::Method;
 use hyper::body::Incoming;
 use procura_crypto::{MacKey, PublicKey};
+use procura_proof::sign::fresh_nonce;
 use procura_types::wire::{EVENT_STREAM, Recovery, RecoverySeen, SessionAnswer, SessionRequest};
 use procura_types::{Duration, FieldTuple, Timestamp};
 use serde::Serialize;
@@ -53,6 +55,7 @@ pub struct SessionClient {
     signer: Arc<dyn RequestSigner>,
     session: Arc<Mutex<Option<Arc<Session>>>>,
     started: Arc<AtomicU64>,
+    attests: Option<Arc<dyn Attests>>,
 }
 
 impl SessionClient {
@@ -65,7 +68,22 @@ impl SessionClient {
             signer,
             session: Arc::new(Mutex::new(None)),
             started: Arc::new(AtomicU64::new(0)),
+            attests: None,
         }
+    }
+
+    /// The same, whose sessions are started under what this process attested.
+    #[must_use]
+    pub fn attested_by(self, attests: Arc<dyn Attests>) -> Self {
+        Self {
+            attests: Some(attests),
+            ..self
+        }
+    }
+
+    /// The next call starts another session, as after something was attested.
+    pub async fn begin_anew(&self) {
+        *self.session.lock().await = None;
     }
 
     /// The server, for calls without proof.
@@ -268,22 +286,49 @@ impl SessionClient {
         Ok(session)
     }
 
+    /// Asks for a session, under what this process attested if that counts.
+    async fn ask_for_one(
+        &self,
+        renew: Option<String>,
+    ) -> Result<(Answer, Option<String>), ClientError> {
+        let nonce = fresh_nonce(self.client.inner.entropy.as_ref()).map_err(refused)?;
+        let attests = self.attests.as_ref();
+        let mut request = SessionRequest {
+            audience: AUDIENCE.to_owned(),
+            renew,
+            attestation: attests.and_then(|attests| attests.attest(&nonce, AUDIENCE)),
+        };
+        let query = Query::new();
+        let ask = Ask::new(Method::POST, "/v1/sessions", &query, Some(&request));
+        let proof = Proof::KeyWith(self.signer.as_ref(), &nonce);
+        let error = match self.client.exchange(&ask, proof).await {
+            Err(error) if request.attestation.is_some() => error,
+            other => return other,
+        };
+        // What needs no attestation goes on without it.
+        let Some(problem) = error
+            .problem()
+            .filter(|problem| problem.code == "attestation_refused")
+        else {
+            return Err(error);
+        };
+        if let Some(attests) = attests {
+            attests.refused(problem.reason.as_deref().unwrap_or(&problem.code));
+        }
+        request.attestation = None;
+        let ask = Ask::new(Method::POST, "/v1/sessions", &query, Some(&request));
+        self.client
+            .exchange(&ask, Proof::Key(self.signer.as_ref()))
+            .await
+    }
+
     /// Starts a session and checks that it comes from the server that we joined.
     async fn start(&self, renew: Option<String>) -> Result<Session, ClientError> {
         let transport = &self.client.inner.transport;
         let Some(pinned) = self.client.pinned_server_key() else {
             return Err(transport.impostor("its key is not known here; join it first"));
         };
-        let request = SessionRequest {
-            audience: AUDIENCE.to_owned(),
-            renew,
-        };
-        let query = Query::new();
-        let ask = Ask::new(Method::POST, "/v1/sessions", &query, Some(&request));
-        let (answer, nonce) = self
-            .client
-            .exchange(&ask, Proof::Key(self.signer.as_ref()))
-            .await?;
+        let (answer, nonce) = self.ask_for_one(renew).await?;
         let answer: SessionAnswer = call::read(transport, &answer)?;
         let mac_key = answer.mac_key.decode()?;
         let genuine = is_genuine(

@@ -19,29 +19,46 @@ const SYSTEM_BUNDLES: [&str; 4] = [
 /// # Errors
 /// [`ClientError::Certificates`] when there are none, or one that was named is none.
 pub fn config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, ClientError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in authorities(ca_pem)? {
+        let added = roots.add(certificate);
+        added.map_err(|error| ClientError::Certificates(error.to_string()))?;
+    }
+    over(roots)
+}
+
+/// The authorities in `ca_pem`, or those of the machine.
+///
+/// # Errors
+/// As [`config`].
+pub(crate) fn authorities(
+    ca_pem: Option<&[u8]>,
+) -> Result<Vec<CertificateDer<'static>>, ClientError> {
     let pem = match ca_pem {
         Some(pem) => pem.to_vec(),
         None => system_bundle()?,
     };
-    let mut roots = RootCertStore::empty();
-    let mut found = 0usize;
+    let mut found = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate =
             certificate.map_err(|error| ClientError::Certificates(error.to_string()))?;
-        let added = roots.add(certificate);
-        // A system's bundle may hold one that rustls does not take; what the
-        // caller named must all count.
-        if ca_pem.is_some() {
-            added.map_err(|error| ClientError::Certificates(error.to_string()))?;
+        let added = RootCertStore::empty().add(certificate.clone());
+        match added {
+            Ok(()) => found.push(certificate),
+            // A system's bundle may hold one that rustls does not take; what the
+            // caller named must all count.
+            Err(error) if ca_pem.is_some() => {
+                return Err(ClientError::Certificates(error.to_string()));
+            }
+            Err(_) => {}
         }
-        found += 1;
     }
-    if found == 0 || roots.is_empty() {
+    if found.is_empty() {
         return Err(ClientError::Certificates(
             "none found in the PEM text".to_owned(),
         ));
     }
-    over(roots)
+    Ok(found)
 }
 
 fn system_bundle() -> Result<Vec<u8>, ClientError> {

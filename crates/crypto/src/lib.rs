@@ -12,12 +12,14 @@
 //! - [`PublicKey`] and [`SigningKey`]: Ed25519 and ECDSA P-256, with strict
 //!   parsing, so that no key has two spellings.
 //! - [`MacKey`], [`hkdf_sha256`], [`derive_passphrase_key`], [`sha256`].
+//! - [`PasswordHash`], [`TotpSecret`] and [`RecoveryCode`]: what people sign in with.
 //! - [`age`]: files for the holders of keys of age or OpenSSH.
 //! - [`certificate`]: whether a certificate and a private key belong together.
 //! - [`shamir`] and [`slip39`]: a secret in shares, of which some give it back, as
 //!   text of ours and as words.
 //! - [`tpm_salt`] and its neighbours: what a session with a TPM is protected with.
 //! - [`ssh`]: Ed25519 keys as `ssh-keygen` writes them.
+//! - [`webauthn`]: what passkeys answer, read and checked.
 //! - [`owner_id`] and [`agent_id`]: the ids of actors (`protocol.md` §2).
 //!
 //! This crate does no I/O. Randomness is passed in as
@@ -41,12 +43,16 @@ mod hpke;
 mod locked;
 mod mac;
 mod passphrase;
+mod password;
 mod public_key;
+mod recovery_code;
 pub mod shamir;
 mod signing_key;
 pub mod slip39;
 pub mod ssh;
+mod totp;
 mod tpm;
+pub mod webauthn;
 mod xaes;
 
 pub use actor::{agent_id, owner_id};
@@ -60,7 +66,10 @@ pub use hpke::{OpeningKey, SealingKey};
 pub use locked::{LockedKey, lock_policy};
 pub use mac::{MacKey, hkdf_sha256};
 pub use passphrase::{Argon2Params, derive_foreign_key, derive_passphrase_key};
+pub use password::{PasswordError, PasswordHash};
 pub use public_key::{PublicKey, SignatureAlgorithm};
+pub use recovery_code::{RecoveryCode, find_hash};
 pub use signing_key::SigningKey;
-pub use tpm::{TpmPoint, tpm_decrypt, tpm_encrypt, tpm_kdfa, tpm_salt};
+pub use totp::{TotpHash, TotpSecret, totp_code, totp_matches, totp_step};
+pub use tpm::{TpmPoint, tpm_decrypt, tpm_encrypt, tpm_kdfa, tpm_salt, tpm_seed, tpm_storage_key};
 pub use xaes::XaesKey;

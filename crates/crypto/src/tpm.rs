@@ -50,6 +50,20 @@ pub fn tpm_salt(
     key: &TpmPoint,
     entropy: &dyn Entropy,
 ) -> Result<(TpmPoint, Secret<[u8; 32]>), KeyError> {
+    tpm_seed(key, "SECRET", entropy)
+}
+
+/// The same for another purpose than a session's, which the label says: `IDENTITY` for
+/// credentials (part 1, clause 24).
+///
+/// # Errors
+///
+/// As [`tpm_salt`].
+pub fn tpm_seed(
+    key: &TpmPoint,
+    label: &str,
+    entropy: &dyn Entropy,
+) -> Result<(TpmPoint, Secret<[u8; 32]>), KeyError> {
     let mut scalar = Secret::new([0; 32]);
     entropy.fill_secret(scalar.expose_mut())?;
     // One draw in 2^32 is above the order of the curve, and is refused.
@@ -59,7 +73,7 @@ pub fn tpm_salt(
     let ephemeral = TpmPoint::from_sec1(public.as_ref()).ok_or(KeyError::Library)?;
     let theirs = agreement::UnparsedPublicKey::new(&agreement::ECDH_P256, key.to_sec1());
     let salt = agreement::agree(&mine, theirs, Unspecified, |shared| {
-        Ok(kdfe(shared, "SECRET", &ephemeral.x, &key.x))
+        Ok(kdfe(shared, label, &ephemeral.x, &key.x))
     })
     .map_err(|_| KeyError::NotOnCurve)?;
     Ok((ephemeral, salt))
@@ -93,6 +107,16 @@ pub fn tpm_kdfa(
     context_u: &[u8],
     context_v: &[u8],
 ) -> Result<Secret<[u8; 32]>, LockError> {
+    kdfa(key, label, context_u, context_v, 256)
+}
+
+fn kdfa(
+    key: &[u8],
+    label: &str,
+    context_u: &[u8],
+    context_v: &[u8],
+    bits: u32,
+) -> Result<Secret<[u8; 32]>, LockError> {
     let key = MacKey::from_bytes(key)?;
     Ok(Secret::new(key.sign(&[
         &1u32.to_be_bytes(),
@@ -100,8 +124,22 @@ pub fn tpm_kdfa(
         &[0],
         context_u,
         context_v,
-        &256u32.to_be_bytes(),
+        &bits.to_be_bytes(),
     ])))
+}
+
+/// The key under which a credential for the object of this name is encrypted, for
+/// [`tpm_encrypt`]: 128 bits of KDFa, and an initialization vector of zeros (part 1,
+/// clause 24).
+///
+/// # Errors
+///
+/// [`LockError`] when there is no locked memory for the seed.
+pub fn tpm_storage_key(seed: &[u8], name: &[u8]) -> Result<Secret<[u8; 32]>, LockError> {
+    let mut key = kdfa(seed, "STORAGE", name, &[], 128)?;
+    let (_, iv) = key.expose_mut().split_at_mut(16);
+    iv.fill(0);
+    Ok(key)
 }
 
 /// Encrypts the first parameter of a command in place; `key` is a key and an

@@ -1,27 +1,28 @@
 //! What can be said of a process from outside. Advisory: none of it decides
 //! anything, and a process of the same user can lie about some of it.
 
-use crate::Peer;
-use procura_crypto::Sha256;
-use procura_types::encoding::hex;
+use crate::{Peer, executable};
 use procura_types::wire::CallerReport;
-use std::fs::File;
-use std::io::Read as _;
+use std::path::PathBuf;
 
 use crate::socket::ExecAsk;
 
-/// Larger programs are not hashed.
-const EXE_LIMIT: u64 = 256 * 1024 * 1024;
 const CWD_LIMIT: usize = 4096;
 
 /// Puts together what the process says of itself and what the kernel lets us
-/// see of it: `/proc/PID/exe` of a process that is not dumpable is for root.
+/// see of it. The stub says which program it becomes; of a process that does not,
+/// the one that it is is looked at, where we may: `/proc/PID/exe` of one that is
+/// not dumpable is for root.
 pub(crate) async fn report(peer: &Peer, ask: &ExecAsk, same_uid: bool) -> CallerReport {
     let pid = peer.pid().as_raw_pid();
-    let exe_sha256 = tokio::task::spawn_blocking(move || exe_hash(pid))
-        .await
-        .ok()
-        .flatten();
+    let exe_sha256 = match &ask.exe_sha256 {
+        Some(said) => Some(said.clone()).filter(|hash| is_hex(hash, &[64])),
+        None => {
+            let exe = PathBuf::from(format!("/proc/{pid}/exe"));
+            let hash = tokio::task::spawn_blocking(move || executable::sha256(&exe)).await;
+            hash.ok().flatten()
+        }
+    };
     CallerReport {
         pid: u32::try_from(pid).ok(),
         exe_sha256,
@@ -37,22 +38,6 @@ pub(crate) async fn report(peer: &Peer, ask: &ExecAsk, same_uid: bool) -> Caller
             .map(|(name, release)| format!("{name} {release}")),
         traced: tracer(pid).map(|tracer| tracer != 0),
         danger_same_uid: Some(same_uid),
-    }
-}
-
-fn exe_hash(pid: i32) -> Option<String> {
-    let exe = File::open(format!("/proc/{pid}/exe")).ok()?;
-    if exe.metadata().ok()?.len() > EXE_LIMIT {
-        return None;
-    }
-    let mut exe = exe.take(EXE_LIMIT);
-    let mut hash = Sha256::new();
-    let mut part = vec![0; 64 * 1024];
-    loop {
-        match exe.read(&mut part).ok()? {
-            0 => return Some(hex(&hash.finish())),
-            count => hash.update(part.get(..count)?),
-        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use crate::{
     Connect, DaemonError, DeviceStore, Limits, Listener, Places, Service, ServiceOptions,
-    SocketOptions, limits,
+    SocketOptions, landlock_available, limits,
 };
 use procura_types::{Clock, Entropy};
 use rustix::fs::Mode;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,6 +21,12 @@ pub struct DaemonOptions {
     /// Members of the group who may connect, beside the daemon's own user and
     /// root; all of them when none is named.
     pub users: Vec<u32>,
+    /// Goes on where the kernel cannot keep commands of the daemon's own user from
+    /// its keys.
+    pub danger_no_landlock: bool,
+    /// The TPM that signs, for each attestation, what this host started with: its device
+    /// or a socket.
+    pub tpm: Option<PathBuf>,
 }
 
 /// Runs the daemon until SIGTERM or SIGINT. The process must be protected
@@ -53,8 +60,15 @@ pub fn run(
         );
     }
     let own_uid = rustix::process::geteuid().as_raw();
+    let confines = match landlock_available() {
+        Ok(()) => true,
+        // With users of their own, the file system keeps commands out.
+        Err(_) if options.group.is_some() || options.danger_no_landlock => false,
+        Err(error) => return Err(error),
+    };
+    let path = options.places.listen_socket()?;
     let store = DeviceStore::open(&options.places.daemon_dir()?)?;
-    let service = Service::new(
+    let service = Service::with_tpm(
         store,
         connect,
         clock,
@@ -63,11 +77,14 @@ pub fn run(
             own_uid,
             users: options.users.clone(),
             socket_group: options.group.is_some(),
+            hidden: options.places.hidden(&path)?,
+            danger_no_landlock: options.danger_no_landlock,
             limits,
         },
+        options.tpm.clone(),
     )?;
     let socket = SocketOptions {
-        path: options.places.listen_socket()?,
+        path,
         group: options.group,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -83,8 +100,14 @@ pub fn run(
         if options.group.is_none() {
             say(
                 err,
-                "warning: danger_same_uid: the daemon runs as the user whose agents it serves, so that they can read its device keys; install it under a user of its own (--group)",
+                "warning: danger_same_uid: the daemon runs as the user whose agents it serves, so that what they start beside procura run can read its device keys; give it a user of its own: sudo procura setup agent-host",
             );
+            if !confines {
+                say(
+                    err,
+                    "warning: danger_no_landlock: this kernel cannot confine commands, so that they can read the device keys as well",
+                );
+            }
         }
         let ready = serde_json::json!({
             "event": "ready",

@@ -1,5 +1,6 @@
 //! Values for one process: asked for, waited for, handed over.
 
+use crate::attesting::attest_now;
 use crate::children::Run;
 use crate::connection::Connection;
 use crate::member::{Member, Users};
@@ -185,12 +186,13 @@ impl Call<'_> {
 
     async fn start_once(&self) -> Result<RunAnswer, DaemonError> {
         self.member.check_record(&self.service.store).await?;
-        let answer = self
-            .member
-            .server
-            .start_run(self.namespace(), self.project, self.run)
-            .await
-            .map_err(|error| self.explained(error))?;
+        let mut asked = self.ask().await;
+        let lacks = matches!(&asked, Err(error) if error.is_refusal("attestation_required"));
+        // Its time may have come between one attempt and the next.
+        if lacks && attest_now(self.member).await {
+            asked = self.ask().await;
+        }
+        let answer = asked.map_err(|error| self.explained(error))?;
         // Should it have been called revoked, then not by its server.
         self.member.mark_revoked(None, &self.service.store).await;
         // The server may have asked for a new session on the way, as one put
@@ -200,6 +202,13 @@ impl Call<'_> {
             self.not_handed_over(values);
         }
         checked.map(|()| answer)
+    }
+
+    async fn ask(&self) -> Result<RunAnswer, ClientError> {
+        let server = &self.member.server;
+        server
+            .start_run(self.namespace(), self.project, self.run)
+            .await
     }
 
     /// A project that maps nothing, and nothing was asked for by name: what to
@@ -364,7 +373,7 @@ impl Call<'_> {
 
 /// Whether the same call may pass in a moment: nobody answered, or the server
 /// has just started and cannot tell replays yet (`protocol.md` §3.3).
-fn is_passing(error: &ClientError) -> bool {
+pub(crate) fn is_passing(error: &ClientError) -> bool {
     matches!(error, ClientError::Unreachable { .. }) || error.is_refusal("verifier_unavailable")
 }
 

@@ -138,6 +138,11 @@ impl DeviceStore {
             .create(dir)
             .map_err(|source| DaemonError::io(format!("make {}", dir.display()), source))?;
         check_private(dir, 0o700)?;
+        check_above(dir)?;
+        // Told to others, who are elsewhere.
+        let dir = dir
+            .canonicalize()
+            .map_err(|source| DaemonError::io(format!("look at {}", dir.display()), source))?;
         let path = dir.join("lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -152,10 +157,13 @@ impl DeviceStore {
                 dir.display()
             ))
         })?;
-        Ok(Self {
-            dir: dir.to_owned(),
-            _lock: lock,
-        })
+        Ok(Self { dir, _lock: lock })
+    }
+
+    /// Where it is, an absolute path without links.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Reads every device. What an interrupted write left behind is removed,
@@ -302,6 +310,26 @@ fn read(path: &Path) -> Result<Device, DaemonError> {
         ca_pem: file.ca_pem,
         state: file.state,
     })
+}
+
+/// Others may not put another directory in the place of this one either.
+fn check_above(dir: &Path) -> Result<(), DaemonError> {
+    let Some(above) = dir.parent().filter(|above| !above.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    let found = std::fs::metadata(above)
+        .map_err(|source| DaemonError::io(format!("look at {}", above.display()), source))?;
+    // Where others may only remove what is theirs (sticky), this stays.
+    if found.mode() & 0o022 != 0 && found.mode() & 0o1000 == 0 {
+        return Err(unusable(
+            above,
+            &format!(
+                "others could replace the daemon's directory in it; run `chmod go-w {}`",
+                above.display()
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Others may have no part in what holds keys.
@@ -471,5 +499,23 @@ mod tests {
         std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o755)).unwrap();
         let open = DeviceStore::open(&dir).err().unwrap();
         assert!(open.to_string().contains("run `chmod 700"));
+        std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o700)).unwrap();
+        let above = |mode| {
+            std::fs::set_permissions(home.path(), PermissionsExt::from_mode(mode)).unwrap();
+            DeviceStore::open(&dir).map(drop)
+        };
+        for mode in [0o777, 0o770, 0o702] {
+            let error = above(mode).unwrap_err();
+            assert_eq!(error.exit(), procura_types::exit::CONFIG);
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "{0} cannot be used: others could replace the daemon's directory in it; run `chmod go-w {0}`",
+                    home.path().display()
+                )
+            );
+        }
+        above(0o1777).unwrap();
+        above(0o755).unwrap();
     }
 }

@@ -57,6 +57,38 @@ impl Places {
         checked(path)
     }
 
+    /// What a command that shares the daemon's user has no part in: the directory of
+    /// devices; an operator's key in the same home, with which it could say yes to
+    /// itself; and the directory of each place where a daemon is looked for, also of
+    /// those that are not used, because whoever could put a socket there would be taken
+    /// for the daemon. These hold nothing else. `socket`, which was perhaps said, counts
+    /// if its directory is called like them.
+    ///
+    /// # Errors
+    /// As [`Places::daemon_dir`].
+    pub fn hidden(&self, socket: &Path) -> Result<Vec<PathBuf>, DaemonError> {
+        let devices = self.daemon_dir()?;
+        let operator = devices.with_file_name("operator");
+        let runtime = self.runtime_dir.as_ref().map(|dir| dir.join("procura"));
+        let of_socket = socket
+            .parent()
+            .filter(|directory| directory.file_name().is_some_and(|name| name == "procura"));
+        let mut hidden = Vec::new();
+        for place in [devices, operator, PathBuf::from(INSTALLED_DIR)]
+            .into_iter()
+            .chain(runtime)
+            .chain(of_socket.map(Path::to_owned))
+        {
+            let place = std::path::absolute(&place).map_err(|source| {
+                DaemonError::io(format!("make {} absolute", place.display()), source)
+            })?;
+            if !hidden.contains(&place) {
+                hidden.push(place);
+            }
+        }
+        Ok(hidden)
+    }
+
     /// Where a client finds the daemon: what was said, else the first of the
     /// default places that exists.
     ///
@@ -132,6 +164,21 @@ mod tests {
         ] {
             assert_eq!(places.daemon_dir().unwrap(), Path::new(dir));
             assert_eq!(places.listen_socket().unwrap(), Path::new(socket));
+        }
+        // Every place where a daemon is looked for, whichever it uses.
+        for (runtime, socket, more) in [
+            ("", "/r/procura/agent.sock", Some("/r/procura")),
+            ("/r", "/r/procura/agent.sock", Some("/r/procura")),
+            ("/r", "/h/daemon/agent.sock", Some("/r/procura")),
+            ("/r", "/tmp/agent.sock", Some("/r/procura")),
+            ("", "/h/daemon/agent.sock", None),
+            ("", "/run/procura/agent.sock", None),
+            ("", "/tmp/agent.sock", None),
+        ] {
+            let always = ["/h/daemon", "/h/operator", "/run/procura"];
+            let hidden: Vec<PathBuf> = always.into_iter().chain(more).map(PathBuf::from).collect();
+            let found = said("/h", "", "/u", runtime).hidden(Path::new(socket));
+            assert_eq!(found.unwrap(), hidden, "{runtime} {socket}");
         }
         let nothing = Places::default().daemon_dir().unwrap_err();
         assert_eq!(nothing.exit(), procura_types::exit::CONFIG);

@@ -4,7 +4,9 @@
 use crate::device::DeviceState;
 use crate::member::Member;
 use crate::socket::JoinAsk;
-use crate::{Connect, DaemonError, Device, DeviceStore, Membership, Peer, Service};
+use crate::{
+    AttestedSummary, Connect, DaemonError, Device, DeviceStore, Membership, Peer, Service,
+};
 use procura_crypto::{SigningKey, sha256};
 use procura_ledger::{Vkey, is_origin_of};
 use procura_types::encoding::hex;
@@ -17,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Certificate authorities are a few KiB each.
-const CA_LIMIT: usize = 64 * 1024;
+pub(crate) const CA_LIMIT: usize = 64 * 1024;
 
 /// A device that has joined, without its key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,6 +48,9 @@ pub struct DeviceSummary {
     /// When the server was heard to call it revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
+    /// What the daemon attested for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attested: Option<AttestedSummary>,
 }
 
 impl DeviceSummary {
@@ -63,6 +68,7 @@ impl DeviceSummary {
             created: device.created,
             ledger_vkey: membership.ledger_vkey.clone(),
             revoked: member.revoked(),
+            attested: Some(member.attestor.summary()),
         }
     }
 }
@@ -81,16 +87,7 @@ impl Service {
                 "this code is an operator's; it is for `procura operator join`. A daemon joins agents".to_owned(),
             ));
         };
-        let uid = match ask.uid {
-            Some(other) if other != peer.uid() && peer.uid() != 0 => {
-                return Err(DaemonError::refused(
-                    "not_root",
-                    "only root may join a device for another user",
-                ));
-            }
-            Some(uid) => uid,
-            None => peer.uid(),
-        };
+        let uid = for_user(peer, ask.uid)?;
         let url = ask.url.unwrap_or_else(|| code.url.clone());
         let code_sha256 = hex(&sha256(code.code.expose()));
 
@@ -103,7 +100,7 @@ impl Service {
             .store
             .join(self.connect.as_ref(), &code, device, tried_before)
             .await?;
-        let member = Arc::new(Member::new(joined, self.connect.as_ref())?);
+        let member = Arc::new(Member::new(joined, self.connect.as_ref(), self.attestor())?);
         self.admit(Arc::clone(&member));
         self.replaced_by(&member).await;
         Ok(DeviceSummary::of(&member))
@@ -201,11 +198,23 @@ impl DeviceStore {
             Err(error) => return Err(error.into()),
         };
         let joined = Device {
-            state: DeviceState::Joined(Box::new(membership(code, answer)?)),
+            state: DeviceState::Joined(Box::new(membership(&code.installation, answer)?)),
             ..device
         };
         self.save(&joined)?;
         Ok(joined)
+    }
+}
+
+/// The user who may use a device that `peer` joins.
+pub(crate) fn for_user(peer: &Peer, asked: Option<u32>) -> Result<u32, DaemonError> {
+    match asked {
+        Some(other) if other != peer.uid() && peer.uid() != 0 => Err(DaemonError::refused(
+            "not_root",
+            "only root may join a device for another user",
+        )),
+        Some(uid) => Ok(uid),
+        None => Ok(peer.uid()),
     }
 }
 
@@ -224,7 +233,10 @@ fn read_code(ask: &JoinAsk) -> Result<LinkCodeText, DaemonError> {
 }
 
 /// What is kept of the server's answer, which has been found to be its own.
-fn membership(code: &LinkCodeText, answer: JoinAnswer) -> Result<Membership, DaemonError> {
+pub(crate) fn membership(
+    installation: &InstallationId,
+    answer: JoinAnswer,
+) -> Result<Membership, DaemonError> {
     let odd = |why: &str| {
         DaemonError::refused(
             "bad_answer",
@@ -235,7 +247,7 @@ fn membership(code: &LinkCodeText, answer: JoinAnswer) -> Result<Membership, Dae
         .ledger_vkey
         .parse()
         .map_err(|_| odd("the key of its ledger cannot be read"))?;
-    if !is_origin_of(vkey.name(), &code.installation) {
+    if !is_origin_of(vkey.name(), installation) {
         return Err(odd("the key of its ledger belongs to another installation"));
     }
     let namespace = answer

@@ -1,10 +1,13 @@
 //! A device in use: its server, and what this host knows of that server's
 //! record.
 
+use crate::attesting::Attestor;
 use crate::device::DeviceState;
 use crate::{Connect, DaemonError, Device, DeviceStore, Membership, Server, checkpoint};
+use procura_client::Attests;
+use procura_crypto::PublicKey;
 use procura_ledger::Seen;
-use procura_types::{InstallationId, Label, Namespace, Timestamp};
+use procura_types::{InstallationId, Label, Namespace, Thumbprint, Timestamp};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +19,10 @@ const CHECK_EVERY: Duration = Duration::from_secs(60);
 pub(crate) struct Member {
     pub(crate) device: Device,
     pub(crate) membership: Membership,
+    /// The thumbprint of the key that its server proved to hold.
+    pub(crate) pinned: Thumbprint,
     pub(crate) server: Arc<dyn Server>,
+    pub(crate) attestor: Arc<Attestor>,
     record: tokio::sync::Mutex<Record>,
     revoked: Mutex<Option<Timestamp>>,
 }
@@ -24,7 +30,25 @@ pub(crate) struct Member {
 /// Which agent a device is of, in words that outlive a revocation: a label
 /// names one agent of its namespace at a time, so that whoever joins later
 /// under it has taken the place of those before.
-pub(crate) type Place<'a> = (&'a InstallationId, &'a Namespace, &'a Label);
+///
+/// Installation, namespace and label are a server's words, and any user of this host may
+/// bring a server of their own. So a place is one user's, at the one server that proved to
+/// hold the pinned key: nobody else's words reach it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place<'a> {
+    namespace: &'a Namespace,
+    label: &'a Label,
+    installation: &'a InstallationId,
+    pinned: &'a Thumbprint,
+    uid: u32,
+}
+
+impl Place<'_> {
+    /// Whether people call both the same.
+    pub(crate) fn is_called_as(&self, other: &Self) -> bool {
+        (self.namespace, self.label) == (other.namespace, other.label)
+    }
+}
 
 /// Whose devices are meant.
 #[derive(Debug, Clone, Copy)]
@@ -66,11 +90,20 @@ struct Record {
 
 impl Member {
     /// Finds the way to the server of a device that has joined.
-    pub(crate) fn new(device: Device, connect: &dyn Connect) -> Result<Self, DaemonError> {
+    pub(crate) fn new(
+        device: Device,
+        connect: &dyn Connect,
+        attestor: Attestor,
+    ) -> Result<Self, DaemonError> {
         let DeviceState::Joined(membership) = device.state.clone() else {
             return Err(DaemonError::Config("the device has not joined".to_owned()));
         };
-        let server = connect.server(&device)?;
+        let pinned = PublicKey::from_jwk(&membership.server_key)
+            .map_err(|_| DaemonError::Config("the key of its server cannot be read".to_owned()))?
+            .thumbprint();
+        let attestor = Arc::new(attestor);
+        let attests: Arc<dyn Attests> = Arc::<Attestor>::clone(&attestor);
+        let server = connect.attested_server(&device, attests)?;
         let record = tokio::sync::Mutex::new(Record {
             seen: membership.seen,
             vkey: None,
@@ -81,7 +114,9 @@ impl Member {
             device,
             revoked: Mutex::new(membership.revoked),
             membership: *membership,
+            pinned,
             server,
+            attestor,
             record,
         })
     }
@@ -118,11 +153,13 @@ impl Member {
 
     /// Which agent it is of.
     pub(crate) fn place(&self) -> Place<'_> {
-        (
-            &self.device.installation,
-            &self.membership.namespace,
-            &self.membership.label,
-        )
+        Place {
+            namespace: &self.membership.namespace,
+            label: &self.membership.label,
+            installation: &self.device.installation,
+            pinned: &self.pinned,
+            uid: self.device.uid,
+        }
     }
 
     /// `namespace/label`, for people who have to choose.

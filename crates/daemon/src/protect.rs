@@ -20,18 +20,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 /// [`DaemonError::Config`] with what to do; the process must then stop.
 pub fn protect_daemon(danger_unlocked_memory: bool) -> Result<(), DaemonError> {
     not_dumpable()?;
-    setrlimit(
-        Resource::Core,
-        Rlimit {
-            current: Some(0),
-            maximum: Some(0),
-        },
-    )
-    .map_err(|error| {
-        DaemonError::Config(format!(
-            "cannot set the size of core files to 0 ({error}); start it with `ulimit -c 0`"
-        ))
-    })?;
+    no_core_files()?;
     lock_policy(danger_unlocked_memory).map_err(|error| {
         DaemonError::Config(format!(
             "{error}; raise the limit on locked memory (`ulimit -l`, LimitMEMLOCK=), or accept that keys may reach swap with --danger-unlocked-memory"
@@ -61,36 +50,34 @@ fn lock_everything() {
     }
 }
 
-/// The limits that the stub changed for itself, to be given back before the
-/// command starts: its limits are its own.
-pub(crate) struct StubProtection {
-    core: Rlimit,
-}
-
 /// The stub's part of [`protect_daemon`]: it holds values for a moment and no
-/// keys.
-pub(crate) fn protect_stub() -> Result<StubProtection, DaemonError> {
+/// keys. What it becomes holds them as well, so the command writes no core file
+/// either; not dumpable it is only until it begins (execve(2)).
+pub(crate) fn protect_stub() -> Result<(), DaemonError> {
     not_dumpable()?;
-    let core = getrlimit(Resource::Core);
-    setrlimit(
-        Resource::Core,
-        Rlimit {
-            current: Some(0),
-            maximum: core.maximum,
-        },
-    )
-    .map_err(|error| {
-        DaemonError::Config(format!("cannot set the size of core files to 0: {error}"))
-    })?;
-    Ok(StubProtection { core })
+    no_core_files()
 }
 
-impl StubProtection {
-    /// Gives the limits back. The process stays not dumpable until it execs.
-    pub(crate) fn restore(&self) -> Result<(), DaemonError> {
-        setrlimit(Resource::Core, self.core)
-            .map_err(|error| DaemonError::io("restore the limit on core files", error))
-    }
+/// Whatever this process becomes gains nothing by exec: no program of another
+/// user's rights (`PR_SET_NO_NEW_PRIVS`), which could look where it may not.
+pub(crate) fn no_new_privileges() -> Result<(), DaemonError> {
+    rustix::thread::set_no_new_privs(true).map_err(|error| {
+        DaemonError::Config(format!(
+            "cannot keep the command from programs of other users' rights ({error}); a sandbox that forbids prctl must allow PR_SET_NO_NEW_PRIVS"
+        ))
+    })
+}
+
+fn no_core_files() -> Result<(), DaemonError> {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none).map_err(|error| {
+        DaemonError::Config(format!(
+            "cannot set the size of core files to 0 ({error}); start it with `ulimit -c 0`"
+        ))
+    })
 }
 
 fn not_dumpable() -> Result<(), DaemonError> {

@@ -1,12 +1,18 @@
 //! Servers over HTTP, by `procura-client`.
 
-use crate::{Answer, Connect, Device, Server};
-use procura_client::{Client, ClientError, ClientOptions, SessionClient};
-use procura_crypto::PublicKey;
-use procura_types::wire::{ConsistencyAnswer, JoinAnswer, RequestState, RunAnswer, RunRequest};
-use procura_types::{
-    Clock, Duration, Entropy, LinkCodeText, Namespace, ProjectName, RequestId, RunId,
+use crate::{Answer, Attesting, Connect, Device, Server, ServerAt};
+use procura_client::{
+    AskedGrant, Attests, Client, ClientError, ClientOptions, Look, SessionClient,
 };
+use procura_crypto::{PublicKey, SigningKey};
+use procura_types::wire::{
+    AttestationAsk, AttestationChallenge, AttestationGiven, AttestationPut, ConsistencyAnswer,
+    JoinAnswer, RequestState, RunAnswer, RunRequest,
+};
+use procura_types::{
+    Clock, DisplayName, Duration, Entropy, LinkCodeText, Namespace, ProjectName, RequestId, RunId,
+};
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// The longest that one call may take; a run may make several.
@@ -39,6 +45,17 @@ impl HttpConnect {
         )
     }
 
+    /// A client of a server that nothing is known of.
+    fn stranger(&self, at: &ServerAt) -> Result<Client, ClientError> {
+        let options = ClientOptions {
+            ca_pem: at.ca_pem.as_ref().map(|pem| pem.clone().into_bytes()),
+            pinned_server_key: None,
+            timeout: CALL_TIMEOUT,
+        };
+        let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        Client::new(&at.url, options, clock, entropy)
+    }
+
     /// All calls of the API as a device that has joined. Nothing is sent yet.
     ///
     /// # Errors
@@ -67,8 +84,35 @@ impl Connect for HttpConnect {
         })
     }
 
+    fn ask_device_grant<'a>(
+        &'a self,
+        at: &'a ServerAt,
+        host: &'a DisplayName,
+        key: &'a SigningKey,
+    ) -> Answer<'a, AskedGrant> {
+        Box::pin(async move { self.stranger(at)?.ask_device_grant(host, key).await })
+    }
+
+    fn collect_device_grant<'a>(
+        &'a self,
+        at: &'a ServerAt,
+        grant: &'a AskedGrant,
+        key: &'a SigningKey,
+    ) -> Answer<'a, Look> {
+        Box::pin(async move { self.stranger(at)?.collect_device_grant(grant, key).await })
+    }
+
     fn server(&self, device: &Device) -> Result<Arc<dyn Server>, ClientError> {
         Ok(Arc::new(HttpServer(self.session(device)?)))
+    }
+
+    fn attested_server(
+        &self,
+        device: &Device,
+        attests: Arc<dyn Attests>,
+    ) -> Result<Arc<dyn Server>, ClientError> {
+        let session = self.session(device)?.attested_by(attests);
+        Ok(Arc::new(HttpServer(session)))
     }
 }
 
@@ -105,6 +149,10 @@ impl Server for HttpServer {
         Box::pin(self.0.session_number())
     }
 
+    fn attesting(&self) -> Option<&dyn Attesting> {
+        Some(self)
+    }
+
     fn checkpoint(&self) -> Answer<'_, Vec<u8>> {
         Box::pin(self.0.newest_checkpoint())
     }
@@ -115,5 +163,22 @@ impl Server for HttpServer {
 
     fn consistency(&self, from: u64, to: u64) -> Answer<'_, ConsistencyAnswer> {
         Box::pin(self.0.consistency(from, to))
+    }
+}
+
+impl Attesting for HttpServer {
+    fn attestation_challenge<'a>(
+        &'a self,
+        ask: &'a AttestationAsk,
+    ) -> Answer<'a, AttestationChallenge> {
+        Box::pin(self.0.attestation_challenge(ask))
+    }
+
+    fn attest<'a>(&'a self, put: &'a AttestationPut) -> Answer<'a, AttestationGiven> {
+        Box::pin(self.0.attest(put))
+    }
+
+    fn begin_anew(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(self.0.begin_anew())
     }
 }

@@ -1,18 +1,23 @@
 //! The daemon's side of the socket: who may ask, and what is answered.
 
 use crate::admission::Admission;
+use crate::attesting::{Attestor, Process, keep_attested};
 use crate::children::Children;
 use crate::connection::Connection;
 use crate::device::DeviceState;
 use crate::member::{Member, Users};
-use crate::socket::{Ask, Failure, Greeting, Op, Reply, Status, TicketReply, VERSION, packet};
+use crate::socket::{
+    Ask, Confine, Failure, Greeting, Op, Reply, Status, TicketReply, VERSION, packet,
+};
 use crate::{
     Connect, DaemonError, Device, DeviceStore, DeviceSummary, Limits, Listener, Peer, Tickets,
 };
 use procura_types::wire::ValueB64;
-use procura_types::{ActorId, Clock, Entropy, Namespace, Thumbprint, encoding};
+use procura_types::{ActorId, Clock, Entropy, InstallationId, Namespace, Thumbprint, encoding};
 use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -31,6 +36,12 @@ pub struct ServiceOptions {
     /// Everybody whom the kernel lets connect may, when no users are named: the
     /// socket's group decides.
     pub socket_group: bool,
+    /// Places that commands get no access to when they share the daemon's user,
+    /// beside the directory of the devices.
+    pub hidden: Vec<PathBuf>,
+    /// Commands that share the daemon's user run also where the kernel cannot
+    /// confine them.
+    pub danger_no_landlock: bool,
     /// How much is held at once.
     pub limits: Limits,
 }
@@ -44,6 +55,9 @@ pub struct Service {
     pub(crate) children: Children,
     pub(crate) joining: tokio::sync::Mutex<()>,
     options: ServiceOptions,
+    process: Arc<Process>,
+    /// From then on each device that joins is attested for.
+    serving: AtomicBool,
     members: Mutex<Vec<Arc<Member>>>,
     pending: Mutex<Vec<Device>>,
     tickets: Mutex<Tickets>,
@@ -66,12 +80,30 @@ impl Service {
         entropy: Arc<dyn Entropy>,
         options: ServiceOptions,
     ) -> Result<Self, DaemonError> {
+        Self::with_tpm(store, connect, clock, entropy, options, None)
+    }
+
+    /// The same, with the TPM of this host at a path, which signs for this process what the
+    /// host started with.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_tpm(
+        store: DeviceStore,
+        connect: Arc<dyn Connect>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        options: ServiceOptions,
+        tpm: Option<PathBuf>,
+    ) -> Result<Self, DaemonError> {
+        let process = Arc::new(Process::new(entropy.as_ref(), tpm)?);
         let mut members = Vec::new();
         let mut pending = Vec::new();
         for device in store.load(clock.now())? {
             match device.state {
                 DeviceState::Joined(_) => {
-                    members.push(Arc::new(Member::new(device, connect.as_ref())?));
+                    let attestor = Attestor::new(Arc::clone(&process), Arc::clone(&clock));
+                    members.push(Arc::new(Member::new(device, connect.as_ref(), attestor)?));
                 }
                 DeviceState::Pending { .. } => pending.push(device),
             }
@@ -84,6 +116,8 @@ impl Service {
             children: Children::new(options.limits.watched),
             joining: tokio::sync::Mutex::new(()),
             options,
+            process,
+            serving: AtomicBool::new(false),
             members: Mutex::new(members),
             pending: Mutex::new(pending),
             tickets: Mutex::new(Tickets::default()),
@@ -101,6 +135,10 @@ impl Service {
     pub async fn serve(self: Arc<Self>, listener: &Listener) {
         let places = Arc::new(Semaphore::new(self.options.limits.connections));
         let users = Admission::new(self.options.limits.connections_each());
+        self.serving.store(true, Ordering::Relaxed);
+        for member in held(&self.members).iter() {
+            tokio::task::spawn_local(keep_attested(Arc::downgrade(member)));
+        }
         loop {
             // Never closed, so this always brings a place.
             let place = Arc::clone(&places).acquire_owned().await;
@@ -177,6 +215,7 @@ impl Service {
         let greeting = Greeting {
             version: VERSION,
             challenge: challenge.clone(),
+            confine: self.is_same_uid(&peer).then(|| self.confine()),
         };
         connection
             .say(&Reply::Greeting(greeting), None)
@@ -205,6 +244,10 @@ impl Service {
         match op {
             Op::Status {} => Ok(Some(Reply::Status(self.status(&peer)))),
             Op::Join(ask) => self.join(&peer, ask).await.map(Reply::Joined).map(Some),
+            Op::JoinDevice(ask) => {
+                let joined = self.join_device(&peer, ask, connection).await?;
+                Ok(joined.map(Reply::Joined))
+            }
             Op::Ticket {} => {
                 let ticket = held(&self.tickets)
                     .issue(peer, Instant::now(), self.entropy.as_ref())
@@ -243,6 +286,14 @@ impl Service {
     /// Whether `peer`'s user is the daemon's, and can read its keys.
     pub(crate) fn is_same_uid(&self, peer: &Peer) -> bool {
         peer.uid() == self.options.own_uid
+    }
+
+    fn confine(&self) -> Confine {
+        let devices = std::iter::once(self.store.dir().to_owned());
+        Confine {
+            hidden: devices.chain(self.options.hidden.iter().cloned()).collect(),
+            danger_no_landlock: self.options.danger_no_landlock,
+        }
     }
 
     fn status(&self, peer: &Peer) -> Status {
@@ -303,8 +354,10 @@ impl Service {
             })
     }
 
-    /// Marks those whose label the new member has: the server, whose answer was
-    /// signed, gives a label anew only when its agent was revoked.
+    /// Marks those of the same user whose label the new member has at the same server, which
+    /// gives a label anew only when its agent was revoked. A server is what holds the key
+    /// that they pinned, and not what names their installation: whoever makes up a link
+    /// code can have a server of their own name any.
     pub(crate) async fn replaced_by(&self, new: &Member) {
         let before: Vec<Arc<Member>> = held(&self.members)
             .iter()
@@ -339,10 +392,37 @@ impl Service {
         Ok(())
     }
 
+    /// What attests for a device that joins now.
+    pub(crate) fn attestor(&self) -> Attestor {
+        Attestor::new(Arc::clone(&self.process), Arc::clone(&self.clock))
+    }
+
     pub(crate) fn admit(&self, member: Arc<Member>) {
         let thumbprint = member.device.thumbprint();
         held(&self.pending).retain(|device| device.thumbprint() != thumbprint);
+        if self.serving.load(Ordering::Relaxed) {
+            tokio::task::spawn_local(keep_attested(Arc::downgrade(&member)));
+        }
         held(&self.members).push(member);
+    }
+
+    /// Whether this user's devices know the installation, and none of them by this server
+    /// key. What other users of this host brought says nothing: they may have made it up.
+    pub(crate) fn knows_another_server(
+        &self,
+        uid: u32,
+        installation: &InstallationId,
+        server: &Thumbprint,
+    ) -> bool {
+        let members = held(&self.members);
+        let mut known = members
+            .iter()
+            .filter(|member| {
+                member.device.uid == uid && member.device.installation == *installation
+            })
+            .map(|member| member.pinned)
+            .peekable();
+        known.peek().is_some() && known.all(|pinned| pinned != *server)
     }
 
     pub(crate) fn remember_pending(&self, device: &Device) {
@@ -398,9 +478,9 @@ fn which(found: &[Arc<Member>]) -> DaemonError {
             let label = found.iter().find(same)?.long_label();
             let elsewhere = places
                 .iter()
-                .any(|other| other != place && (other.1, other.2) == (place.1, place.2));
+                .any(|other| other != place && other.is_called_as(place));
             if elsewhere {
-                // Two installations have an agent of this name.
+                // Two installations, servers or users have an agent of this name.
                 let newest = found
                     .iter()
                     .filter(same)

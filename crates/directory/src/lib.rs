@@ -5,15 +5,23 @@
 //! decision touches no database. A revoked record stays: it is its own
 //! tombstone, and nothing brings it back.
 
+mod attestation;
 mod ending;
 mod honey;
+mod passkey;
+mod policies;
 mod quarantine;
 mod record;
 mod shard;
 mod snapshot;
 mod token;
 
+pub use attestation::{
+    AttestationOver, AttestationRecord, BaselineRecord, ReleaseKeyRecord, ReleaseRecord,
+};
 pub use honey::{HoneyRecord, Mark};
+pub use passkey::PasskeyRecord;
+pub use policies::{Made, Policies, PolicyInForce, PolicyRecord, PolicyVersion};
 pub use quarantine::{QuarantineRecord, Suspect};
 pub use record::{
     ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord, GrantRecord, GrantsEndedRecord,

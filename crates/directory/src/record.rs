@@ -1,13 +1,16 @@
 //! The records, as they are stored and as they are decided on.
 
+use crate::attestation::{AttestationRecord, BaselineRecord, ReleaseKeyRecord, ReleaseRecord};
 use crate::honey::HoneyRecord;
+use crate::passkey::PasskeyRecord;
+use crate::policies::PolicyRecord;
 use crate::quarantine::QuarantineRecord;
 use crate::token::{TokenRecord, TokensEndedRecord};
 use procura_crypto::PublicKey;
 use procura_types::wire::{GrantItem, Receipt, RoleAssignment};
 use procura_types::{
-    ActorId, Alg, Cidr, Delivery, DisplayName, ForeignId, GrantId, Label, Namespace, ProjectName,
-    Role, Thumbprint, Timestamp, TokenId,
+    ActorId, Alg, AttestationId, Cidr, Delivery, DisplayName, ForeignId, GrantId, Label, Namespace,
+    ProjectName, Role, Thumbprint, Timestamp, TokenId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -244,4 +247,18 @@ pub enum Change {
     Honey(HoneyRecord),
     /// Something put into quarantine, or let out.
     Quarantine(QuarantineRecord),
+    /// Policies of a scope put into force, observed, or neither.
+    Policies(PolicyRecord),
+    /// A passkey enrolled, named otherwise, or removed.
+    Passkey(PasskeyRecord),
+    /// An attestation made, renewed or revoked.
+    Attestation(AttestationRecord),
+    /// An attestation that counts no more and is not remembered any more.
+    AttestationGone(AttestationId),
+    /// A release key enrolled or removed.
+    ReleaseKey(ReleaseKeyRecord),
+    /// A program vouched for, or withdrawn.
+    Release(ReleaseRecord),
+    /// The baseline of a host set or removed.
+    Baseline(BaselineRecord),
 }

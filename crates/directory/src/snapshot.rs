@@ -1,7 +1,10 @@
 //! All records at one moment.
 
+use crate::attestation::Attestations;
 use crate::ending;
 use crate::honey::HoneyRecords;
+use crate::passkey::Passkeys;
+use crate::policies::PolicyRecords;
 use crate::quarantine::Quarantines;
 use crate::record::{
     ActorKind, ActorRecord, Change, DeviceRecord, ForeignRecord, GrantRecord, NamespaceRecord,
@@ -37,6 +40,10 @@ pub struct Snapshot {
     foreign_of: ShardMap<ActorId, Vec<ForeignId>>,
     honey: HoneyRecords,
     quarantines: Quarantines,
+    policies: PolicyRecords,
+    passkeys: Passkeys,
+    /// Shared whole: almost no change of the directory is of these.
+    attestations: Arc<Attestations>,
     tokens: ShardMap<TokenId, TokenRecord>,
     tokens_of: ShardMap<ActorId, Vec<TokenId>>,
     token_hashes: ShardMap<TokenHash, TokenId>,
@@ -62,6 +69,9 @@ impl Default for Snapshot {
             foreign_of: ShardMap::new(),
             honey: HoneyRecords::default(),
             quarantines: Quarantines::default(),
+            policies: PolicyRecords::default(),
+            passkeys: Passkeys::default(),
+            attestations: Arc::default(),
             tokens: ShardMap::new(),
             tokens_of: ShardMap::new(),
             token_hashes: ShardMap::new(),
@@ -97,6 +107,22 @@ impl Snapshot {
 
     pub(crate) const fn quarantines(&self) -> &Quarantines {
         &self.quarantines
+    }
+
+    pub(crate) fn attestations(&self) -> &Attestations {
+        &self.attestations
+    }
+
+    fn attestations_mut(&mut self) -> &mut Attestations {
+        Arc::make_mut(&mut self.attestations)
+    }
+
+    pub(crate) const fn passkeys(&self) -> &Passkeys {
+        &self.passkeys
+    }
+
+    pub(crate) const fn policy_records(&self) -> &PolicyRecords {
+        &self.policies
     }
 
     /// The commit sequence that this snapshot stands for.
@@ -179,6 +205,13 @@ impl Snapshot {
             }
             Change::Honey(honey) => self.honey.put(honey),
             Change::Quarantine(record) => self.quarantines.put(record),
+            Change::Policies(record) => self.policies.put(record),
+            Change::Passkey(record) => self.passkeys.put(record),
+            Change::Attestation(record) => self.attestations_mut().put(record),
+            Change::AttestationGone(id) => self.attestations_mut().forget(&id),
+            Change::ReleaseKey(record) => self.attestations_mut().put_key(record),
+            Change::Release(record) => self.attestations_mut().put_release(record),
+            Change::Baseline(record) => self.attestations_mut().put_baseline(record),
             Change::Token(token) => {
                 index(&mut self.tokens_of, token.agent, token.id);
                 if let Some(hash) = token.hash {

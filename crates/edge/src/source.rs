@@ -33,7 +33,8 @@ pub enum Reserve {
 }
 
 /// The network that counts as one source, whichever way an IPv4 address is written.
-fn network(address: IpAddr) -> IpAddr {
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
     crate::places::source(address.to_canonical())
 }
 

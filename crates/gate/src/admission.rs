@@ -17,6 +17,7 @@ use procura_edge::framing::Flaw;
 use procura_edge::places::{Each, Places};
 use procura_edge::rate::Left;
 use procura_proof::Reason;
+use procura_proof::foreign::is_by_browser;
 use procura_types::dial::{Asked, DecidedBy, Dial, Mode};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -147,7 +148,9 @@ impl Admission {
             Mode::Off => Ok(Passed::unseen(Bytes::new(), body)),
             Mode::Observe | Mode::Enforce => judge.judge(body).await,
         };
-        if let Err(Fault::Refused(refusal)) = &judged {
+        if let Err(Fault::Refused(refusal)) = &judged
+            && !is_by_browser(&head)
+        {
             self.rates.refused(source, refusal.reason, Instant::now());
         }
         let mut passed = judged?;

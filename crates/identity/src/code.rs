@@ -36,6 +36,8 @@ pub(crate) enum Purpose {
     },
     /// A key of this agent's own, under an id of another system.
     Enrol(Enrol),
+    /// One more passkey of this operator.
+    Passkey(ActorId),
 }
 
 /// What a code to enrol with is good for.
@@ -51,7 +53,7 @@ pub(crate) struct Enrol {
 pub(crate) struct CodeRow {
     pub(crate) purpose: Purpose,
     expires: Timestamp,
-    /// A code dies with whoever made it, with the device that they made it with,
+    /// A code dies with whoever made it, with the device or passkey that they made it with,
     /// and with the role that let them. One that was made on the server's machine is
     /// for, and by, whoever joins with it, and no device made it.
     made_by: ActorId,
@@ -59,20 +61,32 @@ pub(crate) struct CodeRow {
 }
 
 impl CodeRow {
+    /// The device that vouches for what comes in by this code: that made it, or that
+    /// vouches for the passkey that made it. One that was made on the server's machine has
+    /// none.
+    pub(crate) fn vouched_by(&self, snapshot: &Snapshot) -> Option<Thumbprint> {
+        let made_with = self.made_with?;
+        let by_passkey = snapshot.passkey(&made_with);
+        Some(by_passkey.map_or(made_with, |passkey| passkey.vouched_by))
+    }
+
     /// Whether whoever made the code could make it now: a key that was taken away
     /// must not come back through a code that it made before, nor a role.
     fn stands(&self, snapshot: &Snapshot) -> bool {
         let made_with = self.made_with.as_ref();
-        let device_stands = made_with.is_none_or(|device| snapshot.may_act(device));
+        // With a device, or in a web login with a passkey that answered for it.
+        let key_stands =
+            made_with.is_none_or(|key| snapshot.may_act(key) || snapshot.passkey_may_act(key));
         let namespace = match &self.purpose {
             Purpose::Device(actor) | Purpose::Enrol(Enrol { actor, .. }) => {
                 snapshot.actor(actor).and_then(|actor| actor.namespace())
             }
-            Purpose::Operator { .. } => None,
+            Purpose::Operator { .. } | Purpose::Passkey(_) => None,
         };
         let action = match &self.purpose {
             Purpose::Operator { .. } => Action::OperatorInvite,
             Purpose::Enrol(_) => Action::EnrolStart,
+            Purpose::Passkey(_) => Action::OperatorPasskeyInvite,
             Purpose::Device(_) if namespace.is_some() => Action::AgentLink,
             Purpose::Device(_) => Action::OperatorLink,
         };
@@ -80,10 +94,10 @@ impl CodeRow {
             (Rule::Roles(roles), _) => snapshot
                 .roles(&self.made_by)
                 .is_some_and(|held| roles.iter().any(|role| held.has(*role, namespace))),
-            (Rule::Own, Purpose::Device(actor)) => *actor == self.made_by,
+            (Rule::Own, Purpose::Device(actor) | Purpose::Passkey(actor)) => *actor == self.made_by,
             _ => false,
         };
-        may && device_stands && snapshot.is_active(&self.made_by)
+        may && key_stands && snapshot.is_active(&self.made_by)
     }
 }
 
@@ -98,7 +112,7 @@ pub struct IssuedCode {
     pub expires: Timestamp,
 }
 
-/// Makes a code and puts it into the batch.
+/// Makes a code with the device of the caller, and puts it into the batch.
 pub(crate) fn issue<O: Op>(
     batch: &mut RecordedBatch<'_, O>,
     purpose: Purpose,
@@ -106,10 +120,21 @@ pub(crate) fn issue<O: Op>(
     now: Timestamp,
     entropy: &dyn Entropy,
 ) -> Result<IssuedCode, IdentityError> {
-    let caller = batch.permit().caller();
-    let made_with = *caller.device().ok_or(IdentityError::OtherCaller)?;
-    let made = (*caller.actor(), Some(made_with));
-    put(batch, (purpose, joins), made, now, entropy)
+    let device = batch.permit().caller().device();
+    let made_with = *device.ok_or(IdentityError::OtherCaller)?;
+    issue_with(batch, (purpose, joins), made_with, now, entropy)
+}
+
+/// The same with this device or passkey of the caller's, which was seen to sign for it.
+pub(crate) fn issue_with<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    what: (Purpose, Joins),
+    made_with: Thumbprint,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<IssuedCode, IdentityError> {
+    let made = (*batch.permit().caller().actor(), Some(made_with));
+    put(batch, what, made, now, entropy)
 }
 
 /// Makes a code for another device of an operator on the server's machine, where whoever
@@ -173,7 +198,7 @@ pub(crate) fn look_up(
     usable(store, snapshot, code_sha256, now, |purpose| match purpose {
         Purpose::Device(meant) => meant == actor,
         Purpose::Operator { .. } => id_of(key).0 == *actor,
-        Purpose::Enrol(_) => false,
+        Purpose::Enrol(_) | Purpose::Passkey(_) => false,
     })
 }
 
@@ -189,7 +214,23 @@ pub(crate) fn look_up_enrolment(
     })?;
     match row.value.purpose.clone() {
         Purpose::Enrol(enrol) => Ok((enrol, row)),
-        Purpose::Device(_) | Purpose::Operator { .. } => Err(JoinRefusal::UnknownCode.into()),
+        _ => Err(JoinRefusal::UnknownCode.into()),
+    }
+}
+
+/// The operator whom a code for a passkey is for, if it can still be used.
+pub(crate) fn look_up_passkey(
+    store: &Store,
+    snapshot: &Snapshot,
+    code_sha256: &[u8; 32],
+    now: Timestamp,
+) -> Result<(ActorId, Row<CodeRow>), IdentityError> {
+    let row = usable(store, snapshot, code_sha256, now, |purpose| {
+        matches!(purpose, Purpose::Passkey(_))
+    })?;
+    match row.value.purpose {
+        Purpose::Passkey(actor) => Ok((actor, row)),
+        _ => Err(JoinRefusal::UnknownCode.into()),
     }
 }
 

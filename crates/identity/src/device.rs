@@ -2,7 +2,7 @@
 
 use crate::error::IdentityError;
 use crate::roles::{Loses, keeps_a_steward};
-use crate::stewards;
+use crate::{account, passkey, stewards, web_login};
 use procura_directory::{DeviceRecord, Snapshot};
 use procura_policy::{Action, Concerned, Op, Resource};
 use procura_record::RecordedBatch;
@@ -89,11 +89,23 @@ impl DeviceRevoke {
 
 impl OperatorDeviceRevoke {
     /// Revokes the device of the permit; doing it again changes nothing. The last
-    /// device of the last steward stays, and a steward's goes by that steward alone.
+    /// device of the last steward stays, and a steward's goes by that steward alone. What
+    /// its operator signs in with goes along, if any of it was set with this device, and so
+    /// do the passkeys that it vouches for, which the entry names.
     pub fn run(batch: &mut RecordedBatch<'_, Self>, now: Timestamp) -> Result<(), IdentityError> {
         let OperatorDeviceRevoke { thumbprint, actor } = *batch.op();
         stewards::device_may_go(batch, &actor)?;
         keeps_a_steward(batch.directory(), Loses::Device(&thumbprint))?;
+        let passkeys = passkey::remove_vouched(batch, &actor, &thumbprint, now);
+        let all_ended = account::forget_set_with(batch, &actor, &thumbprint);
+        if !passkeys.is_empty() {
+            let words: Vec<String> = passkeys.iter().map(|id| format!("passkey/{id}")).collect();
+            batch.details().with = Some(words.join(" "));
+            if !all_ended {
+                // The directory ends them too: a damaged row keeps nobody from revoking.
+                web_login::end_made_with(batch, &actor, &passkeys).ok();
+            }
+        }
         revoke(batch, &thumbprint, now);
         Ok(())
     }

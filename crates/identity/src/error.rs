@@ -1,7 +1,10 @@
 //! What goes wrong with actors, split by who is to blame.
 
+use crate::attestation::AttestationRefusal;
+use crate::device_grant::DeviceGrantRefusal;
+use crate::passkey::{PasskeyRefusal, PasskeyRefused};
 use procura_store::StoreError;
-use procura_types::{EntropyError, ForeignId, Label, Namespace};
+use procura_types::{EntropyError, ExeDigest, ForeignId, Label, Namespace};
 
 /// Why an operation on owners, agents or devices was refused.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +60,56 @@ pub enum IdentityError {
         "this would leave the installation without a steward who has a device; make another one first"
     )]
     LastSteward,
+    /// What a daemon attested is not taken.
+    #[error(transparent)]
+    Attestation(#[from] AttestationRefusal),
+    /// There is no such attestation, or it has nothing to be accepted.
+    #[error("there is no such attestation, or no TPM said anything in it")]
+    NoAttestation,
+    /// The digest that was looked at is not the one in the attestation.
+    #[error("the TPM says another digest by now than the one that is to be accepted; look again")]
+    OtherQuote,
+    /// There is no baseline of the device.
+    #[error("no baseline of this device is accepted")]
+    NoBaseline,
+    /// A key or its name was enrolled before.
+    #[error(
+        "this release key, or one of its name, was enrolled before; a name means one key for good"
+    )]
+    ReleaseKeyTaken,
+    /// There is no release key of that name.
+    #[error("there is no release key of that name")]
+    NoReleaseKey,
+    /// A release key that cannot be one.
+    #[error("the release key cannot be used: {0}")]
+    BadReleaseKey(procura_ledger::LedgerError),
+    /// A list of programs that nobody signed who may, or of another form.
+    #[error("the release is not accepted: {0}")]
+    BadRelease(procura_ledger::LedgerError),
+    /// A program that was withdrawn comes back.
+    #[error("the program {0} was withdrawn, for good; nothing was added")]
+    Withdrawn(ExeDigest),
+    /// There is no such program.
+    #[error("no release key vouches for that program")]
+    NoRelease,
+    /// Too many keys or programs.
+    #[error("an installation has at most 64 release keys and 10000 programs")]
+    TooManyReleases,
+    /// A passkey is not accepted.
+    #[error(transparent)]
+    Passkey(#[from] PasskeyRefused),
+    /// There is no such passkey, or it was removed.
+    #[error("there is no such passkey that was not removed")]
+    NoPasskey,
+    /// There is no locked memory for a key.
+    #[error(transparent)]
+    Locked(#[from] procura_crypto::LockError),
     /// A device did not get in.
     #[error(transparent)]
     Join(#[from] JoinRefusal),
+    /// A device grant is not what it would have to be.
+    #[error(transparent)]
+    DeviceGrant(#[from] DeviceGrantRefusal),
     /// The root key of the first owner is not P-256.
     #[error("the owner's root key must be P-256")]
     RootKeyAlgorithm,
@@ -130,6 +180,29 @@ pub enum IdentityError {
     /// A key could not be made or read.
     #[error(transparent)]
     Key(#[from] procura_crypto::KeyError),
+    /// A password is too short, or too long to be one.
+    #[error("a password has at least 12 characters, and at most 1024 bytes")]
+    BadPassword,
+    /// No authenticator app was begun with.
+    #[error("no authenticator app waits for its first code; make a secret for one")]
+    NoTotpWaits,
+    /// The code is not one of the app.
+    #[error(
+        "this is not the code that the new app shows now; try the next one, and set the clocks"
+    )]
+    WrongTotp,
+    /// The operator has no such web login.
+    #[error("there is no such web login, or it is over")]
+    NoWebLogin,
+    /// What was right when somebody signed in is not any more.
+    #[error("this sign-in was refused: {0}")]
+    SignIn(crate::account::SignInRefusal),
+    /// A password could not be hashed.
+    #[error(transparent)]
+    Password(#[from] procura_crypto::PasswordError),
+    /// The same.
+    #[error(transparent)]
+    Kdf(#[from] procura_crypto::KdfError),
     /// Work of the server's own could not be recorded, so it was not done.
     #[error(transparent)]
     NotRecorded(procura_record::RecordError),
@@ -171,5 +244,11 @@ impl JoinRefusal {
             Self::DeviceBound => "device_bound",
             Self::ActorRevoked => "actor_revoked",
         }
+    }
+}
+
+impl From<PasskeyRefusal> for IdentityError {
+    fn from(refusal: PasskeyRefusal) -> Self {
+        Self::Passkey(refusal.into())
     }
 }

@@ -100,7 +100,7 @@ impl Join {
                 root_key: key,
             }),
             // A code to enrol with is good for nothing else.
-            Purpose::Enrol(_) => return Err(JoinRefusal::UnknownCode.into()),
+            Purpose::Enrol(_) | Purpose::Passkey(_) => return Err(JoinRefusal::UnknownCode.into()),
         })
     }
 }
@@ -136,33 +136,45 @@ impl DeviceJoin {
             &op.key,
             now,
         )?;
-        let record = directory
-            .actor(&op.actor)
-            .filter(|record| directory.is_active(&record.id))
-            .cloned()
-            .ok_or(JoinRefusal::ActorRevoked)?;
-        let device = op.key.thumbprint();
-        if directory.device(&device).is_some() {
-            return Err(JoinRefusal::DeviceBound.into());
-        }
-        let joined = Joined {
-            actor: record.id,
-            name: directory.lineage(&record.id),
-            label: record.label().clone(),
-            owner: record.owner,
-            device,
-            namespace: record.namespace().cloned(),
-        };
+        let joined = bound(batch, &op.actor, &op.key, now)?;
         code::consume(batch, &op.code_sha256, &row);
-        batch.put_device(&DeviceRecord {
-            thumbprint: device,
-            actor: record.id,
-            key: op.key.clone(),
-            created: now,
-            revoked: None,
-        });
         Ok(joined)
     }
+}
+
+/// Makes a key a device of an actor who may have one.
+pub(crate) fn bound<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    actor: &ActorId,
+    key: &PublicKey,
+    now: Timestamp,
+) -> Result<Joined, IdentityError> {
+    let directory = batch.directory();
+    let record = directory
+        .actor(actor)
+        .filter(|record| directory.is_active(&record.id))
+        .cloned()
+        .ok_or(JoinRefusal::ActorRevoked)?;
+    let device = key.thumbprint();
+    if directory.device(&device).is_some() {
+        return Err(JoinRefusal::DeviceBound.into());
+    }
+    let joined = Joined {
+        actor: record.id,
+        name: directory.lineage(&record.id),
+        label: record.label().clone(),
+        owner: record.owner,
+        device,
+        namespace: record.namespace().cloned(),
+    };
+    batch.put_device(&DeviceRecord {
+        thumbprint: device,
+        actor: record.id,
+        key: key.clone(),
+        created: now,
+        revoked: None,
+    });
+    Ok(joined)
 }
 
 impl OperatorJoin {

@@ -1,13 +1,17 @@
 //! Who acts: owners who are operators, agents below them, and their devices.
 //!
 //! An operation is a struct whose `run` puts the change of its permit into a
-//! batch; a device comes in by a link code and in no other way. What is revoked
-//! stays in the directory as its own tombstone, and nothing here takes one away.
+//! batch; a device comes in by a link code or a device grant and in no other way. What
+//! is revoked stays in the directory as its own tombstone, and nothing here takes one
+//! away.
 
+pub mod account;
 mod agent;
 mod agent_secret;
+mod attestation;
 mod code;
 mod device;
+mod device_grant;
 mod enrolment;
 mod error;
 mod foreign;
@@ -15,12 +19,14 @@ mod founding;
 mod join;
 mod link;
 mod operator;
+pub mod passkey;
 mod proposal;
 mod quarantine;
 mod roles;
 mod signing_key;
 mod stewards;
 mod tree;
+pub mod web_login;
 
 pub use agent::{
     AgentCreate, AgentDisplayName, AgentListing, AgentRevoke, AgentSources, MAX_SOURCES,
@@ -29,8 +35,18 @@ pub use agent_secret::{
     AgentSecretRevoke, AgentSecretRotate, AgentSecrets, NewSecret, SecretTerms, agent_secrets,
     count_agent_secrets,
 };
+pub use attestation::{
+    ATTESTATION_LIFE, AttestChallenge, AttestMake, AttestationListing, AttestationRefusal,
+    AttestationRevoke, BaselineRemove, BaselineSet, CHALLENGE_LIFE, ReleaseAdd, ReleaseKeyAdd,
+    ReleaseKeyListing, ReleaseKeyRemove, ReleaseListing, ReleaseWithdraw,
+};
 pub use code::{CODE_LIFE, IssuedCode};
 pub use device::{DeviceRevocation, DeviceRevoke, OperatorDeviceRevoke};
+pub use device_grant::{
+    DEVICE_GRANT_LIFE, DeviceCodeTag, DeviceGrantApprove, DeviceGrantAsk, DeviceGrantCollect,
+    DeviceGrantDeny, DeviceGrantDraft, DeviceGrantListing, DeviceGrantRefusal, DeviceGrantShow,
+    DeviceGrantStanding, DeviceGrantYes, FoundDeviceGrant, NewDeviceGrant,
+};
 pub use enrolment::{EnrolComplete, EnrolStart, Enrolment, EnrolmentCode};
 pub use error::{IdentityError, JoinRefusal};
 pub use foreign::{ForeignBind, ForeignListing, ForeignRelease};
@@ -48,6 +64,7 @@ pub use signing_key::{
     CurrentKeys, SigningKeyListing, SigningKeyRetire, SigningKeyRoll, SigningKeys,
 };
 pub use stewards::OperatorDeviceHold;
+pub use web_login::WebLogin;
 
 /// How many actors may stand between an agent and its owner, itself included.
 pub const MAX_DEPTH: usize = 8;

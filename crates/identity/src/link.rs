@@ -3,13 +3,13 @@
 use crate::agent;
 use crate::code::{self, IssuedCode, Purpose};
 use crate::error::IdentityError;
+use crate::operator::of_operator;
 use crate::proposal::ByQuorum;
 use crate::{operator, stewards};
-use procura_directory::Snapshot;
-use procura_policy::{Action, Concerned, Op, Resource};
+use procura_policy::{Action, Op, Resource};
 use procura_record::RecordedBatch;
 use procura_types::wire::Joins;
-use procura_types::{ActorId, Entropy, Label, Namespace, Timestamp};
+use procura_types::{Entropy, Label, Namespace, Timestamp};
 
 /// Makes a code for a device of an agent.
 pub struct AgentLink {
@@ -39,37 +39,12 @@ impl AgentLink {
     }
 }
 
-/// Makes a code for another device of an operator. Made by [`OperatorLink::resolve`].
-pub struct OperatorLink {
-    name: Label,
-    actor: ActorId,
-}
-
-impl Op for OperatorLink {
-    const ACTION: Action = Action::OperatorLink;
-    fn resource(&self) -> Resource {
-        Resource::Operator(self.name.clone())
-    }
-    fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.actor),
-            ..Concerned::default()
-        }
-    }
+of_operator! {
+    /// Makes a code for another device of an operator.
+    OperatorLink = OperatorLink;
 }
 
 impl OperatorLink {
-    /// The operation for this operator; none when there is nobody of that name
-    /// who is not revoked.
-    #[must_use]
-    pub fn resolve(snapshot: &Snapshot, name: &Label) -> Option<Self> {
-        let actor = snapshot.owner_named(name)?;
-        Some(Self {
-            name: name.clone(),
-            actor: actor.id,
-        })
-    }
-
     /// Makes the code for the operator of the permit.
     pub fn run(
         batch: &mut RecordedBatch<'_, Self>,

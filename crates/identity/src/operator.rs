@@ -4,7 +4,7 @@ use crate::code::{self, IssuedCode, Purpose};
 use crate::error::IdentityError;
 use crate::proposal::ByQuorum;
 use crate::roles::{Loses, checked, keeps_a_steward, recorded};
-use crate::{device, stewards, tree};
+use crate::{account, device, stewards, tree, web_login};
 use procura_directory::{ActorKind, ActorRecord, RolesRecord, Snapshot};
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_record::RecordedBatch;
@@ -193,6 +193,50 @@ impl OperatorRevoke {
             actor: actor.id,
             roles: Vec::new(),
         });
+        account::forget(batch, &actor.id);
+        // They end with whose they are; a damaged row of them keeps nobody from this.
+        web_login::end_all_of(batch, &actor.id).ok();
         Ok(tree::revoke(batch, &actor.id, now))
     }
 }
+
+/// Operations on one operator. Made by `resolve`, so that the actor is the one of the name.
+macro_rules! of_operator {
+    ($($(#[$doc:meta])* $name:ident = $action:ident;)*) => {$(
+        $(#[$doc])*
+        pub struct $name {
+            name: procura_types::Label,
+            actor: procura_types::ActorId,
+        }
+
+        impl procura_policy::Op for $name {
+            const ACTION: procura_policy::Action = procura_policy::Action::$action;
+            fn resource(&self) -> procura_policy::Resource {
+                procura_policy::Resource::Operator(self.name.clone())
+            }
+            fn concerned(&self) -> procura_policy::Concerned<'_> {
+                procura_policy::Concerned {
+                    own: Some(&self.actor),
+                    ..procura_policy::Concerned::default()
+                }
+            }
+        }
+
+        impl $name {
+            /// The operation for this operator; none when there is nobody of that name
+            /// who is not revoked.
+            #[must_use]
+            pub fn resolve(
+                snapshot: &procura_directory::Snapshot,
+                name: &procura_types::Label,
+            ) -> Option<Self> {
+                let actor = snapshot.owner_named(name)?;
+                Some(Self {
+                    name: name.clone(),
+                    actor: actor.id,
+                })
+            }
+        }
+    )*};
+}
+pub(crate) use of_operator;

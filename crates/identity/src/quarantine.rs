@@ -51,11 +51,15 @@ impl QuarantineListing {
     }
 }
 
-/// Whether a device, or an actor whose it is, is revoked.
+/// Whether a device or passkey, or an actor whose it is, is revoked.
 fn is_revoked(snapshot: &Snapshot, device: &Thumbprint) -> bool {
-    snapshot
+    let device_is = snapshot
         .device(device)
-        .is_some_and(|found| found.revoked.is_some() || !snapshot.is_active(&found.actor))
+        .is_some_and(|found| found.revoked.is_some() || !snapshot.is_active(&found.actor));
+    let passkey_is = snapshot
+        .passkey(device)
+        .is_some_and(|found| found.removed.is_some() || !snapshot.is_active(&found.actor));
+    device_is || passkey_is
 }
 
 /// Lets something out of quarantine.

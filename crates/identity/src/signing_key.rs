@@ -9,7 +9,7 @@ use procura_policy::{Action, Op, Permit, Resource};
 use procura_record::RecordedBatch;
 use procura_record::tables::LEDGER;
 use procura_store::{Batch, Blob, Damage, Expected, Kind, Row, Seq, Store, StoreError, Table};
-use procura_token::{KeyRing, PROJECT_LIFE, Retirement, TOKEN_LIFE};
+use procura_token::{DAEMON_LIFE, KeyRing, PROJECT_LIFE, Retirement, TOKEN_LIFE};
 use procura_types::wire::{self, SigningKeyList, TokenType};
 use procura_types::{BatchId, Clock, Duration, Entropy, Thumbprint, Timestamp, TraceId};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,11 +25,17 @@ const PROJECT_RING: Table<(), KeyRing> = Table::new("project-ring", Kind::Ordina
 /// The private keys of those.
 const PROJECT_PRIVATE: Table<Thumbprint, Blob> = Table::new("project-key", Kind::Ordinary);
 
+/// The same of the tokens of devices that joined by a device grant.
+const DAEMON_RING: Table<(), KeyRing> = Table::new("daemon-ring", Kind::Ordinary);
+/// The private keys of those.
+const DAEMON_PRIVATE: Table<Thumbprint, Blob> = Table::new("daemon-key", Kind::Ordinary);
+
 /// The row of the ring of a type of tokens.
 const fn ring_of(tokens: TokenType) -> &'static Table<(), KeyRing> {
     match tokens {
         TokenType::Agent => &RING,
         TokenType::Project => &PROJECT_RING,
+        TokenType::Daemon => &DAEMON_RING,
     }
 }
 
@@ -38,6 +44,7 @@ const fn private_of(tokens: TokenType) -> &'static Table<Thumbprint, Blob> {
     match tokens {
         TokenType::Agent => &PRIVATE,
         TokenType::Project => &PROJECT_PRIVATE,
+        TokenType::Daemon => &DAEMON_PRIVATE,
     }
 }
 
@@ -46,6 +53,7 @@ const fn life_of(tokens: TokenType) -> Duration {
     match tokens {
         TokenType::Agent => TOKEN_LIFE,
         TokenType::Project => PROJECT_LIFE,
+        TokenType::Daemon => DAEMON_LIFE,
     }
 }
 
@@ -158,13 +166,14 @@ fn ring(store: &Store, tokens: TokenType) -> Result<Row<KeyRing>, StoreError> {
 /// those of agents, which do not know it.
 fn type_of(store: &Store, kid: &Thumbprint) -> Result<TokenType, StoreError> {
     let now = Timestamp::from_millis(0);
-    let project = ring(store, TokenType::Project)?.value;
-    let is_there = project.keys(now).any(|key| key.key.thumbprint() == *kid);
-    Ok(if is_there {
-        TokenType::Project
-    } else {
-        TokenType::Agent
-    })
+    for tokens in TokenType::ALL {
+        let row = ring_of(tokens).get(store, &())?;
+        let knows = |ring: &KeyRing| ring.keys(now).any(|key| key.key.thumbprint() == *kid);
+        if row.is_some_and(|row| knows(&row.value)) {
+            return Ok(tokens);
+        }
+    }
+    Ok(TokenType::Agent)
 }
 
 /// There is a ring since the store was first opened, so something took it away.
@@ -204,7 +213,7 @@ fn words(tokens: TokenType, ring: &KeyRing) -> String {
     let keys = format!("active:{} next:{}", kid(ring.active()), kid(ring.next()));
     match tokens {
         TokenType::Agent => keys,
-        TokenType::Project => format!("{keys} tokens:{}", tokens.as_str()),
+        TokenType::Project | TokenType::Daemon => format!("{keys} tokens:{}", tokens.as_str()),
     }
 }
 

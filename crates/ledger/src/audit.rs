@@ -3,9 +3,10 @@
 
 use crate::entry::{Decision, Phase};
 use crate::forgetting::{Carried, Open, Said};
+use crate::passkey::{Passkey, PasskeyEnrolment, passkey_receipt};
 use crate::{Entry, Finding, FindingKind, GrantTerms, Interrupted, receipt_message};
 use procura_crypto::{PublicKey, SignatureAlgorithm, owner_id};
-use procura_types::wire::Receipt;
+use procura_types::wire::{Receipt, ReceiptAssertion};
 use procura_types::{ActorId, Alg, EntryId, GrantId, Thumbprint, Timestamp, TraceId};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -14,13 +15,18 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 const BINDING: [&str; 3] = ["installation.init", "device.join", "operator.join"];
 /// Of a restored home: an entry with a device binds it to its actor, as those do.
 const RESTORE: &str = "installation.restore";
-/// Their resource is `device/<thumbprint>`.
+/// Their resource is `device/<thumbprint>`, with `passkey/<thumbprint>` of each that goes
+/// with it behind.
 const DEVICE_REVOKE: [&str; 2] = ["device.revoke", "operator.device.revoke"];
 /// Entries of these actions make an owner of the name in `operator/<name>`, which
 /// the owner's roles may follow after a space.
 const OWNER_MADE: [&str; 2] = ["installation.init", "operator.join"];
 /// Its resource is `operator/<name>`.
 const OPERATOR_REVOKE: &str = "operator.revoke";
+/// Its resource is `passkey/<thumbprint>`, with the key and the site behind it.
+const PASSKEY_ENROL: &str = "operator.passkey.enrol";
+/// Its resource is `passkey/<thumbprint>`, in a browser with `by:` and the one that answered.
+const PASSKEY_REMOVE: &str = "operator.passkey.remove";
 /// It carries a receipt.
 const APPROVE: &str = "request.approve";
 
@@ -40,6 +46,7 @@ pub(crate) struct Audit {
     origin: String,
     ids: HashSet<EntryId>,
     devices: HashMap<Thumbprint, ActorId>,
+    passkeys: HashMap<Thumbprint, Passkey>,
     /// The owner who bore a name last, by resource.
     owners: HashMap<String, ActorId>,
     revoked_devices: HashMap<Thumbprint, u64>,
@@ -70,6 +77,7 @@ impl Audit {
             origin: origin.to_owned(),
             ids: HashSet::new(),
             devices: carried.devices.clone().into_iter().collect(),
+            passkeys: carried.passkeys.clone().into_iter().collect(),
             owners: carried.owners.clone().into_iter().collect(),
             revoked_devices: carried.revoked_devices.clone().into_iter().collect(),
             revoked_actors: carried.revoked_actors.clone().into_iter().collect(),
@@ -102,6 +110,7 @@ impl Audit {
             entries,
             newest,
             devices: self.devices.clone().into_iter().collect(),
+            passkeys: self.passkeys.clone().into_iter().collect(),
             owners: self.owners.clone().into_iter().collect(),
             revoked_devices: self.revoked_devices.clone().into_iter().collect(),
             revoked_actors: self.revoked_actors.clone().into_iter().collect(),
@@ -216,8 +225,12 @@ impl Audit {
                 self.owners.insert(name.to_owned(), actor);
             }
         } else if DEVICE_REVOKE.contains(&entry.action.as_ref()) {
-            let device = revoked_device(entry).ok_or_else(|| malformed("device/<thumbprint>"))?;
+            let (device, passkeys) = revoked_device(entry)
+                .ok_or_else(|| malformed("device/<thumbprint> passkey/<thumbprint> …"))?;
             self.revoked_devices.entry(device).or_insert(index);
+            for passkey in passkeys {
+                self.removed(&passkey, index);
+            }
         } else if entry.action == OPERATOR_REVOKE {
             let actor = entry
                 .resource
@@ -225,6 +238,12 @@ impl Audit {
                 .and_then(|name| self.owners.get(name));
             let actor = *actor.ok_or_else(|| malformed("operator/<name> of one who joined"))?;
             self.revoked_actors.entry(actor).or_insert(index);
+        } else if entry.action == PASSKEY_ENROL {
+            self.enrolled(index, entry)?;
+        } else if entry.action == PASSKEY_REMOVE {
+            let removed =
+                removed_passkey(entry).ok_or_else(|| malformed("passkey/<thumbprint>"))?;
+            self.removed(&removed, index);
         }
         Ok(())
     }
@@ -241,11 +260,10 @@ impl Audit {
                 .expected(format_args!("a key with thumbprint {}", receipt.device))
                 .found(key.thumbprint()));
         }
-        if !key.verify(&receipt_message(&receipt.grant), &receipt.signature) {
-            return Err(finding(FindingKind::ReceiptNotSigned, index)
-                .expected(format_args!("a signature by device {}", receipt.device)));
+        match &receipt.assertion {
+            Some(assertion) => self.asserted(index, receipt, assertion, &key)?,
+            None => self.signed(index, receipt, &key)?,
         }
-        self.could_sign(index, receipt, &key)?;
         // A yes is given once: withdrawing it would otherwise not last.
         let approved = self.approved.insert(terms.grant, (index, terms.until));
         if let Some((first, _)) = approved {
@@ -296,6 +314,82 @@ impl Audit {
         Ok(())
     }
 
+    /// Signed by a device of the approver's.
+    fn signed(&self, index: u64, receipt: &Receipt, key: &PublicKey) -> Result<(), Finding> {
+        if !key.verify(&receipt_message(&receipt.grant), &receipt.signature) {
+            return Err(finding(FindingKind::ReceiptNotSigned, index)
+                .expected(format_args!("a signature by device {}", receipt.device)));
+        }
+        self.could_sign(index, receipt, key)
+    }
+
+    /// Signed by a passkey of the approver's, which was asked for just this by a page of
+    /// the site that it was enrolled for.
+    fn asserted(
+        &self,
+        index: u64,
+        receipt: &Receipt,
+        assertion: &ReceiptAssertion,
+        key: &PublicKey,
+    ) -> Result<(), Finding> {
+        let of_approver = format!("a passkey of {}", receipt.approver);
+        let unknown = |found: String| {
+            finding(FindingKind::ReceiptDeviceUnknown, index)
+                .expected(&of_approver)
+                .found(found)
+        };
+        let passkey = self.passkeys.get(&receipt.device).ok_or_else(|| {
+            unknown(format!(
+                "passkey {}, which was never enrolled",
+                receipt.device
+            ))
+        })?;
+        if passkey.actor != receipt.approver {
+            return Err(unknown(format!("a passkey of actor {}", passkey.actor)));
+        }
+        passkey_receipt(&passkey.relying_party, key, receipt, assertion).map_err(|flaw| {
+            finding(FindingKind::ReceiptNotSigned, index)
+                .expected(format_args!("an assertion by passkey {}", receipt.device))
+                .found(flaw)
+        })?;
+        let revoked = self.revoked_actors.get(&receipt.approver).copied();
+        match passkey.removed.or(revoked) {
+            None => Ok(()),
+            Some(entry) => Err(finding(FindingKind::ReceiptDeviceRevoked, index)
+                .found(format_args!("its removal in entry {entry}"))),
+        }
+    }
+
+    /// A passkey is none from this entry on.
+    fn removed(&mut self, passkey: &Thumbprint, index: u64) {
+        if let Some(passkey) = self.passkeys.get_mut(passkey) {
+            passkey.removed.get_or_insert(index);
+        }
+    }
+
+    /// A passkey was enrolled: its entry says whose it is, its key and its site.
+    fn enrolled(&mut self, index: u64, entry: &Entry) -> Result<(), Finding> {
+        let said = entry.resource.as_deref().unwrap_or("none");
+        let enrolment = PasskeyEnrolment::of_resource(said).zip(entry.actor);
+        let (enrolment, actor) = enrolment.ok_or_else(|| {
+            finding(FindingKind::EntryMalformed, index)
+                .expected("passkey/<thumbprint> key:<key> rp:<site> of an actor")
+                .found(said)
+        })?;
+        let id = enrolment.key.thumbprint();
+        let passkey = Passkey {
+            actor,
+            relying_party: enrolment.relying_party,
+            removed: None,
+        };
+        if self.passkeys.insert(id, passkey).is_some() {
+            return Err(finding(FindingKind::PasskeyRebound, index)
+                .expected("a passkey that was never enrolled")
+                .found(id));
+        }
+        Ok(())
+    }
+
     /// The key was the approver's at this point of the log: a device that
     /// joined before, or the root key that the owner's id is the hash of.
     fn could_sign(&self, index: u64, receipt: &Receipt, key: &PublicKey) -> Result<(), Finding> {
@@ -325,13 +419,22 @@ impl Audit {
     }
 }
 
-fn revoked_device(entry: &Entry) -> Option<Thumbprint> {
-    entry
-        .resource
-        .as_deref()?
-        .strip_prefix("device/")?
-        .parse()
-        .ok()
+/// The passkey that an entry removes; in a browser it says which one answered for that.
+fn removed_passkey(entry: &Entry) -> Option<Thumbprint> {
+    let mut words = entry.resource.as_deref()?.split(' ');
+    let removed = words.next()?.strip_prefix("passkey/")?.parse().ok()?;
+    if let Some(by) = words.next() {
+        by.strip_prefix("by:passkey/")?.parse::<Thumbprint>().ok()?;
+    }
+    words.next().is_none().then_some(removed)
+}
+
+/// The device that an entry revokes, and the passkeys that go with it.
+fn revoked_device(entry: &Entry) -> Option<(Thumbprint, Vec<Thumbprint>)> {
+    let mut words = entry.resource.as_deref()?.split(' ');
+    let device = words.next()?.strip_prefix("device/")?.parse().ok()?;
+    let passkeys = words.map(|word| word.strip_prefix("passkey/")?.parse().ok());
+    Some((device, passkeys.collect::<Option<_>>()?))
 }
 
 const fn finding(kind: FindingKind, index: u64) -> Finding {

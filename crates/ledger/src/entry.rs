@@ -3,8 +3,8 @@ use crate::id_text::{Base64Text, UuidText};
 use procura_crypto::sha256;
 use procura_types::wire::{CallerReport, Receipt};
 use procura_types::{
-    ActorId, Entropy, EntropyError, EntryId, GrantId, Namespace, RunId, Thumbprint, Timestamp,
-    TokenId, TraceId, encoding,
+    ActorId, AttestationId, Entropy, EntropyError, EntryId, Grade, GrantId, Namespace, RunId,
+    Thumbprint, Timestamp, TokenId, TraceId, encoding,
 };
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Serialize, Serializer};
@@ -121,6 +121,10 @@ pub struct Entry {
     pub device: Option<Thumbprint>,
     /// Within which session.
     pub session: Option<SessionMark>,
+    /// By which process of a daemon, in a session that it started, or that attested.
+    pub attestation: Option<AttestationId>,
+    /// How good that attestation was.
+    pub grade: Option<Grade>,
     /// By which project token, or which one was made: its id, never the token.
     pub token: Option<TokenId>,
     /// Where.
@@ -133,6 +137,8 @@ pub struct Entry {
     pub approval: Option<Box<Receipt>>,
     /// In which hand-over.
     pub run: Option<RunId>,
+    /// The policies that decided, as words with one space between.
+    pub policies: Option<Cow<'static, str>>,
     /// How the caller was proven: the name of the profile, or `none`.
     pub profile: Cow<'static, str>,
     /// From which address; absent on the admin socket and for the server's own acts.
@@ -168,12 +174,15 @@ impl Entry {
             owner: None,
             device: None,
             session: None,
+            attestation: None,
+            grade: None,
             token: None,
             namespace: None,
             resource: None,
             grant: None,
             approval: None,
             run: None,
+            policies: None,
             profile: Cow::Borrowed("none"),
             ip: None,
             caller: None,
@@ -236,7 +245,7 @@ impl Entry {
 
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut to = to.serialize_struct("Entry", 26)?;
+        let mut to = to.serialize_struct("Entry", 29)?;
         to.serialize_field("v", &VERSION)?;
         to.serialize_field("id", &UuidText(self.id.as_bytes()))?;
         to.serialize_field("time", &self.time)?;
@@ -259,6 +268,12 @@ impl Serialize for Entry {
         if let Some(session) = &self.session {
             to.serialize_field("session", &Base64Text(&session.0))?;
         }
+        if let Some(attestation) = &self.attestation {
+            to.serialize_field("attestation", &UuidText(attestation.as_bytes()))?;
+        }
+        if let Some(grade) = &self.grade {
+            to.serialize_field("grade", grade)?;
+        }
         if let Some(token) = &self.token {
             to.serialize_field("token", &UuidText(token.as_bytes()))?;
         }
@@ -276,6 +291,9 @@ impl Serialize for Entry {
         }
         if let Some(run) = &self.run {
             to.serialize_field("run", &UuidText(run.as_bytes()))?;
+        }
+        if let Some(policies) = &self.policies {
+            to.serialize_field("policies", policies)?;
         }
         to.serialize_field("profile", &self.profile)?;
         if let Some(ip) = &self.ip {
@@ -310,12 +328,15 @@ struct Fields {
     owner: Option<ActorId>,
     device: Option<Thumbprint>,
     session: Option<SessionMark>,
+    attestation: Option<AttestationId>,
+    grade: Option<Grade>,
     token: Option<TokenId>,
     namespace: Option<Namespace>,
     resource: Option<String>,
     grant: Option<GrantId>,
     approval: Option<Box<Receipt>>,
     run: Option<RunId>,
+    policies: Option<String>,
     profile: String,
     ip: Option<IpAddr>,
     caller: Option<CallerReport>,
@@ -348,12 +369,15 @@ impl Fields {
             owner: self.owner,
             device: self.device,
             session: self.session,
+            attestation: self.attestation,
+            grade: self.grade,
             token: self.token,
             namespace: self.namespace,
             resource: self.resource,
             grant: self.grant,
             approval: self.approval,
             run: self.run,
+            policies: self.policies.map(Cow::Owned),
             profile: self.profile.into(),
             ip: self.ip,
             caller: self.caller,

@@ -40,6 +40,8 @@ pub enum FindingKind {
     OutcomeWithoutIntent,
     /// A device is bound to a second actor.
     DeviceRebound,
+    /// A passkey is enrolled a second time, or its key is not the one that it is named by.
+    PasskeyRebound,
     /// An approval without the approver's signed yes, or a signed yes elsewhere.
     ReceiptMisplaced,
     /// A receipt's grant bytes do not parse.
@@ -83,6 +85,7 @@ impl FindingKind {
             Self::DuplicateId => "two entries have the same id",
             Self::OutcomeWithoutIntent => "an outcome has no intent before it",
             Self::DeviceRebound => "a device was bound to a second actor",
+            Self::PasskeyRebound => "a passkey was enrolled that was one already",
             Self::ReceiptMisplaced => "approval and receipt do not come together",
             Self::ReceiptMalformed => "the receipt's grant cannot be read",
             Self::ReceiptOfOtherGrant => "the receipt is for another grant than its entry",

@@ -4,6 +4,7 @@
 
 use crate::audit::Audit;
 use crate::finding::FindingKind;
+use crate::passkey::Passkey;
 use crate::{Entry, Finding, Frontier, Hash, Interrupted, LedgerError, TILE_WIDTH, leaf_hash};
 use procura_crypto::sha256;
 use procura_types::wire::RetentionSet;
@@ -102,8 +103,8 @@ impl Open {
     }
 }
 
-/// What the beginning of a log leaves behind when it is forgotten: whose devices are whose,
-/// who is revoked, which grants were approved, and which outside effects have no outcome.
+/// What the beginning of a log leaves behind when it is forgotten: whose devices and passkeys
+/// are whose, who is revoked, which grants were approved, and which outside effects have no outcome.
 /// Later entries are held against it. The same entries always give the same bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,6 +116,9 @@ pub struct Carried {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<Timestamp>,
     pub(crate) devices: BTreeMap<Thumbprint, ActorId>,
+    /// Enrolled ones, those that were removed too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) passkeys: BTreeMap<Thumbprint, Passkey>,
     pub(crate) owners: BTreeMap<String, ActorId>,
     pub(crate) revoked_devices: BTreeMap<Thumbprint, u64>,
     pub(crate) revoked_actors: BTreeMap<ActorId, u64>,

@@ -29,8 +29,10 @@ mod hash;
 mod id_text;
 mod lagging;
 mod note;
+mod passkey;
 mod proof;
 mod receipt;
+mod release;
 mod succession;
 mod tile;
 mod verify;
@@ -48,10 +50,12 @@ pub use frontier::Frontier;
 pub use hash::{Hash, leaf_hash, node_hash};
 pub use lagging::{Lagging, Shown};
 pub use note::{Note, NoteSigner, Vkey};
+pub use passkey::{PasskeyEnrolment, passkey_receipt, receipt_challenge};
 pub use proof::{
     HashTiles, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion,
 };
 pub use receipt::{GrantTerms, grant_bytes, receipt_message};
+pub use release::{ReleasedProgram, open_release, released_programs, sign_release};
 pub use succession::{CheckpointSigners, Opened, Succession, handover_name};
 pub use tile::{FULL_TILE, TILE_WIDTH, TileKind, TilePath, layout};
 pub use verify::{ReadError, ReadFile, not_signed, succession_of, verify_export};

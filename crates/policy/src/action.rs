@@ -1,7 +1,10 @@
 //! Every action, with the rule that opens it.
 
 use procura_proof::foreign::Foreign;
-use procura_types::Role;
+use procura_types::{Amr, Duration, Role};
+
+/// For how long after a person proved who they are a web login may do what is dangerous.
+pub const STEP_UP: Duration = Duration::from_secs(5 * 60);
 
 /// What must hold for an action. Whatever holds, an inactive caller is denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub enum Rule {
     Parts,
     /// A device that shows a link code and signs for its key.
     Joining,
+    /// A person who just proved who they are, for a web login.
+    SigningIn,
     /// A process of the server's own user, on the admin socket.
     AdminSocket,
 }
@@ -135,6 +140,38 @@ actions! {
     OperatorLink = "operator.link", Rule::Own;
     /// Makes a link code for another device of an operator whose key is lost.
     OperatorRecover = "operator.recover", Rule::AdminSocket;
+    /// Sets the password that an operator signs in with in a browser: by the operator
+    /// alone, with a device key.
+    OperatorPassword = "operator.password", Rule::Own;
+    /// Makes the secret of an operator's authenticator app.
+    OperatorTotp = "operator.totp", Rule::Own;
+    /// Shows that the app has it, by a first code.
+    OperatorTotpConfirm = "operator.totp.confirm", Rule::Own;
+    /// Makes other recovery codes.
+    OperatorRecoveryCodes = "operator.recovery_codes", Rule::Own;
+    /// Says what an operator signs in with, without any of it.
+    OperatorAccount = "operator.account", Rule::OwnOr(&[Steward]);
+    /// Takes an operator their password and codes, and ends their web logins.
+    OperatorAccountEnd = "operator.account.end", Rule::OwnOr(&[Steward]);
+    /// Makes a code with which a browser enrols one more passkey of an operator: by the
+    /// operator alone, since whoever has it can say yes as that person.
+    OperatorPasskeyInvite = "operator.passkey.invite", Rule::Own;
+    /// Enrols a passkey by such a code.
+    OperatorPasskeyEnrol = "operator.passkey.enrol", Rule::Joining;
+    /// Proves with a passkey who is there.
+    OperatorPasskeyUse = "operator.passkey.use", Rule::SigningIn;
+    /// Lists the passkeys of an operator.
+    OperatorPasskeyList = "operator.passkey.list", Rule::OwnOr(&[Steward]);
+    /// Says what its owner calls a passkey.
+    OperatorPasskeyRename = "operator.passkey.rename", Rule::Own;
+    /// Removes a passkey, and ends the web logins that were made with it.
+    OperatorPasskeyRemove = "operator.passkey.remove", Rule::OwnOr(&[Steward]);
+    /// Signs in in a browser.
+    WebLoginStart = "web_login.start", Rule::SigningIn;
+    /// Lists the web logins of an operator.
+    WebLoginList = "web_login.list", Rule::OwnOr(&[Steward]);
+    /// Ends web logins of an operator: one, or all.
+    WebLoginEnd = "web_login.end", Rule::OwnOr(&[Steward]);
     /// Makes an agent.
     AgentCreate = "agent.create", Rule::Roles(&[Admin]);
     /// Lists agents and their devices.
@@ -168,8 +205,42 @@ actions! {
     AgentTokenRefresh = "agent.token.refresh", Rule::Own;
     /// Binds a device to an actor by a link code.
     DeviceJoin = "device.join", Rule::Joining;
+    /// Asks, as a device that is nobody's yet, to become one of an agent's.
+    DeviceGrantAsk = "device_grant.ask", Rule::Joining;
+    /// Lists the devices that ask.
+    DeviceGrantList = "device_grant.list", Rule::Roles(&[Admin, Approver]);
+    /// Shows the device that asks and whose host shows a code.
+    DeviceGrantRead = "device_grant.read", Rule::Roles(&[Admin, Approver]);
+    /// Says whose device it becomes.
+    DeviceGrantApprove = "device_grant.approve", Rule::Roles(&[Admin]);
+    /// Says no to a device that asks.
+    DeviceGrantDeny = "device_grant.deny", Rule::Roles(&[Admin, Approver]);
     /// Revokes a device of an agent.
     DeviceRevoke = "device.revoke", Rule::OwnOr(&[Admin]);
+    /// Asks for what a daemon puts into its next attestation.
+    AttestationChallenge = "attestation.challenge", Rule::Own;
+    /// Attests which program a daemon is, or renews that.
+    AttestationMake = "attestation.make", Rule::Own;
+    /// Lists what daemons attested, and the baselines of their hosts.
+    AttestationList = "attestation.list", Rule::Roles(&[Admin, Approver, Auditor]);
+    /// Revokes an attestation, and with it the key of its process.
+    AttestationRevoke = "attestation.revoke", Rule::OwnOr(&[Admin]);
+    /// Accepts how the host of a device has started.
+    BaselineSet = "baseline.set", Rule::Roles(&[Admin]);
+    /// Accepts it no more.
+    BaselineRemove = "baseline.remove", Rule::Roles(&[Admin]);
+    /// Enrols a key that signs releases.
+    ReleaseKeyAdd = "release_key.add", Rule::Roles(&[Steward]);
+    /// Lists the keys that sign releases.
+    ReleaseKeyList = "release_key.list", Rule::Roles(&[Steward]);
+    /// Removes a key that signs releases, and all that it vouches for.
+    ReleaseKeyRemove = "release_key.remove", Rule::Roles(&[Steward]);
+    /// Adds programs that a release key signed.
+    ReleaseAdd = "release.add", Rule::Roles(&[Steward]);
+    /// Lists the programs that release keys vouch for.
+    ReleaseList = "release.list", Rule::Roles(&[Steward]);
+    /// Withdraws a program for good.
+    ReleaseWithdraw = "release.withdraw", Rule::Roles(&[Steward]);
     /// Puts a device of an operator on hold, until a steward lets it out.
     OperatorDeviceHold = "operator.device.hold", Rule::Roles(&[Steward]);
     /// Revokes a device of an operator.
@@ -202,6 +273,13 @@ actions! {
     SecretRollback = "secret.rollback", Rule::Roles(&[Admin]);
     /// Removes the bytes and keys of versions.
     SecretDestroy = "secret.destroy", Rule::Roles(&[Admin]);
+    /// Stores a version of the policies of a namespace or of the installation, which
+    /// counts for nothing yet.
+    PolicyWrite = "policy.write", Rule::Roles(&[Admin, Steward]);
+    /// Says which version of policies decides, and which is computed beside.
+    PolicyState = "policy.state", Rule::Roles(&[Admin, Steward]);
+    /// Reads policies, what they would decide, and what observing them showed.
+    PolicyRead = "policy.read", Rule::Roles(&[Admin, Approver, Auditor, Steward]);
     /// Plants a decoy.
     HoneyPlant = "honey.plant", Rule::Roles(&[Steward]);
     /// Removes a decoy.
@@ -224,6 +302,8 @@ actions! {
     ProjectWrite = "project.write", Rule::Roles(&[Admin]);
     /// Gives a project to other agents, and ends the grants of those before.
     ProjectRebind = "project.rebind", Rule::Roles(&[Admin]);
+    /// Says what a daemon has to have attested for a project.
+    ProjectRequireGrade = "project.require_grade", Rule::Roles(&[Admin]);
     /// Says what people call a project.
     ProjectDisplayName = "project.display_name", Rule::Roles(&[Admin]);
     /// Ends a project, and with it its grants and requests.
@@ -280,6 +360,14 @@ actions! {
     GrantWithdraw = "grant.withdraw", Rule::Roles(&[Admin, Approver]);
     /// Follows what happens: an agent what concerns itself and those below it.
     EventsRead = "events.read", Rule::OwnOr(&[Steward, Admin, Approver, Auditor]);
+    /// Makes or removes a channel that people are told by, or a route to one.
+    NotifyWrite = "notify.write", Rule::Roles(&[Steward, Admin]);
+    /// Lists channels, routes, and what waits.
+    NotifyRead = "notify.read", Rule::Roles(&[Steward, Admin, Auditor]);
+    /// Sends a message through a channel.
+    NotifyTest = "notify.test", Rule::Roles(&[Steward, Admin]);
+    /// Has messages tried again that were given up, or forgets them.
+    NotifyRedeliver = "notify.redeliver", Rule::Roles(&[Steward, Admin]);
     /// Reads the record of one namespace.
     LedgerRead = "ledger.read", Rule::Roles(&[Auditor, Steward]);
     /// Reads the whole record and exports it.
@@ -306,6 +394,74 @@ impl Action {
                 | Self::SessionStart
                 | Self::RecoverySeen
                 | Self::LedgerCheckpoint
+        )
+    }
+
+    /// Whether a person may do it in a browser, who signed in by this; what else it takes,
+    /// the rule says. A browser reads lists and says no. It gets no values, and gives
+    /// nobody anything by itself: what gives takes a signature, which the operation checks.
+    #[must_use]
+    pub const fn takes_web_login(self, amr: Amr) -> bool {
+        match self {
+            Self::AgentList
+            | Self::DeviceGrantList
+            | Self::DeviceGrantRead
+            | Self::EventsRead
+            | Self::ForeignList
+            | Self::GrantRead
+            | Self::LedgerCheckpoint
+            | Self::LedgerRead
+            | Self::NamespaceList
+            | Self::NamespaceRead
+            | Self::OperatorAccount
+            | Self::OperatorList
+            | Self::ProjectRead
+            | Self::ProjectTokenList
+            | Self::ProposalList
+            | Self::QuarantineList
+            | Self::RequestList
+            | Self::RequestRead
+            // Not the history of one: who asks about a decoy is noticed by calls alone.
+            | Self::SecretList
+            | Self::ServerList
+            | Self::ServiceRead
+            | Self::SigningKeyList
+            | Self::TransitList
+            | Self::WebLoginList
+            // Saying no; the removal of a passkey takes a passkey's answer besides.
+            | Self::DeviceGrantDeny
+            | Self::GrantWithdraw
+            | Self::OperatorDeviceHold
+            | Self::ProposalRefuse
+            | Self::RequestDeny
+            | Self::WebLoginEnd
+            | Self::OperatorPasskeyRemove
+            // Saying yes: the operation takes a passkey's signature over the exact terms.
+            | Self::RequestApprove
+            | Self::DeviceGrantApprove
+            | Self::OperatorPasskeyList => match amr {
+                Amr::Password | Amr::Passkey | Amr::Oidc => true,
+            },
+            // A password must not turn into the right to say yes; nor must a cookie, so a code
+            // takes a passkey's answer, which the operation checks.
+            Self::OperatorPasskeyInvite | Self::OperatorPasskeyRename => {
+                matches!(amr, Amr::Passkey)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a person in a browser has to have proven who they are a moment ago
+    /// ([`STEP_UP`]): what hits others who did nothing, and cannot be taken back by whoever
+    /// it hits. Whose web logins were ended signs in anew.
+    #[must_use]
+    pub const fn is_dangerous(self) -> bool {
+        matches!(
+            self,
+            Self::OperatorDeviceHold
+                | Self::OperatorPasskeyInvite
+                | Self::OperatorPasskeyRemove
+                | Self::ProposalRefuse
         )
     }
 

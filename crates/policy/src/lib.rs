@@ -12,8 +12,11 @@ mod matrix;
 mod permit;
 mod resource;
 
-pub use action::{Action, Rule};
-pub use decider::{Basis, Decider, Denied, DenyReason, Question, RoleDecider};
+pub use action::{Action, Rule, STEP_UP};
+pub use decider::{
+    Allowed, Basis, Claim, Counted, Decider, Denied, DenyReason, PolicyNames, PolicyRefusal,
+    Question, RoleDecider, grade_of,
+};
 pub use matrix::permission_matrix;
 pub use permit::{Op, Permit, authorize};
 pub use resource::{Concerned, GrantNeed, Resource, TokenNeed};

@@ -2,7 +2,7 @@
 
 use crate::action::{Action, Rule};
 use procura_proof::foreign::Foreign;
-use procura_types::Role;
+use procura_types::{Amr, Role};
 use std::fmt::Write as _;
 
 /// Every action against every role and kind of caller, as Markdown. Checked in
@@ -12,8 +12,9 @@ pub fn permission_matrix() -> String {
     let mut out = String::from(
         "# Permission matrix\n\nGenerated from the actions of `procura-policy`; everything that is not `yes` is denied.\n\
          Roles other than steward count in their namespace only. A caller who was proven by a profile of another\n\
-         system has to be let in by the last column too.\n\n\
-         | action | steward | admin | approver | auditor | agent | other | foreign profiles |\n|---|---|---|---|---|---|---|---|\n",
+         system has to be let in by the column of those too. A person in a browser has to be let in by the last column too,\n\
+         by what they signed in with; where it says `proven anew`, within five minutes.\n\n\
+         | action | steward | admin | approver | auditor | agent | other | foreign profiles | web login |\n|---|---|---|---|---|---|---|---|---|\n",
     );
     for action in Action::ALL {
         let rule = action.rule();
@@ -29,11 +30,14 @@ pub fn permission_matrix() -> String {
             Rule::Grant => "with a covering grant",
             Rule::Token => "with its project token",
             Rule::Own | Rule::OwnOr(_) => "its own",
-            Rule::Roles(_) | Rule::Parts | Rule::Joining | Rule::AdminSocket => "",
+            Rule::Roles(_) | Rule::Parts | Rule::Joining | Rule::SigningIn | Rule::AdminSocket => {
+                ""
+            }
         };
         let other = match rule {
-            Rule::Joining => "with a link code",
+            Rule::Joining => "about to join",
             Rule::AdminSocket => "on the admin socket",
+            Rule::SigningIn => "by signing in",
             _ => "",
         };
         let foreign = Foreign::ALL.into_iter();
@@ -42,10 +46,11 @@ pub fn permission_matrix() -> String {
             .map(Foreign::as_str)
             .collect();
         let foreign = foreign.join(", ");
+        let web = web_logins(*action);
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
-            "| `{}` | {} | {} | {} | {} | {agent} | {other} | {foreign} |",
+            "| `{}` | {} | {} | {} | {} | {agent} | {other} | {foreign} | {web} |",
             action.as_str(),
             role(Role::Steward),
             role(Role::Admin),
@@ -54,4 +59,16 @@ pub fn permission_matrix() -> String {
         );
     }
     out
+}
+
+/// By which sign-ins a person in a browser may do it.
+fn web_logins(action: Action) -> String {
+    let taken = Amr::ALL
+        .into_iter()
+        .filter(|amr| action.takes_web_login(*amr));
+    let mut cell = taken.map(Amr::as_str).collect::<Vec<_>>().join(", ");
+    if action.is_dangerous() {
+        cell.push_str(", proven anew");
+    }
+    cell
 }

@@ -1,7 +1,7 @@
 //! The permit: the value that a successful authorization yields.
 
 use crate::action::{Action, Rule};
-use crate::decider::{Basis, Decider, Denied, Question};
+use crate::decider::{Allowed, Basis, Claim, Decider, Denied, PolicyNames, Question};
 use crate::resource::{Concerned, Resource};
 use procura_directory::Snapshot;
 use procura_proof::Caller;
@@ -37,7 +37,7 @@ fn decide<O: Op>(
     caller: &Caller,
     (op, resource): (&O, &Resource),
     now: Timestamp,
-) -> Result<Basis, Denied> {
+) -> Result<Allowed, Denied> {
     let ask = |action, resource: &Resource, concerned| {
         decider.decide(
             snapshot,
@@ -53,12 +53,12 @@ fn decide<O: Op>(
     let mut first = None;
     if O::ACTION.rule() == Rule::Parts {
         for (action, resource) in op.parts() {
-            let basis = ask(action, &resource, Concerned::default())?;
-            first.get_or_insert(basis);
+            let allowed = ask(action, &resource, Concerned::default())?;
+            first.get_or_insert(allowed);
         }
     }
     match first {
-        Some(basis) => Ok(basis),
+        Some(allowed) => Ok(allowed),
         None => ask(O::ACTION, resource, op.concerned()),
     }
 }
@@ -71,6 +71,7 @@ pub struct Permit<O: Op> {
     caller: Caller,
     resource: Resource,
     basis: Basis,
+    policies: Option<PolicyNames>,
     directory_seq: u64,
 }
 
@@ -89,11 +90,12 @@ pub fn authorize<O: Op>(
 ) -> Result<Permit<O>, (Denied, Caller, O)> {
     let resource = op.resource();
     match decide(decider, snapshot, &caller, (&op, &resource), now) {
-        Ok(basis) => Ok(Permit {
+        Ok(Allowed { basis, policies }) => Ok(Permit {
             op,
             caller,
             resource,
             basis,
+            policies,
             directory_seq: snapshot.seq(),
         }),
         Err(denied) => Err((denied, caller, op)),
@@ -110,9 +112,30 @@ impl<O: Op> Permit<O> {
         now: Timestamp,
     ) -> Result<(), Denied> {
         let of = (&self.op, &self.resource);
-        self.basis = decide(decider, snapshot, &self.caller, of, now)?;
+        let Allowed { basis, policies } = decide(decider, snapshot, &self.caller, of, now)?;
+        self.basis = basis;
+        self.policies = policies;
         self.directory_seq = snapshot.seq();
         Ok(())
+    }
+
+    /// Claims the use that is about to be recorded ([`Decider::claim`]).
+    pub fn claim(
+        &self,
+        decider: &dyn Decider,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Claim, Denied> {
+        decider.claim(
+            snapshot,
+            &Question {
+                caller: &self.caller,
+                action: O::ACTION,
+                resource: &self.resource,
+                concerned: self.op.concerned(),
+                now,
+            },
+        )
     }
 
     /// The operation.
@@ -137,6 +160,12 @@ impl<O: Op> Permit<O> {
     #[must_use]
     pub const fn basis(&self) -> Basis {
         self.basis
+    }
+
+    /// The policies that permit it, where any are in force.
+    #[must_use]
+    pub const fn policies(&self) -> Option<&PolicyNames> {
+        self.policies.as_ref()
     }
 
     /// The state of the directory that it was decided on.

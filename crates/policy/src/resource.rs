@@ -3,8 +3,9 @@
 use procura_directory::Suspect;
 use procura_types::wire::GrantItem;
 use procura_types::{
-    ActorId, CanaryId, Delivery, ForeignId, GrantId, InstanceId, Label, Namespace, ProjectName,
-    ProposalId, RequestId, RunId, Scope, SecretPath, Thumbprint, TokenId,
+    ActorId, CanaryId, Delivery, ExeDigest, ForeignId, Grade, GrantId, InstanceId, Label,
+    Namespace, ProjectName, ProposalId, RequestId, RunId, Scope, SecretPath, Thumbprint, TokenId,
+    WebLoginId,
 };
 use std::fmt;
 
@@ -48,6 +49,8 @@ pub enum Resource {
     Run(Namespace, RunId),
     /// A project token, by its id.
     ProjectToken(Namespace, TokenId),
+    /// The policies of a namespace, or of the installation.
+    Policies(Option<Namespace>),
     /// A key that signs tokens.
     SigningKey(Thumbprint),
     /// An id of another system that stands, or is to stand, for an agent.
@@ -56,6 +59,14 @@ pub enum Resource {
     Proposal(ProposalId),
     /// A server, by the id of its home.
     Server(InstanceId),
+    /// A key that signs releases, by its thumbprint.
+    ReleaseKey(Thumbprint),
+    /// A program, by its digest.
+    Release(ExeDigest),
+    /// A web login of an operator.
+    WebLogin(WebLoginId),
+    /// A passkey of an operator.
+    Passkey(Thumbprint),
 }
 
 impl Resource {
@@ -68,11 +79,15 @@ impl Resource {
             | Self::Operator(_)
             | Self::Proposal(_)
             | Self::Server(_)
+            | Self::WebLogin(_)
+            | Self::Passkey(_)
             | Self::Honey(..)
             | Self::Canary(_)
             | Self::Quarantine(_)
+            | Self::ReleaseKey(_)
+            | Self::Release(_)
             | Self::SigningKey(_) => None,
-            Self::Device(namespace, _) => namespace.as_ref(),
+            Self::Device(namespace, _) | Self::Policies(namespace) => namespace.as_ref(),
             Self::Namespace(namespace)
             | Self::Agent(namespace, _)
             | Self::Secret(namespace, _)
@@ -118,7 +133,12 @@ impl fmt::Display for Resource {
             Self::ProjectToken(_, id) => write!(f, "project_token/{id}"),
             Self::Proposal(id) => write!(f, "proposal/{id}"),
             Self::Server(id) => write!(f, "server/{id}"),
+            Self::WebLogin(id) => write!(f, "web_login/{id}"),
+            Self::Passkey(id) => write!(f, "passkey/{id}"),
+            Self::Policies(_) => f.write_str("policies"),
             Self::SigningKey(kid) => write!(f, "signing_key/{kid}"),
+            Self::ReleaseKey(key) => write!(f, "release_key/{key}"),
+            Self::Release(sha256) => write!(f, "release/{sha256}"),
             Self::Foreign(_, id) => write!(f, "foreign/{id}"),
         }
     }
@@ -157,4 +177,6 @@ pub struct Concerned<'a> {
     pub need: Option<GrantNeed<'a>>,
     /// What a project token has to open.
     pub token: Option<TokenNeed<'a>>,
+    /// What the daemon that asks has to have attested at least.
+    pub grade: Option<Grade>,
 }

@@ -2,12 +2,13 @@
 
 use procura_crypto::sha256;
 use procura_directory::Snapshot;
-use procura_types::{ActorId, FieldTuple, ForeignId, Thumbprint, Timestamp};
+use procura_types::{ActorId, Amr, FieldTuple, ForeignId, Thumbprint, Timestamp};
 use std::net::IpAddr;
 
 use crate::answer::Answering;
 use crate::foreign::Foreign;
 use crate::reason::{Case, Refusal};
+use crate::session::Attested;
 
 /// How a request was proven; stands in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +23,10 @@ pub enum Profile {
     AdminSocket,
     /// By the profile of another system (§3.2).
     Foreign(Foreign),
+    /// By what a person signs in with, a moment ago, for a web login (§10).
+    SigningIn(Amr),
+    /// By the cookie of a web login.
+    WebLogin(Amr),
 }
 
 impl Profile {
@@ -34,6 +39,12 @@ impl Profile {
             Self::Join => "join",
             Self::AdminSocket => "admin_socket",
             Self::Foreign(profile) => profile.as_str(),
+            Self::SigningIn(Amr::Password) => "signing_in_password",
+            Self::SigningIn(Amr::Passkey) => "signing_in_passkey",
+            Self::SigningIn(Amr::Oidc) => "signing_in_oidc",
+            Self::WebLogin(Amr::Password) => "web_login_password",
+            Self::WebLogin(Amr::Passkey) => "web_login_passkey",
+            Self::WebLogin(Amr::Oidc) => "web_login_oidc",
         }
     }
 }
@@ -53,6 +64,8 @@ pub struct Caller {
     pub(crate) nonce: Option<String>,
     pub(crate) created: Timestamp,
     pub(crate) foreign: Option<ForeignId>,
+    pub(crate) authenticated: Option<Timestamp>,
+    pub(crate) passkey: Option<Thumbprint>,
 }
 
 impl Caller {
@@ -69,7 +82,7 @@ impl Caller {
         &self.owner
     }
 
-    /// The device; none on the admin socket. Its public key is in the directory,
+    /// The device; none on the admin socket and of a web login. Its public key is in the directory,
     /// or in [`crate::Joining`] when it is about to join.
     #[must_use]
     pub const fn device(&self) -> Option<&Thumbprint> {
@@ -77,7 +90,7 @@ impl Caller {
     }
 
     /// The session's mark in the record: the first 16 bytes of the SHA-256 of its
-    /// id, which itself is written nowhere.
+    /// id, which itself is written nowhere. Of a web login, the 16 bytes of its id.
     #[must_use]
     pub const fn session(&self) -> Option<&[u8; 16]> {
         self.session.as_ref()
@@ -87,6 +100,18 @@ impl Caller {
     #[must_use]
     pub const fn answering(&self) -> Option<&Answering> {
         self.answering.as_ref()
+    }
+
+    /// Under which attestation of a daemon the session was started that proved it.
+    #[must_use]
+    pub fn attested(&self) -> Option<&Attested> {
+        self.answering.as_ref()?.session.attested()
+    }
+
+    /// The passkey that a web login, or whoever signs in, was proven with.
+    #[must_use]
+    pub const fn passkey(&self) -> Option<&Thumbprint> {
+        self.passkey.as_ref()
     }
 
     /// How the request was proven.
@@ -119,6 +144,12 @@ impl Caller {
         self.created
     }
 
+    /// When the person last proved who they are, of a web login and of whoever signs in.
+    #[must_use]
+    pub const fn authenticated(&self) -> Option<Timestamp> {
+        self.authenticated
+    }
+
     /// The id of another system by which a foreign proof named the actor.
     #[must_use]
     pub const fn foreign_id(&self) -> Option<&ForeignId> {
@@ -148,6 +179,8 @@ impl Caller {
             nonce: None,
             created: now,
             foreign: None,
+            authenticated: None,
+            passkey: None,
         })
     }
 
@@ -172,6 +205,8 @@ impl Caller {
             nonce: None,
             created: now,
             foreign: None,
+            authenticated: None,
+            passkey: None,
         }
     }
 
@@ -182,6 +217,44 @@ impl Caller {
         Self {
             profile: Profile::Foreign(profile),
             foreign: Some(id),
+            ..self
+        }
+    }
+
+    /// The same, of a person who proved at that time who they are.
+    #[cfg(feature = "fake")]
+    #[must_use]
+    pub fn authenticated_at(self, time: Timestamp) -> Self {
+        Self {
+            authenticated: Some(time),
+            ..self
+        }
+    }
+
+    /// The same, with this passkey.
+    #[cfg(feature = "fake")]
+    #[must_use]
+    pub fn with_passkey(self, passkey: Thumbprint) -> Self {
+        Self {
+            passkey: Some(passkey),
+            ..self
+        }
+    }
+
+    /// The same in a session that was started under an attestation.
+    #[cfg(feature = "fake")]
+    #[must_use]
+    pub fn attested_as(self, attested: Attested) -> Self {
+        let subject = crate::session::Subject {
+            actor: self.actor,
+            device: self.device.unwrap_or(Thumbprint::from_bytes([0; 32])),
+        };
+        let session = crate::session::Session::fake(subject, attested);
+        Self {
+            answering: session.map(|session| Answering {
+                session: std::sync::Arc::new(session),
+                counter: 0,
+            }),
             ..self
         }
     }
@@ -208,6 +281,8 @@ impl Caller {
             nonce: None,
             created: Timestamp::from_millis(0),
             foreign: None,
+            authenticated: None,
+            passkey: None,
         }
     }
 }

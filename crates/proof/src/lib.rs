@@ -13,18 +13,22 @@
 //!   Where several verifiers share one ([`SharedGuard`]), it has to be waited for:
 //!   [`Verifier::prepare`] makes all checks but this one, and [`Verifier::finish`]
 //!   uses the proof up.
-//! - [`verify_join`], [`verify_enrolment`] and [`Caller::admin_socket`] are the ways to
-//!   a caller who has no device yet; [`Caller::foreign`] is the one from a proof of
-//!   another system's profile.
+//! - [`verify_join`], [`verify_ask`], [`verify_collector`], [`verify_enrolment`] and
+//!   [`Caller::admin_socket`] are the ways to a caller who has no device yet;
+//!   [`Caller::foreign`] is the one from a proof of another system's profile.
+//! - [`Caller::web_login`] is the one from the cookie of a browser, and
+//!   [`Caller::signing_in`] the one to it.
 //! - [`sign`] is the client's side.
 
 pub mod agent_session;
 mod answer;
+mod attestation;
 mod base;
 mod caller;
 mod component;
 #[cfg(any(test, feature = "fake"))]
 pub mod conformance;
+mod device_grant;
 mod digest;
 mod enrolment;
 pub mod foreign;
@@ -44,10 +48,16 @@ pub mod sign;
 #[cfg(test)]
 mod vectors;
 mod verify;
+mod web_login;
 mod window;
 
 pub use answer::{ANSWER_FIELD, AnswerView, Answering};
+pub use attestation::{attestation_id, attestation_message, attested_session_message, process_key};
 pub use caller::{Caller, Profile};
+pub use device_grant::{
+    AskingDevice, Collector, DeviceAsk, ask_message, collect_message, fingerprint, verify_ask,
+    verify_collector,
+};
 pub use enrolment::{Enrolling, verify_enrolment};
 pub use guard::{
     By, Claim, Claiming, Guard, GuardUnavailable, Once, Outcome, ReplayGuard, SharedGuard, Windows,
@@ -60,4 +70,5 @@ pub use pending::Pending;
 pub use reason::{Case, Reason, Refusal, Step};
 pub use session::SessionKeys;
 pub use verify::{Awaited, Verifier};
+pub use web_login::{Authenticated, KeptLogin, WebLoginCookie};
 pub use window::{WINDOW, Window};

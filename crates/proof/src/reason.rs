@@ -27,6 +27,10 @@ pub enum Reason {
     SessionUnknown,
     /// The session is over.
     SessionExpired,
+    /// Not a web login of ours, or one that somebody ended.
+    WebLoginUnknown,
+    /// The web login is over, or nothing was done with it for too long.
+    WebLoginOver,
     /// Who is at the other end may not use this way in, or not from there.
     SourceNotAllowed,
     /// What proved it is in quarantine, since it touched a decoy.
@@ -39,7 +43,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::MissingHeaders,
         Self::Malformed,
         Self::TimestampOutOfWindow,
@@ -50,6 +54,8 @@ impl Reason {
         Self::NonceReplayed,
         Self::SessionUnknown,
         Self::SessionExpired,
+        Self::WebLoginUnknown,
+        Self::WebLoginOver,
         Self::SourceNotAllowed,
         Self::Quarantined,
         Self::RateLimited,
@@ -70,6 +76,8 @@ impl Reason {
             Self::NonceReplayed => "nonce_replayed",
             Self::SessionUnknown => "session_unknown",
             Self::SessionExpired => "session_expired",
+            Self::WebLoginUnknown => "web_login_unknown",
+            Self::WebLoginOver => "web_login_over",
             Self::SourceNotAllowed => "source_not_allowed",
             Self::Quarantined => "quarantined",
             Self::RateLimited => "rate_limited",
@@ -97,6 +105,9 @@ impl Reason {
         match self {
             Self::SessionExpired
             | Self::SessionUnknown
+            // Browsers keep what ended without them, and 256 bits are not guessed.
+            | Self::WebLoginUnknown
+            | Self::WebLoginOver
             // It proved who it is, and others may be at the same address.
             | Self::Quarantined
             | Self::RateLimited
@@ -315,6 +326,9 @@ cases! {
     /// A join request whose key, code or signature has no known form.
     JoinForm = "join_form", Shape, Malformed,
         "The join request has no acceptable device key, or a code hash that is not of 32 bytes.";
+    /// The cookie of a web login is none, or there are two.
+    WebLoginForm = "web_login_form", Shape, Malformed,
+        "The cookie of the web login is not the one that was set, or is there twice; sign in again.";
     /// More than 60 s old.
     TooOld = "too_old", Clock, TimestampOutOfWindow,
         "The request was made more than 60 s ago by the server's clock.";
@@ -351,6 +365,18 @@ cases! {
     /// Past the end of the session.
     SessionOver = "session_over", Key, SessionExpired,
         "The session is over; start a new one with the device's key.";
+    /// No web login has this cookie.
+    WebLoginUnknown = "web_login_unknown", Key, WebLoginUnknown,
+        "This web login was ended, or is not one of this server; sign in again.";
+    /// The web login is past its end.
+    WebLoginOver = "web_login_over", Key, WebLoginOver,
+        "This web login is over; sign in again.";
+    /// Nothing was done with the web login for too long.
+    WebLoginIdle = "web_login_idle", Key, WebLoginOver,
+        "Nothing was done with this web login for a while, so it is over; sign in again.";
+    /// The passkey that the web login was made with may not act any more.
+    PasskeyRemoved = "passkey_removed", Key, WebLoginOver,
+        "The passkey that this web login was made with was removed; sign in with another.";
     /// The session knows a later directory than we do.
     DirectoryBehind = "directory_behind", Key, VerifierUnavailable,
         "The server's directory is older than the session; it cannot tell whether the device is still active.";

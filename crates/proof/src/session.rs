@@ -3,7 +3,8 @@
 use crate::session_id::{self, Head};
 use procura_crypto::{LockedKey, MacKey, hkdf_sha256, sha256};
 use procura_types::{
-    ActorId, Duration, Entropy, EntropyError, FieldTuple, Secret, Thumbprint, Timestamp,
+    ActorId, AttestationId, Duration, Entropy, EntropyError, FieldTuple, Grade, Secret, Thumbprint,
+    Timestamp,
 };
 
 /// How long a session lasts.
@@ -13,6 +14,8 @@ pub const RENEWAL_LIFE: Duration = Duration::from_secs(12 * 3600);
 
 /// Actor, device, first issue, end, directory sequence.
 const CONTENT_BYTES: usize = 32 + 32 + 8 + 8 + 8;
+/// Behind that, of a session that was started under an attestation: which, and its grade.
+const ATTESTED_BYTES: usize = 16 + 1;
 
 /// Where the keys of sessions are; implemented by whoever holds them. The server
 /// has the root of each epoch, any other verifier the keys of its own audience.
@@ -65,12 +68,45 @@ pub struct Subject {
     pub device: Thumbprint,
 }
 
+/// Under which attestation a session was started, and how good that was (ADR 39).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attested {
+    /// Which.
+    pub id: AttestationId,
+    /// Its grade at that time.
+    pub grade: Grade,
+}
+
 /// Issues a session for verifiers of `audience`. `first_issue` is that of the
 /// session which this one renews, or `now`; `directory_seq` is the state of the
 /// directory that the subject was proven with.
 pub fn issue(
     keys: &dyn SessionKeys,
     subject: &Subject,
+    audience: &str,
+    now: Timestamp,
+    first_issue: Timestamp,
+    directory_seq: u64,
+    entropy: &dyn Entropy,
+) -> Result<Issued, IssueError> {
+    let whose = (subject, None);
+    issue_attested(
+        keys,
+        whose,
+        audience,
+        now,
+        first_issue,
+        directory_seq,
+        entropy,
+    )
+}
+
+/// As [`issue`], for a daemon whose process proved that it is the one of an attestation:
+/// its requests count as that process's, at no more cost, for as long as the attestation
+/// stands.
+pub fn issue_attested(
+    keys: &dyn SessionKeys,
+    (subject, attested): (&Subject, Option<&Attested>),
     audience: &str,
     now: Timestamp,
     first_issue: Timestamp,
@@ -84,12 +120,16 @@ pub fn issue(
     let expires = session_id::end(now, first_issue)?;
     let head = Head::fresh(epoch, entropy)?;
 
-    let mut content = Vec::with_capacity(CONTENT_BYTES);
+    let mut content = Vec::with_capacity(CONTENT_BYTES + ATTESTED_BYTES);
     content.extend_from_slice(subject.actor.as_bytes());
     content.extend_from_slice(subject.device.as_bytes());
     content.extend_from_slice(&first_issue.as_millis().to_be_bytes());
     content.extend_from_slice(&expires.as_millis().to_be_bytes());
     content.extend_from_slice(&directory_seq.to_be_bytes());
+    if let Some(Attested { id, grade }) = attested {
+        content.extend_from_slice(id.as_bytes());
+        content.push(grade.byte());
+    }
 
     let derived = Derived::new(&key, audience, &head.salt);
     Ok(Issued {
@@ -119,12 +159,14 @@ pub struct Session {
     first_issue: Timestamp,
     expires: Timestamp,
     directory_seq: u64,
+    attested: Option<Attested>,
     hash: [u8; 16],
 }
 
 /// Opens a session id for a verifier of `audience`.
 pub fn open(keys: &dyn SessionKeys, id: &str, audience: &str) -> Result<Session, SessionFault> {
-    let (head, sealed) = Head::read("keyid", id, CONTENT_BYTES).ok_or(SessionFault::Unknown)?;
+    let longest = CONTENT_BYTES + ATTESTED_BYTES;
+    let (head, sealed) = Head::read("keyid", id, longest).ok_or(SessionFault::Unknown)?;
     let key = keys
         .audience_key(head.epoch, audience)
         .ok_or(SessionFault::Unknown)?;
@@ -136,6 +178,7 @@ pub fn open(keys: &dyn SessionKeys, id: &str, audience: &str) -> Result<Session,
     let (actor, device) = (content.take()?, content.take()?);
     let (first_issue, expires) = (content.number()?, content.number()?);
     let directory_seq = content.number()?;
+    let attested = content.attested()?;
     content.end()?;
     let mut hash = [0; 16];
     hash.copy_from_slice(sha256(id.as_bytes()).split_at(16).0);
@@ -150,6 +193,7 @@ pub fn open(keys: &dyn SessionKeys, id: &str, audience: &str) -> Result<Session,
         first_issue: Timestamp::from_millis(first_issue),
         expires: Timestamp::from_millis(expires),
         directory_seq,
+        attested,
         hash,
     })
 }
@@ -177,6 +221,27 @@ impl Session {
     #[must_use]
     pub const fn directory_seq(&self) -> u64 {
         self.directory_seq
+    }
+
+    /// Under which attestation it was started, if under one.
+    #[must_use]
+    pub const fn attested(&self) -> Option<&Attested> {
+        self.attested.as_ref()
+    }
+
+    /// A session that nobody can prove, for callers out of nothing.
+    #[cfg(feature = "fake")]
+    pub(crate) fn fake(subject: Subject, attested: Attested) -> Option<Self> {
+        Some(Self {
+            mac_key: MacKey::from_bytes(&[0; 32]).ok()?,
+            epoch: 0,
+            subject,
+            first_issue: Timestamp::from_millis(0),
+            expires: Timestamp::from_millis(u64::MAX),
+            directory_seq: 0,
+            attested: Some(attested),
+            hash: [0; 16],
+        })
     }
 
     /// The first half of the SHA-256 of its id.
@@ -234,6 +299,17 @@ impl Content<'_> {
 
     fn number(&mut self) -> Result<u64, SessionFault> {
         self.take().map(u64::from_be_bytes)
+    }
+
+    /// Nothing where nothing is left.
+    fn attested(&mut self) -> Result<Option<Attested>, SessionFault> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let id = AttestationId::from_bytes(self.take()?);
+        let [grade] = self.take()?;
+        let grade = Grade::from_byte(grade).ok_or(SessionFault::Unknown)?;
+        Ok(Some(Attested { id, grade }))
     }
 
     fn end(&self) -> Result<(), SessionFault> {

@@ -80,6 +80,16 @@ pub fn sign_request(
     }
 }
 
+/// A nonce for one request.
+///
+/// # Errors
+/// [`SignError::Entropy`].
+pub fn fresh_nonce(entropy: &dyn Entropy) -> Result<String, SignError> {
+    let mut nonce = [0; NONCE_BYTES];
+    entropy.fill(&mut nonce)?;
+    Ok(encoding::b64url(&nonce))
+}
+
 /// A request that wants only its signature, for keys that somebody else holds.
 #[derive(Debug)]
 pub struct Draft {
@@ -97,16 +107,18 @@ impl Draft {
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<Self, SignError> {
-        let mut nonce = [0; NONCE_BYTES];
-        entropy.fill(&mut nonce)?;
+        Self::for_device_with(request, key, fresh_nonce(entropy)?, now)
+    }
+
+    /// The same with this nonce, for a body that refers to it.
+    pub fn for_device_with(
+        request: &RequestView<'_>,
+        key: &PublicKey,
+        nonce: String,
+        now: Timestamp,
+    ) -> Result<Self, SignError> {
         let keyid = key.thumbprint().to_string();
-        Self::new(
-            request,
-            &keyid,
-            key.algorithm().as_str(),
-            encoding::b64url(&nonce),
-            now,
-        )
+        Self::new(request, &keyid, key.algorithm().as_str(), nonce, now)
     }
 
     /// To be signed with the MAC key of this session.

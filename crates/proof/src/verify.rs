@@ -8,7 +8,7 @@ use crate::message::RequestView;
 use crate::native::{self, Key, Proof};
 use crate::pending::Pending;
 use crate::reason::{Case, Refusal};
-use crate::session::{SessionFault, SessionKeys};
+use crate::session::{Attested, SessionFault, SessionKeys};
 use crate::session_cache::SessionCache;
 use procura_crypto::{KeyError, PublicKey, SignatureAlgorithm, sha256};
 use procura_directory::Snapshot;
@@ -237,6 +237,8 @@ impl Verifier {
             nonce: nonce_text,
             created: Timestamp::from_secs(proof.created),
             foreign: None,
+            authenticated: None,
+            passkey: None,
         };
         Ok(Pending {
             caller,
@@ -329,6 +331,15 @@ impl Verifier {
         if directory.is_outlived(&subject.device, session.directory_seq())
             && !directory.is_quarantined(Some(&subject.device), None)
         {
+            return Err(refuse(Case::SessionOver));
+        }
+        // What it was attested by is looked at each time: revoked, it stops with the very
+        // next request.
+        let stands = |attested: &Attested| {
+            let grade = directory.attested(&attested.id, now);
+            grade.is_ok_and(|grade| grade >= attested.grade)
+        };
+        if session.attested().is_some_and(|attested| !stands(attested)) {
             return Err(refuse(Case::SessionOver));
         }
         if !session

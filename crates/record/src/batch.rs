@@ -2,16 +2,18 @@
 
 use crate::entry::Details;
 use crate::tables::{
-    ACTORS, DEVICES, DIRECTORY_GUARD, FOREIGN, GRANTS, GRANTS_ENDED, GUARD, HONEY, NAMESPACES,
-    QUARANTINES, ROLES, TOKENS, TOKENS_ENDED,
+    ACTORS, ATTESTATIONS, BASELINES, DEVICES, DIRECTORY_GUARD, FOREIGN, GRANTS, GRANTS_ENDED,
+    GUARD, HONEY, INSTALLATION_POLICIES, NAMESPACES, PASSKEYS, POLICIES, QUARANTINES, RELEASE_KEYS,
+    RELEASES, ROLES, TOKENS, TOKENS_ENDED,
 };
 use procura_directory::{
-    ActorRecord, DeviceRecord, ForeignRecord, GrantRecord, GrantsEndedRecord, HoneyRecord,
-    NamespaceRecord, QuarantineRecord, RolesRecord, Snapshot, TokenRecord, TokensEndedRecord,
+    ActorRecord, AttestationRecord, BaselineRecord, DeviceRecord, ForeignRecord, GrantRecord,
+    GrantsEndedRecord, HoneyRecord, NamespaceRecord, PasskeyRecord, PolicyRecord, QuarantineRecord,
+    ReleaseKeyRecord, ReleaseRecord, RolesRecord, Snapshot, TokenRecord, TokensEndedRecord,
 };
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_store::{Batch, Store};
-use procura_types::{GrantId, Timestamp, TokenId};
+use procura_types::{AttestationId, GrantId, Timestamp, TokenId};
 use std::sync::Arc;
 
 /// A change of state that cannot commit without its ledger entry, nor on a state
@@ -198,6 +200,57 @@ impl<'a, O: Op> RecordedBatch<'a, O> {
     pub fn put_honey(&mut self, record: &HoneyRecord) {
         self.changes_directory = true;
         HONEY.put(&mut self.batch, &record.canary.to_string(), record);
+    }
+
+    /// Makes, renews or revokes an attestation.
+    pub fn put_attestation(&mut self, record: &AttestationRecord) {
+        self.changes_directory = true;
+        ATTESTATIONS.put(&mut self.batch, &record.id.to_string(), record);
+    }
+
+    /// Takes away an attestation that counts no more. Without a record it counts as
+    /// little.
+    pub fn forget_attestation(&mut self, id: &AttestationId) {
+        self.changes_directory = true;
+        ATTESTATIONS.delete(&mut self.batch, &id.to_string());
+    }
+
+    /// Enrols a key that signs releases, or marks it removed.
+    pub fn put_release_key(&mut self, record: &ReleaseKeyRecord) {
+        self.changes_directory = true;
+        RELEASE_KEYS.put(
+            &mut self.batch,
+            &record.key.thumbprint().to_string(),
+            record,
+        );
+    }
+
+    /// Adds a program that is vouched for, or marks it withdrawn.
+    pub fn put_release(&mut self, record: &ReleaseRecord) {
+        self.changes_directory = true;
+        RELEASES.put(&mut self.batch, &record.sha256.to_string(), record);
+    }
+
+    /// Sets the baseline of a host, or marks it removed.
+    pub fn put_baseline(&mut self, record: &BaselineRecord) {
+        self.changes_directory = true;
+        BASELINES.put(&mut self.batch, &record.device.to_string(), record);
+    }
+
+    /// Enrols a passkey, names it otherwise, or marks it removed.
+    pub fn put_passkey(&mut self, record: &PasskeyRecord) {
+        self.changes_directory = true;
+        PASSKEYS.put(&mut self.batch, &record.id.to_string(), record);
+    }
+
+    /// Says which policies count in a scope.
+    pub fn put_policies(&mut self, record: &PolicyRecord) {
+        self.changes_directory = true;
+        let key = record
+            .namespace
+            .as_ref()
+            .map_or_else(|| INSTALLATION_POLICIES.to_owned(), ToString::to_string);
+        POLICIES.put(&mut self.batch, &key, record);
     }
 
     /// Lets something out of quarantine.

@@ -3,8 +3,9 @@
 //! read. Gates follow it too: the latest changes are kept for them.
 
 use crate::tables::{
-    ACTORS, DEVICES, DIRECTORY_GUARD, FOREIGN, GRANTS, GRANTS_ENDED, GUARD, HONEY, NAMESPACES,
-    QUARANTINES, ROLES, TOKENS, TOKENS_ENDED,
+    ACTORS, ATTESTATIONS, BASELINES, DEVICES, DIRECTORY_GUARD, FOREIGN, GRANTS, GRANTS_ENDED,
+    GUARD, HONEY, NAMESPACES, PASSKEYS, POLICIES, QUARANTINES, RELEASE_KEYS, RELEASES, ROLES,
+    TOKENS, TOKENS_ENDED,
 };
 use arc_swap::ArcSwap;
 use procura_directory::{Change, Snapshot};
@@ -12,7 +13,7 @@ use procura_store::{
     CommitObserver, CommitView, DirectoryChange, Key, RowKey, Seq, Store, StoreError,
     StoreSnapshot, Table, Value,
 };
-use procura_types::{SecretBytes, TokenId};
+use procura_types::{AttestationId, SecretBytes, TokenId};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -36,8 +37,14 @@ const TABLES: &[&str] = &[
     FOREIGN.name(),
     HONEY.name(),
     QUARANTINES.name(),
+    POLICIES.name(),
+    PASSKEYS.name(),
     TOKENS.name(),
     TOKENS_ENDED.name(),
+    ATTESTATIONS.name(),
+    RELEASE_KEYS.name(),
+    RELEASES.name(),
+    BASELINES.name(),
 ];
 
 /// The current [`Snapshot`].
@@ -166,6 +173,42 @@ impl Directory {
                 .load(&snapshot)?
                 .into_iter()
                 .map(|(_, row)| Change::Quarantine(row.value)),
+        );
+        changes.extend(
+            POLICIES
+                .load(&snapshot)?
+                .into_iter()
+                .map(|(_, row)| Change::Policies(row.value)),
+        );
+        changes.extend(
+            PASSKEYS
+                .load(&snapshot)?
+                .into_iter()
+                .map(|(_, row)| Change::Passkey(row.value)),
+        );
+        changes.extend(
+            ATTESTATIONS
+                .load(&snapshot)?
+                .into_iter()
+                .map(|(_, row)| Change::Attestation(row.value)),
+        );
+        changes.extend(
+            RELEASE_KEYS
+                .load(&snapshot)?
+                .into_iter()
+                .map(|(_, row)| Change::ReleaseKey(row.value)),
+        );
+        changes.extend(
+            RELEASES
+                .load(&snapshot)?
+                .into_iter()
+                .map(|(_, row)| Change::Release(row.value)),
+        );
+        changes.extend(
+            BASELINES
+                .load(&snapshot)?
+                .into_iter()
+                .map(|(_, row)| Change::Baseline(row.value)),
         );
         let guard = DIRECTORY_GUARD.load(&snapshot)?;
         let seq = guard.first().map_or(0, |(_, row)| row.version.get());
@@ -330,14 +373,29 @@ fn record(row: &DirectoryChange<'_>) -> Option<Change> {
         .or_else(|| value(&FOREIGN, row).map(Change::Foreign))
         .or_else(|| value(&HONEY, row).map(Change::Honey))
         .or_else(|| value(&QUARANTINES, row).map(Change::Quarantine))
+        .or_else(|| value(&POLICIES, row).map(Change::Policies))
+        .or_else(|| value(&PASSKEYS, row).map(Change::Passkey))
         .or_else(|| value(&TOKENS, row).map(Change::Token))
         .or_else(|| value(&TOKENS_ENDED, row).map(Change::TokensEnded))
+        .or_else(|| value(&ATTESTATIONS, row).map(Change::Attestation))
+        .or_else(|| value(&RELEASE_KEYS, row).map(Change::ReleaseKey))
+        .or_else(|| value(&RELEASES, row).map(Change::Release))
+        .or_else(|| value(&BASELINES, row).map(Change::Baseline))
         .or_else(|| gone(row).map(Change::TokenGone))
+        .or_else(|| attestation_gone(row).map(Change::AttestationGone))
 }
 
 /// The project token that a change takes away.
 fn gone(row: &DirectoryChange<'_>) -> Option<TokenId> {
     match TOKENS.change(row)?.ok()? {
+        (key, None) => key.parse().ok(),
+        _ => None,
+    }
+}
+
+/// The attestation that a change takes away.
+fn attestation_gone(row: &DirectoryChange<'_>) -> Option<AttestationId> {
+    match ATTESTATIONS.change(row)?.ok()? {
         (key, None) => key.parse().ok(),
         _ => None,
     }

@@ -3,6 +3,7 @@
 use procura_directory::Snapshot;
 use procura_ledger::{Entry, SessionMark};
 use procura_policy::{Action, Basis, Op, Permit, Resource};
+use procura_proof::session::Attested;
 use procura_types::wire::{CallerReport, Receipt};
 use procura_types::{
     ActorId, Clock, Entropy, EntropyError, GrantId, RunId, Thumbprint, TokenId, TraceId,
@@ -48,6 +49,9 @@ pub struct Details {
     /// What of or for the resource, after a space behind it: the values of a
     /// hand-over, the roles of an operator (`spec/ledger.md`).
     pub with: Option<String>,
+    /// The attestation that it made or revoked; of one that the session was started under
+    /// the caller says which.
+    pub attested: Option<Attested>,
     /// What of the operation the entry is of, for one that is its parts.
     pub part: Option<(Action, Resource)>,
 }
@@ -99,6 +103,7 @@ pub(crate) fn intent<O: Op>(
     let token = details
         .token
         .or_else(|| permit.op().concerned().token.map(|need| *need.token));
+    let attested = details.attested.or_else(|| caller.attested().copied());
     let (action, of) = match &details.part {
         Some((action, resource)) => (*action, resource),
         None => (O::ACTION, permit.resource()),
@@ -112,12 +117,15 @@ pub(crate) fn intent<O: Op>(
         owner: Some(owner),
         device,
         session: caller.session().copied().map(SessionMark::from_bytes),
+        attestation: attested.map(|attested| attested.id),
+        grade: attested.map(|attested| attested.grade),
         token,
         namespace: of.namespace().cloned(),
         resource: Some(resource),
         grant,
         approval: details.approval.map(Box::new),
         run: details.run,
+        policies: permit.policies().map(|names| Cow::Owned(names.to_string())),
         reason: details.reason.map(Cow::Owned),
         profile: Cow::Borrowed(caller.profile().as_str()),
         ip: caller.peer(),

@@ -24,6 +24,8 @@ use tokio::sync::{Notify, watch};
 const KEPT: usize = 4096;
 /// Entries of the ledger that are read again when the vault is opened.
 const READ_BACK: u64 = 1024;
+/// Entries that are read at once for whoever is further behind.
+const READ_AGAIN: usize = 1024;
 /// Notices that are handed out at once.
 const AT_ONCE: usize = 256;
 
@@ -153,6 +155,30 @@ impl Events {
             _ => ring.next,
         };
         Since::Notices(notices, next)
+    }
+
+    /// What is told of the entries from `place` on that the ring does not reach back to,
+    /// and the place to go on from: at most 1,024 entries are read, none of those that are
+    /// forgotten. A place that this ledger does not have yet is its end.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn read_back(
+        &self,
+        store: &Store,
+        place: u64,
+    ) -> Result<(Vec<Arc<Notice>>, u64), StoreError> {
+        let place = place
+            .max(store.log_start(LEDGER)?)
+            .min(store.log_len(LEDGER)?);
+        let entries = store.log_read(LEDGER, place, READ_AGAIN)?;
+        let snapshot = self.directory.snapshot();
+        let next = entries.last().map_or(place, |last| last.index + 1);
+        let notices = entries
+            .iter()
+            .filter_map(|entry| Notice::of(entry.index, entry.bytes.expose(), &snapshot))
+            .map(Arc::new);
+        Ok((notices.collect(), next))
     }
 
     /// Tells of everything that may matter to a follower: notices, changes of the

@@ -16,8 +16,9 @@ use crate::publishing::{Shown, Worker};
 use crate::recorder::RecordError;
 use crate::running::Running;
 use crate::tables::{
-    ACTORS, DEVICES, FOREIGN, GRANTS, GRANTS_ENDED, HONEY, LEDGER, NAMESPACES, QUARANTINES, ROLES,
-    TOKENS, TOKENS_ENDED,
+    ACTORS, ATTESTATIONS, BASELINES, DEVICES, FOREIGN, GRANTS, GRANTS_ENDED, HONEY, LEDGER,
+    NAMESPACES, PASSKEYS, POLICIES, QUARANTINES, RELEASE_KEYS, RELEASES, ROLES, TOKENS,
+    TOKENS_ENDED,
 };
 use crate::tiles::{Tiles, TilesError};
 use arc_swap::ArcSwapOption;
@@ -243,6 +244,12 @@ pub(crate) fn directory_digest(head: &Head) -> [u8; 32] {
         GRANTS_ENDED.name(),
         HONEY.name(),
         QUARANTINES.name(),
+        POLICIES.name(),
+        PASSKEYS.name(),
+        ATTESTATIONS.name(),
+        RELEASE_KEYS.name(),
+        RELEASES.name(),
+        BASELINES.name(),
     ];
     let younger = younger.into_iter();
     let younger = younger.filter(|table| head.table(table) != SetDigest::default());

@@ -6,7 +6,7 @@ use crate::entry::{self, Details, Origin};
 use crate::refusal::{Refusal, RefusalQueue};
 use crate::tables::{DIRECTORY_GUARD, GUARD, LEDGER};
 use procura_ledger::{Decision, Entry, Phase};
-use procura_policy::{Decider, Denied, Op, Permit};
+use procura_policy::{Claim, Decider, Denied, Op, Permit, PolicyNames};
 use procura_store::{Batch, CommitError, Expected, Seq, Store, StoreError};
 use procura_types::{BatchId, Clock, Entropy, EntropyError, EntryId};
 use std::sync::Arc;
@@ -17,7 +17,8 @@ const ATTEMPTS: usize = 5;
 /// Why an operation could not be recorded; then it did not happen either.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The directory moved and the operation is not allowed any more.
+    /// It is not allowed any more: the directory moved, or another use was the last. This
+    /// stands in the record.
     #[error(transparent)]
     Denied(#[from] Denied),
     /// Others changed the same rows five times in a row.
@@ -151,7 +152,12 @@ impl Recorder {
 
     /// Queues a refusal for the record; never waits.
     pub fn refuse(&self, refusal: Refusal) {
-        self.refusals.push(refusal);
+        self.refusals.push(refusal, None);
+    }
+
+    /// As [`Self::refuse`], of what policies forbid: the entry names them.
+    pub fn refuse_by(&self, refusal: Refusal, policies: Option<PolicyNames>) {
+        self.refusals.push(refusal, policies);
     }
 
     /// Waits until every refusal so far is in the ledger.
@@ -172,17 +178,28 @@ impl Recorder {
         Ok(batch)
     }
 
-    /// Brings the permit to the directory of now. What was withdrawn meanwhile is
-    /// denied here.
+    /// Brings the permit to the directory of now, and claims the use that is recorded
+    /// next. What was withdrawn meanwhile is denied here, and so is a use beyond those that
+    /// are allowed; whoever decided before has said yes, so that the no is recorded here.
     fn renew<O: Op>(
         &self,
         permit: &mut Permit<O>,
-    ) -> Result<Arc<procura_directory::Snapshot>, Denied> {
+        origin: &Origin,
+    ) -> Result<(Arc<procura_directory::Snapshot>, Claim), Denied> {
+        let (decider, now) = (self.decider.as_ref(), self.clock.now());
         let snapshot = self.directory.snapshot();
-        if snapshot.seq() != permit.directory_seq() {
-            permit.renew(self.decider.as_ref(), &snapshot, self.clock.now())?;
+        let stands = match snapshot.seq() == permit.directory_seq() {
+            true => Ok(()),
+            false => permit.renew(decider, &snapshot, now),
+        };
+        match stands.and_then(|()| permit.claim(decider, &snapshot, now)) {
+            Ok(claim) => Ok((snapshot, claim)),
+            Err(denied) => {
+                let refusal = Refusal::of_permit(permit, &denied, origin.trace, now);
+                self.refuse_by(refusal, denied.policies.clone());
+                Err(denied)
+            }
         }
-        Ok(snapshot)
     }
 
     /// Makes the intent durable: the door to a release of values or an outside
@@ -236,10 +253,12 @@ impl Recorder {
     ) -> Result<Recorded<O>, X> {
         for _ in 0..ATTEMPTS {
             // What it is built of is not kept in the state of whoever waits.
-            let (mut batch, entry) = self.intents(&mut permit, &origin, &details, &further)?;
+            let (mut batch, entry, claim) =
+                self.intents(&mut permit, &origin, &details, &further)?;
             rows(&permit, &mut batch)?;
             match self.store.commit(batch).await {
                 Ok(_) => {
+                    claim.recorded();
                     return Ok(Recorded {
                         permit,
                         entry,
@@ -250,22 +269,28 @@ impl Recorder {
                     });
                 }
                 Err(CommitError::Conflict { .. }) => self.directory.settle(&self.store).await,
-                Err(error) => return Err(RecordError::from(error).into()),
+                Err(error) => {
+                    // It may be recorded, so it counts.
+                    if matches!(error, CommitError::Unknown) {
+                        claim.recorded();
+                    }
+                    return Err(RecordError::from(error).into());
+                }
             }
         }
         Err(RecordError::Contended.into())
     }
 
     /// The intents of a permit, decided at the directory of now: a batch that appends
-    /// them, and the id of the first.
+    /// them, the id of the first, and the claim on the use that they record.
     fn intents<O: Op>(
         &self,
         permit: &mut Permit<O>,
         origin: &Origin,
         details: &Details,
         further: &[String],
-    ) -> Result<(Batch, EntryId), RecordError> {
-        let snapshot = self.renew(permit)?;
+    ) -> Result<(Batch, EntryId, Claim), RecordError> {
+        let (snapshot, claim) = self.renew(permit, origin)?;
         let intent = |details: Details| {
             let (clock, entropy) = (self.clock.as_ref(), self.entropy.as_ref());
             entry::intent(permit, &snapshot, origin, details, clock, entropy)
@@ -280,7 +305,7 @@ impl Recorder {
             })?;
             batch.append(LEDGER, next.to_bytes()?);
         }
-        Ok((batch, entry.id))
+        Ok((batch, entry.id, claim))
     }
 
     /// Records that an effect whose intent stands in the ledger failed. A release
@@ -349,7 +374,8 @@ impl Recorder {
         build: impl Fn(&mut RecordedBatch<'_, O>) -> Result<T, E>,
     ) -> Result<T, ChangeError<E>> {
         for _ in 0..ATTEMPTS {
-            let snapshot = self.renew(&mut permit).map_err(RecordError::from)?;
+            let renewed = self.renew(&mut permit, origin);
+            let (snapshot, claim) = renewed.map_err(RecordError::from)?;
             let rows = self.batch_at(snapshot.seq())?;
             let mut batch = RecordedBatch::new(&permit, Arc::clone(&snapshot), &self.store, rows);
             let value = build(&mut batch).map_err(ChangeError::Domain)?;
@@ -367,9 +393,18 @@ impl Recorder {
                 rows.append(LEDGER, entry.to_bytes().map_err(RecordError::from)?);
             }
             match self.store.commit(rows).await {
-                Ok(_) => return Ok(value),
+                Ok(_) => {
+                    claim.recorded();
+                    return Ok(value);
+                }
                 Err(CommitError::Conflict { .. }) => self.directory.settle(&self.store).await,
-                Err(error) => return Err(RecordError::from(error).into()),
+                Err(error) => {
+                    // It may be recorded, so it counts.
+                    if matches!(error, CommitError::Unknown) {
+                        claim.recorded();
+                    }
+                    return Err(RecordError::from(error).into());
+                }
             }
         }
         Err(RecordError::Contended.into())

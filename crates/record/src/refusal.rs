@@ -3,6 +3,7 @@
 
 use crate::tables::LEDGER;
 use procura_ledger::{Decision, Entry, SUMMARY, Summary};
+use procura_policy::{Denied, Op, Permit, PolicyNames};
 use procura_proof::foreign::Foreign;
 use procura_store::{Batch, Store};
 use procura_types::{
@@ -80,10 +81,36 @@ impl Refusal {
             trace,
         }
     }
+
+    /// Of what was permitted and is not any more.
+    pub(crate) fn of_permit<O: Op>(
+        permit: &Permit<O>,
+        denied: &Denied,
+        trace: TraceId,
+        time: Timestamp,
+    ) -> Self {
+        let (caller, resource) = (permit.caller(), permit.resource());
+        Self {
+            actor: Some(*caller.actor()),
+            owner: Some(*caller.owner()),
+            device: caller.device().copied(),
+            token: permit.op().concerned().token.map(|need| *need.token),
+            namespace: resource.namespace().cloned(),
+            resource: Some(resource.to_string()),
+            ip: caller.peer(),
+            ..Self::of_nobody(
+                O::ACTION.as_str(),
+                denied.reason.to_string(),
+                time,
+                caller.profile().as_str(),
+                trace,
+            )
+        }
+    }
 }
 
 enum Message {
-    Refusal(Box<Refusal>),
+    Refusal(Box<(Refusal, Option<PolicyNames>)>),
     Drain(oneshot::Sender<()>),
 }
 
@@ -164,18 +191,20 @@ impl RefusalQueue {
         }
     }
 
-    /// Queues one; when the queue is full it is counted.
-    pub fn push(&self, refusal: Refusal) {
+    /// Queues one, with the policies that it is by, if it is by any; when the queue is
+    /// full it is counted.
+    pub fn push(&self, refusal: Refusal, policies: Option<PolicyNames>) {
         let mut overflow = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
         if !overflow.passes(&refusal) {
             overflow.count(&refusal);
             return;
         }
         drop(overflow);
-        if let Err(error) = self.queue.try_send(Message::Refusal(Box::new(refusal))) {
+        let message = Message::Refusal(Box::new((refusal, policies)));
+        if let Err(error) = self.queue.try_send(message) {
             if let mpsc::error::TrySendError::Full(Message::Refusal(refusal)) = error {
                 let mut overflow = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
-                overflow.count(&refusal);
+                overflow.count(&refusal.0);
             }
             self.wake.notify_one();
         }
@@ -226,13 +255,13 @@ impl Writer {
             );
             let entries: Vec<Entry> = refusals
                 .iter()
-                .filter_map(|refusal| self.entry(refusal))
+                .filter_map(|(refusal, policies)| self.entry(refusal, policies.as_ref()))
                 .chain(self.summaries(&counts))
                 .collect();
             if let Err(error) = self.write(&entries).await {
                 tracing::error!(%error, "refusals could not be recorded; they stay counted");
                 let mut kept = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
-                refusals.iter().for_each(|refusal| kept.count(refusal));
+                refusals.iter().for_each(|(refusal, _)| kept.count(refusal));
                 for (key, more) in counts {
                     kept.add(key, more);
                 }
@@ -243,7 +272,7 @@ impl Writer {
         }
     }
 
-    fn entry(&self, refusal: &Refusal) -> Option<Entry> {
+    fn entry(&self, refusal: &Refusal, policies: Option<&PolicyNames>) -> Option<Entry> {
         let Refusal {
             action,
             reason,
@@ -268,6 +297,7 @@ impl Writer {
             token,
             namespace,
             resource,
+            policies: policies.map(|names| Cow::Owned(names.to_string())),
             profile: Cow::Borrowed(profile),
             ip,
             ..entry

@@ -2,8 +2,9 @@
 
 use crate::block::BlockRow;
 use procura_directory::{
-    ActorRecord, DeviceRecord, ForeignRecord, GrantRecord, GrantsEndedRecord, HoneyRecord,
-    NamespaceRecord, QuarantineRecord, RolesRecord, TokenRecord, TokensEndedRecord,
+    ActorRecord, AttestationRecord, BaselineRecord, DeviceRecord, ForeignRecord, GrantRecord,
+    GrantsEndedRecord, HoneyRecord, NamespaceRecord, PasskeyRecord, PolicyRecord, QuarantineRecord,
+    ReleaseKeyRecord, ReleaseRecord, RolesRecord, TokenRecord, TokensEndedRecord,
 };
 use procura_store::{Blob, Kind, LogId, Table};
 use procura_types::{ActorId, EntryId, InstanceId, Timestamp};
@@ -35,6 +36,23 @@ pub const TOKENS_ENDED: Table<String, TokensEndedRecord> =
 pub const HONEY: Table<String, HoneyRecord> = Table::new("honey", Kind::Directory);
 /// What was put into quarantine, by itself.
 pub const QUARANTINES: Table<String, QuarantineRecord> = Table::new("quarantine", Kind::Directory);
+/// Passkeys of operators, by thumbprint.
+pub const PASSKEYS: Table<String, PasskeyRecord> = Table::new("passkey", Kind::Directory);
+/// Attestations, by id. Those that count no more go.
+pub const ATTESTATIONS: Table<String, AttestationRecord> =
+    Table::new("attestation", Kind::Directory);
+/// Keys that sign releases, by thumbprint.
+pub const RELEASE_KEYS: Table<String, ReleaseKeyRecord> =
+    Table::new("release-key", Kind::Directory);
+/// Programs that a release key vouches for, by digest.
+pub const RELEASES: Table<String, ReleaseRecord> = Table::new("release", Kind::Directory);
+/// How hosts have to have started, by device.
+pub const BASELINES: Table<String, BaselineRecord> = Table::new("baseline", Kind::Directory);
+/// Which policies count, by namespace; those of the installation under
+/// [`INSTALLATION_POLICIES`].
+pub const POLICIES: Table<String, PolicyRecord> = Table::new("policy", Kind::Directory);
+/// The key of the policies of the installation, which is no name of a namespace.
+pub const INSTALLATION_POLICIES: &str = "/";
 /// One row that every change of the directory rewrites: a decision holds as long
 /// as its version stands.
 pub const DIRECTORY_GUARD: Table<String, ()> = Table::new("directory", Kind::Directory);

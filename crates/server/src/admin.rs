@@ -268,6 +268,7 @@ async fn seal_holding(app: &App, hold: bool) -> Result<(), Failure> {
         let sealing = Sealing(store);
         open.recorder.drain_refusals().await;
         open.honey.stop().await;
+        open.notifier.stop().await;
         open.upkeep.stop().await;
         if let Some(tombstones) = &open.tombstones {
             tombstones.stop().await;

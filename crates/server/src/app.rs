@@ -3,12 +3,15 @@
 use crate::admin::Gatherings;
 use crate::agent_routes::AgentRoutes;
 use crate::auto_unseal::AutoUnseal;
-use crate::config::Config;
+use crate::config::{Config, WebOrigin};
+use crate::device_grants::WrongCodes;
 use crate::events_log::EventsLog;
 use crate::followers::Followers;
 use crate::honey::HoneyWatch;
 use crate::key_server::KeyServer;
 use crate::metrics::Metrics;
+use crate::notify::Notifier;
+use crate::oauth::Oauth;
 use crate::problem::{Code, Failure};
 use crate::rates::Rates;
 use crate::reloading::InForce;
@@ -16,8 +19,10 @@ use crate::shared_guard::Tombstones;
 use crate::tokens::Tokens;
 use crate::turns::Turns;
 use crate::upkeep::Upkeep;
+use crate::web_login::SignIns;
 use crate::wrappers::{Places, Refusals, Wrappers};
 use arc_swap::ArcSwap;
+use procura_cedar::CedarDecider;
 use procura_edge::tls::Certificate;
 use procura_edge::trace::Tracer;
 use procura_proof::Verifier;
@@ -58,8 +63,12 @@ pub struct Open {
     pub indexer: Indexer,
     /// Does what nobody waits for.
     pub upkeep: Upkeep,
+    /// Decides by roles, grants and policies; the recorder asks the same one.
+    pub policies: Arc<CedarDecider>,
     /// Notices who touches decoys.
     pub honey: HoneyWatch,
+    /// Tells people where they are.
+    pub notifier: Notifier,
     /// Whose turn it is to write in a namespace with a quota.
     pub turns: Turns,
     /// Tells a shared replay guard who is revoked.
@@ -153,6 +162,10 @@ pub struct App {
     pub(crate) key_server: KeyServer,
     /// Enrols agents of other systems, and gives them sessions.
     pub(crate) agents: AgentRoutes,
+    /// Lets devices ask that have no link code.
+    pub(crate) oauth: Oauth,
+    /// Who typed codes of such devices that there are not.
+    pub(crate) wrong_codes: WrongCodes,
     /// What agents do to be let in, and who was refused.
     pub(crate) events: EventsLog,
     /// Traces requests, if it is configured.
@@ -161,6 +174,8 @@ pub struct App {
     pub(crate) followers: Followers,
     /// How often it is asked, and by whom.
     pub(crate) rates: Rates,
+    /// Who signs in by a password, and how fast.
+    pub(crate) sign_ins: SignIns,
     /// Told when another server changed what opens the vault and did not know of this
     /// one, or when this one was removed.
     pub(crate) displaced: Arc<tokio::sync::Notify>,
@@ -189,8 +204,11 @@ impl App {
         Self {
             in_force: InForce::new(&config),
             rates: Rates::new(&config, clock.steady()),
+            sign_ins: SignIns::new(&metrics),
             key_server: KeyServer::new(&config, &clock, &metrics),
             agents: AgentRoutes::new(&config, &clock, &metrics),
+            oauth: Oauth::new(&config, clock.steady()),
+            wrong_codes: WrongCodes::default(),
             events: EventsLog::new(&config, &clock, &metrics),
             tracer: crate::traces::tracer(&config, &clock, &entropy, &metrics),
             config,
@@ -342,6 +360,7 @@ impl App {
         if [
             self.api_url.get().map(String::as_str),
             self.config.public_url.as_deref(),
+            self.config.web.origin.as_ref().map(WebOrigin::as_str),
         ]
         .into_iter()
         .flatten()
@@ -372,6 +391,21 @@ impl App {
             .as_deref()
             .or_else(|| self.api_url.get().map(String::as_str))
             .unwrap_or("")
+    }
+
+    /// Where browsers find the pages, as they write it. On this machine by a name, since
+    /// no passkey is bound to an address.
+    #[must_use]
+    pub fn web_origin(&self) -> String {
+        if let Some(origin) = &self.config.web.origin {
+            return origin.as_str().to_owned();
+        }
+        let url = self.public_url().trim_end_matches('/');
+        let own = self.config.public_url.is_none() && self.config.listen.ip().is_loopback();
+        match (own, url.split_once("://"), url.rsplit_once(':')) {
+            (true, Some((scheme, _)), Some((_, port))) => format!("{scheme}://localhost:{port}"),
+            _ => url.to_owned(),
+        }
     }
 
     /// Learns what TLS is served with.

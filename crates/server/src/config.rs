@@ -5,8 +5,10 @@
 mod checks;
 mod nearest;
 mod unseal_at;
+mod web;
 
 pub use unseal_at::UnsealAt;
+pub use web::{Web, WebOrigin};
 
 use crate::restoring::ActivationStep;
 use nearest::{nearest, with_suggestion};
@@ -141,6 +143,12 @@ config! {
     tls_key: Option<PathBuf> = None, "none";
     /// URL that link codes carry; without it, the address of the API.
     public_url: Option<String> = None, "none";
+    /// Pages for people in a browser, on the address of the API: `{ enabled = true }`, or `enabled = true` in a section `[web]` at the end of the file. Without it there are none. They need TLS, or a browser on this machine. `origin` is where browsers find them, such as `https://procura.example`, and what passkeys are bound to: without it `public_url`, else the address of the API, on this machine as `http://localhost:PORT`.
+    web: Web = Web::default(), "{ enabled = false }";
+    /// Minutes after which a web login is over with which nothing was done.
+    web_login_idle_minutes: u64 = 15, "15";
+    /// Hours after which a web login is over whatever was done with it.
+    web_login_hours: u64 = 12, "12";
     /// File whose first line is the passphrase: unseals at start (a systemd credential, for instance); for the server's user or root alone (mode 0600).
     passphrase_file: Option<PathBuf> = None, "none";
     /// Names of unseal sources that open the vault at start by themselves, tried in this order, again while what one needs is not there: a passphrase of which `unseal_credentials` names the file, a token, a chip or a service. What was sealed on purpose stays sealed until somebody unseals it.
@@ -163,6 +171,8 @@ config! {
     rate_agent: RateLimit = RateLimit::Off, "off";
     /// How often all agents together may make each kind of call, or `off`.
     rate_route: RateLimit = RateLimit::Off, "off";
+    /// How often an address may ask for a device to be let in without a link code (`procura join --device`), or `off`. Of IPv6 one /64 network is an address. Without it addresses of this machine (loopback) are let be; if it is set, it is for these as well.
+    rate_device_grants: Option<RateLimit> = None, "2/m burst 30";
     /// Addresses of proxies that stand before the server and say in `X-Forwarded-For` or `Forwarded` where a request comes from; from anybody else these fields mean nothing.
     trusted_proxies: Vec<Cidr> = Vec::new(), "[]";
     /// Seconds that a TLS handshake and the first head may take together, and each head after it.
@@ -191,6 +201,8 @@ config! {
     agent_service: Option<AgentService> = None, "none";
     /// `off`, `observe` or `enforce`: whether callers of `/agent/protected/` have to prove who they are, over what the dial of `agent_service` says. AUTH_MODE in the environment is over it. The one key that is read again when the server gets SIGHUP; what it cannot be started with then changes nothing, and `/health` says `degraded` and why.
     auth_mode: Option<Mode> = None, "none";
+    /// Networks that notifications may be sent to although they are not of the public internet, such as `["10.20.0.0/16"]`, and that may be reached without TLS. Everything else that is private, of this machine or of a cloud's own services is refused, whatever a name leads to.
+    notify_networks: Vec<Cidr> = Vec::new(), "[]";
     /// Replay guard that is shared with gates: a Valkey or Redis server, as redis://host:port or unix:/path. Without it the server has one of its own, and a service one gate at a time.
     guard_url: Option<String> = None, "none";
     /// File whose first line is the password of the shared guard; for the server's user or root alone (mode 0600).
@@ -209,6 +221,8 @@ config! {
     server_absent_seconds: u64 = 604_800, "604800";
     /// Uses a database whose standbys no commit waits for: what was acknowledged is lost when one of them takes over.
     danger_async_standby: bool = false, "false";
+    /// Where bots of Telegram are instead of https://api.telegram.org, for tests: the tokens of bots go there.
+    danger_telegram_api: Option<String> = None, "none";
     /// For tests: the server kills itself, as `kill -9` would, at this step of a rotation, or of adding an unseal source (protocol.md §5), each time that it comes to it. Refused unless the API is plain HTTP on a loopback address.
     danger_stop_at: Option<RotationStep> = None, "none";
     /// For tests: `procura restore --activate` kills itself, as `kill -9` would, at this step of an activation (spec/backup.md), each time that it comes to it.

@@ -34,6 +34,13 @@ pub(crate) fn degraded(app: &App) -> Vec<String> {
     if let Stage::Open(open) = app.stage().as_ref() {
         why.extend(open.stale(app.config.max_stale()));
         why.extend(app.key_server.ignored(&open.directory.snapshot()));
+        let unusable = open.policies.unusable(&open.directory.snapshot());
+        if !unusable.is_empty() {
+            why.push(format!(
+                "policies: {} versions that count cannot be used, so they allow nothing; `procura policy list` says why",
+                unusable.len()
+            ));
+        }
         if let Some(problem) = open.publisher.problem() {
             why.push(format!("checkpoints: {problem}"));
         }

@@ -2,6 +2,7 @@
 //! beside it the same for the tokens of one type, by their audience.
 
 use crate::app::App;
+use crate::notify::signing_key;
 use crate::problem::Failure;
 use crate::proving::authority;
 use axum::Router;
@@ -22,6 +23,10 @@ pub(crate) const PATH: &str = "/.well-known/jwks.json";
 pub(crate) const AGENT_PATH: &str = "/.well-known/jwks/procura-agent.json";
 /// Where those are that sign tokens of projects, and no others.
 pub(crate) const PROJECT_PATH: &str = "/.well-known/jwks/procura-project.json";
+/// Where those are that sign tokens of devices, and no others.
+pub(crate) const DAEMON_PATH: &str = "/.well-known/jwks/procura-daemon.json";
+/// Where the key is that signs webhooks.
+pub(crate) const WEBHOOK_PATH: &str = "/.well-known/jwks/procura-webhook.json";
 /// As it is counted.
 const LABEL: &str = "key_set.read";
 
@@ -31,7 +36,18 @@ pub(crate) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
         (PATH, None),
         (AGENT_PATH, Some(TokenType::Agent)),
         (PROJECT_PATH, Some(TokenType::Project)),
+        (DAEMON_PATH, Some(TokenType::Daemon)),
     ];
+    let webhooks = async |State(app): State<Arc<App>>, request: Request| {
+        let started = Instant::now();
+        // Under another server's name it would be the key of that one.
+        let asked = authority(&app, request.version(), request.headers(), request.uri());
+        let asked = asked.map(drop);
+        drop(request);
+        let answer = webhook_key(&app, asked).await;
+        counted(&app, answer, started)
+    };
+    let router = router.route(WEBHOOK_PATH, get(webhooks));
     sets.into_iter().fold(router, |router, (path, tokens)| {
         let handler = async move |State(app): State<Arc<App>>, request: Request| {
             serve(&app, tokens, &request)
@@ -42,7 +58,11 @@ pub(crate) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
 
 fn serve(app: &App, tokens: Option<TokenType>, request: &Request) -> Response {
     let started = Instant::now();
-    let response = answer(app, tokens, request).unwrap_or_else(|failure| refused(app, failure));
+    counted(app, answer(app, tokens, request), started)
+}
+
+fn counted(app: &App, answer: Result<Response, Failure>, started: Instant) -> Response {
+    let response = answer.unwrap_or_else(|failure| refused(app, failure));
     app.metrics
         .request(LABEL, response.status(), started.elapsed());
     response
@@ -52,8 +72,32 @@ fn answer(app: &App, tokens: Option<TokenType>, request: &Request) -> Result<Res
     // Under another server's name it would be the set of that one.
     authority(app, request.version(), request.headers(), request.uri())?;
     let open = app.open()?;
-    let set = open.tokens.key_set(tokens, app.clock.now())?;
-    let mut response = Response::new(Body::from(set));
+    Ok(key_set(
+        open.tokens.key_set(tokens, app.clock.now())?.into(),
+    ))
+}
+
+/// The set of the one key by which webhooks are verified (`spec/notifications.md`).
+async fn webhook_key(app: &App, asked: Result<(), Failure>) -> Result<Response, Failure> {
+    asked?;
+    let open = app.open()?;
+    let store = open.vault.store();
+    let key = signing_key(store, app.clock.as_ref(), app.entropy.as_ref()).await?;
+    let jwk = key.public().to_jwk();
+    let set = serde_json::json!({ "keys": [{
+        "kty": jwk.kty,
+        "crv": jwk.crv,
+        "x": jwk.x,
+        "kid": key.public().thumbprint().to_string(),
+        "use": "sig",
+        "alg": "EdDSA",
+    }] })
+    .to_string();
+    Ok(key_set(set.into()))
+}
+
+fn key_set(set: Body) -> Response {
+    let mut response = Response::new(set);
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
@@ -63,7 +107,7 @@ fn answer(app: &App, tokens: Option<TokenType>, request: &Request) -> Result<Res
     if let Ok(cache) = HeaderValue::try_from(cache) {
         headers.insert(header::CACHE_CONTROL, cache);
     }
-    Ok(response)
+    response
 }
 
 fn refused(app: &App, failure: Failure) -> Response {

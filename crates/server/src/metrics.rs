@@ -4,9 +4,13 @@
 
 mod limited;
 mod live;
+mod notifications;
 mod proofs;
 mod requests;
+mod sign_ins;
 mod sources;
+
+pub(crate) use notifications::Notifications;
 
 use crate::app::App;
 use http::StatusCode;
@@ -22,6 +26,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use proofs::Proofs;
 use requests::Requests;
+use sign_ins::SignIns;
 use sources::Sources;
 use std::time::Duration;
 
@@ -40,8 +45,10 @@ pub struct Metrics {
     streams: Gauge,
     turned_away: Counter,
     limited: Limited,
+    notifications: Notifications,
     spans_exported: Counter,
     spans_lost: Counter,
+    sign_ins: SignIns,
     sources: Sources,
     live: Live,
 }
@@ -88,6 +95,8 @@ impl Default for Metrics {
             spans_lost.clone(),
         );
         let limited = Limited::register(own);
+        let notifications = Notifications::register(own);
+        let sign_ins = SignIns::register(own);
         let sources = Sources::register(own);
         let live = Live::register(own);
         Self {
@@ -98,8 +107,10 @@ impl Default for Metrics {
             streams,
             turned_away,
             limited,
+            notifications,
             spans_exported,
             spans_lost,
+            sign_ins,
             sources,
             live,
             registry,
@@ -163,9 +174,24 @@ impl Metrics {
         self.turned_away.inc();
     }
 
+    /// What counts notifications.
+    pub(crate) fn notifications(&self) -> Notifications {
+        self.notifications.clone()
+    }
+
     /// Counts a request that was refused for how often they come.
     pub(crate) fn limited(&self, kind: &'static str) {
         self.limited.count(kind);
+    }
+
+    /// Counts what came of a sign-in by password.
+    pub(crate) fn signed_in(&self, outcome: &'static str) {
+        self.sign_ins.count(outcome);
+    }
+
+    /// What counts the passwords that are hashed.
+    pub(crate) fn password_hashes(&self) -> Counter {
+        self.sign_ins.hashes()
     }
 
     /// What counts what wrappers of unseal sources refused, by reason.

@@ -167,6 +167,40 @@ impl Document {
         self.add(method, path, operation)
     }
 
+    /// Adds a call of OAuth, whose body is a form with these parameters: `A` its answer,
+    /// `E` what it says that it does not do.
+    #[must_use]
+    pub(crate) fn form<A, E>(mut self, path: &str, summary: &str, parameters: &[&str]) -> Self
+    where
+        A: ToSchema + 'static,
+        E: ToSchema + 'static,
+    {
+        let fields = parameters
+            .iter()
+            .fold(ObjectBuilder::new(), |fields, name| {
+                fields.property(*name, text()).required(*name)
+            });
+        let form = ContentBuilder::new().schema(Some(RefOr::T(Schema::Object(fields.build()))));
+        let body = RequestBodyBuilder::new()
+            .content("application/x-www-form-urlencoded", form.build())
+            .required(Some(Required::True));
+        let success = ResponseBuilder::new()
+            .description("Done")
+            .content(JSON, self.content::<A>());
+        let refused = ResponseBuilder::new()
+            .description("A word of RFC 6749 section 5.2 or RFC 8628 section 3.5")
+            .content(JSON, self.content::<E>());
+        let responses = ResponsesBuilder::new()
+            .response("200", success)
+            .response("default", refused);
+        let operation = OperationBuilder::new()
+            .summary(Some(summary))
+            .operation_id(Some(format!("post {path}")))
+            .request_body(Some(body.build()))
+            .responses(responses.build());
+        self.add("POST", path, operation)
+    }
+
     /// Adds a call in the shapes of others: `B` its body, `A` its answer, `U` what a
     /// caller is told who is not proven, `()` where there is no such thing.
     #[must_use]

@@ -3,25 +3,27 @@
 
 use crate::app::{App, Open};
 use crate::honey::{HoneyParts, HoneyWatch};
+use crate::notify::{Notifier, NotifyParts};
 use crate::server_id;
 use crate::shared_guard::{self, Tombstones};
 use crate::tokens::Tokens;
 use crate::turns::Turns;
 use crate::upkeep::{Upkeep, UpkeepParts};
+use procura_cedar::{CedarDecider, Unusable};
 use procura_identity::SigningKeys;
 use procura_ledger::Entry;
-use procura_policy::{Resource, RoleDecider};
+use procura_policy::{Action, Decider, PolicyRefusal, Resource};
 use procura_proof::foreign::ForeignVerifier;
 use procura_proof::session::audience_key;
 use procura_proof::{Guard, SessionKeys, Verifier};
 use procura_record::{
     Directory, Events, Indexer, Lease, Others, Publisher, PublisherParts, RECOVERY, RecordReader,
-    Recorder, Retention, RetentionParts, Tiles, Turned,
+    Recorder, Refusal, Retention, RetentionParts, Tiles, Turned,
 };
 use procura_store::guard::{JournalGuard, Of, SharedMemory, Start, boot_id};
 use procura_store::{Batch, IoCause, StoreError};
 use procura_types::wire::TokenType;
-use procura_types::{Duration, Secret, TraceId};
+use procura_types::{Duration, Scope, Secret, TraceId};
 use procura_vault::{SealError, Vault};
 use std::path::Path;
 use std::sync::Arc;
@@ -190,6 +192,7 @@ struct Parts {
     vault: Arc<Vault>,
     directory: Arc<Directory>,
     notices: Arc<Events>,
+    policies: Arc<CedarDecider>,
     recorder: Recorder,
     verifier: Verifier,
     foreign: ForeignVerifier,
@@ -212,10 +215,12 @@ fn prepare(app: &App, vault: Arc<Vault>, start: Start) -> Result<Parts, OpeningE
         notices.beside(others);
         lease = Some(Lease::start(&store, LEASE, &app.clock, &app.entropy)?);
     }
+    let policies = Arc::new(CedarDecider::new(store.clone()));
+    let decider: Arc<dyn Decider> = policies.clone();
     let recorder = Recorder::new(
         store,
         Arc::clone(&directory),
-        Arc::new(RoleDecider),
+        decider,
         Arc::clone(&app.clock),
         Arc::clone(&app.entropy),
     );
@@ -231,6 +236,7 @@ fn prepare(app: &App, vault: Arc<Vault>, start: Start) -> Result<Parts, OpeningE
         vault,
         directory,
         notices,
+        policies,
         recorder,
         verifier,
         foreign,
@@ -240,12 +246,38 @@ fn prepare(app: &App, vault: Arc<Vault>, start: Start) -> Result<Parts, OpeningE
     })
 }
 
+/// Puts into the record, as an alarm, that policies which are in force cannot be used, so
+/// that somebody hears of it before the first agent is refused because of it.
+fn tell_unusable(
+    app: &App,
+    recorder: &Recorder,
+    unusable: Vec<Unusable>,
+) -> Result<(), OpeningError> {
+    for found in unusable {
+        let now = app.clock.now();
+        let trace = TraceId::generate(now, app.entropy.as_ref())?;
+        let namespace = match found.scope {
+            Scope::Installation => None,
+            Scope::Namespace(namespace) => Some(namespace),
+        };
+        let resource = Resource::Policies(namespace.clone());
+        let (action, reason) = (Action::PolicyState.as_str(), PolicyRefusal::Unusable);
+        recorder.refuse(Refusal {
+            namespace,
+            resource: Some(format!("{resource} version:{}", found.version)),
+            ..Refusal::of_nobody(action, reason.to_string(), now, "none", trace)
+        });
+    }
+    Ok(())
+}
+
 impl Parts {
     async fn finish(self, app: &App) -> Result<Open, OpeningError> {
         let Self {
             vault,
             directory,
             notices,
+            policies,
             recorder,
             verifier,
             foreign,
@@ -320,11 +352,15 @@ impl Parts {
             }
         };
         recorder.opened(&opened, tell).await?;
+        let unusable = policies.unusable(&directory.snapshot());
+        tell_unusable(app, &recorder, unusable)?;
         let (clock, entropy) = (app.clock.as_ref(), app.entropy.as_ref());
         let projects = SigningKeys::open(&store, TokenType::Project, clock, entropy).await?;
         let agents = SigningKeys::open(&store, TokenType::Agent, clock, entropy).await?;
+        let daemons = SigningKeys::open(&store, TokenType::Daemon, clock, entropy).await?;
         let issuer = app.public_url().to_owned();
-        let tokens = Tokens::new(agents, projects, issuer, Arc::clone(&app.entropy));
+        let keys = [agents, projects, daemons];
+        let tokens = Tokens::new(keys, issuer, Arc::clone(&app.entropy));
         tracing::info!(installation = %installation.id, server = %server_id(&vault), "the vault is open");
         let tombstones = shared_guard.map(|memory| {
             Tombstones::start(memory, Arc::clone(&directory), Arc::clone(&app.clock))
@@ -335,6 +371,16 @@ impl Parts {
             clock: Arc::clone(&app.clock),
             entropy: Arc::clone(&app.entropy),
         })?;
+        let parts = NotifyParts {
+            store: store.clone(),
+            directory: Arc::clone(&directory),
+            events: Arc::clone(&notices),
+            clock: Arc::clone(&app.clock),
+            entropy: Arc::clone(&app.entropy),
+            lease: lease.clone(),
+            counts: app.metrics.notifications(),
+        };
+        let notifier = Notifier::start(parts, &app.config, app.public_url());
         let upkeep = Upkeep::start(UpkeepParts {
             vault: Arc::clone(&vault),
             directory: Arc::clone(&directory),
@@ -362,6 +408,7 @@ impl Parts {
         }
         Ok(Open {
             vault,
+            policies,
             recorder,
             directory,
             verifier,
@@ -373,6 +420,7 @@ impl Parts {
             publisher,
             upkeep,
             honey,
+            notifier,
             turns: Turns::default(),
             tombstones,
             others,

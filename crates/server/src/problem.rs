@@ -69,10 +69,14 @@ codes! {
     Malformed = "malformed", BAD_REQUEST, Caller, "The request is malformed", "Correct the named field.";
     InvalidJson = "invalid_json", BAD_REQUEST, Caller, "The body is not the JSON that this call takes", "Compare the body with schema/openapi.json.";
     Unauthorized = "unauthorized", UNAUTHORIZED, Caller, "The request is not proven", "See the reason in spec/reasons.md.";
+    Reauthenticate = "reauthenticate", UNAUTHORIZED, Caller, "It takes that you prove who you are once more", "Sign in again in the same browser; for five minutes it is enough.";
     CodeRefused = "code_refused", FORBIDDEN, Caller, "The link code is not accepted", "Ask for a new link code; one is good once, for ten minutes, for one actor.";
     SignatureRefused = "signature_refused", FORBIDDEN, Caller, "The signature over the content is not by the expected key", "Sign the exact bytes with the key of the device that sends the request.";
     Forbidden = "forbidden", FORBIDDEN, Policy, "Not allowed", "Ask an operator with one of the `roles` to do it, or a steward for the role; agents ask for a grant.";
     DeviceQuarantined = "device_quarantined", FORBIDDEN, Policy, "The device is in quarantine", "Ask a steward, who looks at what happened and types `procura honey reinstate`.";
+    FormRefused = "form_refused", FORBIDDEN, Caller, "The form was not sent by a page that this browser was given", "Open the page anew, and send its form again.";
+    AttestationRequired = "attestation_required", FORBIDDEN, Policy, "The project hands values only to daemons that attested better than this one", "See the detail; `procura doctor` on the agent's host says what is missing.";
+    AttestationRefused = "attestation_refused", FORBIDDEN, Caller, "What a daemon attested is not accepted", "See the reason in spec/protocol.md §3.7; what requires no attestation goes on.";
     NotFound = "not_found", NOT_FOUND, Caller, "There is no such thing, or it is not for you to know", "Check the name and the namespace.";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, Caller, "This path does not take that method", "See schema/openapi.json.";
     Timeout = "timeout", REQUEST_TIMEOUT, Caller, "The request took too long to arrive", "Send it again, faster.";
@@ -89,7 +93,9 @@ codes! {
     EntryForgotten = "entry_forgotten", GONE, Policy, "The entry is not kept any more", "See `procura audit retention` for the first one that is; an export or a copy of the ledger from before has it still.";
     DeliveryNotAllowed = "delivery_not_allowed", UNPROCESSABLE_ENTITY, Policy, "The secret may not be handed over in this way, so nothing is given", "Ask for it in a way that its rule names, or change the rule with `procura secret set --deliver`.";
     TokenRefused = "token_refused", UNAUTHORIZED, Caller, "The project token is not accepted", "See the reason in spec/protocol.md §4; issue another from the device that uses it.";
+    PasskeyRefused = "passkey_refused", UNAUTHORIZED, Caller, "The passkey is not accepted", "See the reason in spec/protocol.md §11; begin again, or use another passkey.";
     TokenScope = "token_scope", FORBIDDEN, Policy, "The project token does not open all that is asked for, so nothing is given", "Ask for names of the token, or issue one for what the project maps now.";
+    PoliciesFlawed = "policies_flawed", UNPROCESSABLE_ENTITY, Caller, "The text of policies does not parse or does not type-check, so it cannot take effect", "Correct what the detail says; `procura policy check FILE` says it without a server.";
     QuotaExceeded = "quota_exceeded", CONFLICT, Policy, "The namespace may not hold more", "Destroy what is not needed any more (`procura secret destroy PATH`), or have a steward raise it: `procura namespace quota NS`.";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, Caller, "Too many at once", "Wait as long as Retry-After says.";
     WrongPassphrase = "wrong_passphrase", FORBIDDEN, Caller, "The passphrase is wrong", "Wrong ones are counted and slow the next try.";
@@ -116,6 +122,7 @@ codes! {
     VerifierUnavailable = "verifier_unavailable", SERVICE_UNAVAILABLE, Dependency, "The proof cannot be checked now", "Send it again as Retry-After says.";
     LedgerUnavailable = "ledger_unavailable", SERVICE_UNAVAILABLE, Dependency, "The record cannot be written, so nothing happened", "See the server's log and `procura status`.";
     StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, Dependency, "The database cannot be used now", "Send it again as Retry-After says; `procura status` says why.";
+    ReceiverFailed = "receiver_failed", BAD_GATEWAY, Dependency, "The receiver of a message did not take it", "Look at what the detail says of the receiver; `procura notify channel add` replaces the channel.";
     StorageFull = "storage_full", INSUFFICIENT_STORAGE, Dependency, "The disk is full", "Make room; revoking, sealing and deleting still work.";
     Damaged = "damaged", INTERNAL_SERVER_ERROR, Us, "Stored data is damaged or was tampered with", "Run `procura status --deep` and restore from a backup.";
     Unknown = "outcome_unknown", INTERNAL_SERVER_ERROR, Us, "It is not known whether the request had its effect", "Read again what it was to change; restart the server if that fails too.";

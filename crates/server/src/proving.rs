@@ -1,7 +1,10 @@
 //! From a request to a [`Caller`], or to the refusal that the record keeps.
 
+mod by_browser;
 pub(crate) mod either;
 mod weak;
+
+pub(crate) use by_browser::not_by_browser;
 
 use crate::app::{App, Open};
 use crate::events_log::{AgentEvent, Happened, violation};
@@ -36,6 +39,7 @@ pub(crate) async fn prove(
     input: &Input,
 ) -> Result<Caller, Failure> {
     let authority = addressed(app, open, input)?;
+    not_by_browser(app, open, input)?;
     // What is looked at must not be held while the guard is asked.
     let pending = {
         let headers = Lines(&input.parts.headers);

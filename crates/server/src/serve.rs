@@ -5,6 +5,7 @@
 //! else.
 
 use crate::app::{App, Open};
+use crate::attested::required;
 use crate::framed::{Frame, framed};
 use crate::honey::bait_run;
 pub use crate::input::{Arrived, Input, LARGE_BODIES, MAX_BODY, Peer, Progress, SMALL_BODY, read};
@@ -17,7 +18,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use procura_directory::Snapshot;
-use procura_policy::{Action, Denied, DenyReason, Op, Permit, authorize};
+use procura_policy::{Action, Denied, DenyReason, Op, Permit, PolicyRefusal, authorize};
 use procura_proof::Caller;
 use procura_record::{ChangeError, Origin, RecordedBatch, Refusal};
 use std::pin::Pin;
@@ -81,6 +82,9 @@ pub trait Endpoint: Send + Sync + 'static {
     const QUERY: &'static [&'static str] = &[];
     /// The longest body that it takes.
     const BODY: usize = SMALL_BODY;
+    /// What is told to whoever has no role for it and whose it is not, so that they do not
+    /// learn what there is; none where a refusal says which role it takes.
+    const HIDDEN_AS: Option<fn() -> Failure> = None;
 
     /// From the request to the operation: untyped input becomes types here. May
     /// read the directory or the store to learn whom the operation concerns.
@@ -99,7 +103,16 @@ pub trait Endpoint: Send + Sync + 'static {
         caller: Caller,
         op: Self::Op,
     ) -> impl Future<Output = Result<Reply, Failure>> + Send {
-        async move { Err(turned_away(&context, &caller, &op, denied)) }
+        async move {
+            let Some(missing) = Self::HIDDEN_AS else {
+                return Err(turned_away(&context, &caller, &op, denied));
+            };
+            refuse(&context, &caller, &op, &denied);
+            Err(match denied.reason {
+                DenyReason::NoRole | DenyReason::NotOwn => missing(),
+                _ => denial(denied),
+            })
+        }
     }
 }
 
@@ -110,11 +123,23 @@ pub fn denial(denied: Denied) -> Failure {
         return Failure::new(Code::Unauthorized, "The device or its actor is revoked.")
             .with_reason("revoked");
     }
+    if let DenyReason::Attestation { needs } = denied.reason {
+        return required(needs);
+    }
+    if denied.reason == DenyReason::Reauthenticate {
+        return Failure::new(
+            Code::Reauthenticate,
+            "Prove once more who you are before you do this.",
+        );
+    }
     if let DenyReason::Token(refusal) = denied.reason {
         return token_refused(refusal.as_str());
     }
     if denied.reason == DenyReason::Quarantined {
         return quarantined();
+    }
+    if let DenyReason::Policy(refusal) = denied.reason {
+        return policy_refused(refusal).because(denied);
     }
     if denied.visible {
         Failure::new(Code::Forbidden, "Your roles and grants do not allow this.").because(denied)
@@ -125,6 +150,22 @@ pub fn denial(denied: Denied) -> Failure {
         )
         .because(denied)
     }
+}
+
+/// The refusal of policies in force, for whoever roles and grants would allow it.
+fn policy_refused(refusal: PolicyRefusal) -> Failure {
+    let (detail, reason) = match refusal {
+        PolicyRefusal::Forbids => ("A policy that is in force forbids this.", "policy_forbids"),
+        PolicyRefusal::NonePermits => (
+            "Policies are in force here, and none of them permits this.",
+            "no_policy_permits",
+        ),
+        PolicyRefusal::Unusable => (
+            "The policies that are in force here cannot be used, so they allow nothing.",
+            "policies_unusable",
+        ),
+    };
+    Failure::new(Code::Forbidden, detail).with_reason(reason)
 }
 
 /// The refusal of a project token: the word says which check it failed.
@@ -144,9 +185,9 @@ pub(crate) fn quarantined() -> Failure {
 }
 
 /// Puts a refusal of policy into the record.
-pub fn refuse<O: Op>(context: &Context<'_>, caller: &Caller, op: &O, denied: Denied) {
+pub fn refuse<O: Op>(context: &Context<'_>, caller: &Caller, op: &O, denied: &Denied) {
     let resource = op.resource();
-    context.open.recorder.refuse(Refusal {
+    let refusal = Refusal {
         action: O::ACTION.as_str().to_owned(),
         reason: denied.reason.to_string(),
         time: context.input.now,
@@ -159,7 +200,9 @@ pub fn refuse<O: Op>(context: &Context<'_>, caller: &Caller, op: &O, denied: Den
         profile: caller.profile().as_str(),
         ip: context.input.peer,
         trace: context.input.trace,
-    });
+    };
+    let by = denied.policies.clone();
+    context.open.recorder.refuse_by(refusal, by);
 }
 
 /// Puts a refusal of policy into the record and gives it, for a caller who learns which
@@ -170,7 +213,11 @@ pub(crate) fn turned_away<O: Op>(
     op: &O,
     denied: Denied,
 ) -> Failure {
-    refuse(context, caller, op, denied);
+    refuse(context, caller, op, &denied);
+    // No role opens what a policy closes.
+    if matches!(denied.reason, DenyReason::Policy(_)) {
+        return denial(denied);
+    }
     denial(denied).needing(O::ACTION, op.resource().namespace())
 }
 
@@ -188,9 +235,14 @@ pub(crate) fn permitted<O: Op>(
 
 /// Puts into the record that somebody looked for what is not there.
 pub(crate) fn refuse_unfound(open: &Open, input: &Input, caller: &Caller, action: &str) {
+    refuse_because(open, input, caller, action, Code::NotFound);
+}
+
+/// Puts into the record that somebody asked for what this error refuses.
+fn refuse_because(open: &Open, input: &Input, caller: &Caller, action: &str, reason: Code) {
     open.recorder.refuse(Refusal {
         action: action.to_owned(),
-        reason: Code::NotFound.as_str().to_owned(),
+        reason: reason.as_str().to_owned(),
         time: input.now,
         actor: Some(*caller.actor()),
         owner: Some(*caller.owner()),
@@ -322,8 +374,10 @@ async fn proven<E: Endpoint>(
     let op = E::parse(open, input, &caller).inspect_err(|failure| {
         // Looking for what is not there is refused like looking for what is not
         // for the caller, so it stands in the record as well.
-        if failure.code == Code::NotFound {
-            refuse_unfound(open, input, &caller, E::Op::ACTION.as_str());
+        // So does asking for what the daemon's attestation does not open.
+        if matches!(failure.code, Code::NotFound | Code::AttestationRequired) {
+            let (action, reason) = (E::Op::ACTION.as_str(), failure.code);
+            refuse_because(open, input, &caller, action, reason);
         }
     })?;
     match authorize(open.recorder.decider(), snapshot, caller, op, input.now) {

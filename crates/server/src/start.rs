@@ -15,7 +15,7 @@ use crate::reloading::follow;
 use crate::restoring::find_marker;
 use crate::shared_guard;
 use procura_edge::places::{Each, Places};
-use procura_edge::private_file::read_private_file;
+use procura_edge::private_file::{check_private_file, read_private_file};
 use procura_edge::tls::{Certificate, TlsError, look_after};
 use procura_record::{Spool, SpoolError};
 use procura_store::guard::{Of, Start};
@@ -175,6 +175,32 @@ fn prepare_home(home: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Refuses files of the home that others could read or replace, as a copy brought back by
+/// hand can be: nobody may enter the home, but what is in it was somewhere else before.
+fn own_files(home: &Path) -> Result<(), StartError> {
+    let own = rustix::process::getuid().as_raw();
+    let database = admin::DATABASE;
+    for name in [
+        "installation.json".to_owned(),
+        database.to_owned(),
+        format!("{database}-wal"),
+        format!("{database}-shm"),
+        "spool.jsonl".to_owned(),
+    ] {
+        let path = home.join(name);
+        let is_there = path.symlink_metadata().is_ok();
+        if is_there && let Err(error) = check_private_file(&path, own) {
+            // The path stands before it already.
+            let text = error.to_string();
+            let shown = path.display().to_string();
+            let problem = text.strip_prefix(&shown).unwrap_or(&text);
+            let problem = problem.trim_start_matches([':', ' ']).to_owned();
+            return Err(StartError::Home { path, problem });
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a home that was restored: before it is activated it serves nobody, asks nobody
 /// and changes nothing.
 fn activated(home: &Path) -> Result<(), StartError> {
@@ -236,6 +262,7 @@ fn application(
         });
     }
     prepare_home(&config.home)?;
+    own_files(&config.home)?;
     activated(&config.home)?;
     let held = hold(&config.home)?;
     let spool = Spool::open(&config.home.join("spool.jsonl")).map_err(|error: SpoolError| {

@@ -4,17 +4,18 @@ use crate::problem::{Code, Failure};
 use procura_directory::TokenRecord;
 use procura_identity::{CurrentKeys, SigningKeys};
 use procura_token::{
-    AGENT_AUDIENCE, AgentClaims, Confirmation, Expected, KeySet, PROJECT_AUDIENCE, ProjectClaims,
-    TOKEN_LIFE, TokenError, scope,
+    AGENT_AUDIENCE, AgentClaims, Confirmation, DAEMON_AUDIENCE, DAEMON_LIFE, DaemonClaims,
+    Expected, KeySet, PROJECT_AUDIENCE, ProjectClaims, TOKEN_LIFE, TokenError, scope,
 };
 use procura_types::wire::TokenType;
-use procura_types::{ActorId, Duration, Entropy, Secret, Timestamp, encoding};
+use procura_types::{ActorId, Duration, Entropy, Secret, Thumbprint, Timestamp, TokenId, encoding};
 use std::sync::Arc;
 
 /// Makes tokens for as long as the vault is open.
 pub struct Tokens {
     agents: SigningKeys,
     projects: SigningKeys,
+    daemons: SigningKeys,
     issuer: String,
     entropy: Arc<dyn Entropy>,
 }
@@ -27,18 +28,38 @@ pub struct AgentJwt {
     pub expires_in: Duration,
 }
 
+/// Whose token it is to be.
+pub(crate) struct DaemonSubject {
+    /// The agent.
+    pub(crate) actor: ActorId,
+    /// Its way from its owner, as people read it.
+    pub(crate) agent: String,
+    /// The device.
+    pub(crate) device: Thumbprint,
+}
+
+/// A token as its device gets it.
+pub(crate) struct DaemonJwt {
+    /// Its id.
+    pub(crate) id: TokenId,
+    /// The token.
+    pub(crate) token: Secret<String>,
+    /// How long it counts from now on.
+    pub(crate) expires_in: Duration,
+}
+
 impl Tokens {
-    /// Tokens by the keys for those of agents and of projects, made by the server of
+    /// Tokens by the keys for those of agents, projects and daemons, made by the server of
     /// this URL.
-    pub(crate) const fn new(
-        agents: SigningKeys,
-        projects: SigningKeys,
+    pub(crate) fn new(
+        [agents, projects, daemons]: [SigningKeys; 3],
         issuer: String,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         Self {
             agents,
             projects,
+            daemons,
             issuer,
             entropy,
         }
@@ -49,6 +70,7 @@ impl Tokens {
         match tokens {
             TokenType::Agent => &self.agents,
             TokenType::Project => &self.projects,
+            TokenType::Daemon => &self.daemons,
         }
     }
 
@@ -84,6 +106,38 @@ impl Tokens {
         Ok(AgentJwt {
             token,
             expires_in: TOKEN_LIFE,
+        })
+    }
+
+    /// A token for a device that joined, which says whose it is. Nothing is kept of it,
+    /// and nothing is opened by it alone: whoever takes it asks for a proof by the key in
+    /// `cnf`, and the server whether the device is still one of the agent's.
+    ///
+    /// # Errors
+    /// [`Code::Sealed`] while sealed; the server's own otherwise.
+    pub(crate) fn daemon_jwt(
+        &self,
+        of: DaemonSubject,
+        now: Timestamp,
+    ) -> Result<DaemonJwt, Failure> {
+        let id = TokenId::generate(now, self.entropy.as_ref()).map_err(Failure::internal)?;
+        let iat = now.as_secs();
+        let claims = DaemonClaims {
+            iss: self.issuer.clone(),
+            aud: DAEMON_AUDIENCE.to_owned(),
+            sub: of.actor,
+            agent: of.agent,
+            iat,
+            exp: iat.saturating_add(DAEMON_LIFE.as_secs()),
+            jti: id,
+            cnf: Confirmation { jkt: of.device },
+        };
+        let keys = self.daemons.current()?;
+        let token = claims.sign(keys.active()).map_err(not_made)?;
+        Ok(DaemonJwt {
+            id,
+            token,
+            expires_in: DAEMON_LIFE,
         })
     }
 

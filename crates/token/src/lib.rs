@@ -8,10 +8,12 @@
 //!   all that a verifier has to do.
 //! - [`ProjectClaims`] is the same of the signed tokens of projects; [`OpaqueToken`] is
 //!   one that says nothing.
+//! - [`DaemonClaims`] is the same of the tokens of devices that joined by a device grant.
 //! - [`KeySet`] is the JWK Set (RFC 7517 §5) that verifiers fetch.
 //! - [`KeyRing`] is which key signs, which come next, and which have signed.
 
 mod claims;
+mod daemon;
 mod error;
 mod json;
 mod jws;
@@ -21,6 +23,7 @@ mod project;
 mod ring;
 
 pub use claims::{AGENT_AUDIENCE, AGENT_TYPE, AgentClaims, Expected, SKEW, TOKEN_LIFE};
+pub use daemon::{DAEMON_AUDIENCE, DAEMON_LIFE, DAEMON_TYPE, DaemonClaims};
 pub use error::TokenError;
 pub use jws::{Header, Jws, MAX_TOKEN, sign};
 pub use key_set::{KEY_SET_LIFE, KeySet, MAX_KEY_SET};

@@ -19,7 +19,7 @@ pub(crate) fn is_display_name(text: &str) -> bool {
 /// Whether a character stands for itself wherever it is written: no control, no
 /// format, no separator but the one space, nothing that is invisible, and nothing that
 /// is not assigned for everybody.
-fn is_shown(character: char) -> bool {
+pub(crate) fn is_shown(character: char) -> bool {
     if character.is_control() || (character.is_whitespace() && character != ' ') {
         return false;
     }

@@ -179,6 +179,17 @@ id!(
     "canary"
 );
 id!(
+    /// One web login: what a browser holds after sign-in. No secret; the cookie is.
+    WebLoginId,
+    "web_login"
+);
+id!(
+    /// What one process of a daemon attested of itself, however often it renews that. It
+    /// follows from the key of the process, and so is no UUID of a time.
+    AttestationId,
+    "attestation"
+);
+id!(
     /// One batch of changes, by which its fate can be asked after a failure.
     BatchId,
     "batch"

@@ -6,6 +6,8 @@
 //! at the edge, or is refused with the name of the field.
 
 mod actor;
+mod amr;
+mod attestation;
 mod audience;
 mod cidr;
 mod delivery_rules;
@@ -17,11 +19,13 @@ pub mod exit;
 mod guard_generation;
 mod honey;
 mod id;
+mod inward;
 mod link_code;
 mod name;
 mod observed;
 #[cfg(feature = "openapi")]
 mod openapi;
+mod plain_text;
 mod rate;
 mod role;
 mod seam;
@@ -31,9 +35,12 @@ mod tags;
 pub mod template;
 mod time;
 mod tuple;
+mod user_code;
 pub mod wire;
 
 pub use actor::{ActorId, Alg, Thumbprint};
+pub use amr::Amr;
+pub use attestation::{BuildWord, ExeDigest, Grade};
 pub use audience::Audience;
 pub use cidr::Cidr;
 pub use delivery_rules::{DeliveryRules, DeliveryWay};
@@ -41,9 +48,10 @@ pub use dotenv::{Dotenv, DotenvEntry, DotenvError};
 pub use guard_generation::GuardGeneration;
 pub use honey::{HoneyMode, HoneyShape};
 pub use id::{
-    BatchId, CanaryId, EntryId, GrantId, InstallationId, InstanceId, ProposalId, RequestId, RunId,
-    TokenId, TraceId,
+    AttestationId, BatchId, CanaryId, EntryId, GrantId, InstallationId, InstanceId, ProposalId,
+    RequestId, RunId, TokenId, TraceId, WebLoginId,
 };
+pub use inward::inward;
 pub use link_code::{Joins, LinkCodeText};
 pub use name::{
     DataClass, Delivery, DisplayName, EnvName, ForeignId, Label, LoaderVariable, Namespace,
@@ -52,6 +60,7 @@ pub use name::{
 pub use observed::{
     Counted, LinesLost, MAX_OBSERVED_LINE, OBSERVE_LOG, OBSERVED_EVERY, ObservedLine, WouldReject,
 };
+pub use plain_text::plain;
 pub use rate::{Rate, RateLimit};
 pub use role::{Role, Scope};
 pub use seam::{Clock, Entropy, EntropyError};
@@ -60,6 +69,7 @@ pub use secret_kind::SecretKind;
 pub use tags::Tags;
 pub use time::{Duration, Timestamp, whole_seconds_up};
 pub use tuple::FieldTuple;
+pub use user_code::UserCode;
 
 /// A value from outside did not have the form that its field requires.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -81,6 +81,15 @@ impl Rate {
         }
     }
 
+    /// So many in a minute, and so many at once, as [`Self::per_second`].
+    #[must_use]
+    pub const fn per_minute(count: u32, burst: u32) -> Self {
+        Self {
+            per: Per::Minute,
+            ..Self::per_second(count, burst)
+        }
+    }
+
     /// How many at once.
     #[must_use]
     pub const fn burst(&self) -> u32 {

@@ -258,6 +258,17 @@ impl Keyring {
         Ok(MacKey::from_locked(LockedKey::new(key)?))
     }
 
+    /// The key under which the codes of device grants are kept, as that of blind indexes
+    /// one that never turns: codes that are out outlive a rotation.
+    pub(crate) fn device_grant_key(&self) -> Result<MacKey, SealError> {
+        let key = hkdf_sha256::<32>(
+            self.index_key.expose(),
+            b"procura.device-grant.v1",
+            b"codes",
+        );
+        Ok(MacKey::from_locked(LockedKey::new(key)?))
+    }
+
     /// The keys of entry bundles, as `record` takes them.
     pub(crate) fn bundle_keys(&self) -> Result<BTreeMap<u32, XaesKey>, SealError> {
         self.bundle

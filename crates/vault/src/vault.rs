@@ -70,6 +70,7 @@ pub struct Vault {
     pub(crate) ledger_keys: Arc<LedgerKeys>,
     pub(crate) bundle_keys: Arc<BundleKeys>,
     backup_key: MacKey,
+    device_grant_key: MacKey,
     opened_by: Option<OpenedBy>,
     steps: OnceLock<Box<dyn Fn(RotationStep) + Send + Sync>>,
     /// How many rows the next batch of a rewrapping pass looks at.
@@ -266,6 +267,7 @@ impl Vault {
             ledger_keys: Arc::new(LedgerKeys::new(signers)),
             bundle_keys: Arc::new(BundleKeys::new(keyring.bundle_keys()?)),
             backup_key: keyring.backup_key()?,
+            device_grant_key: keyring.device_grant_key()?,
             opened_by: None,
             steps: OnceLock::new(),
             room: AtomicUsize::new(crate::rewrap::PAGE),
@@ -343,6 +345,12 @@ impl Vault {
     #[must_use]
     pub const fn backup_key(&self) -> &MacKey {
         &self.backup_key
+    }
+
+    /// Tags the codes of device grants, which are stored as tags only. It never turns.
+    #[must_use]
+    pub const fn device_grant_key(&self) -> &MacKey {
+        &self.device_grant_key
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {

@@ -31,6 +31,11 @@ impl Daemon {
 
     /// As [`Daemon::start_again`], under another program that becomes it.
     pub fn start_again_under(&mut self, wrapper: &[&str]) {
+        self.start_again_with(&[], wrapper);
+    }
+
+    /// As [`Daemon::start_again_under`], with options.
+    pub fn start_again_with(&mut self, options: &[&str], wrapper: &[&str]) {
         let daemon = program("procurad");
         let mut words = wrapper.to_vec();
         words.push(daemon.to_str().unwrap());
@@ -38,6 +43,7 @@ impl Daemon {
         command.args(&words[1..]);
         command.args(["--home", self.home().to_str().unwrap()]);
         command.args(["--socket", self.socket().to_str().unwrap()]);
+        command.args(options);
         self.process = Some(Background::start(
             &mut command,
             self.folder.join("daemon.log"),

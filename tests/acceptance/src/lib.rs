@@ -16,15 +16,19 @@
 mod canary;
 mod daemon;
 mod gate;
+mod guide;
 mod installation;
 mod outcome;
 mod process;
+mod receiver;
 mod terminal;
 
 pub use canary::Search;
 pub use daemon::Daemon;
 pub use gate::GateHost;
+pub use guide::Guide;
 pub use installation::{Installation, PASSPHRASE};
 pub use outcome::Outcome;
 pub use process::{program, promised, until};
+pub use receiver::Receiver;
 pub use terminal::Terminal;

@@ -3,8 +3,8 @@
 use procura_acceptance::Installation;
 use procura_client::{Client, ClientError, ClientOptions, SessionClient, SystemClock};
 use procura_crypto::{SigningKey, SystemEntropy, owner_id};
-use procura_types::wire::{SecretPut, ValueB64};
-use procura_types::{Alg, Duration, LinkCodeText, Namespace, SecretPath, Timestamp};
+use procura_types::wire::{AgentCreate, SecretPut, ValueB64};
+use procura_types::{Alg, Duration, Label, LinkCodeText, Namespace, SecretPath, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,6 +14,21 @@ struct Write {
     path: SecretPath,
     version: u64,
     value: Vec<u8>,
+}
+
+/// Does it again for as long as the server says that others were in between, which eight
+/// tasks are to each other.
+async fn uncontended<T, F>(act: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, ClientError>>,
+{
+    for _ in 0..1000 {
+        match act().await {
+            Err(error) if error.problem().is_some_and(|said| said.code == "contended") => {}
+            done => return done.unwrap(),
+        }
+    }
+    panic!("others are in between again and again")
 }
 
 /// What the server said yes to.
@@ -107,6 +122,34 @@ impl Load {
             client,
             Arc::clone(&self.signer) as Arc<dyn procura_client::RequestSigner>,
         )
+    }
+
+    /// Makes so many agents in `default` and revokes each, on eight tasks.
+    ///
+    /// # Panics
+    /// When the server refuses one.
+    pub fn revoke(&self, url: &str, count: usize) {
+        let runtime = runtime();
+        let tasks: Vec<_> = (0..8)
+            .map(|task| {
+                let client = self.client(url);
+                runtime.spawn(async move {
+                    let namespace: Namespace = "default".parse().unwrap();
+                    for number in (task..count).step_by(8) {
+                        let label: Label = format!("told-{number}").parse().unwrap();
+                        let agent = AgentCreate {
+                            label: label.clone(),
+                            parent: None,
+                        };
+                        uncontended(|| client.create_agent(&namespace, &agent)).await;
+                        uncontended(|| client.revoke_agent(&namespace, &label)).await;
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            runtime.block_on(task).unwrap();
+        }
     }
 
     /// Writes and reads on eight tasks until `during` returns, which may do

@@ -21,6 +21,16 @@ fn mistakes_end_with_64_and_name_the_rule() {
             &["-n", "Not-A-Label", "agent", "list"],
             "namespace: must be 1 to 32 of a-z",
         ),
+        (
+            &["device", "approve", "WDJB-MJH", "--agent", "scribe"],
+            "user_code: must be the 8 letters that the host shows",
+        ),
+        (&["device", "approve", "WDJB-MJHT"], "--agent <LABEL>"),
+        (
+            &["device", "deny", "WDJB-MJHA"],
+            "user_code: must be the 8 letters that the host shows",
+        ),
+        (&["join", "--host", "build-7"], "--device"),
         (&["agent", "add", "-x"], "unexpected argument '-x'"),
         (&["agent", "add", "a_b"], "label: must be 1 to 32 of a-z"),
         (

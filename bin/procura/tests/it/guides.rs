@@ -1,5 +1,7 @@
 //! What the guides say to type is typed, by somebody who has nothing yet.
 
+use crate::browser::{Browser, code};
+use crate::installed::Installed;
 use crate::runbooks::{blocks_of, typed_in};
 use std::net::TcpListener;
 use std::path::Path;
@@ -76,4 +78,48 @@ fn a_laptop_is_set_up_from_nothing() {
     assert!(!all.contains("planted-value"), "{all}");
     // What a run got, by name, path and version.
     assert!(said[5].contains("run.deliver"), "{}", said[5]);
+}
+
+#[test]
+fn a_way_into_a_browser_is_made_at_the_command_line() {
+    let mut installed = Installed::new();
+    let keep = |name: &str, text: &str| std::fs::write(installed.dir().join(name), text).unwrap();
+    keep("password.txt", "the password of the guide\n");
+    let home = installed.cli.home.to_str().unwrap().to_owned();
+    let place = installed.dir().to_owned();
+    let typed = |url: &str, block: &str, code: &str| {
+        let variables = [
+            ("PROCURA_HOME", home.as_str()),
+            ("PROCURA_SERVER", url),
+            ("CODE", code),
+        ];
+        typed_in(&place, block, &variables)
+    };
+    let blocks = blocks_of("guides", "pages.md");
+    assert_eq!(blocks.len(), 5);
+    let url = installed.cli.url.clone().unwrap();
+    assert_eq!(Browser::at(&url).get("/sign-in").status, 404);
+    typed(&url, &blocks[0], "");
+    installed.server.take().unwrap().stop();
+    installed.serve();
+    let url = installed.cli.url.clone().unwrap();
+    let said = typed(&url, &blocks[1], "");
+    let (_, secret) = said.split_once("?secret=").unwrap();
+    let secret = secret.split('&').next().unwrap();
+    let said = typed(&url, &blocks[2], &code(secret));
+    let recovery: Vec<&str> = said.lines().collect();
+    assert_eq!(recovery.len(), 10, "{said}");
+    let browser = Browser::at(&url);
+    let wrong = browser.sign_in("alice", "another password", recovery[0]);
+    assert_eq!(wrong.status, 401, "{}", wrong.text);
+    assert!(!browser.is_signed_in());
+    let page = browser.sign_in("alice", "the password of the guide", recovery[0]);
+    assert_eq!(page.status, 303, "{}", page.text);
+    assert!(browser.is_signed_in());
+    let said = typed(&url, &blocks[3], "");
+    assert_eq!(said.trim_end().len(), 22, "{said}");
+    let said = typed(&url, &blocks[4], "");
+    assert!(said.contains("9 left"), "{said}");
+    // And the browser that is signed in.
+    assert!(said.contains("WEB LOGIN"), "{said}");
 }

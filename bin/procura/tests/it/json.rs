@@ -31,6 +31,8 @@ fn every_command_prints_one_value() {
         ),
         (&["operator", "list"], b"", Value::Null),
         (&["operator", "code", "alice"], b"", Value::Null),
+        (&["operator", "passkey", "invite"], b"", Value::Null),
+        (&["operator", "passkey", "list"], b"", Value::Null),
         (&["secret", "put", "a/b"], b"one", Value::Null),
         (&["secret", "put", "a/b"], b"two", Value::Null),
         (&["secret", "get", "a/b"], b"", Value::Null),

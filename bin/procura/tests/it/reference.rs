@@ -42,3 +42,21 @@ fn an_option_that_is_called_version_is_in_it() {
         "{get}"
     );
 }
+
+#[test]
+fn what_may_be_typed_without_a_subcommand_is_in_it_with_its_options() {
+    let home = tempfile::tempdir().unwrap();
+    let reference = run(home.path(), &["__reference", "cli"]).out;
+    for (title, usage) in [
+        ("procura server", "\nprocura server [OPTIONS]\n"),
+        ("procura server", "\n- `--listen <ADDRESS>`: "),
+        (
+            "procura device attestations",
+            "\nprocura device attestations\n",
+        ),
+    ] {
+        let (_, section) = reference.split_once(&format!("\n## {title}\n")).unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        assert!(section.contains(usage), "{title}: {section}");
+    }
+}

@@ -224,7 +224,7 @@ fn what_nobody_types_is_not_offered() {
     let home = tempfile::tempdir().unwrap();
     let ran = run(home.path(), &[]);
     assert_eq!(ran.code, 64);
-    assert!(ran.err.contains("doctor, namespace"), "{}", ran.err);
+    assert!(ran.err.contains("doctor, setup, namespace"), "{}", ran.err);
     assert!(!ran.err.contains("__"), "{}", ran.err);
     // The home comes from the environment here.
     let ran = run(home.path(), &["secret", "get"]);

@@ -155,7 +155,7 @@ fn names_typed_and_names_of_files_are_asked_for_together() {
 fn limits_directory_and_session_are_the_commands_own() {
     let host = host([values(&[("A", b"1")])]);
     let place = tempfile::tempdir().unwrap();
-    let shown = "ulimit -Sc; pwd -P; cut -d' ' -f5,6 /proc/self/stat; grep -E '^Sig(Blk|Ign)' /proc/self/status";
+    let shown = "ulimit -n; pwd -P; cut -d' ' -f5,6 /proc/self/stat; grep -E '^Sig(Blk|Ign)' /proc/self/status";
     let mine = Command::new("/usr/bin/env")
         .args(["--default-signal=INT", "sh", "-c", shown])
         .current_dir(place.path())
@@ -175,6 +175,36 @@ fn limits_directory_and_session_are_the_commands_own() {
             .as_deref(),
         place.path().to_str()
     );
+}
+
+#[test]
+fn the_command_gains_nothing_by_exec_and_leaves_no_core() {
+    let host = host([values(&[("A", b"1")])]);
+    let shown = "ulimit -S -c; ulimit -H -c; grep NoNewPrivs /proc/self/status";
+    let ran = run(&host, &[], &["sh", "-c", shown]).output().unwrap();
+    assert_eq!(text(&ran.stdout), "0\n0\nNoNewPrivs:\t1\n");
+}
+
+#[test]
+fn what_the_command_line_hides_is_hidden_whatever_the_daemon_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("places/file");
+    fs::create_dir(folder.path().join("places")).unwrap();
+    fs::write(&file, "x").unwrap();
+    let reads = |options: &[&str]| {
+        let host = host([values(&[("A", b"one")])]);
+        let output = run(&host, options, &["cat", file.to_str().unwrap()]).output();
+        let output = output.unwrap();
+        (code(&output), text(&output.stdout).to_owned())
+    };
+    assert_eq!(reads(&[]), (0, "x".to_owned()));
+    for hidden in ["places", "places/not-there"] {
+        let hidden = folder.path().join(hidden);
+        let options = ["--hide", hidden.to_str().unwrap()];
+        let open = hidden.ends_with("not-there");
+        let expected = if open { (0, "x") } else { (1, "") };
+        assert_eq!(reads(&options), (expected.0, expected.1.to_owned()));
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::error::AuthorityError;
 use crate::matching::{Matched, RunQuery};
 use crate::project::ProjectRow;
 use crate::rendering::Handed;
+use crate::require_grade::Attesting;
 use crate::run::RunDeliver;
 use procura_directory::{Snapshot, TokenRecord, TokenRefusal};
 use procura_policy::{Action, Concerned, Op, Resource, TokenNeed};
@@ -33,6 +34,7 @@ impl Op for TokenUse {
                 token: &self.token.id,
                 items: self.deliver.items(),
             }),
+            grade: self.deliver.grade,
             ..Concerned::default()
         }
     }
@@ -70,13 +72,14 @@ impl TokenUse {
         } else {
             chosen(token, names)?
         };
-        as_issued(vault, snapshot, token, &items, now)?;
+        as_issued(vault, snapshot, token, &items, holder.attesting, now)?;
         let query = RunQuery {
             namespace: token.namespace.clone(),
             project: token.project.clone(),
             names: items.iter().map(|item| item.name.to_string()).collect(),
             delivery: token.delivery,
             report: None,
+            attesting: holder.attesting,
         };
         let matched = Matched::resolve(vault, snapshot, &token.agent, query, now)?;
         if let Some(missing) = matched.unmatched().first() {
@@ -137,13 +140,15 @@ impl TokenUse {
 /// where a token was issued for is or was a secret.
 ///
 /// # Errors
-/// [`AuthorityError::Remapped`], [`AuthorityError::NotInScope`], and the store's. A
+/// [`AuthorityError::AttestationRequired`], [`AuthorityError::Remapped`],
+/// [`AuthorityError::NotInScope`], and the store's. A
 /// project that is not there is for the caller to find out.
 fn as_issued(
     vault: &Vault,
     snapshot: &Snapshot,
     token: &TokenRecord,
     items: &[GrantItem],
+    attesting: Attesting,
     now: Timestamp,
 ) -> Result<(), AuthorityError> {
     let (namespace, project) = (&token.namespace, &token.project);
@@ -158,6 +163,7 @@ fn as_issued(
     let Some(row) = row else {
         return Ok(());
     };
+    row.admits(attesting)?;
     let leads_elsewhere = |item: &GrantItem| -> Result<bool, AuthorityError> {
         if let Some(path) = row.env.get(&item.name) {
             return Ok(*path != item.path);

@@ -1,6 +1,6 @@
 use crate::flows::Terms;
 use crate::world::{Actor, Failure, World, bank, item, label, project, shop};
-use procura_authority::{AuthorityError, CLOCK_TOLERANCE, MAX_GRANT, RequestApprove};
+use procura_authority::{AuthorityError, CLOCK_TOLERANCE, MAX_GRANT, RequestApprove, Yes};
 use procura_crypto::{SigningKey, SystemEntropy};
 use procura_identity::AgentRevoke;
 use procura_policy::DenyReason;
@@ -289,7 +289,7 @@ async fn of_two_answers_at_once_the_faster_counts() {
         names: None,
         from: terms.from,
         until: terms.until,
-        signature,
+        yes: Yes::Device(signature),
     };
     let first = AtomicBool::new(true);
     let approved = world.act(&world.alice, op, |batch| {
@@ -399,7 +399,7 @@ async fn a_request_is_answered_in_its_namespace() {
         names: None,
         from: world.now(),
         until: world.now().plus(Duration::from_secs(60)),
-        signature: vec![0; 64],
+        yes: Yes::Device(vec![0; 64]),
     };
     let run = |batch: &mut procura_record::RecordedBatch<'_, _>| {
         RequestApprove::run(batch, &world.installation, world.now())

@@ -2,8 +2,8 @@
 
 use crate::world::{Actor, Failure, World, change, origin, project, shop};
 use procura_authority::{
-    AuthorityError, GrantWithdraw, Matched, RequestApprove, RequestCreate, RequestDeny,
-    RequestRead, RunDeliver, RunQuery,
+    Attesting, AuthorityError, GrantWithdraw, Matched, RequestApprove, RequestCreate, RequestDeny,
+    RequestRead, RunDeliver, RunQuery, Yes,
 };
 use procura_crypto::SystemEntropy;
 use procura_ledger::{GrantTerms, grant_bytes, receipt_message};
@@ -77,6 +77,7 @@ impl World {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             delivery: Delivery::Env,
             report,
+            attesting: Attesting::With(None),
         };
         Matched::resolve(&self.vault, &self.snapshot(), &agent.id, query, self.now())
     }
@@ -264,7 +265,7 @@ impl World {
             names: names.map(|names| names.iter().map(|name| name.parse().unwrap()).collect()),
             from: terms.from,
             until: terms.until,
-            signature,
+            yes: Yes::Device(signature),
         };
         self.act(approver, op, |batch| {
             RequestApprove::run(batch, &self.installation, self.now())

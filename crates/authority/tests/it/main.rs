@@ -10,14 +10,17 @@
 mod approvals;
 mod flows;
 mod keys;
+mod listings;
 mod matching;
 mod model;
 mod namespace_end;
+mod passkeys;
 mod project_end;
 mod project_tokens;
 mod projects;
 mod pruning;
 mod requests;
+mod require_grade;
 mod runs;
 mod services;
 mod standing;

@@ -3,8 +3,8 @@
 use crate::pruning::entries;
 use crate::world::{Actor, World, bank, project, shop};
 use procura_authority::{
-    Pruning, RunQuery, TOKEN_KEPT, TOKEN_LIFE, TokenHolder, TokenIssue, TokenRevokeAll, TokenTerms,
-    TokenUse,
+    Attesting, Pruning, RunQuery, TOKEN_KEPT, TOKEN_LIFE, TokenHolder, TokenIssue, TokenRevokeAll,
+    TokenTerms, TokenUse,
 };
 use procura_crypto::SystemEntropy;
 use procura_directory::TokenRecord;
@@ -17,6 +17,7 @@ fn holder(agent: &Actor) -> TokenHolder {
     TokenHolder {
         agent: agent.id,
         device: agent.device(),
+        attesting: Attesting::With(None),
     }
 }
 
@@ -28,6 +29,7 @@ async fn issue(world: &World, agent: &Actor) -> TokenRecord {
         names: Vec::new(),
         delivery: Delivery::Env,
         report: None,
+        attesting: Attesting::Later,
     };
     let terms = TokenTerms {
         id: TokenId::generate(world.now(), &SystemEntropy).unwrap(),

@@ -401,7 +401,7 @@ impl World {
     }
 }
 
-async fn perform<O: Op, T, E: Debug>(
+pub(crate) async fn perform<O: Op, T, E: Debug>(
     recorder: &Recorder,
     caller: Caller,
     op: O,

@@ -1,10 +1,15 @@
 //! The client's side of the socket, for `procura run`, `procura join` and
 //! `procura device`, and for the stub.
 
-use crate::socket::{Ask, ExecAsk, Failure, Greeting, JoinAsk, Op, Reply, Status, VERSION, packet};
+use crate::socket::{
+    Ask, Confine, ExecAsk, Failure, Greeting, JoinAsk, JoinDeviceAsk, Op, Reply, Status, VERSION,
+    WaitingDevice, genuine, packet,
+};
 use crate::{DaemonError, DeviceSummary, ValuesError, values};
 use procura_types::wire::ValueB64;
-use procura_types::{Delivery, EnvName, Namespace, ProjectName, Secret, SecretBytes, Thumbprint};
+use procura_types::{
+    Delivery, DisplayName, EnvName, Namespace, ProjectName, Secret, SecretBytes, Thumbprint,
+};
 use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -26,6 +31,7 @@ pub struct DaemonClient {
     socket: OwnedFd,
     path: PathBuf,
     challenge: String,
+    confine: Option<Confine>,
 }
 
 /// How a device joins.
@@ -39,12 +45,41 @@ pub struct JoinOptions {
     pub uid: Option<u32>,
 }
 
+/// How a device joins without a link code.
+#[derive(Debug, Clone)]
+pub struct JoinDeviceOptions {
+    /// Where the server answers.
+    pub url: String,
+    /// Certificate authorities to trust for it, PEM.
+    pub ca_pem: Option<String>,
+    /// The user who may use the device; only root may name another than itself.
+    pub uid: Option<u32>,
+    /// What the approver is told that this host is called.
+    pub host: Option<DisplayName>,
+}
+
+/// A device waits for a person's yes, for as long as this is kept.
+pub struct Waiting(DaemonClient);
+
+impl Waiting {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// That it was no, that nobody answered, or see [`DaemonError`].
+    pub fn answered(self) -> Result<DeviceSummary, DaemonError> {
+        match self.0.answer()?.0 {
+            Reply::Joined(device) => Ok(device),
+            _ => Err(self.0.odd()),
+        }
+    }
+}
+
 impl DaemonClient {
     /// Connects to the daemon's socket and waits for its greeting.
     ///
     /// # Errors
-    /// [`DaemonError::NoDaemon`] when nobody answers, or what the daemon says
-    /// to refuse this user.
+    /// [`DaemonError::NoDaemon`] when nobody answers, [`DaemonError::Refused`] when it is
+    /// not the daemon who does, or what the daemon says to refuse this user.
     pub fn connect(path: &Path) -> Result<Self, DaemonError> {
         let absent = |source: io::Error| DaemonError::NoDaemon {
             socket: path.display().to_string(),
@@ -64,17 +99,26 @@ impl DaemonClient {
         })?;
         set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIMEOUT))
             .map_err(|error| absent(error.into()))?;
+        let is_own_user = genuine::is_own_user(&socket, path)?;
         let mut client = Self {
             socket,
             path: path.to_owned(),
             challenge: String::new(),
+            confine: None,
         };
         match client.answer()?.0 {
             Reply::Greeting(Greeting {
                 version: VERSION,
+                confine: None,
+                ..
+            }) if is_own_user => Err(genuine::unconfining(path)),
+            Reply::Greeting(Greeting {
+                version: VERSION,
                 challenge,
+                confine,
             }) => {
                 client.challenge = challenge;
+                client.confine = confine;
                 Ok(client)
             }
             Reply::Greeting(_) => Err(DaemonError::Config(
@@ -82,6 +126,12 @@ impl DaemonClient {
             )),
             _ => Err(client.odd()),
         }
+    }
+
+    /// What a command is confined by, when it shares the daemon's user.
+    #[must_use]
+    pub const fn confine(&self) -> Option<&Confine> {
+        self.confine.as_ref()
     }
 
     /// What the daemon holds for this user.
@@ -112,6 +162,31 @@ impl DaemonClient {
         };
         match self.ask(Op::Join(ask))? {
             Reply::Joined(device) => Ok(device),
+            _ => Err(self.odd()),
+        }
+    }
+
+    /// Makes a device key in the daemon, which asks the server to let it in.
+    ///
+    /// # Errors
+    /// See [`DaemonError`].
+    pub fn join_device(
+        self,
+        options: JoinDeviceOptions,
+    ) -> Result<(WaitingDevice, Waiting), DaemonError> {
+        let ask = JoinDeviceAsk {
+            url: options.url,
+            ca_pem: options.ca_pem,
+            uid: options.uid,
+            host: options.host,
+        };
+        match self.ask(Op::JoinDevice(ask))? {
+            Reply::Waiting(waiting) => {
+                // A person takes their time.
+                set_socket_timeout(&self.socket, Timeout::Recv, None)
+                    .map_err(|error| self.gone(error.into()))?;
+                Ok((waiting, Waiting(self)))
+            }
             _ => Err(self.odd()),
         }
     }
@@ -228,6 +303,9 @@ pub struct RunOptions {
     pub wait: bool,
     /// How the command takes the values: one of the ways of a run.
     pub delivery: Delivery,
+    /// What a command that shares the daemon's user is kept from, beside what the daemon
+    /// says: [`crate::Places::hidden`].
+    pub hidden: Vec<PathBuf>,
     /// One JSON line on stdout instead of prose when it is pending or refused.
     pub json: bool,
     /// The command and its arguments.
@@ -303,6 +381,9 @@ fn prepare(options: &RunOptions) -> Result<(Command, OwnedFd), DaemonError> {
     }
     if options.delivery != Delivery::Env {
         command.arg("--delivery").arg(options.delivery.as_str());
+    }
+    for place in &options.hidden {
+        command.arg("--hide").arg(place);
     }
     if options.json {
         command.arg("--json");

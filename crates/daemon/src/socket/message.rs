@@ -2,8 +2,11 @@
 
 use crate::DeviceSummary;
 use procura_types::wire::{GrantItem, Unmatched, ValueB64};
-use procura_types::{Delivery, GrantId, Namespace, ProjectName, RequestId, RunId, Thumbprint};
+use procura_types::{
+    Delivery, DisplayName, GrantId, Namespace, ProjectName, RequestId, RunId, Thumbprint,
+};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// The version of these messages.
 pub const VERSION: u32 = 1;
@@ -17,6 +20,20 @@ pub struct Greeting {
     /// Random text, to be said back: it shows that the question was sent after
     /// the daemon took hold of the process that connected.
     pub challenge: String,
+    /// For a user who is the daemon's own: what a command is confined by. Not said to
+    /// others, whom the file system keeps out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confine: Option<Confine>,
+}
+
+/// How a command is kept from the daemon whose user it shares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confine {
+    /// Directories that it gets no access to, and that it does not make.
+    pub hidden: Vec<PathBuf>,
+    /// Where the kernel has no Landlock, it runs all the same.
+    pub danger_no_landlock: bool,
 }
 
 /// The client's one message.
@@ -37,6 +54,8 @@ pub enum Op {
     Status {},
     /// Make a device key and join by a link code.
     Join(JoinAsk),
+    /// Make a device key and ask the server to let it in, for as long as the client stays.
+    JoinDevice(JoinDeviceAsk),
     /// A ticket for the process that asks.
     Ticket {},
     /// Values for the process that asks.
@@ -68,6 +87,38 @@ pub struct JoinAsk {
     pub uid: Option<u32>,
 }
 
+/// Joining without a link code.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinDeviceAsk {
+    /// Where the server answers.
+    pub url: String,
+    /// Certificate authorities to trust for it, PEM.
+    pub ca_pem: Option<String>,
+    /// The user who may use the device, if not the one who asks; for root.
+    pub uid: Option<u32>,
+    /// What the approver is told that this host is called, if not by its host name.
+    pub host: Option<DisplayName>,
+}
+
+/// A device that waits for a person's yes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitingDevice {
+    /// RFC 7638 thumbprint of its key.
+    pub device: Thumbprint,
+    /// What the approver types.
+    pub user_code: String,
+    /// Where.
+    pub verification_uri: String,
+    /// The same with the code in it.
+    pub verification_uri_complete: String,
+    /// What the approver has to see as well.
+    pub fingerprint: String,
+    /// For how many seconds.
+    pub expires_in: u64,
+}
+
 /// A ticket.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,6 +148,9 @@ pub struct ExecAsk {
     pub cwd: Option<String>,
     /// Git commit of the working directory.
     pub git: Option<String>,
+    /// SHA-256 of the program that this process is about to become, hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exe_sha256: Option<String>,
     /// Go on asking until a person has answered.
     pub wait: bool,
     /// How the process takes the values. Not said when it is the environment, which
@@ -117,8 +171,10 @@ pub enum Reply {
     Greeting(Greeting),
     /// To `status`.
     Status(Status),
-    /// To `join`.
+    /// To `join`, and the second answer to `join_device`.
     Joined(DeviceSummary),
+    /// To `join_device`: another answer follows when a person has decided.
+    Waiting(WaitingDevice),
     /// To `ticket`.
     Ticket(TicketReply),
     /// To `exec`: the values come in the sealed memory file beside this.

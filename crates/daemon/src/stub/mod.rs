@@ -8,12 +8,16 @@
 mod environment;
 mod git;
 mod report;
+mod terminal;
 
 use crate::inherited::take_ticket;
-use crate::protect::{StubProtection, protect_stub};
+use crate::protect::{no_new_privileges, protect_stub};
 use crate::socket::client::DaemonClient;
-use crate::socket::{ExecAsk, Reply};
-use crate::{DaemonError, EnvValues, ValuesError, receive_values};
+use crate::socket::{Confine, ExecAsk, Reply};
+use crate::{
+    Confinement, DaemonError, EnvValues, ValuesError, executable, landlock_available,
+    receive_values,
+};
 use procura_crypto::sha256;
 use procura_types::encoding::hex;
 use procura_types::wire::ValueB64;
@@ -51,6 +55,9 @@ pub struct StubOptions {
     pub wait: bool,
     /// How the command takes the values.
     pub delivery: Delivery,
+    /// What the command is kept from, beside what the daemon says, when it shares the
+    /// daemon's user.
+    pub hidden: Vec<PathBuf>,
     /// One JSON line on stdout instead of prose when it is pending or refused.
     pub json: bool,
     /// The command and its arguments.
@@ -59,9 +66,7 @@ pub struct StubOptions {
 
 /// A process that others of its user cannot read: the first thing the stub
 /// becomes.
-pub struct Stub {
-    protection: StubProtection,
-}
+pub struct Stub(());
 
 impl Stub {
     /// Makes this process unreadable to others. Call it before anything else.
@@ -69,9 +74,8 @@ impl Stub {
     /// # Errors
     /// [`DaemonError::Config`]; the stub must then end.
     pub fn protect() -> Result<Self, DaemonError> {
-        Ok(Self {
-            protection: protect_stub()?,
-        })
+        protect_stub()?;
+        Ok(Self(()))
     }
 
     /// Gets the values and becomes the command. Returns only when it did not,
@@ -145,10 +149,17 @@ impl Stub {
                 .and_then(Path::to_str)
                 .map(str::to_owned),
             git: directory.as_deref().and_then(git::commit),
+            exe_sha256: program_hash(program),
             wait: options.wait,
             delivery: options.delivery,
         };
         let daemon = DaemonClient::connect(&options.socket)?;
+        let confine = daemon.confine().map(can_confine).transpose()?.flatten();
+        no_new_privileges()?;
+        if confine.is_some() {
+            // Before anything is asked for: where it cannot be, nothing is delivered.
+            terminal::keep_from_typing()?;
+        }
         daemon.exec(ask)?;
         let values = receive(&daemon, options.delivery, say)?;
         let mut command = environment::command(program, arguments, std::env::vars_os());
@@ -157,13 +168,28 @@ impl Stub {
             .map_err(undeliverable)?;
         drop(values);
         drop(daemon);
-        self.protection.restore()?;
+        if let Some(mut hidden) = confine {
+            // A false daemon would name none of the places where it could stand.
+            hidden.extend(options.hidden.iter().cloned());
+            Confinement::without(&hidden)?.enforce()?;
+        }
         let why = environment::become_command(&mut command);
         let exit = match why.kind() {
             ErrorKind::NotFound => exit::NOT_FOUND,
             _ => exit::CANNOT_EXECUTE,
         };
         Err(Ended::NotStarted { exit, why })
+    }
+}
+
+/// What is to be hidden from a command that shares the daemon's user, before
+/// anything is asked for it: nothing where the kernel hides nothing and the daemon
+/// was told to go on.
+fn can_confine(confine: &Confine) -> Result<Option<Vec<PathBuf>>, DaemonError> {
+    match landlock_available() {
+        Ok(()) => Ok(Some(confine.hidden.clone())),
+        Err(_) if confine.danger_no_landlock => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -235,6 +261,12 @@ fn names(typed: &[EnvName], files: &[PathBuf]) -> Result<Vec<String>, DaemonErro
         ));
     }
     Ok(names)
+}
+
+/// The digest of the program that this process is about to become.
+fn program_hash(program: &OsStr) -> Option<String> {
+    let path = std::env::vars_os().find_map(|(name, value)| (name == "PATH").then_some(value));
+    executable::sha256(&executable::find(program, &path.unwrap_or_default())?)
 }
 
 fn argv_hash(command: &[OsString]) -> String {

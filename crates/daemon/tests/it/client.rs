@@ -103,6 +103,7 @@ pub(crate) fn exec(ticket: &[u8]) -> ExecAsk {
         argv_sha256: "ab".repeat(32),
         cwd: Some("/work".to_owned()),
         git: Some("c".repeat(40)),
+        exe_sha256: None,
         wait: false,
         delivery: procura_types::Delivery::Env,
     }

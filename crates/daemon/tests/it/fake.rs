@@ -1,19 +1,20 @@
 //! A server whose answers the tests write.
 
-use procura_client::ClientError;
+use crate::host::FixedClock;
+use procura_client::{AskedGrant, ClientError, Look};
 use procura_crypto::{SigningKey, SystemEntropy, sha256};
-use procura_daemon::{Answer, Connect, Device, Server};
+use procura_daemon::{Answer, Connect, Device, HttpConnect, Server, ServerAt};
 use procura_ledger::{
     Checkpoint, CheckpointSigners, Frontier, Hash, HashTiles, LedgerError, NoteSigner,
     consistency_proof, leaf_hash, origin,
 };
 use procura_types::wire::{
-    ConsistencyAnswer, GrantItem, JoinAnswer, Problem, RequestState, RunAnswer, RunPending,
-    RunRequest, RunValue, RunValues, Unmatched, ValueB64,
+    ConsistencyAnswer, GrantItem, JoinAnswer, Problem, PublicJwk, RequestState, RunAnswer,
+    RunPending, RunRequest, RunValue, RunValues, Unmatched, ValueB64,
 };
 use procura_types::{
-    ActorId, GrantId, InstallationId, Joins, LinkCodeText, Namespace, ProjectName, RequestId,
-    RunId, Secret, Thumbprint,
+    ActorId, DisplayName, GrantId, InstallationId, Joins, LinkCodeText, Namespace, ProjectName,
+    RequestId, RunId, Secret, Thumbprint,
 };
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -40,6 +41,8 @@ pub(crate) struct Script {
     pub(crate) asked: Vec<RunRequest>,
     pub(crate) ended: Vec<RunId>,
     pub(crate) joined: Vec<Thumbprint>,
+    /// The key that the server which answers a join proves to hold.
+    pub(crate) server_key: PublicJwk,
     pub(crate) checkpoints: usize,
     /// The number of the session.
     pub(crate) session: u64,
@@ -78,6 +81,7 @@ impl Fake {
                 asked: Vec::new(),
                 ended: Vec::new(),
                 joined: Vec::new(),
+                server_key: Self::server_key(),
                 checkpoints: 0,
                 session: 1,
                 sessions_end: false,
@@ -106,6 +110,12 @@ impl Fake {
 
     pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
         self.script.lock().unwrap()
+    }
+
+    /// The key of one more server.
+    pub(crate) fn server_key() -> PublicJwk {
+        let key = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
+        key.public().to_jwk()
     }
 
     /// A link code for the agent of this number.
@@ -164,12 +174,38 @@ impl Connect for Fake {
                 label: format!("agent-{}", number % 100).parse().unwrap(),
                 device: device.thumbprint(),
                 owner: ActorId::from_bytes([3; 32]),
-                server_key: device.key.public().to_jwk(),
+                server_key: script.server_key.clone(),
                 namespace: Some("main".parse().unwrap()),
                 ledger_vkey: self.ledger.vkey().to_string(),
                 server_signature: Vec::new(),
             })
         })
+    }
+
+    /// Nobody is at the usual address; at another a test may have put a server.
+    fn ask_device_grant<'a>(
+        &'a self,
+        at: &'a ServerAt,
+        host: &'a DisplayName,
+        key: &'a SigningKey,
+    ) -> Answer<'a, AskedGrant> {
+        Box::pin(async move {
+            if at.url == URL {
+                return Err(unreachable());
+            }
+            let (clock, entropy) = (Arc::new(FixedClock), Arc::new(SystemEntropy));
+            let http = HttpConnect::new(clock, entropy);
+            http.ask_device_grant(at, host, key).await
+        })
+    }
+
+    fn collect_device_grant<'a>(
+        &'a self,
+        _: &'a ServerAt,
+        _: &'a AskedGrant,
+        _: &'a SigningKey,
+    ) -> Answer<'a, Look> {
+        Box::pin(async { Err(unreachable()) })
     }
 
     fn server(&self, _: &Device) -> Result<Arc<dyn Server>, ClientError> {

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
-struct FixedClock;
+pub(crate) struct FixedClock;
 impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
         NOW
@@ -38,6 +38,8 @@ pub(crate) fn usual() -> ServiceOptions {
         own_uid: own_uid(),
         users: Vec::new(),
         socket_group: false,
+        hidden: Vec::new(),
+        danger_no_landlock: false,
         limits: Limits::default(),
     }
 }

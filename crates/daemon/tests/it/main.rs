@@ -17,3 +17,4 @@ mod join;
 mod listen;
 mod protocol;
 mod several;
+mod strangers;

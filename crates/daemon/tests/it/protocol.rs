@@ -85,12 +85,18 @@ fn users_that_are_not_served_are_refused_before_they_ask() {
         own_uid: own_uid() + 1,
         ..usual()
     });
-    let connected = DaemonClient::connect(&host.socket());
+    let status = |host: &Host| {
+        let raw = Raw::connect(&host.socket());
+        raw.ask(Op::Status {});
+        match raw.hear().unwrap().0 {
+            Reply::Status(status) => status,
+            _ => panic!("no status"),
+        }
+    };
     if own_uid() == 0 {
-        let status = connected.unwrap().status().unwrap();
-        assert!(!status.danger_same_uid);
+        assert!(!status(&host).danger_same_uid);
     } else {
-        let error = connected.err().unwrap();
+        let error = DaemonClient::connect(&host.socket()).err().unwrap();
         assert_eq!(
             (error.exit(), error.code()),
             (exit::REFUSED, "user_not_allowed")
@@ -101,7 +107,7 @@ fn users_that_are_not_served_are_refused_before_they_ask() {
         users: vec![own_uid()],
         ..usual()
     });
-    assert!(!host.connect().status().unwrap().danger_same_uid);
+    assert!(!status(&host).danger_same_uid);
     // Of a group, those who are named and nobody else.
     host.restart_with(ServiceOptions {
         own_uid: own_uid() + 1,
@@ -118,6 +124,30 @@ fn users_that_are_not_served_are_refused_before_they_ask() {
     }
     host.restart();
     assert!(host.connect().status().unwrap().danger_same_uid);
+}
+
+#[test]
+fn a_daemon_of_this_user_that_confines_nothing_is_refused() {
+    let mut host = Host::new();
+    assert!(host.connect().confine().is_some());
+    // To it this user is another, so it says nothing of what is to be hidden.
+    host.restart_with(ServiceOptions {
+        own_uid: own_uid() + 1,
+        users: vec![own_uid()],
+        ..usual()
+    });
+    let error = DaemonClient::connect(&host.socket()).err().unwrap();
+    assert_eq!(
+        (error.exit(), error.code()),
+        (exit::REFUSED, "false_daemon")
+    );
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the daemon at {} runs as this user and does not say what commands are to be kept from: it is an older procurad, or none. End it (ss -xlp shows the process), and start the procurad of this release",
+            host.socket().display()
+        )
+    );
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Several devices on one host: which one is meant, and which count no more.
 
 use crate::client::{Raw, ask_exec};
-use crate::fake::Scripted;
-use crate::host::Host;
+use crate::fake::{Fake, Scripted};
+use crate::host::{Host, own_uid};
+use procura_daemon::socket::client::JoinOptions;
 use procura_daemon::socket::{Failure, Reply};
 use procura_types::{Thumbprint, exit};
 
@@ -62,6 +63,58 @@ fn a_label_that_was_given_anew_is_the_agent_that_joined_last() {
     after.sort_by_key(|(_, revoked)| !revoked);
     assert_eq!(after, [(old, true), (new, false)]);
     assert_eq!(asks(&ask_exec(&host.socket(), |_| {})), "alice//agent-101");
+}
+
+/// Whoever makes up a link code can have a server of their own name any installation,
+/// namespace and label.
+#[test]
+fn a_server_that_only_names_an_installation_marks_no_device_of_it() {
+    let mut host = host(&[1]);
+    let old = host.connect().status().unwrap().devices[0].device;
+    host.fake.script().server_key = Fake::server_key();
+    let made_up = host.join(101).unwrap().device;
+    let both = [(old, false), (made_up, false)];
+    assert_eq!(marks(&host), both);
+    host.restart();
+    let mut after = marks(&host);
+    after.sort_by_key(|(device, _)| *device != old);
+    assert_eq!(after, both);
+    // Neither stands for the other: they are told apart by their keys.
+    let failure = ask_exec(&host.socket(), |_| {}).failure();
+    let mut names = [old.to_string(), made_up.to_string()];
+    names.sort();
+    assert_eq!(
+        failure.message,
+        format!(
+            "several agents have joined here; choose one with --agent: {}",
+            names.join(", ")
+        )
+    );
+    let raw = ask_exec(&host.socket(), |ask| ask.agent = Some(old.to_string()));
+    assert_eq!(asks(&raw), "alice//agent-1");
+}
+
+/// What a server says of a label is not signed, so that a user could have their own proxy
+/// say another's.
+#[test]
+fn what_one_user_joins_marks_no_device_of_another() {
+    let host = Host::new();
+    let of_another = JoinOptions {
+        uid: Some(own_uid() + 1),
+        ..JoinOptions::default()
+    };
+    let joined = host.connect().join(&Fake::code(1), of_another);
+    if own_uid() != 0 {
+        // Without root there is nobody here to join for another user.
+        assert_eq!(joined.unwrap_err().code(), "not_root");
+        return;
+    }
+    let others = joined.unwrap().device;
+    let own = host.join(101).unwrap().device;
+    assert_eq!(marks(&host), [(others, false), (own, false)]);
+    // One of the same user is what it takes.
+    let newer = host.join(201).unwrap().device;
+    assert_eq!(marks(&host), [(others, false), (own, true), (newer, false)]);
 }
 
 #[test]

@@ -7,7 +7,9 @@
     clippy::as_conversions
 )]
 
+mod attestations;
 mod model;
+mod policies;
 mod quarantine;
 mod records;
 mod snapshot;

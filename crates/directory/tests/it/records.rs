@@ -9,7 +9,7 @@ use procura_types::wire::{GrantItem, ProjectTokenKind, Receipt, RoleAssignment};
 use procura_types::{ActorId, Alg, Delivery, GrantId, Role, Thumbprint, Timestamp, TokenId};
 use std::sync::LazyLock;
 
-static KEY: LazyLock<PublicKey> = LazyLock::new(|| {
+pub(crate) static KEY: LazyLock<PublicKey> = LazyLock::new(|| {
     SigningKey::generate_ed25519(&SystemEntropy)
         .unwrap()
         .public()
@@ -128,6 +128,7 @@ pub(crate) fn grant(number: u8, agent: u8, items: Vec<GrantItem>) -> GrantRecord
             key: KEY.to_jwk(),
             time: time(1),
             signature: Vec::new(),
+            assertion: None,
         },
     }
 }

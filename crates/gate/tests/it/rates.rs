@@ -214,6 +214,48 @@ async fn whose_requests_keep_proving_nothing_waits() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_makes_no_address_wait() {
+    let app = App::http1().await;
+    let world = World::with(app.address, |setup| {
+        setup.limits.address_rate = Some(limit("1000/s burst 1000"));
+    })
+    .await;
+    let sent = |fields: &str| {
+        format!("GET /x HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n{fields}\r\n")
+    };
+    for field in [
+        "Origin: https://evil.example",
+        "Origin: null",
+        "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Site: none",
+    ] {
+        let by_a_page = sent(&format!("{field}\r\n"));
+        for _ in 0..60 {
+            let answer = tell(&world, by_a_page.clone()).await;
+            let expected = (401, "missing_headers".to_owned());
+            assert_eq!(refusal(&answer), expected, "{field}");
+        }
+    }
+    assert_eq!(status(&world, proven("GET /x", "")).await, 200);
+    // A page cannot write the fields of a proof: who shows one is judged by it.
+    for field in ["X-Agent-Id: a", "Signature: a=:AA==:"] {
+        let world = World::with(app.address, |setup| {
+            setup.limits.address_rate = Some(limit("1000/s burst 1000"));
+        })
+        .await;
+        let forged = sent(&format!("Origin: null\r\n{field}\r\n"));
+        let mut last = 0;
+        for _ in 0..60 {
+            last = status(&world, forged.clone()).await;
+            if last == 429 {
+                break;
+            }
+        }
+        assert_eq!(last, 429, "{field}");
+    }
+}
+
+#[tokio::test]
 async fn a_trusted_proxy_says_whom_it_stands_for() {
     let app = App::http1().await;
     let world = World::with(app.address, |setup| {

@@ -7,14 +7,25 @@
     clippy::as_conversions
 )]
 
+mod account_world;
+mod accounts;
 mod agents;
+mod attestations;
+mod device_grants;
+mod device_grants_in_browsers;
 mod devices;
 mod foreign;
 mod founding;
 mod joining;
 mod operators;
+mod passkey_world;
+mod passkeys;
+mod passkeys_of_devices;
 mod proposals;
+mod quotes;
 mod signing_keys;
 mod stewards;
 mod tree;
+mod web_logins;
 mod world;
+mod wrong_codes;

@@ -5,7 +5,9 @@ use procura_ledger::{
     Decision, Entry, LedgerError, MAX_ENTRY, Phase, SUMMARY, SessionMark, Summary,
 };
 use procura_types::wire::CallerReport;
-use procura_types::{ActorId, EntryId, GrantId, RunId, Thumbprint, Timestamp, TokenId, TraceId};
+use procura_types::{
+    ActorId, AttestationId, EntryId, Grade, GrantId, RunId, Thumbprint, Timestamp, TokenId, TraceId,
+};
 
 fn full() -> Entry {
     let uuid = |n: u8| [n; 16];
@@ -21,12 +23,15 @@ fn full() -> Entry {
         owner: Some(ActorId::from_bytes([4; 32])),
         device: Some(Thumbprint::from_bytes([5; 32])),
         session: Some(SessionMark::of("session")),
+        attestation: Some(AttestationId::from_bytes(uuid(9))),
+        grade: Some(Grade::SignedRelease),
         token: Some(TokenId::from_bytes(uuid(8))),
         namespace: Some("shop".parse().unwrap()),
         resource: Some("stripe/\"key\"".to_owned()),
         grant: Some(GrantId::from_bytes(uuid(6))),
         approval: None,
         run: Some(RunId::from_bytes(uuid(7))),
+        policies: Some("shop@3:night shop@3:ci".into()),
         profile: "session".into(),
         ip: Some("::1".parse().unwrap()),
         caller: Some(CallerReport {
@@ -50,10 +55,13 @@ fn bytes_are_the_fields_in_the_order_of_the_format() {
             r#""actor":"AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM","#,
             r#""owner":"BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ","#,
             r#""device":"BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU","#,
-            r#""session":"Pzrx7Ou9FBCrQX7A0nu_yw","token":"08080808-0808-0808-0808-080808080808","#,
+            r#""session":"Pzrx7Ou9FBCrQX7A0nu_yw","#,
+            r#""attestation":"09090909-0909-0909-0909-090909090909","grade":"signed-release","#,
+            r#""token":"08080808-0808-0808-0808-080808080808","#,
             r#""namespace":"shop","#,
             r#""resource":"stripe/\"key\"","grant":"06060606-0606-0606-0606-060606060606","#,
-            r#""run":"07070707-0707-0707-0707-070707070707","profile":"session","ip":"::1","#,
+            r#""run":"07070707-0707-0707-0707-070707070707","#,
+            r#""policies":"shop@3:night shop@3:ci","profile":"session","ip":"::1","#,
             r#""caller":{"pid":42},"trace":"abababab-abab-abab-abab-abababababab"}"#,
         )
     );

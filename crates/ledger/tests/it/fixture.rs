@@ -150,6 +150,7 @@ impl Log {
             time: entry.time,
             signature: key.sign(&receipt_message(&grant)).unwrap(),
             grant,
+            assertion: None,
         };
         Entry {
             namespace: Some(terms.namespace),

@@ -18,6 +18,7 @@ mod lagging;
 mod note;
 mod origins;
 mod parsers;
+mod passkeys;
 mod receipt;
 mod succession;
 mod tiles;

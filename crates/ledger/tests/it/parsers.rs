@@ -8,7 +8,9 @@ use procura_ledger::{
     verify_export, verify_inclusion,
 };
 use procura_types::wire::{CallerReport, PublicJwk, Receipt};
-use procura_types::{ActorId, EntryId, GrantId, RunId, Thumbprint, Timestamp, TokenId, TraceId};
+use procura_types::{
+    ActorId, AttestationId, EntryId, Grade, GrantId, RunId, Thumbprint, Timestamp, TokenId, TraceId,
+};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -119,6 +121,7 @@ fn receipt() -> impl Strategy<Value = Receipt> {
                 key: PublicJwk { kty, crv, x, y },
                 time: Timestamp::from_millis(time),
                 signature,
+                assertion: None,
             }
         })
 }
@@ -161,7 +164,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         prop_oneof![Just("secret.read".to_owned()), any::<String>()],
         of(prop_oneof![Just(SUMMARY.to_owned()), any::<String>()]),
         any::<Option<String>>(),
-        any::<String>(),
+        any::<(String, Option<String>)>(),
         of("[a-z]{1,20}"),
     );
     let times = (any::<u64>(), of((0..3u64, any::<u64>(), any::<u64>())));
@@ -172,7 +175,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     );
     (ids, optional, words, times, rest).prop_map(|(ids, optional, words, times, rest)| {
         let (actor, owner, device, session, token, grant, run) = optional;
-        let (action, reason, resource, profile, namespace) = words;
+        let (action, reason, resource, (profile, policies), namespace) = words;
         let ((intent, decision, ip), approval, caller) = rest;
         Entry {
             id: EntryId::from_bytes(ids.0),
@@ -194,12 +197,15 @@ fn any_entry() -> impl Strategy<Value = Entry> {
             owner: owner.map(ActorId::from_bytes),
             device: device.map(Thumbprint::from_bytes),
             session: session.map(SessionMark::from_bytes),
+            attestation: session.map(AttestationId::from_bytes),
+            grade: session.and_then(|mark| Grade::from_byte(mark[0] % 4)),
             token: token.map(TokenId::from_bytes),
             namespace: namespace.map(|name| name.parse().unwrap()),
             resource,
             grant: grant.map(GrantId::from_bytes),
             approval: approval.map(Box::new),
             run: run.map(RunId::from_bytes),
+            policies: policies.map(Into::into),
             profile: profile.into(),
             ip,
             caller,

@@ -29,7 +29,10 @@ fn assert_dead(world: &World, caller: &Caller, what: &str) {
     let members = [own];
     let (here, web, items) = (right(), project(), [item("KEY", "a/key")]);
     for action in Action::ALL.iter().copied() {
-        if matches!(action.rule(), Rule::Joining | Rule::AdminSocket) {
+        if matches!(
+            action.rule(),
+            Rule::Joining | Rule::SigningIn | Rule::AdminSocket
+        ) {
             continue;
         }
         let concerned = Concerned {
@@ -43,10 +46,7 @@ fn assert_dead(world: &World, caller: &Caller, what: &str) {
             &Resource::Namespace(here.clone()),
             concerned,
         );
-        let no = Denied {
-            reason: DenyReason::Revoked,
-            visible: false,
-        };
+        let no = Denied::new(DenyReason::Revoked, false);
         assert_eq!(found, Err(no), "{what} {}", action.as_str());
     }
 }
@@ -93,13 +93,13 @@ fn a_namespace_that_does_not_exist_is_open_to_nobody() {
     let nowhere = Resource::Namespace("nowhere".parse().unwrap());
     for name in ["steward", "admin", "granted"] {
         for action in Action::ALL.iter().copied() {
-            if matches!(action.rule(), Rule::Joining | Rule::AdminSocket) {
+            if matches!(
+                action.rule(),
+                Rule::Joining | Rule::SigningIn | Rule::AdminSocket
+            ) {
                 continue;
             }
-            let no = Denied {
-                reason: DenyReason::NoRole,
-                visible: false,
-            };
+            let no = Denied::new(DenyReason::NoRole, false);
             assert_eq!(
                 world.plain(name, action, &nowhere),
                 Err(no),

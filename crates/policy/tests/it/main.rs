@@ -10,4 +10,5 @@
 mod decisions;
 mod golden;
 mod matrix;
+mod web_logins;
 mod world;

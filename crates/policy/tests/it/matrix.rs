@@ -8,11 +8,11 @@ use procura_policy::{
 };
 use procura_proof::Profile;
 use procura_proof::foreign::Foreign;
-use procura_types::{Namespace, Role};
+use procura_types::{Amr, Namespace, Role};
 use std::collections::BTreeMap;
 
 /// The cells of the table by action and column.
-fn table() -> BTreeMap<String, BTreeMap<String, String>> {
+pub(crate) fn table() -> BTreeMap<String, BTreeMap<String, String>> {
     let text = permission_matrix();
     let mut rows = text
         .lines()
@@ -32,12 +32,13 @@ fn table() -> BTreeMap<String, BTreeMap<String, String>> {
     .collect()
 }
 
-fn resource(action: Action, namespace: &Namespace) -> Resource {
+pub(crate) fn resource(action: Action, namespace: &Namespace) -> Resource {
     let scope = action.as_str().split('.').next().unwrap();
     match (scope, action) {
         (
-            "installation" | "recovery" | "unseal_source" | "operator" | "session" | "honey"
-            | "quarantine" | "signing_key" | "proposal" | "server",
+            "installation" | "recovery" | "unseal_source" | "operator" | "session" | "web_login"
+            | "honey" | "quarantine" | "signing_key" | "proposal" | "server" | "release_key"
+            | "release",
             _,
         )
         | (
@@ -52,8 +53,8 @@ fn resource(action: Action, namespace: &Namespace) -> Resource {
     }
 }
 
-fn denied(reason: DenyReason, visible: bool) -> Result<Basis, Denied> {
-    Err(Denied { reason, visible })
+pub(crate) fn denied(reason: DenyReason, visible: bool) -> Result<Basis, Denied> {
+    Err(Denied::new(reason, visible))
 }
 
 /// Why a caller without any title to the action hears no.
@@ -64,7 +65,7 @@ const fn without(rule: Rule) -> DenyReason {
         Rule::Grant => DenyReason::NoGrant,
         Rule::Token => DenyReason::Token(TokenRefusal::Unknown),
         Rule::Own => DenyReason::NotOwn,
-        Rule::Joining | Rule::AdminSocket => DenyReason::WrongProfile,
+        Rule::Joining | Rule::SigningIn | Rule::AdminSocket => DenyReason::WrongProfile,
     }
 }
 
@@ -95,7 +96,8 @@ fn roles_open_what_the_table_says() {
                     _ if printed && counts => Ok(Basis::Role(role)),
                     rule => {
                         let sees = installation || (role != Role::Steward && namespace == right());
-                        let profile = matches!(rule, Rule::Joining | Rule::AdminSocket);
+                        let profile =
+                            matches!(rule, Rule::Joining | Rule::SigningIn | Rule::AdminSocket);
                         let hidden = profile || rule == Rule::Member;
                         denied(without(rule), sees && !hidden)
                     }
@@ -135,9 +137,9 @@ fn agents_may_what_the_table_says() {
                 "{name}"
             ),
             "" => {
-                let hidden = matches!(rule, Rule::Joining | Rule::AdminSocket);
+                let hidden = matches!(rule, Rule::Joining | Rule::SigningIn | Rule::AdminSocket);
                 let no = denied(without(rule), !hidden);
-                assert_eq!((nothing, everything), (no, no), "{name}");
+                assert_eq!((nothing, everything), (no.clone(), no), "{name}");
             }
             "named by the project or service" => {
                 assert_eq!(nothing, denied(DenyReason::NotMember, false), "{name}");
@@ -201,7 +203,10 @@ fn another_agent_has_nothing_of_it() {
                 Ok(Basis::Anyone)
             } else {
                 let sees = resource.namespace().is_none() || who == "sibling";
-                let hidden = matches!(rule, Rule::Joining | Rule::AdminSocket | Rule::Member);
+                let hidden = matches!(
+                    rule,
+                    Rule::Joining | Rule::SigningIn | Rule::AdminSocket | Rule::Member
+                );
                 let reason = match rule {
                     Rule::Token => DenyReason::Token(TokenRefusal::Device),
                     rule => without(rule),
@@ -235,11 +240,16 @@ fn link_codes_and_the_admin_socket_open_their_own_and_nothing_else() {
         let resource = resource(action, &right());
         let printed = table[action.as_str()]["other"].as_str();
         for (profile, cell, basis) in [
-            (Profile::Join, "with a link code", Basis::Joining),
+            (Profile::Join, "about to join", Basis::Joining),
             (
                 Profile::AdminSocket,
                 "on the admin socket",
                 Basis::AdminSocket,
+            ),
+            (
+                Profile::SigningIn(Amr::Passkey),
+                "by signing in",
+                Basis::SigningIn,
             ),
         ] {
             // Even with the identity of a steward.
@@ -305,7 +315,10 @@ fn proofs_of_other_systems_open_what_the_list_says_and_the_rule_too() {
                 };
                 let resource = resource(action, &here);
                 let found = world.ask(&world.foreign(who, profile), action, &resource, concerned);
-                let closed = matches!(action.rule(), Rule::Joining | Rule::AdminSocket);
+                let closed = matches!(
+                    action.rule(),
+                    Rule::Joining | Rule::SigningIn | Rule::AdminSocket
+                );
                 let expected = if takes {
                     world.ask(
                         &world.caller(who, Profile::Native),

@@ -193,6 +193,7 @@ impl World {
                 key: self.key.public().to_jwk(),
                 time: NOW,
                 signature: Vec::new(),
+                assertion: None,
             },
         }
     }
@@ -246,7 +247,7 @@ impl World {
         resource: &Resource,
         concerned: Concerned<'_>,
     ) -> Result<Basis, Denied> {
-        RoleDecider.decide(
+        let decided = RoleDecider.decide(
             &self.snapshot,
             &Question {
                 caller,
@@ -255,7 +256,8 @@ impl World {
                 concerned,
                 now: NOW,
             },
-        )
+        );
+        decided.map(|allowed| allowed.basis)
     }
 
     /// As [`Self::ask`], natively and about nobody in particular.

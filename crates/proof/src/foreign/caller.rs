@@ -138,6 +138,8 @@ impl Caller {
             nonce: proven.nonce.clone(),
             created: proven.created,
             foreign: Some(proven.agent.clone()),
+            authenticated: None,
+            passkey: None,
         })
     }
 }

@@ -28,7 +28,7 @@ pub use hmac_v1::HmacV1;
 pub use keys::{AgentSecret, ForeignKey, ForeignKeys, KeysUnavailable};
 pub use parsed::FIELDS;
 pub use pending::ForeignPending;
-pub use shape::{Shown, named, recognise};
+pub use shape::{Shown, is_by_browser, named, recognise};
 pub use sign::{ForeignSigner, sign};
 pub use verify::{Allowed, ForeignVerifier, Presented};
 

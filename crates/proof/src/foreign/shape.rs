@@ -30,6 +30,19 @@ pub fn recognise(headers: &dyn Headers) -> Result<Shown, Case> {
     shown(&Fields::of(headers))
 }
 
+/// The fields by which browsers say who had them send something (Fetch Standard §3.2, Fetch
+/// Metadata §2.3). A page cannot leave them out, and programs do not send them.
+const SAID_BY: [&str; 2] = ["origin", "sec-fetch-site"];
+
+/// Whether a browser sent it, and nobody proved anything by it: any page could have it sent
+/// by whoever opens that page, so it is held against no address. A page cannot write the
+/// fields of a proof; who shows one is judged by that.
+#[must_use]
+pub fn is_by_browser(headers: &dyn Headers) -> bool {
+    let fields = Fields::of(headers);
+    SAID_BY.iter().any(|name| fields.has(name)) && matches!(shown(&fields), Err(Case::NoProof))
+}
+
 /// The agent that a request names, proven or not; none that can be one, or two of a
 /// kind, is nobody.
 #[must_use]

@@ -17,3 +17,4 @@ mod join;
 mod pending;
 mod refusals;
 mod sessions;
+mod web_logins;

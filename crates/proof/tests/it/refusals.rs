@@ -82,6 +82,8 @@ fn what_ends_by_itself_or_was_not_looked_at_is_held_against_nobody() {
         [
             Reason::SessionUnknown,
             Reason::SessionExpired,
+            Reason::WebLoginUnknown,
+            Reason::WebLoginOver,
             Reason::Quarantined,
             Reason::RateLimited,
             Reason::VerifierUnavailable,
@@ -584,6 +586,11 @@ fn provoke(case: Case) -> Vec<Refusal> {
             out.extend(cases::provoke_replay(case));
             out
         }
+        Case::WebLoginForm
+        | Case::WebLoginUnknown
+        | Case::WebLoginOver
+        | Case::WebLoginIdle
+        | Case::PasskeyRemoved => crate::web_logins::provoke(case),
         Case::NoProof
         | Case::ProfileOff
         | Case::ForeignMissing

@@ -1,10 +1,11 @@
 //! Sessions: what is in them, and when they end.
 
 use crate::fixture::{AGENT, AUDIENCE, NOW, OWNER, Request, Roots, SEQ, World};
-use procura_crypto::MacKey;
-use procura_proof::session::{self, IssueError, SessionFault, Subject};
+use procura_crypto::{MacKey, SigningKey};
+use procura_directory::{AttestationRecord, Change};
+use procura_proof::session::{self, Attested, IssueError, SessionFault, Subject};
 use procura_proof::{AnswerView, Case, Profile};
-use procura_types::{Duration, encoding};
+use procura_types::{AttestationId, Duration, ExeDigest, Grade, encoding};
 
 #[test]
 fn a_session_speaks_for_its_device() {
@@ -194,4 +195,79 @@ fn more_sessions_than_are_remembered_all_work() {
             assert!(world.verify(&under).is_ok());
         }
     }
+}
+
+/// What a daemon of the agent's device attested.
+fn attestation(world: &World, revoked: Option<procura_types::Timestamp>) -> AttestationRecord {
+    AttestationRecord {
+        id: ATTESTED.id,
+        device: world.device(),
+        actor: AGENT,
+        key: SigningKey::generate_ed25519(&world.entropy)
+            .unwrap()
+            .public()
+            .clone(),
+        exe_sha256: ExeDigest::from_bytes([1; 32]),
+        version: "1".parse().unwrap(),
+        target: "x".parse().unwrap(),
+        pid: 1,
+        boot_id: "b".parse().unwrap(),
+        grade: Grade::SelfReported,
+        quote: None,
+        made: NOW,
+        renewed: NOW,
+        until: NOW.plus(Duration::from_secs(300)),
+        revoked,
+    }
+}
+
+const ATTESTED: Attested = Attested {
+    id: AttestationId::from_bytes([6; 16]),
+    grade: Grade::SelfReported,
+};
+
+#[test]
+fn a_session_under_an_attestation_says_which_and_ends_with_it() {
+    let mut world = World::new();
+    let subject = Subject {
+        actor: AGENT,
+        device: world.device(),
+    };
+    let issued = |world: &World, attested: Attested| {
+        let whose = (&subject, Some(&attested));
+        let roots = world.roots.as_ref();
+        session::issue_attested(roots, whose, AUDIENCE, NOW, NOW, SEQ, &world.entropy).unwrap()
+    };
+    let under = issued(&world, ATTESTED);
+    let raw = encoding::from_b64url("id", &under.session_id).unwrap();
+    assert_eq!(raw.len(), 1 + 4 + 16 + 88 + 17 + 16);
+    let opened = session::open(world.roots.as_ref(), &under.session_id, AUDIENCE).unwrap();
+    assert_eq!(opened.attested(), Some(&ATTESTED));
+    let plain = world.session();
+    let plain = session::open(world.roots.as_ref(), &plain.session_id, AUDIENCE).unwrap();
+    assert_eq!(plain.attested(), None);
+    // One that is not there is none.
+    let ask = |world: &World, session: &session::Issued, counter| {
+        let sent = world.sign_under(&Request::get(), session, counter);
+        world.verify(&sent).map_err(|refusal| refusal.case)
+    };
+    assert_eq!(ask(&world, &under, 1).err(), Some(Case::SessionOver));
+    let record = attestation(&world, None);
+    world.apply([Change::Attestation(record)]);
+    let caller = ask(&world, &under, 2).unwrap();
+    assert_eq!(caller.attested(), Some(&ATTESTED));
+    assert_eq!(ask(&world, &world.session(), 1).unwrap().attested(), None);
+    // It says more than what it was started under is by now.
+    let better = Attested {
+        grade: Grade::Quoted,
+        ..ATTESTED
+    };
+    let better = issued(&world, better);
+    assert_eq!(ask(&world, &better, 1).err(), Some(Case::SessionOver));
+    let record = attestation(&world, Some(NOW));
+    world.apply([Change::Attestation(record)]);
+    assert_eq!(ask(&world, &under, 3).err(), Some(Case::SessionOver));
+    let id = ATTESTED.id;
+    world.apply([Change::AttestationGone(id)]);
+    assert_eq!(ask(&world, &under, 4).err(), Some(Case::SessionOver));
 }

@@ -27,11 +27,31 @@ const HOSTILE: [&str; 5] = [
 /// Why it is told that the vault was opened: with shares, by whoever brought them.
 pub const RECOVERY: &str = "recovery";
 
+/// What a passkey is used for.
+const PASSKEYS: [&str; 3] = [
+    Action::OperatorPasskeyUse.as_str(),
+    Action::RequestApprove.as_str(),
+    Action::DeviceGrantApprove.as_str(),
+];
+
+/// Why a passkey is refused of which there is a copy: it counts less than was seen before.
+const COUNTER_BACK: &str = "counter_back";
+
+/// Why a device code lets nobody in that another device shows than the one that asked.
+const OTHER_DEVICE: &str = "other_device";
+
+/// Why policies that are in force allow nothing any more.
+const UNUSABLE: &str = "policies_unusable";
+
 /// What stands in the record of a touch of a decoy.
 const TOUCH: &str = "honey.touch";
 
 /// What the server puts there when a date of a secret is over.
 const DUE: &str = "secret.due";
+
+/// What the server puts there when somebody shows an operator's password without a code of
+/// theirs: for the third time, and when that password is none any more.
+const HALF_RIGHT: [&str; 2] = ["web_login.wrong_codes", "operator.password.void"];
 
 /// What is told of one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +80,11 @@ fn kinds_at_a_glance(entry: &[u8]) -> Option<&'static [EventKind]> {
     let (action, rest) = text_after(head, b"\"action\":\"")?;
     let (decision, _) = text_after(rest, b"\"decision\":\"")?;
     match decision {
-        "allow" if action == Action::InstallationUnseal.as_str() || action == TOUCH => {
+        "allow"
+            if action == Action::InstallationUnseal.as_str()
+                || action == TOUCH
+                || HALF_RIGHT.contains(&action) =>
+        {
             Some(&[EventKind::Alarm])
         }
         "allow" if action == DUE => Some(&[EventKind::Reminder]),
@@ -82,7 +106,7 @@ fn text_after<'a>(bytes: &'a [u8], name: &[u8]) -> Option<(&'a str, &'a [u8])> {
 
 /// What an action is that was allowed.
 fn kinds(action: &str) -> Option<&'static [EventKind]> {
-    const KINDS: [(Action, &[EventKind]); 18] = [
+    const KINDS: [(Action, &[EventKind]); 20] = [
         (Action::InstallationRestore, &[EventKind::Alarm]),
         (Action::LedgerRetention, &[EventKind::Alarm]),
         (Action::UnsealSourceAdd, &[EventKind::Alarm]),
@@ -90,11 +114,14 @@ fn kinds(action: &str) -> Option<&'static [EventKind]> {
         (Action::ProposalCreate, &[EventKind::Alarm]),
         (Action::OperatorDeviceHold, &[EventKind::Alarm]),
         (Action::OperatorRecover, &[EventKind::Alarm]),
+        // Whoever has one more can say yes as its operator, who is told.
+        (Action::OperatorPasskeyEnrol, &[EventKind::Alarm]),
         (Action::AgentRevoke, &[EventKind::Revocation]),
         (Action::NamespaceDelete, &[EventKind::Revocation]),
         (Action::DeviceRevoke, &[EventKind::Revocation]),
         (Action::OperatorDeviceRevoke, &[EventKind::Revocation]),
         (Action::OperatorRevoke, &[EventKind::Revocation]),
+        (Action::OperatorPasskeyRemove, &[EventKind::Revocation]),
         (Action::RequestCreate, &[EventKind::Request]),
         (
             Action::RequestApprove,
@@ -121,7 +148,10 @@ impl Notice {
         if alarm && !is_alarm(&entry) {
             return None;
         }
-        let subject = if alarm {
+        let subject = if HALF_RIGHT.contains(&entry.action.as_ref()) {
+            // Nobody did it who is known; it is told to whose password it is.
+            operator(&entry, snapshot)
+        } else if alarm {
             entry.actor
         } else {
             subject(&entry, snapshot)
@@ -157,10 +187,12 @@ impl Notice {
     }
 }
 
-/// Whether an entry is told as an alarm: an unseal with shares, and any change of what
-/// opens the vault; a refused proof that no honest device makes, a project token that
-/// another device shows, a refused try to open the vault, or refusals of any kind that
-/// were too many to be written one by one.
+/// Whether an entry is told as an alarm: an unseal with shares, any change of what opens the
+/// vault, one more passkey of an operator, a password of theirs that somebody has without a
+/// code; a refused proof that no honest device makes, a
+/// project token that another device shows, or a device code, a passkey of which there is a
+/// copy, policies in force that cannot be used, a refused try to open the vault, or refusals
+/// of any kind that were too many to be written one by one.
 /// What was shown by `hmac-v1` is evidence of nothing: whoever saw one such request
 /// makes any other of it (`protocol.md` §3.2), refused ones in its agent's name too.
 fn is_alarm(entry: &Entry) -> bool {
@@ -184,6 +216,9 @@ fn is_alarm(entry: &Entry) -> bool {
         || (PROOFS.contains(&entry.action.as_ref()) && HOSTILE.contains(&reason))
         || (entry.action == Action::ProjectTokenUse.as_str()
             && reason == TokenRefusal::Device.as_str())
+        || (entry.action == Action::DeviceJoin.as_str() && reason == OTHER_DEVICE)
+        || (entry.action == Action::PolicyState.as_str() && reason == UNUSABLE)
+        || (PASSKEYS.contains(&entry.action.as_ref()) && reason == COUNTER_BACK)
 }
 
 /// The actor that the event is about.
@@ -193,6 +228,7 @@ fn subject(entry: &Entry, snapshot: &Snapshot) -> Option<ActorId> {
     let (kind, name) = words.next()?.split_once('/').unwrap_or_default();
     match kind {
         "device" => Some(snapshot.device(&name.parse().ok()?)?.actor),
+        "passkey" => Some(snapshot.passkey(&name.parse().ok()?)?.actor),
         "agent" => revoked_agent(snapshot, entry.namespace.as_ref()?, name, entry.time),
         "grant" => grantee(entry, snapshot),
         // Of a denied request the entry names the agent, as there is no grant to ask.
@@ -202,6 +238,13 @@ fn subject(entry: &Entry, snapshot: &Snapshot) -> Option<ActorId> {
         "project" if entry.action == Action::RequestCreate.as_str() => entry.actor,
         _ => None,
     }
+}
+
+/// The operator whom an entry names.
+fn operator(entry: &Entry, snapshot: &Snapshot) -> Option<ActorId> {
+    let named = entry.resource.as_deref()?.split(' ').next()?;
+    let name: Label = named.strip_prefix("operator/")?.parse().ok()?;
+    snapshot.owner_named(&name).map(|operator| operator.id)
 }
 
 fn grantee(entry: &Entry, snapshot: &Snapshot) -> Option<ActorId> {

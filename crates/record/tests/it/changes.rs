@@ -143,6 +143,8 @@ async fn what_is_withdrawn_before_the_commit_is_denied() {
         world.permit(Put("a/key")).unwrap(),
         world.permit(Put("a/key")).unwrap(),
     );
+    let caller = change.caller();
+    let who = (Some(*caller.actor()), caller.device().copied());
     world
         .socket(|batch| batch.put_roles(&admin_roles(&[Role::Auditor])))
         .await;
@@ -162,7 +164,20 @@ async fn what_is_withdrawn_before_the_commit_is_denied() {
         .err()
         .unwrap();
     assert!(matches!(refused, RecordError::Denied(denied) if denied.reason == DenyReason::NoRole));
-    assert_eq!((world.row("a/key"), world.entries().len()), (None, before));
+    assert_eq!(world.row("a/key"), None);
+    // Whoever decided first said yes, so that nobody else records the no.
+    let entries = world.refused().await;
+    assert_eq!(entries.len(), before + 2);
+    for entry in &entries[before..] {
+        assert_eq!(
+            (&*entry.action, entry.decision, entry.reason.as_deref()),
+            ("secret.write", Decision::Deny, Some("no_role"))
+        );
+        assert_eq!((entry.actor, entry.device), who);
+        assert_eq!(entry.namespace, Some(shop()));
+        assert_eq!(entry.resource.as_deref(), Some("secret/a/key"));
+        assert_eq!((entry.time, entry.trace), (NOW, trace()));
+    }
 }
 
 #[tokio::test]
@@ -189,12 +204,14 @@ async fn what_is_withdrawn_during_the_commit_is_denied() {
         .await;
     assert_eq!(denied(result.unwrap_err()), DenyReason::NoRole);
     assert_eq!((built.get(), world.row("a/key")), (1, None));
-    let writes = world
-        .entries()
+    let entries = world.refused().await;
+    let writes = entries
         .iter()
-        .filter(|entry| entry.action == "secret.write")
-        .count();
-    assert_eq!(writes, 0);
+        .filter(|entry| entry.action == "secret.write");
+    let said: Vec<_> = writes
+        .map(|entry| (entry.decision, entry.reason.as_deref()))
+        .collect();
+    assert_eq!(said, [(Decision::Deny, Some("no_role"))]);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is told of the record to those who follow.
 
-use crate::world::{NOW, World, admin_roles, entropy, entry, shop};
+use crate::world::{ADMIN, NOW, World, admin_roles, entropy, entry, shop};
 use procura_ledger::{Decision, Entry, Phase, SUMMARY, Summary};
 use procura_record::tables::LEDGER;
 use procura_record::{Directory, Events, Notice, Since};
@@ -96,6 +96,28 @@ async fn notices_come_in_the_order_of_the_ledger_under_its_indexes() {
 }
 
 #[tokio::test]
+async fn what_the_ring_does_not_reach_back_to_is_read_from_the_record() {
+    let world = World::new().await;
+    let events = start(&world);
+    let (store, place) = (world.store(), events.place());
+    for _ in 0..3 {
+        let many: Vec<Entry> = (0..500).map(|_| entry("secret.read")).collect();
+        append(store, &many).await;
+        append(store, &[asked()]).await;
+    }
+    // In parts, each with the place to go on from; the same that the ring says.
+    let (first, next) = events.read_back(store, place).unwrap();
+    assert_eq!(next, place + 1024);
+    let (rest, end) = events.read_back(store, next).unwrap();
+    assert_eq!(end, place + 3 * 501);
+    let read: Vec<Arc<Notice>> = [first, rest].concat();
+    assert_eq!((read, end), notices(&events, place));
+    assert_eq!(events.read_back(store, end).unwrap(), (vec![], end));
+    // A place that the record does not have yet is its end.
+    assert_eq!(events.read_back(store, end + 7).unwrap(), (vec![], end));
+}
+
+#[tokio::test]
 async fn a_change_of_the_directory_wakes_and_tells_nothing() {
     let world = World::new().await;
     let events = start(&world);
@@ -187,9 +209,15 @@ async fn alarms_are_what_no_honest_device_does() {
         refused("service.verify", "nonce_replayed"),
         refused("installation.unseal", "wrong_passphrase"),
         refused("installation.unseal", "share_forged"),
+        refused("operator.passkey.use", "counter_back"),
+        refused("request.approve", "counter_back"),
+        refused("device_grant.approve", "counter_back"),
         entry("unseal_source.add"),
         entry("unseal_source.remove"),
         entry("operator.recover"),
+        entry("operator.passkey.enrol"),
+        entry("web_login.wrong_codes"),
+        entry("operator.password.void"),
         entry("ledger.retention"),
         Entry {
             reason: Some(procura_record::RECOVERY.into()),
@@ -216,6 +244,10 @@ async fn alarms_are_what_no_honest_device_does() {
         refused("authenticate", "session_expired"),
         refused("secret.read", "no_role"),
         refused("agent.revoke", "no_role"),
+        refused("operator.passkey.use", "bad_signature"),
+        refused("operator.passkey.enrol", "unknown_code"),
+        entry("operator.passkey.invite"),
+        refused("request.approve", "removed"),
         entry("installation.unseal"),
         Entry {
             phase: Phase::Outcome,
@@ -240,6 +272,33 @@ async fn alarms_are_what_no_honest_device_does() {
         (last.count, last.reason.as_deref()),
         (Some(7), Some(SUMMARY))
     );
+}
+
+/// Nobody is known to have done it; its operator is told, and stewards are.
+#[tokio::test]
+async fn an_operator_is_told_that_somebody_has_their_password() {
+    let world = World::new().await;
+    let events = start(&world);
+    let place = events.place();
+    for (action, resource) in [
+        ("web_login.wrong_codes", "operator/alice wrong:3"),
+        ("operator.password.void", "operator/alice wrong:50"),
+    ] {
+        let said = Entry {
+            resource: Some(resource.into()),
+            ..entry(action)
+        };
+        append(world.store(), &[said]).await;
+    }
+    let (found, _) = notices(&events, place);
+    assert_eq!(found.len(), 2);
+    for notice in &found {
+        assert_eq!(notice.kinds, [EventKind::Alarm]);
+        assert_eq!(notice.concerned, [ADMIN]);
+        assert_eq!(notice.namespace, None);
+        let told = event(notice);
+        assert_eq!((told.subject, told.actor), (Some(ADMIN), None));
+    }
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 pub(crate) const ID: InstallationId = InstallationId::from_bytes([7; 16]);
-const ADMIN: ActorId = ActorId::from_bytes([1; 32]);
+pub(crate) const ADMIN: ActorId = ActorId::from_bytes([1; 32]);
 const DEVICE: Thumbprint = Thumbprint::from_bytes([2; 32]);
 /// A table of the tests.
 pub(crate) const ROWS: Table<String, u64> = Table::new("test", Kind::Ordinary);
@@ -252,6 +252,12 @@ impl World {
 
     pub(crate) fn entries(&self) -> Vec<Entry> {
         entries(self.store())
+    }
+
+    /// The entries, once all that was refused so far is among them.
+    pub(crate) async fn refused(&self) -> Vec<Entry> {
+        self.recorder.drain_refusals().await;
+        self.entries()
     }
 
     /// The publisher over this store, with its files below `home`.

@@ -7,7 +7,7 @@ use crate::events_log::{AgentEvent, Happened, agent_event};
 use crate::key_server::has_key_file;
 use crate::problem::{Code, Failure};
 use crate::proving::either::{Proven, prove};
-use crate::proving::{LOCAL, addressed, refused, refused_by};
+use crate::proving::{LOCAL, addressed, not_by_browser, refused, refused_by};
 use crate::serve::{Context, Reply};
 use axum::response::Response;
 use procura_crypto::sha256;
@@ -216,6 +216,7 @@ pub(super) struct Enrolled<'a> {
 pub(super) async fn complete(context: &Context<'_>) -> Result<Response, Failure> {
     let Context { app, open, input } = context;
     addressed(app, open, input)?;
+    not_by_browser(app, open, input)?;
     let shown: Complete = body(input)?;
     let snapshot = open.directory.snapshot();
     let refuse = |refusal| refused(app, open, &snapshot, input, &refusal);

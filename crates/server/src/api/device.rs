@@ -3,14 +3,14 @@
 
 use crate::app::{App, Open};
 use crate::problem::{Code, Failure};
-use crate::serve::{Context, Endpoint, Input, Reply, denial, refuse, serve};
+use crate::serve::{Context, Endpoint, Input, Reply, serve};
 use axum::RequestExt as _;
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::post;
 use procura_identity::{DeviceRevocation, DeviceRevoke, OperatorDeviceHold, OperatorDeviceRevoke};
-use procura_policy::{Denied, DenyReason, Permit};
+use procura_policy::Permit;
 use procura_proof::Caller;
 use procura_types::Thumbprint;
 use std::sync::Arc;
@@ -122,6 +122,7 @@ impl Endpoint for Hold {
     const STATUS: u16 = 204;
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/devices/{thumbprint}/hold";
+    const HIDDEN_AS: Option<fn() -> Failure> = Some(none_here);
 
     fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         let thumbprint: Thumbprint = input.param("thumbprint")?;
@@ -134,20 +135,6 @@ impl Endpoint for Hold {
             .change(permit, |batch| OperatorDeviceHold::run(batch, now))
             .await?;
         Ok(Reply::nothing())
-    }
-
-    /// Who is no steward does not learn here whose devices there are.
-    async fn denied(
-        context: Context<'_>,
-        denied: Denied,
-        caller: Caller,
-        op: Self::Op,
-    ) -> Result<Reply, Failure> {
-        refuse(&context, &caller, &op, denied);
-        Err(match denied.reason {
-            DenyReason::NoRole => none_here(),
-            _ => denial(denied),
-        })
     }
 }
 

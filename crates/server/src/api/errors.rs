@@ -2,7 +2,8 @@
 
 use crate::problem::{Code, Failure};
 use procura_authority::AuthorityError;
-use procura_identity::IdentityError;
+use procura_cedar::PolicyError;
+use procura_identity::{DeviceGrantRefusal, IdentityError};
 use procura_record::{ChangeError, QueryError, RecordError};
 use procura_store::{CommitError, StoreError};
 use procura_types::LoaderVariable;
@@ -110,6 +111,27 @@ impl From<QueryError> for Failure {
             }
             QueryError::Store(error) => error.into(),
             other => Self::internal(other),
+        }
+    }
+}
+
+/// Flaws of a text of policies that are told at once.
+const FLAWS: usize = 20;
+
+impl From<PolicyError> for Failure {
+    fn from(error: PolicyError) -> Self {
+        match error {
+            PolicyError::Flawed(flaws) => {
+                let told: Vec<String> = flaws.iter().take(FLAWS).map(ToString::to_string).collect();
+                Self::new(Code::PoliciesFlawed, told.join("\n"))
+            }
+            PolicyError::NoVersion(_) => Self::new(Code::NotFound, error.to_string()),
+            PolicyError::Question(why) => {
+                let mut failure = Self::new(Code::Malformed, why);
+                failure.field = Some("question");
+                failure
+            }
+            PolicyError::Store(error) => error.into(),
         }
     }
 }
@@ -238,6 +260,17 @@ impl From<IdentityError> for Failure {
             IdentityError::Join(refusal) => {
                 Self::new(Code::CodeRefused, text).with_reason(refusal.as_str())
             }
+            IdentityError::Passkey(refused) => {
+                Self::new(Code::PasskeyRefused, text).with_reason(refused.refusal.as_str())
+            }
+            IdentityError::NoPasskey => Self::new(Code::NotFound, text),
+            IdentityError::DeviceGrant(refusal) => {
+                let code = match refusal {
+                    DeviceGrantRefusal::Unknown | DeviceGrantRefusal::Expired => Code::NotFound,
+                    _ => Code::Conflict,
+                };
+                Self::new(code, text).with_reason(refusal.as_str())
+            }
             IdentityError::Founded => Self::new(Code::AlreadyInitialised, text),
             IdentityError::RootKeyAlgorithm => Self::new(Code::Malformed, text),
             IdentityError::NoSigningKey(_)
@@ -277,6 +310,42 @@ impl From<IdentityError> for Failure {
                 Code::Conflict,
                 format!("{text}. If the active key may be in other hands, retire it at once."),
             ),
+            IdentityError::BadPassword => Self {
+                field: Some("password"),
+                ..Self::new(Code::WeakPassphrase, text)
+            },
+            IdentityError::NoTotpWaits => {
+                Self::new(Code::Conflict, text).with_reason("no_totp_waits")
+            }
+            IdentityError::WrongTotp => Self {
+                field: Some("code"),
+                ..Self::new(Code::Conflict, text).with_reason("wrong_totp")
+            },
+            IdentityError::NoWebLogin => Self::new(Code::NotFound, text),
+            // Which of it, the record says.
+            IdentityError::SignIn(_) => Self::new(Code::Forbidden, "The sign-in was refused."),
+            IdentityError::Password(error) => Self::internal(error),
+            IdentityError::Kdf(error) => Self::internal(error),
+            IdentityError::Attestation(refusal) => crate::attested::refused(refusal.as_str(), text),
+            IdentityError::NoAttestation
+            | IdentityError::NoBaseline
+            | IdentityError::NoReleaseKey
+            | IdentityError::NoRelease => Self::new(Code::NotFound, text),
+            IdentityError::OtherQuote => Self::new(Code::Conflict, text).with_reason("other_quote"),
+            IdentityError::ReleaseKeyTaken => Self::new(Code::AlreadyExists, text),
+            IdentityError::BadReleaseKey(_) => Self {
+                field: Some("vkey"),
+                ..Self::new(Code::Malformed, text)
+            },
+            IdentityError::BadRelease(_) => Self {
+                field: Some("note"),
+                ..Self::new(Code::SignatureRefused, text)
+            }
+            .with_reason("bad_release"),
+            IdentityError::Withdrawn(_) => Self::new(Code::Conflict, text).with_reason("withdrawn"),
+            IdentityError::TooManyReleases => {
+                Self::new(Code::Conflict, text).with_reason("too_many_releases")
+            }
             IdentityError::NotRecorded(error) => error.into(),
             IdentityError::Store(error) => error.into(),
             other => Self::internal(other),
@@ -333,6 +402,8 @@ impl From<AuthorityError> for Failure {
             AuthorityError::NotRendered { .. } => Self::new(Code::TooLarge, text),
             AuthorityError::NoValue(_) => Self::new(Code::ValueMissing, text),
             AuthorityError::Token(refusal) => crate::serve::token_refused(refusal.as_str()),
+            AuthorityError::AttestationRequired { needs, .. } => crate::attested::required(needs),
+            AuthorityError::KeysTakeNoGrade => field("grade"),
             AuthorityError::NotInScope(_) => {
                 Self::new(Code::TokenScope, text).with_reason("not_in_scope")
             }
@@ -355,6 +426,7 @@ impl From<AuthorityError> for Failure {
             AuthorityError::BadSignature => {
                 Self::new(Code::SignatureRefused, text).with_reason("bad_signature")
             }
+            AuthorityError::Identity(error) => error.into(),
             AuthorityError::Vault(error) => error.into(),
             AuthorityError::Store(error) => error.into(),
             AuthorityError::Record(error) => error.into(),

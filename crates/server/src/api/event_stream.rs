@@ -12,6 +12,7 @@ use hyper::body::Frame;
 use procura_directory::Snapshot;
 use procura_edge::counted::Counted;
 use procura_policy::{Action, Concerned, Decider, Permit, Question, Resource};
+use procura_proof::Caller;
 use procura_proof::session::RENEWAL_LIFE;
 use procura_record::{Directory, Events, Notice, Since};
 use procura_types::wire::RESET;
@@ -199,7 +200,8 @@ impl Place {
             }
             self.next = next;
             for notice in &notices {
-                if self.may_see(snapshot, notice, now) {
+                let (decider, caller) = (self.decider.as_ref(), self.permit.caller());
+                if may_see(decider, snapshot, caller, notice, now) {
                     write_notice(&mut part, notice);
                 }
             }
@@ -214,29 +216,35 @@ impl Place {
     fn place(&self, comment: &str) -> String {
         format!("{comment}\nid: {}\n\n", last(self.next))
     }
+}
 
-    fn may_see(&self, snapshot: &Snapshot, notice: &Notice, now: Timestamp) -> bool {
-        let caller = self.permit.caller();
-        let resource = match &notice.namespace {
-            // Nobody has a role in a namespace that ended; its end is for stewards.
-            Some(namespace) if snapshot.namespace_ended(namespace).is_none() => {
-                Resource::Namespace(namespace.clone())
-            }
-            _ => Resource::Installation,
-        };
-        let concerns = notice.concerned.contains(caller.actor());
-        let question = Question {
-            caller,
-            action: Action::EventsRead,
-            resource: &resource,
-            concerned: Concerned {
-                own: concerns.then_some(caller.actor()),
-                ..Concerned::default()
-            },
-            now,
-        };
-        self.decider.decide(snapshot, &question).is_ok()
-    }
+/// Whether a caller may see what happened, as events and among the alarms of a page.
+pub(crate) fn may_see(
+    decider: &dyn Decider,
+    snapshot: &Snapshot,
+    caller: &Caller,
+    notice: &Notice,
+    now: Timestamp,
+) -> bool {
+    let resource = match &notice.namespace {
+        // Nobody has a role in a namespace that ended; its end is for stewards.
+        Some(namespace) if snapshot.namespace_ended(namespace).is_none() => {
+            Resource::Namespace(namespace.clone())
+        }
+        _ => Resource::Installation,
+    };
+    let concerns = notice.concerned.contains(caller.actor());
+    let question = Question {
+        caller,
+        action: Action::EventsRead,
+        resource: &resource,
+        concerned: Concerned {
+            own: concerns.then_some(caller.actor()),
+            ..Concerned::default()
+        },
+        now,
+    };
+    decider.decide(snapshot, &question).is_ok()
 }
 
 /// The id of the entry before a place; the record begins with that of `init`.

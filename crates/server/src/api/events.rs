@@ -110,7 +110,12 @@ impl Endpoint for Follow {
 
 /// The installation if the operator may follow that, else the first namespace that they
 /// may follow. If there is none, the refusal is about the installation.
-fn scope(open: &Open, snapshot: &Arc<Snapshot>, input: &Input, caller: &Caller) -> Resource {
+pub(crate) fn scope(
+    open: &Open,
+    snapshot: &Arc<Snapshot>,
+    input: &Input,
+    caller: &Caller,
+) -> Resource {
     let may = |resource: &Resource| {
         let question = Question {
             caller,

@@ -184,7 +184,7 @@ fn decide(
     };
     let decided = context.open.recorder.decider().decide(snapshot, &question);
     decided.map(drop).map_err(|denied| {
-        refuse(context, permit.caller(), permit.op(), denied);
+        refuse(context, permit.caller(), permit.op(), &denied);
         denial(denied)
     })
 }

@@ -117,11 +117,8 @@ fn takes_steward(context: &Context<'_>, permit: &Permit<ForeignBind>) -> Result<
     if roles.is_some_and(|held| held.has(Role::Steward, None)) {
         return Ok(());
     }
-    let denied = Denied {
-        reason: DenyReason::NoRole,
-        visible: true,
-    };
-    refuse(context, caller, op, denied);
+    let denied = Denied::new(DenyReason::NoRole, true);
+    refuse(context, caller, op, &denied);
     let detail = format!(
         "The id {} has a key file in keys/agents of the server's home; to bind such an id takes the role steward, beside admin of the namespace.",
         op.id

@@ -1,10 +1,10 @@
-//! `/v1/join`: the only way in for a device.
+//! `/v1/join`: the way in for a device with a link code; without one it is `crate::oauth`.
 
 use crate::app::{App, Open};
 use crate::events_log::{AgentEvent, Happened, agent_event};
 use crate::framed::framed;
 use crate::problem::Failure;
-use crate::proving::refused;
+use crate::proving::{not_by_browser, refused};
 use crate::serve::{Arrived, Input, Reply, SMALL_BODY, denial, natively, read};
 use crate::server_id;
 use axum::Router;
@@ -37,6 +37,7 @@ async fn handle(app: Arc<App>, arrived: Arrived) -> Result<Reply, Failure> {
 }
 
 async fn join(app: &App, open: &Open, input: &Input) -> Result<Reply, Failure> {
+    not_by_browser(app, open, input)?;
     let request: JoinRequest = input.json()?;
     let snapshot = open.directory.snapshot();
     let server = server_id(&open.vault);

@@ -71,7 +71,7 @@ impl<T: Send + Sync + 'static> Op for LedgerCheckpoint<T> {
 
 /// Actions of entries that no permit opens: the server's own acts
 /// (`spec/ledger.md`), and callers who proved nothing.
-pub(crate) const OWN_ACTIONS: [&str; 15] = [
+pub(crate) const OWN_ACTIONS: [&str; 18] = [
     "authenticate",
     crate::reloading::ACTION,
     "installation.rewrap",
@@ -79,6 +79,8 @@ pub(crate) const OWN_ACTIONS: [&str; 15] = [
     "installation.spool",
     procura_ledger::FORGET,
     "namespace.sweep",
+    crate::notify::KEY_ACTION,
+    procura_identity::account::PASSWORD_VOID_ACTION,
     "project_token.prune",
     "request.prune",
     "run.prune",
@@ -87,6 +89,7 @@ pub(crate) const OWN_ACTIONS: [&str; 15] = [
     procura_vault::LEFT_OUT_ACTION,
     "signing_key.make",
     "verify",
+    procura_identity::account::WRONG_CODES_ACTION,
 ];
 
 /// A query about an action that no entry can have is a typing error, and an
@@ -385,7 +388,7 @@ impl Endpoint for Proof {
             Err(error) => return Err(error.into()),
         };
         let Some(read) = found else {
-            refuse(&context, &caller, &op, hidden);
+            refuse(&context, &caller, &op, &hidden);
             return Err(denial(hidden));
         };
         let snapshot = open.directory.snapshot();
@@ -399,7 +402,7 @@ impl Endpoint for Proof {
             Ok(permit) => proven(open, &permit.op().found).await,
             Err((refused, caller, _)) => {
                 // Recorded as what was attempted; the namespace is none of theirs.
-                refuse(&context, &caller, &op, refused);
+                refuse(&context, &caller, &op, &refused);
                 Err(denial(Denied {
                     visible: false,
                     ..refused

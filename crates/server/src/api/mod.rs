@@ -1,12 +1,15 @@
 //! The native API (`protocol.md` §9), one file per resource. Each call is a
 //! declaration of its operation and a few lines.
 
+mod account;
 mod agent;
+mod attestation;
 mod backup;
 mod device;
+mod device_grant;
 mod errors;
-mod event_stream;
-mod events;
+pub(crate) mod event_stream;
+pub(crate) mod events;
 mod feed;
 mod foreign;
 mod grant;
@@ -15,11 +18,15 @@ mod installation_import;
 mod join;
 pub(crate) mod ledger;
 mod namespace;
+mod notify;
 mod operator;
+mod passkey;
+mod policy;
 mod project;
 mod project_token;
 mod proposal;
 mod recovery;
+mod release;
 mod request;
 mod retention;
 mod rotation;
@@ -39,9 +46,9 @@ use crate::openapi::Document;
 use crate::problem::{Code, Failure};
 use crate::rates::guard;
 use crate::serve::{Context, Reply, mount, mount_either, mount_one_of};
-use crate::{agent_routes, key_server, keys_routes};
+use crate::{agent_routes, key_server, keys_routes, oauth, pages};
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use http::StatusCode;
@@ -73,8 +80,10 @@ macro_rules! routes {
                 .open_call::<JoinRequest, JoinAnswer>("POST", "/v1/join", "Binds a device to an actor by a link code")
                 .open_call::<(), ()>("GET", crate::jwks::PATH, "The keys by which tokens are verified: a JWK Set (RFC 7517)")
                 .open_call::<(), ()>("GET", crate::jwks::AGENT_PATH, "The same for tokens of agents alone")
-                .open_call::<(), ()>("GET", crate::jwks::PROJECT_PATH, "The same for tokens of projects alone");
-            let document = keys_routes::document(key_server::document(document));
+                .open_call::<(), ()>("GET", crate::jwks::PROJECT_PATH, "The same for tokens of projects alone")
+                .open_call::<(), ()>("GET", crate::jwks::WEBHOOK_PATH, "The key by which webhooks are verified: a JWK Set (RFC 7517)")
+                .open_call::<(), ()>("GET", crate::jwks::DAEMON_PATH, "The same for tokens of devices that joined by a device grant alone");
+            let document = oauth::document(keys_routes::document(key_server::document(document)));
             agent_routes::document(document).into_json()
         }
 
@@ -99,7 +108,24 @@ routes![
     operator::SetRoles,
     operator::Revoke,
     operator::Link,
+    passkey::List,
+    passkey::Invite,
+    passkey::Rename,
+    passkey::Remove,
+    account::Show,
+    account::End,
+    account::Password,
+    account::Totp,
+    account::TotpConfirm,
+    account::RecoveryCodes,
+    account::Logins,
+    account::EndLogins,
+    account::EndLogin,
     device::Hold,
+    device_grant::List,
+    device_grant::Show,
+    device_grant::Approve,
+    device_grant::Deny,
     agent::List,
     agent::Create,
     agent::Link,
@@ -112,6 +138,18 @@ routes![
     foreign::Release,
     foreign::RotateSecret,
     foreign::RevokeSecrets,
+    attestation::Challenge,
+    attestation::Make,
+    attestation::List,
+    attestation::Revoke,
+    attestation::SetBaseline,
+    attestation::RemoveBaseline,
+    release::Keys,
+    release::AddKey,
+    release::RemoveKey,
+    release::List,
+    release::Add,
+    release::Withdraw,
     session::Start,
     signing_key::List,
     signing_key::Roll,
@@ -138,12 +176,27 @@ routes![
     project::Write,
     project::Rebind,
     project::DisplayName,
+    project::RequireGrade,
     project::Delete,
     transit::List,
     transit::Write,
     transit::Wrap,
     transit::Unwrap,
     transit::Remove,
+    policy::List<policy::OfNamespace>,
+    policy::Put<policy::OfNamespace>,
+    policy::Read<policy::OfNamespace>,
+    policy::State<policy::OfNamespace>,
+    policy::Rollback<policy::OfNamespace>,
+    policy::Explain<policy::OfNamespace>,
+    policy::Report<policy::OfNamespace>,
+    policy::List<policy::OfInstallation>,
+    policy::Put<policy::OfInstallation>,
+    policy::Read<policy::OfInstallation>,
+    policy::State<policy::OfInstallation>,
+    policy::Rollback<policy::OfInstallation>,
+    policy::Explain<policy::OfInstallation>,
+    policy::Report<policy::OfInstallation>,
     service::List,
     service::Read,
     service::Write,
@@ -166,6 +219,17 @@ routes![
     grant::List,
     grant::Read,
     grant::Withdraw,
+    notify::Channels,
+    notify::WriteChannel,
+    notify::RemoveChannel,
+    notify::TestChannel,
+    notify::Routes,
+    notify::WriteRoute,
+    notify::RemoveRoute,
+    notify::Queue,
+    notify::Dead,
+    notify::Retry,
+    notify::Drop,
     ledger::Checkpoint,
     ledger::Consistency,
     ledger::Handovers,
@@ -200,29 +264,31 @@ pub fn router(app: Arc<App>) -> Router {
         mount_either::<ledger::Entries, ledger::NamespaceEntries>(router, "namespace", |_| true);
     let router = device::route(join::route(status::route(router)));
     let router = crate::jwks::route(keys_routes::route(key_server::route(router)));
-    let router = agent_routes::route(router);
-    router
-        .fallback(async |State(app): State<Arc<App>>| {
-            unserved(&app, Failure::new(Code::NotFound, "There is no such path."))
+    let router = oauth::route(router);
+    let router = pages::route(agent_routes::route(router), &app);
+    let router = router
+        .fallback(async |State(app): State<Arc<App>>, request: Request| {
+            let failure = Failure::new(Code::NotFound, "There is no such path.");
+            unserved(&app, &request, failure)
         })
-        .method_not_allowed_fallback(async |State(app): State<Arc<App>>| {
-            unserved(
-                &app,
-                Failure::new(
-                    Code::MethodNotAllowed,
-                    "This path does not take that method.",
-                ),
-            )
+        .method_not_allowed_fallback(async |State(app): State<Arc<App>>, request: Request| {
+            let detail = "This path does not take that method.";
+            unserved(&app, &request, Failure::new(Code::MethodNotAllowed, detail))
         })
         .layer(from_fn_with_state(Arc::clone(&app), guard))
-        .with_state(app)
+        .with_state(Arc::clone(&app));
+    pages::by_tls_alone(router, &app)
 }
 
 /// The refusal of a request that reached no call.
-fn unserved(app: &App, failure: Failure) -> Response {
+fn unserved(app: &App, request: &Request, failure: Failure) -> Response {
     let trace = TraceId::generate(app.clock.now(), app.entropy.as_ref())
         .unwrap_or(TraceId::from_bytes([0; 16]));
-    let response = failure.into_response_for(trace);
+    let response = if pages::answers_unserved(app, request) {
+        pages::failed(failure, trace)
+    } else {
+        failure.into_response_for(trace)
+    };
     app.metrics.unserved(response.status());
     response
 }

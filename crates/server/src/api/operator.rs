@@ -1,15 +1,17 @@
 //! `/v1/operators`.
 
+use super::account::by_own_key;
 use super::link_code;
 use crate::app::Open;
 use crate::problem::{Code, Failure};
-use crate::serve::{Context, Endpoint, Input, Reply, denial, refuse};
+use crate::serve::{Context, Endpoint, Input, Reply};
+use procura_directory::Snapshot;
 use procura_identity::{
     ByQuorum, OperatorInvite, OperatorLink, OperatorListing, OperatorRevoke, OperatorRoles,
 };
-use procura_policy::{Denied, DenyReason, Permit};
+use procura_policy::Permit;
 use procura_proof::Caller;
-use procura_types::{ProposalId, wire};
+use procura_types::{Label, ProposalId, wire};
 use serde::Deserialize;
 
 pub(super) struct List;
@@ -139,13 +141,16 @@ impl Endpoint for Link {
     type Op = OperatorLink;
     type Body = ();
     type Answer = wire::LinkCode;
-    const SUMMARY: &'static str = "Makes a link code for another device of an operator";
+    const SUMMARY: &'static str =
+        "Makes a link code for another device of an operator, with a proof by the device's own key";
     const STATUS: u16 = 201;
     const METHOD_NAME: &'static str = "POST";
     const PATH: &'static str = "/v1/operators/{name}/link-code";
+    const HIDDEN_AS: Option<fn() -> Failure> = Some(no_operator);
 
-    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
-        OperatorLink::resolve(&open.directory.snapshot(), &input.param("name")?).ok_or_else(missing)
+    fn parse(open: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure> {
+        by_own_key(caller)?;
+        of_name(open, input, OperatorLink::resolve)
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
@@ -155,23 +160,19 @@ impl Endpoint for Link {
             .await?;
         link_code(&context, issued)
     }
-
-    /// Who is no steward does not learn here which operators there are.
-    async fn denied(
-        context: Context<'_>,
-        denied: Denied,
-        caller: Caller,
-        op: Self::Op,
-    ) -> Result<Reply, Failure> {
-        refuse(&context, &caller, &op, denied);
-        Err(match denied.reason {
-            DenyReason::NoRole | DenyReason::NotOwn => missing(),
-            _ => denial(denied),
-        })
-    }
 }
 
-fn missing() -> Failure {
+/// The operation on the operator of the path, who has to be there and not revoked.
+pub(super) fn of_name<O>(
+    open: &Open,
+    input: &Input,
+    resolve: fn(&Snapshot, &Label) -> Option<O>,
+) -> Result<O, Failure> {
+    resolve(&open.directory.snapshot(), &input.param("name")?).ok_or_else(no_operator)
+}
+
+/// What is told of an operator whom there is not, and of one who is hidden.
+pub(super) fn no_operator() -> Failure {
     Failure::new(
         Code::NotFound,
         "There is no such operator, or it is not for you to know.",

@@ -4,7 +4,8 @@ use crate::app::Open;
 use crate::problem::Failure;
 use crate::serve::{Context, Endpoint, Input, Reply};
 use procura_authority::{
-    ProjectDelete, ProjectDisplayName, ProjectListing, ProjectRead, ProjectRebind, ProjectWrite,
+    ProjectDelete, ProjectDisplayName, ProjectListing, ProjectRead, ProjectRebind,
+    ProjectRequireGrade, ProjectWrite,
 };
 use procura_policy::Permit;
 use procura_proof::Caller;
@@ -143,6 +144,34 @@ impl Endpoint for DisplayName {
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
         let project = context.change(permit, ProjectDisplayName::run).await?;
+        Reply::json::<Self::Answer>(&project)
+    }
+}
+
+pub(super) struct RequireGrade;
+
+impl Endpoint for RequireGrade {
+    type Op = ProjectRequireGrade;
+    type Body = wire::ProjectRequireGrade;
+    type Answer = wire::Project;
+    const SUMMARY: &'static str = "Says what a daemon has to have attested to be handed anything";
+    const METHOD_NAME: &'static str = "PUT";
+    const PATH: &'static str = "/v1/namespaces/{ns}/projects/{name}/require-grade";
+
+    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+        let wire::ProjectRequireGrade { grade } = input.json::<Self::Body>()?;
+        Ok(ProjectRequireGrade {
+            namespace: input.param("ns")?,
+            name: input.param("name")?,
+            grade,
+        })
+    }
+
+    async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
+        let now = context.input.now;
+        let project = context
+            .change(permit, |batch| ProjectRequireGrade::run(batch, now))
+            .await?;
         Reply::json::<Self::Answer>(&project)
     }
 }

@@ -6,12 +6,13 @@
 
 use super::run::values_of;
 use crate::app::Open;
+use crate::attested::attesting;
 use crate::problem::{Code, Failure};
 use crate::serve::{Context, Endpoint, Input, Reply, token_refused, turned_away};
 use http::{StatusCode, header};
 use procura_authority::{
-    RunQuery, TokenHolder, TokenIssue, TokenListing, TokenRevoke, TokenRevokeAll, TokenRotate,
-    TokenTerms, TokenUse, show_token,
+    Attesting, RunQuery, TokenHolder, TokenIssue, TokenListing, TokenRevoke, TokenRevokeAll,
+    TokenRotate, TokenTerms, TokenUse, show_token,
 };
 use procura_directory::{Snapshot, TokenHash, TokenRecord, TokenRefusal};
 use procura_policy::{Denied, DenyReason, Op, Permit};
@@ -40,6 +41,7 @@ fn signing(caller: &Caller) -> Result<TokenHolder, Failure> {
     Ok(TokenHolder {
         agent: *caller.actor(),
         device,
+        attesting: Attesting::Later,
     })
 }
 
@@ -123,6 +125,8 @@ impl Endpoint for Issue {
             names,
             delivery,
             report: None,
+            // It opens nothing by itself: what its use shows is looked at then.
+            attesting: Attesting::Later,
         };
         Ok(TokenIssue::resolve(
             &open.vault,
@@ -154,8 +158,9 @@ impl Endpoint for Issue {
         caller: Caller,
         op: Self::Op,
     ) -> Result<Reply, Failure> {
+        let ungranted = denied.reason == DenyReason::NoGrant && denied.visible;
         let mut failure = turned_away(&context, &caller, &op, denied);
-        if denied.reason == DenyReason::NoGrant && denied.visible {
+        if ungranted {
             failure.detail =
                 "No grant covers all of these names; ask for one with a run first.".to_owned();
         }
@@ -337,6 +342,7 @@ impl Endpoint for Values {
         let holder = TokenHolder {
             agent: *caller.actor(),
             device,
+            attesting: attesting(open, caller, input.now),
         };
         // Whether it is theirs at all comes before what it is for.
         if record.agent != holder.agent || record.device != holder.device {

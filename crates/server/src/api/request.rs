@@ -4,7 +4,7 @@ use super::PageQuery;
 use crate::app::Open;
 use crate::problem::Failure;
 use crate::serve::{Context, Endpoint, Input, Reply};
-use procura_authority::{RequestApprove, RequestDeny, RequestListing, RequestRead};
+use procura_authority::{RequestApprove, RequestDeny, RequestListing, RequestRead, Yes};
 use procura_policy::Permit;
 use procura_proof::Caller;
 use procura_types::wire::{self, Approve as Approval};
@@ -92,7 +92,7 @@ impl Endpoint for Approve {
             names,
             from,
             until,
-            signature,
+            yes: Yes::Device(signature),
         })
     }
 

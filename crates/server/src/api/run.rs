@@ -1,6 +1,7 @@
 //! `/v1/namespaces/{ns}/projects/{name}/runs`: the main job.
 
 use crate::app::Open;
+use crate::attested::attesting;
 use crate::problem::{Code, Failure};
 use crate::serve::{Context, Endpoint, Input, Reply, permitted, turned_away};
 use http::StatusCode;
@@ -111,6 +112,7 @@ impl Endpoint for Deliver {
             names,
             delivery,
             report,
+            attesting: attesting(open, caller, input.now),
         };
         let matched = Matched::resolve(
             &open.vault,

@@ -1,21 +1,23 @@
 //! `/v1/sessions` (`protocol.md` §3.4).
 
 use crate::app::Open;
+use crate::attested::checked;
 use crate::events_log::{AgentEvent, Happened, agent_event};
 use crate::opening::session_keys;
 use crate::problem::{Code, Failure};
 use crate::serve::{Context, Endpoint, Input, Reply};
 use procura_authority::is_service;
 use procura_policy::{Action, Op, Permit, Resource};
-use procura_proof::session::{Subject, issue, open};
+use procura_proof::session::{Subject, issue_attested, open};
 use procura_proof::{Caller, Profile};
-use procura_types::wire::{self, SessionAnswer, SessionRequest, ValueB64};
-use procura_types::{Audience, FieldTuple, Secret, SecretBytes};
+use procura_types::wire::{self, SessionAnswer, SessionAttestation, SessionRequest, ValueB64};
+use procura_types::{Audience, FieldTuple, Malformed, Secret, SecretBytes};
 
 /// Starts or renews a session of the caller's device.
 pub(crate) struct SessionStart {
     audience: Audience,
     renew: Option<String>,
+    attestation: Option<SessionAttestation>,
 }
 
 impl Op for SessionStart {
@@ -42,8 +44,16 @@ impl Endpoint for Start {
     const PATH: &'static str = "/v1/sessions";
 
     fn parse(_: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure> {
-        let SessionRequest { audience, renew } = input.json::<Self::Body>()?;
+        let SessionRequest {
+            audience,
+            renew,
+            attestation,
+        } = input.json::<Self::Body>()?;
         let audience = audience.parse()?;
+        // A gate does not know what was attested, and could not see it end.
+        if attestation.is_some() && audience != Audience::Server {
+            return Err(Malformed::new("attestation", "is for sessions of procura alone").into());
+        }
         // A session proves less than the key that it came from: it must not
         // prolong itself.
         if caller.profile() != Profile::Native {
@@ -52,7 +62,11 @@ impl Endpoint for Start {
                 "A session starts with a signature by the device's own key.",
             ));
         }
-        Ok(SessionStart { audience, renew })
+        Ok(SessionStart {
+            audience,
+            renew,
+            attestation,
+        })
     }
 
     async fn run(context: Context<'_>, permit: Permit<Self::Op>) -> Result<Reply, Failure> {
@@ -81,6 +95,10 @@ impl Endpoint for Start {
             actor: *caller.actor(),
             device,
         };
+        let claim = permit.op().attestation.as_ref();
+        let attested = claim
+            .map(|claim| checked(&context, caller, permit.op(), claim, &audience))
+            .transpose()?;
         let first_issue = match &permit.op().renew {
             None => now,
             Some(id) => {
@@ -97,9 +115,9 @@ impl Endpoint for Start {
                 before.first_issue()
             }
         };
-        let issued = issue(
+        let issued = issue_attested(
             keys.as_ref(),
-            &subject,
+            (&subject, attested.as_ref()),
             &audience,
             now,
             first_issue,

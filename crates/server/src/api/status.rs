@@ -66,7 +66,7 @@ pub(super) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
             Ok(_) => Json(status(&app)).into_response(),
             Err(failure) => {
                 app.metrics.refused(failure.code.as_str());
-                unserved(&app, failure)
+                unserved(&app, &request, failure)
             }
         }
     };

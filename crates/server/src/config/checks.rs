@@ -1,6 +1,6 @@
 //! What does not go together in a configuration, or would be unsafe.
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, WebOrigin};
 
 impl Config {
     /// Refuses combinations that would be unsafe or do nothing.
@@ -14,6 +14,7 @@ impl Config {
                 "listen is not a loopback address: plain HTTP is served on loopback only; give tls_cert and tls_key",
             );
         }
+        self.check_web()?;
         if self.request_seconds == 0 || self.max_connections == 0 {
             return contradiction("request_seconds and max_connections must be at least 1");
         }
@@ -43,8 +44,35 @@ impl Config {
             return contradiction("guard_password_file says nothing without guard_url");
         }
         self.check_database()?;
+        if let Some(url) = &self.danger_telegram_api
+            && procura_client::Target::parse(url).is_err()
+        {
+            return contradiction("danger_telegram_api must be a URL");
+        }
+        if self.web_login_idle_minutes == 0 || self.web_login_hours == 0 {
+            return contradiction("web_login_idle_minutes and web_login_hours must be at least 1");
+        }
         if self.agent_secret_days == 0 {
             return contradiction("agent_secret_days must be at least 1");
+        }
+        Ok(())
+    }
+
+    /// What browsers are led to is encrypted, or stays on this machine: a cookie is as good
+    /// as a password.
+    fn check_web(&self) -> Result<(), ConfigError> {
+        let contradiction = |text: &str| Err(ConfigError::Contradiction(text.to_owned()));
+        if !self.web.enabled {
+            return match self.web.origin {
+                Some(_) => contradiction("web.origin says nothing without web.enabled = true"),
+                None => Ok(()),
+            };
+        }
+        let public = self.public_url.as_deref();
+        if self.web.origin.is_none() && public.is_some_and(|url| WebOrigin::of(url).is_none()) {
+            return contradiction(
+                "web.enabled takes TLS, or a browser on this machine: public_url must be https://NAME[:PORT] or name a loopback address, or web.origin say where browsers find the pages",
+            );
         }
         Ok(())
     }
@@ -110,6 +138,38 @@ mod tests {
         );
         config.tls_key = Some("k.pem".into());
         config.check().unwrap();
+    }
+
+    #[test]
+    fn pages_take_tls_or_this_machine() {
+        assert!(!load("", &[]).unwrap().web.enabled);
+        for (url, good) in [
+            ("https://procura.example", true),
+            ("http://localhost:7310", true),
+            ("http://127.0.0.1:7310/", true),
+            ("http://[::1]:7310", true),
+            ("http://procura.example", false),
+            ("http://localhost.example", false),
+            ("http://127.0.0.1.example", false),
+        ] {
+            let text = format!("public_url = \"{url}\"\n[web]\nenabled = true\n");
+            let checked = load(&text, &[]).unwrap().check();
+            assert_eq!(checked.is_ok(), good, "{url}");
+            let off = format!("public_url = \"{url}\"");
+            load(&off, &[]).unwrap().check().unwrap();
+        }
+        for (web, good) in [
+            ("origin = \"https://pages.example\"\nenabled = true", true),
+            ("origin = \"https://pages.example\"", false),
+        ] {
+            let text = format!("public_url = \"http://procura.example\"\n[web]\n{web}");
+            let checked = load(&text, &[]).unwrap().check();
+            assert_eq!(checked.is_ok(), good, "{web}");
+        }
+        let error = load("[web]\nenable = true", &[]).unwrap_err().to_string();
+        assert!(error.contains("unknown field `enable`"), "{error}");
+        let by_variable = load("", &[("PROCURA_WEB", "{ enabled = true }")]).unwrap();
+        assert!(by_variable.web.enabled);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! nothing is, nothing here finds anything, in the same way.
 
 use crate::app::Open;
+use crate::attested::attesting;
 use crate::honey::asked::{Who, names_asked};
 use crate::input::Input;
 use crate::problem::Failure;
@@ -85,7 +86,8 @@ pub(crate) fn bait_run(
     let Some(query) = names_asked(input) else {
         return Ok(None);
     };
-    let found = query.baits(&open.vault, snapshot, caller.actor(), input.now)?;
+    let shown = attesting(open, caller, input.now);
+    let found = query.baits(&open.vault, snapshot, caller.actor(), shown, input.now)?;
     if found.is_empty() {
         return Ok(None);
     }

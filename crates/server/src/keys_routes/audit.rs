@@ -117,7 +117,7 @@ fn permitted<O: Op>(
 ) -> Result<Permit<O>, Refused> {
     let decider = context.open.recorder.decider();
     authorize(decider, snapshot, caller, op, context.input.now).map_err(|(denied, caller, op)| {
-        refuse(context, &caller, &op, denied);
+        refuse(context, &caller, &op, &denied);
         refused(denied)
     })
 }

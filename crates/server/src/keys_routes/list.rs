@@ -47,7 +47,7 @@ pub(super) fn list(app: &App, open: &Open, asked: Asked) -> Result<Reply, Refuse
                 open,
                 input: &input,
             };
-            refuse(&context, &caller, &op, denied);
+            refuse(&context, &caller, &op, &denied);
             Err(denial(denied).into())
         }
     }

@@ -69,7 +69,7 @@ pub(super) async fn read(
             Err(Refused::Waits(ask(&context, kind, caller, op).await?))
         }
         Err((denied, caller, op)) => {
-            refuse(&context, &caller, &op, denied);
+            refuse(&context, &caller, &op, &denied);
             Err(hidden(kind, denial(denied)))
         }
     }
@@ -131,7 +131,7 @@ async fn ask(
     let permit = match authorize(open.recorder.decider(), &snapshot, caller, op.ask(), now) {
         Ok(permit) => permit,
         Err((denied, caller, ask)) => {
-            refuse(context, &caller, &ask, denied);
+            refuse(context, &caller, &ask, &denied);
             return Err(hidden(kind, denial(denied)));
         }
     };

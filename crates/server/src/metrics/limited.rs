@@ -6,8 +6,18 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 /// By what they were counted; `violations` is the wait of an address whose requests
-/// proved nothing, `forwarded` a trusted proxy that does not say whom it stands for.
-const KINDS: [&str; 5] = ["address", "violations", "agent", "route", "forwarded"];
+/// proved nothing, `forwarded` a trusted proxy that does not say whom it stands for,
+/// `notify_tests` messages that operators send to see whether a channel works.
+const KINDS: [&str; 8] = [
+    "address",
+    "violations",
+    "agent",
+    "route",
+    "forwarded",
+    "device_grants",
+    "user_codes",
+    "notify_tests",
+];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabels {

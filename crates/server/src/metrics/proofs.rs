@@ -2,6 +2,7 @@
 
 use procura_proof::foreign::Foreign;
 use procura_proof::{Profile, Reason};
+use procura_types::Amr;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -58,6 +59,9 @@ impl Proofs {
         }
         for profile in Foreign::ALL {
             proofs.begin(profile.as_str());
+        }
+        for amr in Amr::ALL {
+            proofs.begin(Profile::WebLogin(amr).as_str());
         }
         for reason in Reason::ALL {
             let reason = reason.as_str();

@@ -2,7 +2,7 @@
 //! told from each other by their shape and never tried one after the other.
 
 use super::weak::record_weak;
-use super::{LOCAL, Lines, addressed, held_back, refused_by, view};
+use super::{LOCAL, Lines, addressed, held_back, not_by_browser, refused_by, view};
 use crate::app::{App, Open};
 use crate::key_server::KeysNow;
 use crate::problem::Failure;
@@ -72,6 +72,7 @@ pub(crate) async fn prove(
     allowed: &Allowed,
 ) -> Result<Proven, Failure> {
     let authority = addressed(app, open, input)?;
+    not_by_browser(app, open, input)?;
     let snapshot = open.directory.snapshot();
     let proven = examine(app, open, &snapshot, (&authority, input), allowed)
         .await

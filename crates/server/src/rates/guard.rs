@@ -3,6 +3,8 @@
 use super::{keeps_informed, retry_after};
 use crate::app::App;
 use crate::foreign_answer::{ForeignRefused, bad_request, json, unavailable};
+use crate::oauth;
+use crate::pages;
 use crate::problem::{Code, Failure, Told};
 use crate::serve::Peer;
 use axum::extract::{Request, State};
@@ -23,6 +25,10 @@ enum Surface {
     KeyServer,
     /// What agents of other systems call.
     Foreign,
+    /// What devices ask that have no link code, in the words of OAuth.
+    Oauth,
+    /// Pages for people in a browser.
+    Pages,
 }
 
 impl Surface {
@@ -38,8 +44,19 @@ impl Surface {
             .any(below)
         {
             Self::Foreign
+        } else if below("/oauth") {
+            Self::Oauth
         } else {
             Self::Native
+        }
+    }
+
+    /// In the words of pages, where there are any.
+    fn at(app: &App, path: &str) -> Self {
+        if pages::answers(app, path, None) {
+            Self::Pages
+        } else {
+            Self::of(path)
         }
     }
 
@@ -47,7 +64,7 @@ impl Surface {
     fn turned(self, app: &App, turned: &Turned) -> Response {
         let seconds = retry_after(turned.retry_after());
         let mut response = match self {
-            Self::Native => {
+            Self::Native | Self::Pages => {
                 let detail = match turned {
                     Turned::Over(_) => {
                         "Requests come more often from this address than they may; send it again later."
@@ -59,8 +76,9 @@ impl Surface {
                 let mut failure = Failure::new(Code::RateLimited, detail)
                     .with_reason(Reason::RateLimited.as_str());
                 failure.retry_after = Some(seconds);
-                failure.into_response_for(trace(app))
+                self.refused(app, failure)
             }
+            Self::Oauth => oauth::turned_away(seconds, trace(app)),
             // Its clients know no status for too many.
             Self::KeyServer => unavailable(Reason::RateLimited.as_str(), seconds),
             Self::Foreign => {
@@ -79,7 +97,10 @@ impl Surface {
 
     /// The answer to a proxy that does not say whom it stands for.
     fn unclear(self, app: &App) -> Response {
-        if self != Self::Native {
+        if self == Self::Oauth {
+            return oauth::unclear(trace(app));
+        }
+        if !matches!(self, Self::Native | Self::Pages) {
             return bad_request("forwarded");
         }
         let mut failure = Failure::new(
@@ -87,7 +108,16 @@ impl Surface {
             "The proxy's fields Forwarded and X-Forwarded-For name no address, or two.",
         );
         failure.field = Some("forwarded");
-        failure.into_response_for(trace(app))
+        self.refused(app, failure)
+    }
+
+    /// A refusal as programs read it, or people.
+    fn refused(self, app: &App, failure: Failure) -> Response {
+        if self == Self::Pages {
+            pages::failed(failure, trace(app))
+        } else {
+            failure.into_response_for(trace(app))
+        }
     }
 
     /// Whether an answer says that a request proved nothing, or that somebody tries
@@ -124,6 +154,7 @@ fn is_urgent(method: &Method, path: &str) -> bool {
             matches!(path, "/v1/seal" | "/v1/sessions")
                 || (path.starts_with("/v1/")
                     && (path.ends_with("/withdraw") || path.ends_with("/revoke")))
+                || (path.starts_with("/grants/") && path.ends_with("/withdraw"))
         }
         _ => false,
     }
@@ -153,7 +184,7 @@ pub(crate) async fn guard(
     };
     let rates = &app.rates;
     let path = request.uri().path();
-    let surface = Surface::of(path);
+    let surface = Surface::at(&app, path);
     let Ok(source) = rates.proxies.source(peer, request.headers()) else {
         app.metrics.limited("forwarded");
         return surface.unclear(&app);
@@ -251,6 +282,8 @@ mod tests {
             (Method::POST, "/v1/namespaces/shop/grants/1/withdraw", true),
             (Method::POST, "/v1/devices/AAAA/revoke", true),
             (Method::POST, "/v1/seal", true),
+            (Method::POST, "/grants/shop/1/withdraw", true),
+            (Method::GET, "/grants/shop/1/withdraw", false),
             (Method::POST, "/v1/sessions", true),
             (Method::GET, "/v1/seal", false),
             (Method::POST, "/v1/namespaces/shop/runs", false),

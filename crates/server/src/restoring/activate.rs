@@ -16,8 +16,12 @@ use super::verify::{Means, Report, Sandbox, look_through, open};
 use crate::admin::DATABASE;
 use procura_authority::end_namespace;
 use procura_crypto::PublicKey;
-use procura_directory::{DeviceRecord, QuarantineRecord, Snapshot};
+use procura_directory::{
+    BaselineRecord, DeviceRecord, QuarantineRecord, ReleaseKeyRecord, ReleaseRecord, Snapshot,
+};
+use procura_identity::account::forget_everybody;
 use procura_identity::end_all_proposals;
+use procura_identity::web_login::end_everybodys;
 use procura_policy::{Action, Op, Resource, RoleDecider, authorize};
 use procura_proof::Caller;
 use procura_record::tables::LEDGER;
@@ -237,6 +241,10 @@ impl Work {
                 batch.details().with = Some(begun.words.clone());
                 // How long a steward has said since that entries are kept is not known.
                 keep_for_ever(batch.rows());
+                // Nor which passwords and codes are still their operators', and which web
+                // logins were ended.
+                forget_everybody(batch.rows());
+                end_everybodys(batch.rows());
                 Ok(())
             })
             .await?;
@@ -421,6 +429,21 @@ impl Work {
             .await?;
             self.reached(ActivationStep::OneTakenAway);
         }
+        for passkey in &measures.passkeys {
+            let found = snapshot
+                .passkey(passkey)
+                .filter(|found| found.removed.is_none());
+            let Some(found) = found else { continue };
+            let mut record = found.as_ref().clone();
+            record.removed = Some(now);
+            self.change(|batch| {
+                batch.details().with = Some(format!("removed:passkey/{passkey}"));
+                batch.put_passkey(&record);
+                Ok(())
+            })
+            .await?;
+            self.reached(ActivationStep::OneTakenAway);
+        }
         for grant in &measures.grants {
             let found = snapshot
                 .grant(grant)
@@ -436,6 +459,7 @@ impl Work {
             .await?;
             self.reached(ActivationStep::OneTakenAway);
         }
+        self.vouches_no_more(measures).await?;
         let ended = [(&measures.destroyed, true), (&measures.deleted, false)];
         for (secrets, destroyed) in ended {
             for (namespace, path, version) in secrets {
@@ -580,6 +604,64 @@ impl Work {
             Ok(())
         })
         .await
+    }
+
+    /// Takes away once more what vouched for daemons: programs, release keys, baselines.
+    async fn vouches_no_more(&self, measures: &Measures) -> Result<(), RestoreError> {
+        let now = self.means.clock.now();
+        let snapshot = self.snapshot();
+        for sha256 in &measures.releases {
+            let found = snapshot.release(sha256);
+            let Some(found) = found.filter(|found| found.withdrawn.is_none()) else {
+                continue;
+            };
+            let record = ReleaseRecord {
+                withdrawn: Some(now),
+                ..found.as_ref().clone()
+            };
+            self.change(|batch| {
+                batch.details().with = Some(format!("withdrawn:release/{sha256}"));
+                batch.put_release(&record);
+                Ok(())
+            })
+            .await?;
+            self.reached(ActivationStep::OneTakenAway);
+        }
+        for key in &measures.release_keys {
+            let found = snapshot.release_key(key);
+            let Some(found) = found.filter(|found| found.removed.is_none()) else {
+                continue;
+            };
+            let record = ReleaseKeyRecord {
+                removed: Some(now),
+                ..found.as_ref().clone()
+            };
+            self.change(|batch| {
+                batch.details().with = Some(format!("removed:release_key/{key}"));
+                batch.put_release_key(&record);
+                Ok(())
+            })
+            .await?;
+            self.reached(ActivationStep::OneTakenAway);
+        }
+        for device in &measures.baselines {
+            let found = snapshot.baseline(device);
+            let Some(found) = found.filter(|found| found.removed.is_none()) else {
+                continue;
+            };
+            let record = BaselineRecord {
+                removed: Some(now),
+                ..found.as_ref().clone()
+            };
+            self.change(|batch| {
+                batch.details().with = Some(format!("removed:baseline/{device}"));
+                batch.put_baseline(&record);
+                Ok(())
+            })
+            .await?;
+            self.reached(ActivationStep::OneTakenAway);
+        }
+        Ok(())
     }
 
     /// Nobody knows which of them were withdrawn since.

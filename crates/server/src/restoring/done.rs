@@ -59,12 +59,24 @@ impl Done {
                 ("revoked", Some(("device", device))) => {
                     Some(format!("device {device} is revoked"))
                 }
+                ("removed", Some(("passkey", passkey))) => {
+                    Some(format!("passkey {passkey} is removed"))
+                }
                 ("revoked", None) => {
                     let actor: ActorId = what.parse().ok()?;
                     Some(format!("{} is revoked", snapshot.lineage(&actor)))
                 }
                 ("withdrawn", Some(("grant", grant))) => {
                     Some(format!("grant {grant} is withdrawn"))
+                }
+                ("withdrawn", Some(("release", sha256))) => {
+                    Some(format!("program {sha256} is withdrawn"))
+                }
+                ("removed", Some(("release_key", key))) => {
+                    Some(format!("release key {key} is removed"))
+                }
+                ("removed", Some(("baseline", device))) => {
+                    Some(format!("nothing is accepted of the host of {device}"))
                 }
                 ("destroyed" | "deleted", Some((namespace, rest))) => {
                     let secret = rest.strip_prefix("secret/")?;

@@ -6,7 +6,8 @@
 use procura_directory::{DeviceRecord, QuarantineRecord, Snapshot, Suspect};
 use procura_ledger::{Decision, Entry, Phase, SUMMARY};
 use procura_types::{
-    ActorId, CanaryId, ForeignId, GrantId, Label, Namespace, Role, SecretPath, Thumbprint,
+    ActorId, CanaryId, ExeDigest, ForeignId, GrantId, Label, Namespace, Role, SecretPath,
+    Thumbprint,
 };
 use procura_vault::{TOUCH_ACTION, TOUCH_DAMAGED};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,9 +20,16 @@ const LOSSES: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Measures {
     pub(super) devices: BTreeSet<Thumbprint>,
+    pub(super) passkeys: BTreeSet<Thumbprint>,
     pub(super) agents: BTreeSet<(Namespace, Label)>,
     pub(super) operators: BTreeSet<Label>,
     pub(super) grants: BTreeSet<GrantId>,
+    /// Programs that were withdrawn.
+    pub(super) releases: BTreeSet<ExeDigest>,
+    /// Release keys that were removed.
+    pub(super) release_keys: BTreeSet<Thumbprint>,
+    /// Devices of whose hosts nothing is accepted any more.
+    pub(super) baselines: BTreeSet<Thumbprint>,
     /// Secrets that were deleted, and those that were destroyed: a version, or all.
     pub(super) deleted: BTreeSet<(Namespace, SecretPath, Option<u64>)>,
     pub(super) destroyed: BTreeSet<(Namespace, SecretPath, Option<u64>)>,
@@ -84,7 +92,14 @@ const NOTHING: &[&str] = &[
     "agent.display_name",
     "agent.list",
     "agent.token.refresh",
+    "attestation.challenge",
+    "attestation.list",
+    "attestation.make",
     "authenticate",
+    "device_grant.ask",
+    "device_grant.deny",
+    "device_grant.list",
+    "device_grant.read",
     "events.read",
     "foreign.list",
     "foreign.weak",
@@ -113,7 +128,23 @@ const NOTHING: &[&str] = &[
     "namespace.quota",
     "namespace.read",
     "namespace.sweep",
+    "notify.key",
+    "notify.read",
+    "notify.redeliver",
+    "notify.test",
+    // No operator has any of it in a home that was restored.
+    "operator.account",
+    "operator.account.end",
     "operator.list",
+    "operator.passkey.list",
+    "operator.passkey.rename",
+    "operator.passkey.use",
+    "operator.password",
+    "operator.password.void",
+    "operator.recovery_codes",
+    "operator.totp",
+    "operator.totp.confirm",
+    "policy.read",
     "project.display_name",
     "project.read",
     "project_token.list",
@@ -125,6 +156,8 @@ const NOTHING: &[&str] = &[
     "proposal.sign",
     "quarantine.list",
     "recovery.seen",
+    "release.list",
+    "release_key.list",
     "request.create",
     "request.deny",
     "request.list",
@@ -154,6 +187,10 @@ const NOTHING: &[&str] = &[
     "transit.wrap",
     "unseal_source.test",
     "verify",
+    "web_login.end",
+    "web_login.list",
+    "web_login.start",
+    "web_login.wrong_codes",
 ];
 
 /// What only adds: without it there is less.
@@ -161,16 +198,23 @@ const ADDED: &[&str] = &[
     "agent.create",
     "agent.enrol.start",
     "agent.link",
+    "baseline.set",
     "device.join",
+    "device_grant.approve",
     "honey.plant",
     "installation.import",
     "namespace.create",
     "operator.invite",
     "operator.join",
     "operator.link",
+    "operator.passkey.enrol",
+    "operator.passkey.invite",
     "operator.recover",
+    "policy.write",
     "project_token.issue",
     "quarantine.lift",
+    "release.add",
+    "release_key.add",
     "request.approve",
     "secret.import",
     "secret.undelete",
@@ -185,6 +229,7 @@ const UNDONE: &[&str] = &[
     "installation.passphrase",
     "installation.rotate",
     "namespace.rotate",
+    "notify.write",
     "signing_key.retire",
     "signing_key.roll",
     "unseal_source.remove",
@@ -246,14 +291,28 @@ impl Measures {
         };
         let namespace = entry.namespace.clone();
         match action {
-            "device.revoke" | "operator.device.revoke" => add(&mut self.devices, name.parse().ok()),
+            "device.revoke" | "operator.device.revoke" => {
+                let words = resource.split(' ').skip(1);
+                let passkeys = words.filter_map(|word| {
+                    let id = word.strip_prefix("passkey/")?;
+                    id.parse::<Thumbprint>().ok()
+                });
+                self.passkeys.extend(passkeys);
+                add(&mut self.devices, name.parse().ok())
+            }
+            "operator.passkey.remove" => add(&mut self.passkeys, name.parse().ok()),
             "operator.device.hold" => {
                 let by = entry.actor.map(|by| (by, index));
                 blame(&mut self.held_devices, name.parse().ok(), by, None)
             }
+            // Its process would count again: the device waits until somebody has looked.
+            "attestation.revoke" => blame(&mut self.held_devices, name.parse().ok(), None, None),
             "agent.revoke" => add(&mut self.agents, namespace.zip(name.parse().ok())),
             "operator.revoke" => add(&mut self.operators, name.parse().ok()),
             "grant.withdraw" => add(&mut self.grants, name.parse().ok()),
+            "release.withdraw" => add(&mut self.releases, name.parse().ok()),
+            "release_key.remove" => add(&mut self.release_keys, name.parse().ok()),
+            "baseline.remove" => add(&mut self.baselines, name.parse().ok()),
             "namespace.delete" => add(&mut self.ended, name.parse().ok()),
             "secret.delete" => add(&mut self.deleted, of_secret(namespace, name, resource)),
             "secret.destroy" => add(&mut self.destroyed, of_secret(namespace, name, resource)),
@@ -398,7 +457,19 @@ impl Measures {
                 let suspect = Suspect::Foreign(ForeignId::clone(&id.id));
                 held(suspect, id.actor, self.held_ids.get(&id.id))
             });
-        let mut held: Vec<Held> = devices.chain(ids).collect();
+        // Whoever has a passkey says yes with it, as with a device.
+        let passkeys = snapshot
+            .actors()
+            .flat_map(|actor| snapshot.passkeys_of(&actor.id))
+            .filter(|passkey| {
+                passkey.removed.is_none()
+                    && (concerns(&passkey.actor) || self.blamed(snapshot, &passkey.id).is_some())
+            })
+            .map(|passkey| {
+                let blame = self.blamed(snapshot, &passkey.id);
+                held(Suspect::Device(passkey.id), passkey.actor, blame)
+            });
+        let mut held: Vec<Held> = devices.chain(ids).chain(passkeys).collect();
         held.sort_by(|one, two| one.suspect.cmp(&two.suspect));
         held
     }

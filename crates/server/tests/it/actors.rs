@@ -220,6 +220,17 @@ impl Actors {
         self.world.ok(self.key(by), method, target, body).await
     }
 
+    /// The entries of an action, the newest first. Refusals that wait are put there before.
+    pub(crate) async fn recorded(&self, action: &str) -> Vec<Value> {
+        let open = self.world.app.open().unwrap();
+        open.recorder.drain_refusals().await;
+        let target = format!("/v1/ledger/entries?action={action}&limit=1000");
+        let list = self.ok("alice", "GET", &target, Value::Null).await;
+        let rows = list["entries"].as_array().unwrap().iter();
+        rows.map(|row| serde_json::from_str(row["entry"].as_str().unwrap()).unwrap())
+            .collect()
+    }
+
     /// A new device of an agent.
     pub(crate) async fn join_as(&self, by: &str, namespace: &str, label: &str) -> SigningKey {
         let target = format!("/v1/namespaces/{namespace}/agents/{label}/link-code");

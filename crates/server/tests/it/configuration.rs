@@ -21,7 +21,7 @@ fn another(key: &str) -> &'static str {
         "danger_stop_at" => "\"old-root-gone\"",
         "danger_stop_activation_at" => "\"key-changed\"",
         "danger_unlocked_memory" | "danger_plain_guard" | "danger_async_standby" => "true",
-        "rate_address" | "rate_agent" | "rate_route" => "\"5/s burst 7\"",
+        "rate_address" | "rate_agent" | "rate_route" | "rate_device_grants" => "\"5/s burst 7\"",
         "trusted_proxies" => "[\"10.0.0.0/8\", \"::1\"]",
         "tls_cert"
         | "tls_key"
@@ -37,8 +37,10 @@ fn another(key: &str) -> &'static str {
         "unseal_credentials" => "{ hsm = \"/some/thing\" }",
         "unseal_at" => "{ hsm = { module = \"/some/thing\" } }",
         "auth_mode" => "\"observe\"",
-        "otlp_endpoint" => "\"http://127.0.0.1:4318\"",
+        "otlp_endpoint" | "danger_telegram_api" => "\"http://127.0.0.1:4318\"",
         "otlp_ratio" => "0.5",
+        "notify_networks" => "[\"10.0.0.0/8\"]",
+        "web" => "{ enabled = true }",
         _ => "77",
     }
 }
@@ -83,6 +85,9 @@ fn values_of_another_type_are_refused_with_their_place() {
         "otlp_endpoint = \"127.0.0.1:4318\"",
         "otlp_ratio = 1.5",
         "otlp_ratio = \"all\"",
+        "web = true",
+        "web = { enabled = \"yes\" }",
+        "[web]\nenable = true",
         "unseal_at = { hsm = { module = \"some/thing\" } }",
         "unseal_at = { hsm = { path = \"/some/thing\" } }",
         "unseal_at = { HSM = { module = \"/some/thing\" } }",

@@ -45,6 +45,11 @@ fn field(template: &str, parameter: &str) -> &'static str {
         ("id", of) if of.contains("/proposals/") => "proposal",
         ("id", of) if of.contains("/servers/") => "instance",
         ("id", of) if of.contains("/proof/") => "entry",
+        ("id", of) if of.contains("/passkeys/") => "device",
+        ("id", of) if of.contains("/logins/") => "web_login",
+        ("id", of) if of.contains("/attestations/") => "attestation",
+        ("sha256", _) => "sha256",
+        ("version", _) => "version",
         _ => panic!("{parameter} of {template} has no word"),
     }
 }

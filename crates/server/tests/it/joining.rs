@@ -1,4 +1,4 @@
-//! `POST /v1/join`: the only way in for a device, and every way that is none.
+//! `POST /v1/join`: the way in for a device with a link code, and every way that is none.
 
 use crate::actors::{Actors, join_body, join_body_as};
 use crate::world::{Answer, Sent};

@@ -23,7 +23,7 @@ fn codes_are_words_used_once_with_a_fitting_status() {
         assert!(!code.title().is_empty() && !code.what_to_do().is_empty());
         let fits = match code.blame() {
             Blame::Caller | Blame::Policy => (400..500).contains(&status),
-            Blame::Dependency => matches!(status, 503 | 507),
+            Blame::Dependency => matches!(status, 502 | 503 | 507),
             Blame::Us => status == 500,
         };
         assert!(fits, "{word} {status}");

@@ -260,6 +260,86 @@ async fn who_forges_waits_twice_as_long_each_time_and_the_victim_not_at_all() {
     assert_eq!(provoke(&actors, "scribe", FAR).await, "1");
 }
 
+/// What a page can have a browser send without asking first, and what it says by it.
+const BY_A_PAGE: [(&str, &str); 5] = [
+    ("origin", "https://evil.example"),
+    ("origin", "null"),
+    ("sec-fetch-site", "cross-site"),
+    ("sec-fetch-site", "same-site"),
+    ("sec-fetch-site", "none"),
+];
+
+fn by_a_page(mut sent: Sent, (name, value): (&str, &str)) -> Sent {
+    sent.headers.push((name.to_owned(), value.to_owned()));
+    sent
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_makes_no_address_wait() {
+    let actors = Actors::within(World::standing(|_| {})).await;
+    let world = &actors.world;
+    for field in BY_A_PAGE {
+        for (method, target) in [
+            ("GET", LIST),
+            ("POST", "/v1/sessions"),
+            ("POST", "/v1/join"),
+            ("POST", "/agent/enroll/start"),
+            ("POST", "/agent/enroll/complete"),
+        ] {
+            let body = (method == "POST").then_some(b"{}".as_slice());
+            let sent = by_a_page(Sent::new(method, target, body), field);
+            for _ in 0..30 {
+                let answer = world.send_from(&sent, at(FAR)).await;
+                let what = format!("{target} {field:?}: {}", answer.text());
+                assert_eq!(answer.status, StatusCode::FORBIDDEN, "{what}");
+                if target.starts_with("/agent") {
+                    assert_eq!(answer.json(), json!({"error": "from_browser"}), "{what}");
+                } else {
+                    answer.expect("forbidden", Some("from_browser"), None, &what);
+                }
+            }
+        }
+        let sent = by_a_page(Sent::new("GET", "/keys/list", None), field);
+        let answer = world.send(&sent).await;
+        let refused = json!({"error": "Forbidden", "reason": "from_browser"});
+        assert_eq!((answer.status.as_u16(), answer.json()), (403, refused));
+    }
+    assert_eq!(lists(&actors, "baker", FAR).await, 200);
+    let text = world.app.metrics.render(&world.app);
+    assert!(text.contains("procura_limited_total{kind=\"violations\"} 0\n"));
+    let entries = actors.recorded("authenticate").await;
+    assert!(
+        entries
+            .iter()
+            .any(|entry| entry["reason"] == "from_browser")
+    );
+    // A good proof is one, whatever sent it.
+    let sent = by_a_page(
+        world.signed(actors.key("baker"), "GET", LIST, None),
+        BY_A_PAGE[0],
+    );
+    assert_eq!(world.send_from(&sent, at(FAR)).await.status, 200);
+}
+
+#[tokio::test]
+async fn nobody_forges_unseen_by_saying_that_they_are_a_page() {
+    for field in BY_A_PAGE {
+        let actors = Actors::within(World::standing(|_| {})).await;
+        let mut refused = 0;
+        for _ in 0..100 {
+            let sent = by_a_page(forged(&actors, "scribe"), field);
+            let answer = actors.world.send_from(&sent, at(FAR)).await;
+            if answer.status == StatusCode::TOO_MANY_REQUESTS {
+                break;
+            }
+            answer.expect("unauthorized", Some("bad_signature"), None, "forged");
+            refused += 1;
+        }
+        assert!((20..60).contains(&refused), "{field:?} {refused}");
+        assert_eq!(lists(&actors, "baker", FAR).await, 429, "{field:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_now_and_then_has_no_consequence() {
     let actors = Actors::within(World::standing(|_| {})).await;

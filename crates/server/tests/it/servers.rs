@@ -697,10 +697,13 @@ fn a_server_that_the_database_is_not_for_does_not_start() {
     assert_eq!(refused.exit_code(), 83, "{refused}");
     // One whose copy names a later root: the database is an older one.
     let late = crate::process::private_directory();
-    let copy = std::fs::read_to_string(world.home.path().join("installation.json")).unwrap();
+    let path = late.path().join("installation.json");
+    // With its mode: a home that others can read is refused for that.
+    std::fs::copy(world.home.path().join("installation.json"), &path).unwrap();
+    let copy = std::fs::read_to_string(&path).unwrap();
     let later = copy.replacen("\"root_epoch\": 1", "\"root_epoch\": 2", 1);
     assert_ne!(copy, later);
-    std::fs::write(late.path().join("installation.json"), later).unwrap();
+    std::fs::write(path, later).unwrap();
     let refused = crate::process::refused(configured(late.path(), &shared));
     assert_eq!(refused.exit_code(), 85, "{refused}");
     // And a database that is not there at all.

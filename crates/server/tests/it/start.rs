@@ -251,6 +251,29 @@ fn a_home_is_its_owners_alone() {
 }
 
 #[test]
+fn the_files_of_a_home_are_its_owners_alone() {
+    let home = Home::new();
+    for name in ["installation.json", "procura.db", "spool.jsonl"] {
+        let path = home.path().join(name);
+        let set = |mode| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for mode in [0o644, 0o640, 0o602] {
+            set(mode);
+            let error = refused(home.config());
+            let shown = path.display();
+            assert_eq!(
+                error.to_string(),
+                format!("{shown}: is open to others (mode {mode:04o}); type: chmod 600 {shown}")
+            );
+            assert_eq!(error.exit_code(), exit::START_HOME);
+        }
+        set(0o600);
+    }
+    start(home.config()).unwrap();
+}
+
+#[test]
 fn a_new_home_is_made_for_its_owner_and_initialised_over_the_socket() {
     let parent = tempfile::tempdir().unwrap();
     let home = parent.path().join("new/home");

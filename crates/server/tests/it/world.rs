@@ -11,7 +11,7 @@ use procura_record::Spool;
 use procura_server::serve::Peer;
 use procura_server::{App, Config, admin, api};
 use procura_types::wire::{InitAnswer, Problem};
-use procura_types::{Clock, Duration, FieldTuple, Timestamp};
+use procura_types::{Cidr, Clock, Duration, FieldTuple, Timestamp};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -280,6 +280,9 @@ impl World {
         let clock = Arc::new(clock);
         let spool = Spool::open(&home.path().join("spool.jsonl")).unwrap();
         let mut config = Config::defaults(home.path().to_owned());
+        // Receivers of tests are on this machine.
+        let own: [Cidr; 2] = ["127.0.0.0/8", "::1"].map(|network| network.parse().unwrap());
+        config.notify_networks = own.to_vec();
         change(&mut config);
         let shares_guard = config.guard_url.is_some();
         let app = Arc::new(App::new(

@@ -8,6 +8,7 @@
 )]
 
 mod agent_claims;
+mod daemon_claims;
 mod jws;
 mod key_set;
 mod other_program;

@@ -1,4 +1,4 @@
-use super::PublicJwk;
+use super::{PublicJwk, ReceiptAssertion};
 use crate::{
     ActorId, Delivery, EnvName, GrantId, Namespace, ProjectName, RunId, SecretPath, Thumbprint,
     Timestamp,
@@ -26,16 +26,20 @@ pub struct Receipt {
     pub grant: Vec<u8>,
     /// Who approved.
     pub approver: ActorId,
-    /// The device (or root key) that signed.
+    /// The device (or root key) that signed; of a passkey, the passkey.
     pub device: Thumbprint,
     /// Its public key.
     pub key: PublicJwk,
     /// When the server accepted it.
     pub time: Timestamp,
-    /// Over `T("procura.receipt.v1", grant)`, base64url.
+    /// Over `T("procura.receipt.v1", grant)`, base64url. Of a passkey, in DER, over the
+    /// assertion whose challenge is the SHA-256 of that.
     #[serde(with = "crate::encoding::serde_b64url")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub signature: Vec<u8>,
+    /// What a passkey signed; absent where a device did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assertion: Option<ReceiptAssertion>,
 }
 
 /// A grant as listed.

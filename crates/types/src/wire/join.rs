@@ -2,7 +2,7 @@ use super::PublicJwk;
 use crate::{ActorId, Label, Namespace, Thumbprint};
 use serde::{Deserialize, Serialize};
 
-/// `POST /v1/join`: the only way in for a device (`protocol.md` §2).
+/// `POST /v1/join`: the way in for a device with a link code (`protocol.md` §2).
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

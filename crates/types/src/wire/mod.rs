@@ -1,9 +1,12 @@
 //! The JSON shapes of the native API (`protocol.md` §9), shared by the server
 //! and its clients so that they cannot drift apart. One file per resource.
 
+mod account;
 mod agent;
+mod attestation;
 mod backup;
 mod device;
+mod device_grant;
 mod display_name;
 mod event;
 mod feed;
@@ -14,7 +17,10 @@ mod installation_import;
 mod join;
 mod ledger;
 mod namespace;
+mod notify;
 mod operator;
+mod passkey;
+mod policy;
 mod problem;
 mod project;
 mod project_token;
@@ -35,9 +41,23 @@ mod unseal_source;
 mod verify;
 
 pub use crate::link_code::{Joins, LinkCodeText};
+pub use account::{
+    Account, PasswordPut, RecoveryCodes, TotpConfirm, TotpSetUp, WebLogin, WebLoginList,
+    WebLoginsEnded,
+};
 pub use agent::{Agent, AgentCreate, AgentList, AgentSources, LinkCode, RevokedActors};
+pub use attestation::{
+    Attestation, AttestationAsk, AttestationChallenge, AttestationGiven, AttestationList,
+    AttestationPut, AttestationState, AttestationStatement, Baseline, BaselinePut, QuoteSeen,
+    Release, ReleaseAdd, ReleaseKey, ReleaseKeyAdd, ReleaseKeyList, ReleaseList,
+    SessionAttestation, TpmCredential, TpmKeys, TpmQuote,
+};
 pub use backup::{BACKUP_STREAM, BackupHead, BackupKind};
 pub use device::{Device, PublicJwk};
+pub use device_grant::{
+    DeviceAuthorization, DeviceGrant, DeviceGrantApprove, DeviceGrantCode, DeviceGrantList,
+    DeviceGrantState, DeviceToken, OauthError, OauthMetadata,
+};
 pub use display_name::DisplayNamePut;
 pub use event::{EVENT_STREAM, Event, EventKind, RESET};
 pub use feed::{
@@ -63,12 +83,30 @@ pub use namespace::{
     NamespaceCreate, NamespaceDelete, NamespaceDeleted, NamespaceDetail, NamespaceHolds,
     NamespaceInfo, NamespaceList, Quota, Used,
 };
+pub use notify::{
+    Channel, ChannelKind, ChannelList, ChannelPut, ChannelQueue, MailServer, MailTls,
+    NotifyDeadDone, NotifyDeadList, NotifyDeadPick, NotifyDelivery, NotifyEvent, NotifyQueue,
+    NotifyRoute, NotifyRouteList, NotifyRoutePut, Severity,
+};
 pub use operator::{
     Operator, OperatorInvite, OperatorList, OperatorRecover, RoleAssignment, RolesPut,
+};
+pub use passkey::{
+    ApprovalAsk, ApprovalOptions, ApprovalTerms, AssertedCredential, AssertionResponse,
+    AttestationResponse, AuthenticatorSelection, CreationOptions, CredentialDescriptor,
+    CredentialParameter, NewCredential, Passkey, PasskeyAnswer, PasskeyApproval, PasskeyCode,
+    PasskeyCreation, PasskeyEnrol, PasskeyEnrolStart, PasskeyList, PasskeyRename, PasskeyRequest,
+    ReceiptAssertion, RelyingPartyEntity, RequestOptions, UserEntity,
+};
+pub use policy::{
+    PolicyAnswer, PolicyCase, PolicyCaseResult, PolicyCases, PolicyCircumstances, PolicyExplained,
+    PolicyExplanation, PolicyObservedLine, PolicyPut, PolicyQuestion, PolicyReport, PolicyState,
+    PolicyStatePut, PolicyText, PolicyVersion, PolicyVersionList, PolicyWould,
 };
 pub use problem::Problem;
 pub use project::{
     Project, ProjectDeleted, ProjectEnded, ProjectList, ProjectPut, ProjectRebind, ProjectRebound,
+    ProjectRequireGrade,
 };
 pub use project_token::{
     ProjectToken, ProjectTokenIssue, ProjectTokenIssued, ProjectTokenKind, ProjectTokenList,

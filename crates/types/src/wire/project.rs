@@ -1,5 +1,7 @@
 use super::RunningChild;
-use crate::{DisplayName, EnvName, GrantId, Label, ProjectName, RequestId, SecretPath, Timestamp};
+use crate::{
+    DisplayName, EnvName, Grade, GrantId, Label, ProjectName, RequestId, SecretPath, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -29,10 +31,24 @@ pub struct Project {
     pub agents: Vec<Label>,
     /// Environment name to secret path.
     pub env: BTreeMap<EnvName, SecretPath>,
+    /// What a daemon has to have attested to be handed anything; without it, nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_grade: Option<Grade>,
     /// When it was made.
     pub created: Timestamp,
     /// When it last changed.
     pub updated: Timestamp,
+}
+
+/// `PUT …/projects/{name}/require-grade`: what a daemon has to have attested.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectRequireGrade {
+    /// The weakest grade that is handed anything; null asks for nothing. It has to be there,
+    /// so that nothing is opened by a body that forgot it.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub grade: Option<Grade>,
 }
 
 /// `GET …/projects`.

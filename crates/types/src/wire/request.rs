@@ -1,5 +1,5 @@
 use super::{CallerReport, GrantItem};
-use crate::{ActorId, Delivery, EnvName, Namespace, ProjectName, RequestId, Timestamp};
+use crate::{ActorId, Delivery, EnvName, Namespace, ProjectName, RequestId, Thumbprint, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Where a request stands.
@@ -43,6 +43,10 @@ pub struct AccessRequest {
     pub items: Vec<GrantItem>,
     /// What the agent already has for this project, through grants that hold now.
     pub already: Vec<EnvName>,
+    /// The device that asked first; none of a request from before this was kept, or of one
+    /// that an agent of another system made without a device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Thumbprint>,
     /// What the daemon said of the process; advisory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<CallerReport>,

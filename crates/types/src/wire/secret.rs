@@ -1,6 +1,6 @@
 use crate::{
-    DeliveryRules, EnvName, Malformed, SecretBytes, SecretKind, SecretOwner, SecretPath, Tags,
-    Timestamp, Wipe as _, encoding,
+    DeliveryRules, EnvName, Malformed, Secret, SecretBytes, SecretKind, SecretOwner, SecretPath,
+    Tags, Timestamp, Wipe as _, encoding,
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,16 @@ impl ValueB64 {
     #[must_use]
     pub fn encode(value: &[u8]) -> Self {
         Self(encoding::b64url(value))
+    }
+    /// What is base64url already.
+    #[must_use]
+    pub fn of_text(text: &Secret<String>) -> Self {
+        Self(text.expose().clone())
+    }
+    /// The text itself.
+    #[must_use]
+    pub fn expose_text(&self) -> &str {
+        &self.0
     }
     /// Characters of the text.
     #[must_use]

@@ -1,4 +1,4 @@
-use super::{Recovery, ValueB64};
+use super::{Recovery, SessionAttestation, ValueB64};
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,9 @@ pub struct SessionRequest {
     /// towards the 12 hours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew: Option<String>,
+    /// The attestation of the daemon that asks, for a session whose requests count as its.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<SessionAttestation>,
 }
 
 /// A session.

@@ -69,11 +69,13 @@ pub enum TokenType {
     Agent,
     /// Those of projects.
     Project,
+    /// Those of devices that joined by a device grant.
+    Daemon,
 }
 
 impl TokenType {
     /// Every type.
-    pub const ALL: [Self; 2] = [Self::Agent, Self::Project];
+    pub const ALL: [Self; 3] = [Self::Agent, Self::Project, Self::Daemon];
 
     /// The word as in JSON.
     #[must_use]
@@ -81,6 +83,7 @@ impl TokenType {
         match self {
             Self::Agent => "agent",
             Self::Project => "project",
+            Self::Daemon => "daemon",
         }
     }
 }
@@ -91,6 +94,6 @@ impl FromStr for TokenType {
         Self::ALL
             .into_iter()
             .find(|tokens| tokens.as_str() == text)
-            .ok_or(Malformed::new("tokens", "must be agent or project"))
+            .ok_or(Malformed::new("tokens", "must be agent, project or daemon"))
     }
 }

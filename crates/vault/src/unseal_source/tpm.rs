@@ -1,31 +1,31 @@
 //! TPM 2.0: the key of a source is sealed by the chip to platform configuration registers,
 //! and comes back only while they are as they were.
 //!
-//! The few commands that this takes are spoken here (TCG Trusted Platform Module Library,
-//! parts 2 and 3), to a device (`/dev/tpmrm0`) or to a socket at which a TPM answers: no
-//! library of the machine is needed for building or running. What is sealed goes in, and
-//! comes out, encrypted for a session whose salt only the chip's storage key opens, and
+//! The chip is spoken to by `procura-tpm`. What is sealed goes in, and comes out, encrypted for a session whose salt only the chip's storage key opens, and
 //! that key is compared with the one of the day when the source was added: whoever sits
 //! between processor and chip neither reads along nor takes the chip's place.
 
-mod bytes;
-mod channel;
-mod chip;
-mod session;
-
 use super::wrapper::{Credentials, Payload, Place, WrapError, Wrapped, Wraps};
-use bytes::{Reader, Writer};
-use channel::Channel;
-use chip::{Chip, POLICY_PCR};
 use procura_crypto::sha256;
+use procura_tpm::{Channel, Chip, Kind, POLICY_PCR, Reader, TpmError, Writer, are_registers};
 use procura_types::wire::Wrapper;
 use procura_types::{Entropy, SecretBytes};
-use session::Kind;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The number of registers that a TPM has (PC Client platform profile, 4.4).
-const REGISTERS: u8 = 24;
+impl From<TpmError> for WrapError {
+    fn from(error: TpmError) -> Self {
+        match error {
+            TpmError::Unavailable(what) => Self::Unavailable(what),
+            TpmError::Denied(what) => Self::Denied(what),
+            TpmError::PcrsChanged(pcrs) => Self::PcrsChanged(pcrs),
+            TpmError::Another(what) => Self::Another(what),
+            TpmError::Refused => Self::Refused,
+            TpmError::Unfit(what) => Self::Unfit(what),
+            TpmError::Own(what) => Self::Own(what),
+        }
+    }
+}
 
 /// Seals with TPMs.
 pub struct Tpms {
@@ -90,8 +90,7 @@ fn chip(device: &str) -> Result<Chip, WrapError> {
 
 /// The registers as a TPM takes them.
 fn checked(pcrs: &[u8]) -> Result<(), WrapError> {
-    let ascending = pcrs.is_sorted_by(|one, two| one < two);
-    if pcrs.is_empty() || !ascending || pcrs.iter().any(|pcr| *pcr >= REGISTERS) {
+    if !are_registers(pcrs) {
         return Err(WrapError::Unfit(
             "platform configuration registers are numbers from 0 to 23, ascending, at least one"
                 .to_owned(),
@@ -129,7 +128,8 @@ impl Wraps for Tpms {
         let storage = chip.storage_key()?;
         let mut session = chip.session(Kind::Hmac, &storage, entropy)?;
         let policy = policy(pcrs, &registers);
-        let (private, public) = chip.create(&storage, &mut session, &policy, key, entropy)?;
+        let data = key.expose();
+        let (private, public) = chip.create(&storage, &mut session, &policy, data, entropy)?;
         let sealed = Sealed {
             storage: storage.public,
             public,
@@ -181,8 +181,8 @@ impl Wraps for Tpms {
         // What was read may be of a moment ago, or told by somebody in between: the chip
         // decides by what it has.
         let told = |error| match error {
-            WrapError::PcrsChanged(_) => WrapError::PcrsChanged(pcrs.clone()),
-            other => other,
+            TpmError::PcrsChanged(_) => WrapError::PcrsChanged(pcrs.clone()),
+            other => other.into(),
         };
         chip.policy_pcr(&session, pcrs).map_err(told)?;
         chip.unseal(&object, &mut session, entropy).map_err(told)

@@ -10,13 +10,18 @@
     clippy::disallowed_methods
 )]
 
+mod agent_host;
 mod agents;
+mod attestation;
 mod audit;
+mod device_grant;
 mod door;
 mod durability;
 mod gate;
 mod gate_foreign;
 mod gate_lasting;
+mod guides;
+mod hooks;
 mod http;
 mod identity;
 mod import_keys;
@@ -35,6 +40,7 @@ mod scene;
 mod seal;
 mod secrets;
 mod shared_guard;
+mod skill;
 mod team_guide;
 mod terminal;
 mod verify;

@@ -24,7 +24,17 @@ impl Scene {
     /// agent `scribe` joined, and the project `orders` that maps both as
     /// `API_KEY` and `DB_URL` and names the agent.
     pub(crate) fn set() -> Self {
-        let server = shop();
+        Self::in_shop(shop())
+    }
+
+    /// The same with `text` as `procura.toml`.
+    pub(crate) fn configured(text: &str) -> Self {
+        let server = Installation::configured(text);
+        server.cli(&["namespace", "create", "shop"]).ok();
+        Self::in_shop(server)
+    }
+
+    fn in_shop(server: Installation) -> Self {
         server.put("shop", "api/key", CANARY.as_bytes());
         server.put("shop", "db/url", b"db-url-of-the-shop");
         let daemon = Daemon::start(server.folder(), "host");

@@ -12,7 +12,9 @@ const PASSPHRASE: &str = "passphrase of the team 51";
 
 /// The blocks of the guide.
 fn blocks() -> Vec<String> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides/team-postgresql.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../docs/guides")
+        .join("team-postgresql.md");
     let text = std::fs::read_to_string(page).unwrap();
     let mut parts = text.split("```");
     let mut blocks = Vec::new();

@@ -13,6 +13,7 @@ mod cut;
 mod disk;
 mod failover;
 mod kill;
+mod notify;
 mod rotation;
 mod servers;
 mod tamper;

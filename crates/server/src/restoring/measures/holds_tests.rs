@@ -285,3 +285,44 @@ fn a_hold_that_is_over_makes_room_for_another() {
     assert!(measures.is_held_so(&done, found.unwrap()));
     assert!(measures.ended_holds(&done).is_empty());
 }
+
+#[test]
+fn whoever_is_held_is_held_with_their_passkeys() {
+    let (snapshot, devices) = home();
+    let device = snapshot.device(&devices["bea"]).unwrap().clone();
+    let key = SigningKey::generate_p256(&SystemEntropy).unwrap();
+    let passkey = |removed| {
+        Change::Passkey(procura_directory::PasskeyRecord {
+            id: key.public().thumbprint(),
+            actor: device.actor,
+            name: "Phone".parse().unwrap(),
+            key: key.public().clone(),
+            credential_id: vec![1; 16],
+            relying_party: "procura.example".to_owned(),
+            transports: Vec::new(),
+            backup_eligible: false,
+            vouched_by: device.thumbprint,
+            created: NOW,
+            removed,
+        })
+    };
+    let held = |measures: &Measures, removed| {
+        let snapshot = snapshot.apply(2, [passkey(removed)]);
+        let held = measures.held(&snapshot, None);
+        let suspect = Suspect::Device(key.public().thumbprint());
+        held.iter().any(|held| held.suspect == suspect)
+    };
+    let mut measures = Measures::default();
+    assert!(!held(&measures, None));
+    measures.read(7, &entry("operator.roles", "operator/bea none", "ada"));
+    assert!(held(&measures, None));
+    assert!(!held(&measures, Some(NOW)));
+    let mut others = Measures::default();
+    others.read(7, &entry("operator.roles", "operator/cleo none", "ada"));
+    assert!(!held(&others, None));
+    let all = Measures {
+        all: true,
+        ..Measures::default()
+    };
+    assert!(held(&all, None));
+}

@@ -24,17 +24,22 @@ fn read(action: &'static str, resource: Option<&str>, namespace: Option<&str>) -
 /// What is taken away again, as the entry says it.
 const AGAIN: &[&str] = &[
     "agent.revoke",
+    "baseline.remove",
     "device.revoke",
     "grant.withdraw",
     "namespace.delete",
     "operator.device.revoke",
+    "operator.passkey.remove",
     "operator.revoke",
+    "release.withdraw",
+    "release_key.remove",
     "secret.delete",
     "secret.destroy",
 ];
 
 /// What holds whom the entry names, and nobody else.
 const NAMED: &[&str] = &[
+    "attestation.revoke",
     "honey.touch",
     "operator.device.hold",
     "operator.roles",
@@ -52,11 +57,13 @@ const IN_NAMESPACE: &[&str] = &[
     "foreign.release",
     "project.delete",
     "project.rebind",
+    "project.require_grade",
     "project.write",
     "project_token.revoke",
     "project_token.revoke_all",
     "secret.rollback",
     "secret.set",
+    "policy.state",
     "service.write",
     "transit.write",
 ];
@@ -143,6 +150,30 @@ fn what_an_entry_tells_whole_is_taken_away_again_and_no_more() {
 }
 
 #[test]
+fn a_passkey_that_was_removed_is_removed_again_and_nobody_is_held() {
+    let id = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let measures = read(
+        "operator.passkey.remove",
+        Some(&format!("passkey/{id}")),
+        None,
+    );
+    assert_eq!(measures.passkeys, BTreeSet::from([id.parse().unwrap()]));
+    assert!(!measures.all && measures.because.is_empty());
+    // One that cannot be read is not passed over.
+    assert!(read("operator.passkey.remove", Some("passkey/x"), None).all);
+}
+
+#[test]
+fn passkeys_that_went_with_a_device_go_again() {
+    let [device, one, other] = [[1; 32], [2; 32], [3; 32]].map(Thumbprint::from_bytes);
+    let resource = format!("device/{device} passkey/{one} passkey/{other}");
+    let measures = read("operator.device.revoke", Some(&resource), None);
+    assert_eq!(measures.devices, BTreeSet::from([device]));
+    assert_eq!(measures.passkeys, BTreeSet::from([one, other]));
+    assert!(!measures.all && measures.because.is_empty());
+}
+
+#[test]
 fn grants_that_ended_with_a_project_are_withdrawn_again() {
     let [one, two] = [
         "01010101-0101-7101-8101-010101010101",
@@ -189,6 +220,41 @@ fn a_touch_of_a_decoy_holds_who_touched_it_and_nobody_else() {
     }
     // One that says nobody is not passed over.
     assert!(touched(None, canary, "secret.read").all);
+}
+
+#[test]
+fn what_vouched_for_daemons_is_taken_away_again_and_a_revoked_one_waits() {
+    let device = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let digest = "01".repeat(32);
+    let withdrawn = read("release.withdraw", Some(&format!("release/{digest}")), None);
+    assert_eq!(
+        withdrawn.releases,
+        BTreeSet::from([digest.parse().unwrap()])
+    );
+    let removed = read(
+        "release_key.remove",
+        Some(&format!("release_key/{device}")),
+        None,
+    );
+    assert_eq!(
+        removed.release_keys,
+        BTreeSet::from([device.parse().unwrap()])
+    );
+    let of = format!("device/{device}");
+    let baseline = read("baseline.remove", Some(&of), Some("shop"));
+    assert_eq!(
+        baseline.baselines,
+        BTreeSet::from([device.parse().unwrap()])
+    );
+    let revoked = read("attestation.revoke", Some(&of), Some("shop"));
+    assert!(revoked.held_devices.contains_key(&device.parse().unwrap()));
+    for measures in [&withdrawn, &removed, &baseline, &revoked] {
+        assert!(!measures.all && measures.held_in.is_empty(), "{measures:?}");
+    }
+    // One that cannot be read is not passed over.
+    assert!(read("release.withdraw", Some("release/x"), None).all);
+    let unread = read("attestation.revoke", Some("device/x"), Some("shop"));
+    assert!(unread.held_in.contains("shop"));
 }
 
 #[test]

@@ -71,10 +71,11 @@ async fn a_signed_token_says_what_it_is_to_whoever_has_the_key_set() {
         issuer: ISSUER,
         now,
     };
-    let (all, projects, agents) = (
+    let (all, projects, agents, daemons) = (
         set(&actors, "/.well-known/jwks.json").await,
         set(&actors, "/.well-known/jwks/procura-project.json").await,
         set(&actors, "/.well-known/jwks/procura-agent.json").await,
+        set(&actors, "/.well-known/jwks/procura-daemon.json").await,
     );
     for set in [&all, &projects] {
         let claims = ProjectClaims::verify(&token.text, set, &expected).unwrap();
@@ -95,11 +96,11 @@ async fn a_signed_token_says_what_it_is_to_whoever_has_the_key_set() {
     }
     // A key signs tokens of one type only.
     let of = |set| ProjectClaims::verify(&token.text, set, &expected).unwrap_err();
-    assert_eq!(of(&agents), TokenError::UnknownKey);
-    assert_eq!(
-        all.keys().len(),
-        projects.keys().len() + agents.keys().len()
-    );
+    for others in [&agents, &daemons] {
+        assert_eq!(of(others), TokenError::UnknownKey);
+    }
+    let each = [&projects, &agents, &daemons].map(|set| set.keys().len());
+    assert_eq!(all.keys().len(), each.iter().sum::<usize>());
     let as_agents = AgentClaims::verify(&token.text, &all, &expected).unwrap_err();
     assert_eq!(as_agents, TokenError::Type);
 }

@@ -103,17 +103,7 @@ pub(super) async fn withdraw(actors: &Actors, grant: &str) {
 
 /// The newest entry of an action.
 pub(super) async fn newest(actors: &Actors, action: &str) -> Value {
-    actors
-        .world
-        .app
-        .open()
-        .unwrap()
-        .recorder
-        .drain_refusals()
-        .await;
-    let target = format!("/v1/ledger/entries?action={action}&limit=1");
-    let found = actors.ok("alice", "GET", &target, Value::Null).await;
-    serde_json::from_str(found["entries"][0]["entry"].as_str().unwrap()).unwrap()
+    actors.recorded(action).await.swap_remove(0)
 }
 
 /// All entries of the record, as text.

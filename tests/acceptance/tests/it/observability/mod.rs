@@ -245,8 +245,14 @@ fn labels_are_words(scrape: &Scrape) {
                     "version" => true,
                     "profile" => {
                         let known = ["native", "session", "key-server-v1", "guide-v1"];
-                        let hmac = ["hmac-v1", "hmac-v2"];
-                        known.contains(&value.as_str()) || hmac.contains(&value.as_str())
+                        let more = [
+                            "hmac-v1",
+                            "hmac-v2",
+                            "web_login_password",
+                            "web_login_passkey",
+                            "web_login_oidc",
+                        ];
+                        known.contains(&value.as_str()) || more.contains(&value.as_str())
                     }
                     "reason" => {
                         is_word && (name.starts_with("procura_gate") || reasons.contains(value))

@@ -2,9 +2,11 @@
 //! Node (`tests/acceptance/clients`), and OpenSSL. What they know of a profile they
 //! have from its description.
 
+mod device_grant;
 mod grpc;
 mod middleware;
 mod native;
+mod notify;
 mod program;
 mod project_token;
 mod record;

@@ -1,6 +1,6 @@
 //! What the documents say is what the code says.
 
-use super::{read, root, table};
+use super::{documents, read, root, table};
 use std::collections::BTreeMap;
 
 #[test]
@@ -72,4 +72,113 @@ fn the_map_and_decisions_lead_to_what_is_there() {
         .filter(|place| !root().join(place).exists())
         .collect();
     assert!(lost.is_empty(), "{lost:?}");
+}
+
+/// How a heading is named in a link: in lower case, without punctuation, with hyphens.
+fn anchor(heading: &str) -> String {
+    let kept = |letter: &char| letter.is_alphanumeric() || "-_ ".contains(*letter);
+    let kept: String = heading.trim().to_lowercase().chars().filter(kept).collect();
+    kept.replace(' ', "-")
+}
+
+#[test]
+fn a_link_leads_to_a_page_and_a_heading_that_are_there() {
+    let (mut seen, mut lost) = (0, Vec::new());
+    for page in documents() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let prose: String = text.split("```").step_by(2).collect();
+        for link in prose.split("](").skip(1) {
+            let Some((target, _)) = link.split_once(')') else {
+                continue;
+            };
+            // A class of letters in a pattern looks like a link as well.
+            let is_ours = !target.contains("://") && !target.contains(['[', ' ', '{', '`']);
+            if !is_ours {
+                continue;
+            }
+            seen += 1;
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let there = match file {
+                "" => page.clone(),
+                file => page.parent().unwrap().join(file),
+            };
+            let is_there = match heading {
+                "" => there.exists(),
+                heading => std::fs::read_to_string(&there).is_ok_and(|text| {
+                    let mut lines = text.lines().filter(|line| line.starts_with('#'));
+                    lines.any(|line| anchor(line.trim_start_matches('#')) == heading)
+                }),
+            };
+            if !is_there {
+                lost.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert!(seen > 200, "{seen}");
+    assert!(lost.is_empty(), "{}", lost.join("\n"));
+}
+
+/// The pages of a folder of the documentation, by their path from the root.
+fn pages(folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(root().join(folder)).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".md"))
+        .map(|name| format!("{folder}/{name}"))
+        .collect();
+    names.sort();
+    names
+}
+
+/// The tests that type what pages say.
+fn tests_of_pages() -> String {
+    let folders = [
+        "bin/procura/tests/it",
+        "tests/acceptance/tests/it",
+        "tests/browser/tests/it",
+    ];
+    let mut all = String::new();
+    let mut waiting: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path).unwrap();
+            waiting.extend(entries.map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            all += &std::fs::read_to_string(path).unwrap();
+        }
+    }
+    all
+}
+
+/// A guide whose commands nobody types is wrong before long.
+#[test]
+fn a_test_types_the_commands_of_every_guide_and_runbook() {
+    let tests = tests_of_pages();
+    let mut typed = 0;
+    for page in ["docs/guides", "docs/runbooks"].into_iter().flat_map(pages) {
+        let text = read(&page);
+        let fences: Vec<&str> = text
+            .lines()
+            .filter(|line| line.trim_start().starts_with("```"))
+            .collect();
+        for fence in &fences {
+            // Code in Python is run by what it is for, a receiver of webhooks.
+            let known = ["```", "```sh", "```python"].contains(fence);
+            assert!(
+                known,
+                "{page}: nobody types a block that begins with {fence}"
+            );
+        }
+        if fences.is_empty() {
+            continue;
+        }
+        let (_, name) = page.rsplit_once('/').unwrap();
+        let of_docs = page.strip_prefix("docs/").unwrap();
+        let is_named = [name, of_docs]
+            .iter()
+            .any(|name| tests.contains(&format!("\"{name}\"")));
+        assert!(is_named, "no test types the commands of {page}");
+        typed += 1;
+    }
+    assert!(typed > 10, "{typed}");
 }

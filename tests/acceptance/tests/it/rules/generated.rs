@@ -27,6 +27,11 @@ fn permission_matrix() {
 }
 
 #[test]
+fn policy_schema() {
+    compare("schema/policy.cedarschema", &procura_cedar::schema_text());
+}
+
+#[test]
 fn errors() {
     compare(
         "spec/errors.md",

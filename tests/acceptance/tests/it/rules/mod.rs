@@ -1,5 +1,6 @@
 //! Rules of the repository that no compiler holds.
 
+mod commands;
 mod crate_table;
 mod dependencies;
 mod documents;
@@ -21,6 +22,27 @@ fn root() -> PathBuf {
 /// The text of a file, named from the root.
 pub(crate) fn read(file: &str) -> String {
     std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// All documents that people read, by their paths.
+fn documents() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root()).unwrap();
+    let top = entries.map(|entry| entry.unwrap().path());
+    let is_document = |path: &PathBuf| path.extension().is_some_and(|end| end == "md");
+    let mut found: Vec<PathBuf> = top.filter(is_document).collect();
+    let folders = ["docs", "spec", "skills", "deploy"];
+    let mut waiting: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path).unwrap();
+            waiting.extend(entries.map(|entry| entry.unwrap().path()));
+        } else if is_document(&path) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    assert!(found.len() > 80, "{found:?}");
+    found
 }
 
 /// The rows of the first Markdown table in `text` whose header begins with

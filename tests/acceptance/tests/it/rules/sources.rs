@@ -124,6 +124,27 @@ fn unsafe_code_is_where_the_architecture_page_says() {
     }
 }
 
+/// Whoever vouches for a person lets them in, so only what checks a proof of theirs does.
+#[test]
+fn people_are_vouched_for_where_their_proofs_are_checked() {
+    const CHECKED: [&str; 3] = [
+        "crates/identity/src/account/sign_in.rs",
+        "crates/identity/src/passkey/enrol.rs",
+        "crates/identity/src/passkey/using.rs",
+    ];
+    let mut found: Vec<String> = files(".rs")
+        .into_iter()
+        .filter(|path| !shown(path).contains("/tests/"))
+        .filter(|path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            text.contains("Authenticated::vouched(") || text.contains("Authenticated::by_passkey(")
+        })
+        .map(|path| shown(&path))
+        .collect();
+    found.sort();
+    assert_eq!(found, CHECKED);
+}
+
 #[test]
 fn links_between_documents_lead_somewhere() {
     let mut dead = Vec::new();

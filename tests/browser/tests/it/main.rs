@@ -1,0 +1,17 @@
+//! The pages as people use them: in a real browser, by keyboard alone, on a desk and on a
+//! phone, with a passkey that answers for who is there.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "test code: it fails by panicking, and its passwords are of this moment"
+)]
+
+mod devices;
+mod pages;
+mod passkeys;
+mod restored;
+mod site;
+mod team_guide;
