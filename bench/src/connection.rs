@@ -2,8 +2,9 @@
 //! request at a time, answers with a Content-Length, kept alive.
 
 use crate::Outcome;
+use std::net::{Ipv4Addr, SocketAddr};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// No answer here is longer.
 const LONGEST: usize = 64 * 1024;
@@ -27,7 +28,17 @@ pub(crate) struct Answer<'a> {
 impl Connection {
     /// Connects to `host:port`.
     pub(crate) async fn open(authority: &str) -> Outcome<Self> {
-        let stream = TcpStream::connect(authority).await?;
+        Self::over(TcpStream::connect(authority).await?)
+    }
+
+    /// Connects from another address of this machine to `address:port`.
+    pub(crate) async fn open_from(authority: &str, from: Ipv4Addr) -> Outcome<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((from, 0)))?;
+        Self::over(socket.connect(authority.parse()?).await?)
+    }
+
+    fn over(stream: TcpStream) -> Outcome<Self> {
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,

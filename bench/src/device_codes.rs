@@ -4,9 +4,8 @@
 use crate::Outcome;
 use crate::connection::Connection;
 use crate::installation::{Device, Installation};
-use crate::load::{self, Expect, Run, Target};
-use crate::report::{Figure, median, say};
-use crate::values::Values;
+use crate::report::{Figure, say};
+use crate::turns::{RUNS, Turns};
 use procura_client::Query;
 use procura_crypto::{PublicKey, SigningKey, SystemEntropy, sha256};
 use procura_proof::{ask_message, collect_message};
@@ -24,10 +23,6 @@ const HOSTS: usize = 1_000;
 const WAYS: usize = 8;
 /// A little more than the server wants between two looks of a host.
 const EVERY: Duration = Duration::from_millis(5_100);
-/// Runs of each, in turns.
-const RUNS: usize = 5;
-const CONNECTIONS: usize = 32;
-const SECRETS: u32 = 1_000;
 
 /// A request as it goes out.
 fn request(authority: &str, path: &str, form: &Query) -> Vec<u8> {
@@ -40,13 +35,16 @@ fn request(authority: &str, path: &str, form: &Query) -> Vec<u8> {
 }
 
 /// Hosts that asked; for each the request by which it looks.
-struct Hosts {
+pub(crate) struct Hosts {
     authority: String,
     looks: Vec<Vec<u8>>,
+    /// What a person types for the last of them.
+    code: String,
 }
 
 impl Hosts {
-    async fn ask(authority: &str) -> Outcome<Self> {
+    /// Has so many of them ask.
+    pub(crate) async fn ask(authority: &str, count: usize) -> Outcome<Self> {
         let mut connection = Connection::open(authority).await?;
         let target = format!(
             "GET /.well-known/oauth-authorization-server HTTP/1.1\r\nhost: {authority}\r\n\r\n"
@@ -64,17 +62,24 @@ impl Hosts {
             .with("device_host", &host)
             .with("device_signature", encoding::b64url(&signature));
         let ask = request(authority, "/oauth/device_authorization", &form);
-        let mut looks = Vec::new();
-        for _ in 0..HOSTS {
+        let (mut looks, mut last) = (Vec::new(), String::new());
+        for _ in 0..count {
             let answer = connection.exchange(&ask).await?;
             let new: DeviceAuthorization = serde_json::from_slice(answer.body)?;
             let code = new.device_code.expose_text();
             looks.push(look(authority, &server, &key, code)?);
+            last = new.user_code.to_string();
         }
         Ok(Self {
             authority: authority.to_owned(),
             looks,
+            code: last,
         })
+    }
+
+    /// What a person types to see the last of them.
+    pub(crate) fn code(&self) -> &str {
+        &self.code
     }
 
     /// Has all of them look, each as often as it may, until `stop`; gives how many looks
@@ -138,67 +143,22 @@ pub(crate) async fn measure(
     devices: &[Device],
     time: Duration,
 ) -> Outcome<Vec<Figure>> {
-    let values = Rc::new(Values::new());
-    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    let mut turns = Turns::new(installation, devices, time);
     // Good for ten minutes, which all turns together do not take.
-    let hosts = Rc::new(Hosts::ask(installation.authority()).await?);
+    let hosts = Rc::new(Hosts::ask(installation.authority(), HOSTS).await?);
     for _ in 0..RUNS {
-        alone.push(read(installation, devices, &values, time).await?);
+        let alone = turns.alone().await?;
         let stop = Rc::new(Cell::new(false));
         let waiting = tokio::task::spawn_local({
             let (hosts, stop) = (Rc::clone(&hosts), Rc::clone(&stop));
             async move { hosts.wait(stop).await.map_err(|error| error.to_string()) }
         });
-        let run = read(installation, devices, &values, time).await?;
+        let beside = turns.beside().await?;
         stop.set(true);
         let looks = waiting.await??;
-        if let Some(alone) = alone.last() {
-            say(&format!(
-                "p50 {:.0} µs while nobody waits, {:.0} µs beside {looks} looks",
-                alone.p50_us, run.p50_us
-            ));
-        }
-        beside.push(run);
+        say(&format!(
+            "p50 {alone:.0} µs while nobody waits, {beside:.0} µs beside {looks} looks"
+        ));
     }
-    let middle = |runs: &[Run], figure: fn(&Run) -> f64| median(runs.iter().map(figure).collect());
-    let p50 = |runs: &[Run]| middle(runs, |run| run.p50_us);
-    let more = (p50(&beside) / p50(&alone) - 1.0) * 100.0;
-    Ok(vec![
-        figure("device_codes.without", &alone),
-        figure("device_codes", &beside),
-        Figure::plain("device_codes.p50_more", more, "percent"),
-        Figure::plain(
-            "device_codes.others",
-            middle(&beside, |run| run.others_percent),
-            "percent",
-        ),
-    ])
-}
-
-async fn read(
-    installation: &Installation,
-    devices: &[Device],
-    values: &Rc<Values>,
-    time: Duration,
-) -> Outcome<Run> {
-    let mut provers = Vec::new();
-    for device in devices {
-        provers.push(Rc::new(installation.by_session(device).await?));
-    }
-    let target = Target {
-        authority: installation.authority().to_owned(),
-        pid: installation.pid(),
-        provers,
-        connections: CONNECTIONS,
-        secrets: SECRETS,
-        expect: Expect::Secret(Rc::clone(values)),
-    };
-    load::run(target, time).await
-}
-
-fn figure(name: &str, runs: &[Run]) -> Figure {
-    let middle = |figure: fn(&Run) -> f64| median(runs.iter().map(figure).collect());
-    Figure::plain(name, middle(|run| run.per_second).round(), "1/s")
-        .latency(middle(|run| run.p50_us), middle(|run| run.p99_us))
-        .cpu(middle(|run| run.cpu_us))
+    Ok(turns.figures("device_codes"))
 }

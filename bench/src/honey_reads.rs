@@ -54,6 +54,12 @@ impl Side {
         self.installation.calls_of(device)
     }
 
+    /// The installation, and a device of its owner.
+    pub(crate) fn owned(&self) -> Outcome<(&Installation, &Device)> {
+        let device = self.devices.first().ok_or("no device")?;
+        Ok((&self.installation, device))
+    }
+
     /// CPU time of the server for a request of the newest run, in microseconds.
     pub(crate) fn last(&self) -> Option<f64> {
         self.runs.last().map(|run| run.cpu_us)

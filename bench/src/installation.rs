@@ -120,6 +120,17 @@ impl Installation {
 
     fn restart_with(&mut self, settings: &[(&str, &str)]) -> Outcome<Duration> {
         self.server.stop()?;
+        self.start_again(settings)
+    }
+
+    /// Ends the server in the middle of whatever it does, and starts it again with these
+    /// variables: the time from its start until it says that it is ready and open.
+    pub(crate) fn crash_and_restart(&mut self, settings: &[(&str, &str)]) -> Outcome<Duration> {
+        self.server.crash()?;
+        self.start_again(settings)
+    }
+
+    fn start_again(&mut self, settings: &[(&str, &str)]) -> Outcome<Duration> {
         let passphrase = self.folder.path().join("passphrase");
         std::fs::write(&passphrase, PASSPHRASE)?;
         std::fs::set_permissions(&passphrase, std::fs::Permissions::from_mode(0o600))?;

@@ -7,6 +7,7 @@
 mod at_once;
 mod backups;
 mod bare;
+mod browser;
 mod connection;
 mod device_codes;
 mod floors;
@@ -16,6 +17,7 @@ mod histogram;
 mod honey_reads;
 mod installation;
 mod load;
+mod notifications;
 mod pages;
 mod plan;
 mod policies;
@@ -26,8 +28,10 @@ mod report;
 mod rotations;
 mod servers;
 mod shared;
+mod sign_ins;
 mod streams;
 mod token_use;
+mod turns;
 mod values;
 
 use clap::Parser;
@@ -56,7 +60,7 @@ struct Cli {
     /// Ten seconds where it would be eighty, and shorter elsewhere: for a look, not for figures to keep
     #[arg(long)]
     quick: bool,
-    /// Measure only these: floors, read_session, read_session_8, read_ed25519, flat, ready, streams, verify_api, verify_shared, servers, backup, rotate, at_once, honey_reads, policies, token_use, device_codes, pages, gate_session, gate_key_server
+    /// Measure only these: floors, read_session, read_session_8, read_ed25519, flat, ready, streams, verify_api, verify_shared, servers, backup, rotate, at_once, honey_reads, policies, token_use, device_codes, sign_ins, notifications, pages, gate_session, gate_key_server
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<plan::Part>,
     /// Where the fresh home is made; needs some 20 GB for a full run [default: beside this program]

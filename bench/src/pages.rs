@@ -1,8 +1,9 @@
-//! Pages as a browser asks for them, one after the other: where twenty requests wait, and
-//! of a web login that is found, checked and shown each time.
+//! Pages as a browser asks for them, one after the other: where twenty requests wait and
+//! one device, and of a web login that is found, checked and shown each time.
 
 use crate::Outcome;
-use crate::connection::Connection;
+use crate::browser::{Browser, token_of};
+use crate::device_codes::Hosts;
 use crate::installation::Installation;
 use crate::report::{Figure, median, say};
 use crate::values::{self, NAMESPACE};
@@ -25,80 +26,45 @@ const PROJECT: &str = "pages";
 /// Protects nothing: the home is gone when the measuring is over.
 const PASSWORD: &str = "correct horse battery staple 7";
 
-/// A browser that is signed in.
-struct Browser {
-    authority: String,
-    connection: Connection,
-    cookie: String,
+/// A page that is looked at.
+struct Looked<'a> {
+    figure: &'static str,
+    path: &'a str,
+    /// What is sent, where the page answers a form.
+    form: Option<&'a str>,
+    /// What stands in it.
+    words: &'static str,
 }
 
-impl Browser {
-    /// Signs in with a name, the password and a code.
-    async fn sign_in(authority: &str, name: &Label, code: &str) -> Outcome<Self> {
-        let mut browser = Self {
-            authority: authority.to_owned(),
-            connection: Connection::open(authority).await?,
-            cookie: String::new(),
-        };
-        let page = browser.get("/sign-in").await?;
-        let token = between(&page, "name=\"csrf\" value=\"", '"')?.to_owned();
-        let password = PASSWORD.replace(' ', "+");
-        let form = format!("csrf={token}&name={name}&password={password}&code={code}&next=");
-        let request = format!(
-            "POST /sign-in HTTP/1.1\r\nhost: {authority}\r\norigin: http://{authority}\r\ncookie: {}\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{form}",
-            browser.cookie,
-            form.len()
-        );
-        let answer = browser.connection.exchange(request.as_bytes()).await?;
-        if answer.status != 303 {
-            let said = String::from_utf8_lossy(answer.body);
-            return Err(format!("nobody was signed in: {said}").into());
+impl<'a> Looked<'a> {
+    /// A page that is at an address.
+    const fn at(figure: &'static str, path: &'a str, words: &'static str) -> Self {
+        Self {
+            figure,
+            path,
+            form: None,
+            words,
         }
-        let head = std::str::from_utf8(answer.head)?;
-        browser.cookie = between(head, "set-cookie: ", ';')?.to_owned();
-        Ok(browser)
     }
 
-    /// A page, and the cookie if it gives one and there is none.
-    async fn get(&mut self, path: &str) -> Outcome<String> {
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: {}\r\ncookie: {}\r\n\r\n",
-            self.authority, self.cookie
-        );
-        let answer = self.connection.exchange(request.as_bytes()).await?;
-        if answer.status != 200 {
-            return Err(format!("{path} is answered with {}", answer.status).into());
-        }
-        let head = std::str::from_utf8(answer.head)?;
-        if self.cookie.is_empty()
-            && let Ok(cookie) = between(head, "set-cookie: ", ';')
-        {
-            cookie.clone_into(&mut self.cookie);
-        }
-        Ok(String::from_utf8(answer.body.to_vec())?)
-    }
-
-    /// How long a page takes that has `words` in it, in microseconds.
-    async fn look(&mut self, path: &str, words: &str) -> Outcome<(f64, f64)> {
+    /// How long it takes, in microseconds: half of the answers, and 99 of 100.
+    async fn by(&self, browser: &mut Browser) -> Outcome<(f64, f64)> {
         let mut micros = Vec::with_capacity(LOOKS);
         for _ in 0..LOOKS {
             let begun = Instant::now();
-            let page = self.get(path).await?;
+            let page = match self.form {
+                Some(form) => browser.post(self.path, form).await?,
+                None => browser.get(self.path).await?,
+            };
             micros.push(begun.elapsed().as_secs_f64() * 1e6);
-            if !page.contains(words) {
-                return Err(format!("{path} does not say {words}").into());
+            if !page.contains(self.words) {
+                return Err(format!("{} does not say {}", self.path, self.words).into());
             }
         }
         micros.sort_by(f64::total_cmp);
         let late = micros.get(LOOKS * 99 / 100).copied();
         Ok((median(micros), late.unwrap_or(f64::NAN)))
     }
-}
-
-/// The text behind `mark`, up to `end`.
-fn between<'a>(text: &'a str, mark: &str, end: char) -> Outcome<&'a str> {
-    let (_, rest) = text.split_once(mark).ok_or("a page lacks what it has")?;
-    Ok(rest.split(end).next().unwrap_or_default())
 }
 
 /// The code of a recovery, after password and authenticator app were set.
@@ -163,19 +129,35 @@ pub(crate) async fn measure(dir: &Path) -> Outcome<Vec<Figure>> {
     let name: Label = "bench".parse()?;
     let request = ask(&installation, &calls).await?;
     let code = account(&calls, &name).await?;
-    let mut browser = Browser::sign_in(installation.authority(), &name, &code).await?;
-    let mut figures = Vec::new();
+    let authority = installation.authority();
+    let mut browser = Browser::sign_in(authority, &name, (PASSWORD, code.as_str())).await?;
+    let host = Hosts::ask(authority, 1).await?;
+    let page = browser.get("/device").await?;
+    let typed = format!(
+        "csrf={}&user_code={}&namespace={NAMESPACE}",
+        token_of(&page)?,
+        host.code()
+    );
     let one = format!("/requests/{NAMESPACE}/{request}");
-    for (figure, path, words) in [
-        ("page_requests", "/requests", "Requests that wait"),
-        ("page_request", one.as_str(), "What it asks for"),
-        ("page_grants", "/grants", "Grants that hold"),
-        ("page_alarms", "/alarms", "Alarms"),
-        ("page_account", "/account", "This browser"),
-    ] {
-        let (half, late) = browser.look(path, words).await?;
-        say(&format!("{path}: {:.1} ms", half / 1e3));
-        figures.push(Figure::plain(figure, half / 1e3, "ms").latency(half, late));
+    let pages = [
+        Looked::at("page_requests", "/requests", "Requests that wait"),
+        Looked::at("page_request", one.as_str(), "What it asks for"),
+        Looked::at("page_grants", "/grants", "Grants that hold"),
+        Looked::at("page_alarms", "/alarms", "Alarms"),
+        Looked::at("page_account", "/account", "This browser"),
+        Looked::at("page_device", "/device", "A device asks to join"),
+        Looked {
+            form: Some(typed.as_str()),
+            ..Looked::at("page_device_shown", "/device", "bench asks to join")
+        },
+        Looked::at("page_sign_in", "/sign-in", "Sign in"),
+        Looked::at("page_passkey", "/passkey/enrol", "Enrol a passkey"),
+    ];
+    let mut figures = Vec::new();
+    for page in pages {
+        let (half, late) = page.by(&mut browser).await?;
+        say(&format!("{}: {:.1} ms", page.figure, half / 1e3));
+        figures.push(Figure::plain(page.figure, half / 1e3, "ms").latency(half, late));
     }
     Ok(figures)
 }

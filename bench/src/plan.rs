@@ -9,6 +9,7 @@ use crate::gated::{self, Gated};
 use crate::honey_reads;
 use crate::installation::{Device, Installation, PASSPHRASE};
 use crate::load::{self, Expect, Run, Target};
+use crate::notifications;
 use crate::pages;
 use crate::policies;
 use crate::process::{self, Running};
@@ -17,6 +18,7 @@ use crate::report::{Figure, median, say};
 use crate::rotations::Turning;
 use crate::servers;
 use crate::shared;
+use crate::sign_ins;
 use crate::streams::{self, Crowd};
 use crate::token_use;
 use crate::values::Values;
@@ -62,6 +64,8 @@ pub(crate) enum Part {
     Policies,
     TokenUse,
     DeviceCodes,
+    SignIns,
+    Notifications,
     Pages,
     GateSession,
     GateKeyServer,
@@ -250,6 +254,15 @@ impl Bench<'_> {
         if plan.wants(Part::DeviceCodes) {
             let beside = device_codes::measure(&self.installation, &self.devices, plan.other);
             self.figures.extend(beside.await?);
+        }
+        if plan.wants(Part::SignIns) {
+            let folder = self.installation.folder();
+            let figures = sign_ins::measure(folder, plan.other).await?;
+            self.figures.extend(figures);
+        }
+        if plan.wants(Part::Notifications) {
+            let figures = notifications::measure(self.installation.folder()).await?;
+            self.figures.extend(figures);
         }
         if plan.wants(Part::Pages) {
             let figures = pages::measure(self.installation.folder()).await?;

@@ -33,6 +33,13 @@ impl Running {
         self.child.id()
     }
 
+    /// SIGKILL, as a crash would end it, and waits until it is gone.
+    pub(crate) fn crash(&mut self) -> Outcome<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// SIGTERM, and waits until it has ended in order.
     pub(crate) fn stop(&mut self) -> Outcome<()> {
         let pid = rustix::process::Pid::from_child(&self.child);

@@ -11,7 +11,7 @@ pub(crate) struct Figure {
     pub(crate) name: String,
     /// The figure itself.
     pub(crate) value: f64,
-    /// Of what: `1/s`, `us`, `ms`, `MB`, `MB/s`, `percent`.
+    /// Of what: `1/s`, `us`, `ms`, `MB`, `MB/s`, `percent`, `messages`.
     pub(crate) unit: &'static str,
     /// Half of the requests were answered within so many microseconds.
     pub(crate) p50_us: Option<f64>,

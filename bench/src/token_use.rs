@@ -53,7 +53,7 @@ impl Showing {
 }
 
 /// An agent with a device, and a project of one secret that it has a grant for.
-struct Agent<'a> {
+pub(crate) struct Agent<'a> {
     installation: &'a Installation,
     device: Device,
     namespace: Namespace,
@@ -61,7 +61,8 @@ struct Agent<'a> {
 }
 
 impl<'a> Agent<'a> {
-    async fn make(installation: &'a Installation, owner: &Device) -> Outcome<Self> {
+    /// Makes all of it, with the yes of the owner.
+    pub(crate) async fn make(installation: &'a Installation, owner: &Device) -> Outcome<Self> {
         let (namespace, project) = (NAMESPACE.parse::<Namespace>()?, PROJECT.parse()?);
         let code = installation.agent_code(AGENT)?;
         let device = installation.join_by(&code).await?;
@@ -127,6 +128,19 @@ impl<'a> Agent<'a> {
         }
         Ok(provers)
     }
+
+    /// Uses a fresh token of this kind for so long.
+    pub(crate) async fn run(&self, kind: ProjectTokenKind, time: Duration) -> Outcome<Run> {
+        let target = Target {
+            authority: self.installation.authority().to_owned(),
+            pid: self.installation.pid(),
+            provers: self.showing(kind).await?,
+            connections: CONNECTIONS,
+            secrets: 1,
+            expect: Expect::Handed(Rc::new(Values::new()), SECRET),
+        };
+        load::run(target, time).await
+    }
 }
 
 /// Uses tokens of both kinds in turns.
@@ -137,22 +151,13 @@ pub(crate) async fn measure(
     time: Duration,
 ) -> Outcome<Vec<Figure>> {
     let agent = Agent::make(installation, owner).await?;
-    let values = Rc::new(Values::new());
     let (mut opaque, mut signed): (Vec<Run>, Vec<Run>) = (Vec::new(), Vec::new());
     for _ in 0..runs {
         for (kind, several) in [
             (ProjectTokenKind::Opaque, &mut opaque),
             (ProjectTokenKind::Signed, &mut signed),
         ] {
-            let target = Target {
-                authority: installation.authority().to_owned(),
-                pid: installation.pid(),
-                provers: agent.showing(kind).await?,
-                connections: CONNECTIONS,
-                secrets: 1,
-                expect: Expect::Handed(Rc::clone(&values), SECRET),
-            };
-            let run = load::run(target, time).await?;
+            let run = agent.run(kind, time).await?;
             say(&format!(
                 "{} token: {:.0}/s, {:.1} µs of the server, {:.1} µs here, others {:.0} %",
                 kind.as_str(),
@@ -170,7 +175,8 @@ pub(crate) async fn measure(
     ])
 }
 
-fn figure(name: &str, runs: &[Run]) -> Figure {
+/// The medians of runs.
+pub(crate) fn figure(name: &str, runs: &[Run]) -> Figure {
     let middle = |figure: fn(&Run) -> f64| median(runs.iter().map(figure).collect());
     Figure::plain(name, middle(|run| run.per_second).round(), "1/s")
         .latency(middle(|run| run.p50_us), middle(|run| run.p99_us))

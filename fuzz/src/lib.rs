@@ -32,6 +32,7 @@ mod foreign;
 mod forwarded;
 mod home;
 mod http1;
+mod id_token;
 mod journal;
 mod ledger;
 mod merkle;
@@ -109,6 +110,8 @@ targets![
     home::device_file,
     home::installation,
     http1::http1,
+    id_token::id_token,
+    id_token::provider_keys,
     journal::replay_journal,
     ledger::bundle,
     ledger::checkpoint,

@@ -1,21 +1,20 @@
 //! Inputs that are good by construction, and some that are good but for one
 //! thing: where corpora begin.
 
+mod files;
+mod tokens;
+
 use crate::fields::push;
 use crate::proof::{CODE, MESSAGE, SERVER};
 use crate::story::STORY;
-use crate::world::{AGENT, Counting, NOW, WORLD, key};
-use crate::{
-    age, backup, envelope, export, foreign, journal, passkey, request, row, shares, ssh, token,
-};
-use procura_crypto::{Argon2Params, sha256};
+use crate::world::{AGENT, Counting, NOW, WORLD};
+use crate::{age, envelope, export, foreign, passkey, request, shares, ssh};
+use procura_crypto::sha256;
 use procura_ledger::{grant_bytes, leaf_hash, push_entry};
 use procura_proof::foreign::Foreign;
 use procura_proof::join_message;
 use procura_types::wire::JoinRequest;
-use procura_types::{
-    ActorId, Alg, InstallationId, Joins, LinkCodeText, Secret, Thumbprint, encoding,
-};
+use procura_types::{ActorId, InstallationId, Joins, LinkCodeText, Secret, Thumbprint, encoding};
 
 /// An input whose verdict is known.
 pub struct Seed {
@@ -68,10 +67,11 @@ pub fn all() -> Vec<Seed> {
     passkeys(&mut seeds);
     shares_of_a_secret(&mut seeds);
     texts_and_files(&mut seeds);
-    tokens(&mut seeds);
+    tokens::ours(&mut seeds);
+    tokens::of_providers(&mut seeds);
     connections(&mut seeds);
     ledger(&mut seeds);
-    files(&mut seeds);
+    files::all(&mut seeds);
     bodies(&mut seeds);
     near_misses(&mut seeds);
     seeds.0
@@ -257,64 +257,6 @@ fn shares_of_a_secret(seeds: &mut Seeds) {
     }
 }
 
-fn tokens(seeds: &mut Seeds) {
-    let claims = token::claims();
-    seeds.add("agent_token", "claims", token::token(&claims));
-    seeds.near("agent_token", "other-type", token::of_another_type());
-    let mut other = claims.clone();
-    other.aud = "another".to_owned();
-    seeds.near("agent_token", "other-audience", token::token(&other));
-    let mut over = claims.clone();
-    over.iat -= 7200;
-    over.exp -= 7200;
-    seeds.near("agent_token", "over", token::token(&over));
-    let unsigned = token::token(&claims);
-    let signed = unsigned.iter().rposition(|byte| *byte == b'.').unwrap();
-    seeds.near("agent_token", "unsigned", &unsigned[..=signed]);
-
-    let project = token::project_claims();
-    let of = |claims: &_| token::project(claims, procura_token::PROJECT_TYPE);
-    seeds.add("project_token", "claims", of(&project));
-    seeds.add(
-        "project_token",
-        "opaque",
-        format!("pcp1_{}", "A".repeat(43)),
-    );
-    seeds.near(
-        "project_token",
-        "opaque-short",
-        format!("pcp1_{}", "A".repeat(42)),
-    );
-    seeds.near(
-        "project_token",
-        "opaque-bits",
-        format!("pcp1_{}B", "A".repeat(42)),
-    );
-    let as_agents = token::project(&project, procura_token::AGENT_TYPE);
-    seeds.near("project_token", "other-type", as_agents);
-    let mut other = project.clone();
-    other.aud = "procura".to_owned();
-    seeds.near("project_token", "other-audience", of(&other));
-    let mut longer = project;
-    longer.exp += 1;
-    seeds.near("project_token", "longer", of(&longer));
-
-    let set = token::set();
-    seeds.add("key_set", "one", set.clone());
-    seeds.add("key_set", "none", r#"{"keys":[]}"#);
-    seeds.near("key_set", "private", set.replacen('{', r#"{"d":"","#, 2));
-    seeds.near("key_set", "other-use", set.replacen("sig", "enc", 1));
-
-    for (name, stream) in [
-        ("place", ": events of Procura\nid: 7\n\n"),
-        ("event", "event: grant\nid: 8\ndata: {\"a\":1}\n\n"),
-        ("lines", "data: a\r\ndata: b\r\n\r\ndata\n\n"),
-    ] {
-        seeds.add("event_stream", name, stream);
-    }
-    seeds.near("event_stream", "not-ended", "event: grant\ndata: {}\n");
-}
-
 fn connections(seeds: &mut Seeds) {
     let post = |fields: &str, body: &str| {
         format!("POST /x?y HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n{body}")
@@ -486,112 +428,6 @@ fn ledger(seeds: &mut Seeds) {
         seeds.add("inclusion", name, bytes.clone());
         seeds.add("consistency", name, bytes);
     }
-}
-
-fn files(seeds: &mut Seeds) {
-    seeds.numbered(
-        "config",
-        [
-            "listen = \"127.0.0.1:1\"\nrequest_seconds = 5\ndanger_unlocked_memory = true\n",
-            "tls_cert = \"c.pem\"\ntls_key = \"k.pem\"\nlisten = \"0.0.0.0:443\"\n\0PROCURA_LISTEN=127.0.0.1:2\nPROCURA_MAX_CONNECTIONS=7\n",
-        ],
-    );
-    let device = WORLD.directory.device(&WORLD.agent.public().thumbprint());
-    let device = serde_json::to_vec(&**device.unwrap()).unwrap();
-    seeds.add("row", "device", row::input("shop", &device));
-    seeds.add("row", "inline", row::input("a/b", b"\0value"));
-    let nothing = [&[1][..], &[0; 12], &sha256(b"")].concat();
-    seeds.add("row", "no-chunks", row::input("", &nothing));
-    let argon2 = Argon2Params::generate(&Counting::new()).unwrap();
-    let envelope = encoding::b64url(&envelope::SEALED.under_key);
-    let installation = serde_json::json!({
-        "format": 1,
-        "id": InstallationId::from_bytes([7; 16]),
-        "created": NOW,
-        "root_epoch": 1,
-        "sentinel": envelope,
-        "passphrase": { "argon2": argon2, "root": envelope },
-        "server_key": WORLD.agent.public().to_jwk(),
-        "ledger_vkey": STORY.vkey().to_string(),
-    });
-    seeds.add("installation", "made", installation.to_string());
-    let source = |name: &str, keeper: serde_json::Value| {
-        serde_json::json!({
-            "name": name,
-            "added": NOW,
-            "keeper": keeper,
-            "key": encoding::b64url(&[9; 32]),
-            "root": envelope,
-        })
-    };
-    let digest = encoding::b64url(&sha256(b"a share"));
-    let sources = serde_json::json!([
-        source(
-            "passphrase",
-            serde_json::json!({ "kind": "passphrase", "argon2": argon2 })
-        ),
-        source(
-            "recovery",
-            serde_json::json!({
-                "kind": "shares",
-                "set": encoding::b64url(&[5; 16]),
-                "threshold": 2,
-                "shares": [digest, digest, digest],
-            }),
-        ),
-    ]);
-    let mut present = installation;
-    if let Some(fields) = present.as_object_mut() {
-        fields.remove("passphrase");
-        fields.insert("format".to_owned(), 2.into());
-        fields.insert("sources_tag".to_owned(), digest.clone().into());
-        fields.insert("sources".to_owned(), sources);
-    }
-    seeds.add("installation", "present", present.to_string());
-    for (name, state) in [
-        (
-            "pending",
-            serde_json::json!({ "pending": { "code_sha256": "00" } }),
-        ),
-        (
-            "joined",
-            serde_json::json!({ "joined": {
-                "lineage": "alice//scribe", "label": "scribe", "namespace": "shop",
-                "owner": AGENT, "server_key": WORLD.owner.public().to_jwk(),
-                "ledger_vkey": STORY.vkey().to_string(),
-                "seen": { "size": 10, "root": STORY.checkpoint.root },
-            } }),
-        ),
-    ] {
-        let device = serde_json::json!({
-            "format": 1,
-            "key": encoding::b64url(key(Alg::Ed25519, 4).to_secret_bytes().expose()),
-            "uid": 1000, "created": NOW, "actor": AGENT,
-            "installation": InstallationId::from_bytes([7; 16]),
-            "url": "https://keys.example:7310", "state": state,
-        });
-        seeds.add("device_file", name, device.to_string());
-    }
-    let whole = backup::good(0);
-    seeds.near("backup", "cut", &whole[..whole.len() - 1]);
-    seeds.near("backup", "appended", [&whole[..], b"x"].concat());
-    seeds.add("backup", "whole", whole);
-    seeds.add("backup", "mended", backup::good(1));
-    seeds.add("backup", "copy", backup::copy());
-    seeds.add("replay_journal", "plain", journal::good(0));
-    seeds.add("replay_journal", "mended", journal::good(3));
-    let mut spool = STORY.entries[2].clone();
-    spool.push(b'\n');
-    seeds.add("spool", "refusal", spool.clone());
-    spool.extend_from_slice(&STORY.entries[0]);
-    spool.extend_from_slice(b"\nno entry\n{\"torn");
-    seeds.add("spool", "foreign-lines", spool);
-    let values = procura_types::FieldTuple::new("procura.values.v1")
-        .text("API_KEY")
-        .bytes(b"correct horse")
-        .text("EMPTY")
-        .bytes(b"");
-    seeds.add("values", "two", values.into_bytes());
 }
 
 /// A body of each kind, and a message of each.

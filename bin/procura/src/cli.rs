@@ -3,10 +3,10 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::{
-    agent, audit, auth, backup, device, doctor, events, gate, grant, honey, import_keys, init,
-    join, key_agent, login, namespace, notify, operator, output, policy, project, proposal,
-    reference, release, restore, rotate, run, seal, secret, send, server, service, setup, sign,
-    signing_key, status, transit, unseal_source,
+    agent, api_key, audit, auth, backup, break_glass, device, doctor, events, gate, grant, honey,
+    import_keys, init, join, key_agent, login, namespace, notify, operator, output, policy,
+    project, proposal, reference, release, restore, rotate, run, seal, secret, send, server,
+    service, setup, sign, signing_key, status, transit, unseal_source,
 };
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
@@ -119,6 +119,10 @@ enum Command {
     Events(events::Events),
     #[command(subcommand)]
     Proposal(proposal::Command),
+    #[command(subcommand)]
+    BreakGlass(break_glass::Command),
+    #[command(subcommand)]
+    ApiKey(api_key::Command),
     #[command(subcommand)]
     Notify(notify::Command),
     #[command(subcommand)]
@@ -297,6 +301,8 @@ async fn perform(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Audit(command) => command.run(context).await,
         Command::Events(command) => command.run(context).await,
         Command::Proposal(command) => command.run(context).await,
+        Command::BreakGlass(command) => command.run(context).await,
+        Command::ApiKey(command) => command.run(context).await,
         Command::Notify(command) => command.run(context).await,
         Command::Policy(command) => command.run(context).await,
         Command::Transit(command) => command.run(context).await,

@@ -18,7 +18,7 @@ pub(crate) async fn pending(context: &Context) -> Result<(), Failure> {
     for grant in list.grants {
         table.row([
             grant.device.to_string(),
-            grant.host.to_string(),
+            host(&grant),
             from(&grant),
             grant.asked.to_string(),
             grant.expires.to_string(),
@@ -38,17 +38,26 @@ pub(crate) async fn approve(context: &Context, code: &str, agent: Label) -> Resu
     if !context.json {
         output::say(output::plain(&words(&grant)));
     }
-    context.confirm(&format!(
-        "Does the machine show {} too, and is it to be {agent} in {}?",
-        grant.fingerprint.as_deref().unwrap_or("the same"),
-        context.namespace
-    ))?;
+    let namespace = &context.namespace;
+    let question = match grant.legacy {
+        true => format!(
+            "Is it the machine that you look at, and is it to log in as {agent} in {namespace}?"
+        ),
+        false => format!(
+            "Does the machine show {} too, and is it to be {agent} in {namespace}?",
+            grant.fingerprint.as_deref().unwrap_or("the same"),
+        ),
+    };
+    context.confirm(&question)?;
     let device = grant.device;
     let approved = server
         .approve_device_grant(&context.namespace, again, agent.clone(), device)
         .await
         .map_err(unfound)?;
-    let done = format!("approved: the device {device} joins as {agent} within its ten minutes");
+    let done = match grant.legacy {
+        true => format!("approved: it logs in as {agent} within its ten minutes"),
+        false => format!("approved: the device {device} joins as {agent} within its ten minutes"),
+    };
     output::done(context.json, &approved, done)
 }
 
@@ -60,7 +69,10 @@ pub(crate) async fn deny(context: &Context, code: &str) -> Result<(), Failure> {
         .deny_device_grant(&context.namespace, code)
         .await
         .map_err(unfound)?;
-    let done = format!("denied: the device {} does not join", denied.device);
+    let done = match denied.legacy {
+        true => "denied: it does not log in".to_owned(),
+        false => format!("denied: the device {} does not join", denied.device),
+    };
     output::done(context.json, &denied, done)
 }
 
@@ -89,8 +101,25 @@ fn from(grant: &DeviceGrant) -> String {
         .map_or_else(|| "this machine".to_owned(), |from| from.to_string())
 }
 
+/// What it says that it is called, and of which kind it is where that is not ours.
+fn host(grant: &DeviceGrant) -> String {
+    match grant.legacy {
+        true => format!("{} (CortexAuth)", grant.host),
+        false => grant.host.to_string(),
+    }
+}
+
 /// What is known of a machine that asks.
 fn words(grant: &DeviceGrant) -> String {
+    if grant.legacy {
+        return format!(
+            "  host         {} (as it says itself)\n  from         {}\n  asked        {}\n  expires      {}\n\nA client of CortexAuth asks to log in. It shows no key, so there is no fingerprint: whoever\nhas its code gets a token, which is good for thirty days and of no use without the key of\nthe agent. It becomes no device.",
+            grant.host,
+            from(grant),
+            grant.asked,
+            grant.expires,
+        );
+    }
     format!(
         "  host         {} (as it says itself)\n  from         {}\n  asked        {}\n  expires      {}\n  device       {}\n  fingerprint  {}",
         grant.host,

@@ -121,6 +121,7 @@ impl Doctor {
             Ok(config) => {
                 home::secrets(&mut checks, &config);
                 reach::exposure(&mut checks, &config);
+                reach::cortexauth(&mut checks, &config);
                 dials::configuration(&mut checks, &config);
             }
             Err(error) => checks.problem(

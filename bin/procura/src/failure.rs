@@ -182,6 +182,12 @@ fn advice(word: &str) -> Option<&'static str> {
             "procura honey reinstate DEVICE, or procura restore release DEVICE if it is held since a restore, typed by a steward who knows what happened",
         ),
         "honey" => Some("another path, or procura honey remove PATH, typed by a steward"),
+        "proof_unknown" | "proof_expired" => Some(
+            "sign in by the provider on the sign-in page once more, and procura operator oidc link with what it shows then",
+        ),
+        "identity_taken" => Some(
+            "procura operator oidc list --of NAME and procura operator oidc unlink ID --of NAME, typed by a steward, if it is not theirs",
+        ),
         "last_steward" => Some(
             "procura operator invite NAME --role steward, and this again when they have joined",
         ),
@@ -213,6 +219,28 @@ fn advice(word: &str) -> Option<&'static str> {
         }
         "quorum_needed" => Some(
             "procura proposal make-steward NAME, remove-steward NAME or recover NAME, which more than half of the stewards sign",
+        ),
+        "approvals_needed" => Some(
+            "procura proposal --help; when as many stewards as it takes have signed it, this again with --proposal ID",
+        ),
+        "api_key_missing" | "api_key_unknown" | "api_key_device" | "api_key_maker"
+        | "api_key_expired" => Some(
+            "procura api-key list, and procura api-key create NAME for another, typed by the operator",
+        ),
+        "api_key_scope" => Some(
+            "procura api-key list, which shows what it was made for; another one does more: procura api-key create NAME",
+        ),
+        "break_glass_sealed" => {
+            Some("procura break-glass use, with --home of where the account was made")
+        }
+        "break_glass_over" | "break_glass_used" | "maker_gone" => {
+            Some("procura break-glass create NAME --renew, typed by a steward")
+        }
+        "maker_on_hold" => Some(
+            "procura honey reinstate DEVICE, typed by a steward who knows why the device of whoever made it is on hold",
+        ),
+        "no_steward" => Some(
+            "the command again by a steward, with their own key; about a break-glass account, by one who did not make it",
         ),
         "join_first" => Some(
             "procura operator invite NAME --role ROLE@NS; when they have joined, procura proposal make-steward NAME",

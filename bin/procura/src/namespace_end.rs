@@ -2,15 +2,18 @@
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::proposal::agree_first;
+use crate::unseal_source::proposal_id;
 use crate::{output, terminal};
-use procura_types::Namespace;
 use procura_types::wire::NamespaceHolds;
+use procura_types::{Namespace, ProposalId};
 
 /// Delete a namespace: its keys are destroyed, and nothing in it is ever read again
 ///
 /// One that is in use ends only when its name is typed once more, at the terminal or with
 /// --confirm; --yes is not enough. Backups of before still hold it. No other namespace
-/// gets its name.
+/// gets its name. Where it takes several stewards, they agree first: procura proposal
+/// end-namespace NAME.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  procura namespace delete staging\n  procura namespace delete staging --confirm staging"
@@ -21,6 +24,9 @@ pub(crate) struct Args {
     /// The same name once more: it ends with all that is in it
     #[arg(long, value_name = "NAME")]
     confirm: Option<String>,
+    /// What the stewards agreed to, where it takes several: procura proposal list
+    #[arg(long, value_name = "ID", value_parser = proposal_id)]
+    proposal: Option<ProposalId>,
 }
 
 impl Args {
@@ -41,7 +47,10 @@ impl Args {
             }
             None => Some(self.typed(&holds)?),
         };
-        let ended = server.delete_namespace(name, confirm).await?;
+        let ended = server
+            .delete_namespace(name, confirm, self.proposal)
+            .await
+            .map_err(|error| agree_first(error, &format!("end-namespace {name}")))?;
         if context.json {
             return output::json(&ended);
         }

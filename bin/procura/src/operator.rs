@@ -7,7 +7,7 @@ use crate::home::Known;
 use crate::output::{self, Table};
 use crate::seal::on_the_machine;
 use crate::unseal_source::{With, proposal_id};
-use crate::{files, operator_account, operator_key, operator_passkey, terminal};
+use crate::{files, operator_account, operator_key, operator_oidc, operator_passkey, terminal};
 use clap::Subcommand;
 use procura_client::{ClientError, SessionClient};
 use procura_ledger::Vkey;
@@ -91,6 +91,8 @@ pub(crate) enum Command {
     Logins(operator_account::Logins),
     #[command(subcommand)]
     Passkey(operator_passkey::Command),
+    #[command(subcommand)]
+    Oidc(operator_oidc::Command),
     /// Revoke an operator and every agent of theirs, for good
     #[command(after_help = "Example:\n  procura operator revoke bob")]
     Revoke {
@@ -182,6 +184,7 @@ impl Command {
             Self::Account(command) => return command.run(context).await,
             Self::Logins(command) => return command.run(context).await,
             Self::Passkey(command) => return command.run(context).await,
+            Self::Oidc(command) => return command.run(context).await,
             _ => {}
         }
         let server = context.operator().await?;
@@ -244,7 +247,8 @@ impl Command {
             | Self::RecoveryCodes(_)
             | Self::Account(_)
             | Self::Logins(_)
-            | Self::Passkey(_) => Ok(()),
+            | Self::Passkey(_)
+            | Self::Oidc(_) => Ok(()),
         }
     }
 }

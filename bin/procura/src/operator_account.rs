@@ -119,7 +119,7 @@ impl RecoveryCodes {
 pub(crate) struct ShowAccount {
     #[command(flatten)]
     whose: Whose,
-    /// Remove password, app and recovery codes, and end all web logins
+    /// Remove password, app, recovery codes and identities, and end all web logins
     #[arg(long)]
     end: bool,
 }
@@ -129,7 +129,7 @@ impl ShowAccount {
         let name = self.whose.name(context)?;
         if self.end {
             context.confirm(&format!(
-                "Remove password, app and recovery codes of {name}, and end their web logins?"
+                "Remove password, app, recovery codes and identities of {name}, and end their web logins?"
             ))?;
             let server = context.operator().await?;
             server.end_account(&name).await?;
@@ -148,7 +148,7 @@ impl ShowAccount {
     }
 }
 
-fn states(account: &Account) -> [(&'static str, String); 3] {
+fn states(account: &Account) -> [(&'static str, String); 4] {
     let set = |when: Option<procura_types::Timestamp>, none: &str| {
         when.map_or_else(|| none.to_owned(), |when| format!("since {when}"))
     };
@@ -164,7 +164,16 @@ fn states(account: &Account) -> [(&'static str, String); 3] {
         ),
         ("app", set(account.totp, waits)),
         ("recovery codes", format!("{} left", account.recovery_codes)),
+        ("identity providers", linked(account.identities)),
     ]
+}
+
+fn linked(identities: usize) -> String {
+    match identities {
+        0 => "none: sign in by one on the page, and then procura operator oidc link".to_owned(),
+        1 => "1 identity linked".to_owned(),
+        several => format!("{several} identities linked"),
+    }
 }
 
 /// List web logins, or end them: what browsers hold after a sign-in

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     )]
     Rename {
         /// The passkey's id: procura operator passkey list
+        // One in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         id: Thumbprint,
         /// What you call it
         name: DisplayName,
@@ -43,6 +45,8 @@ pub(crate) enum Command {
     )]
     Remove {
         /// The passkey's id: procura operator passkey list
+        // One in 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         id: Thumbprint,
     },
 }

@@ -1,21 +1,27 @@
-//! `proposal`: what takes a quorum of stewards.
+//! `proposal`: what takes several stewards.
 
+use crate::cli::whole;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Table};
-use crate::unseal_source::{Shares, Words};
+use crate::unseal_source::{Shares, Words, proposal_id};
 use clap::Subcommand;
-use procura_types::wire::{Proposal, ProposalState, ProposedAct, ShareScheme};
-use procura_types::{Label, ProposalId};
+use procura_client::ClientError;
+use procura_types::wire::{
+    GuardedAct, Proposal, ProposalState, ProposedAct, RootTurn, ShareScheme,
+};
+use procura_types::{Label, Namespace, ProposalId};
 
 /// What shows the ids.
 const LISTED: &str = "procura proposal list";
 
-/// Propose and sign what takes a quorum of stewards: shares, who is a steward, lost keys
+/// Propose and sign what takes several stewards: shares, who is one, lost keys, the root, namespaces
 ///
 /// More than half of the stewards, and two at the least, sign the very act with their own
-/// keys within a day; then it is carried out with --proposal. One steward removes another
-/// without a quorum when nobody says no for 14 days.
+/// keys within a day; then it is carried out with --proposal. To turn the root, end a
+/// namespace and open a break-glass account takes as many as a rule says (procura proposal
+/// rules): without one, two where there are several. One steward removes another without a
+/// quorum when nobody says no for 14 days.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List what was proposed in the last day, and how many have signed
@@ -55,6 +61,59 @@ pub(crate) enum Command {
     Recover {
         /// The operator
         name: Label,
+    },
+    /// Propose that the root turn: by itself, with another passphrase, or without an unseal source
+    #[command(
+        after_help = "Examples:\n  procura proposal rotate-root\n  procura proposal rotate-root --passphrase\n  procura proposal rotate-root --without old-hsm"
+    )]
+    RotateRoot {
+        /// Let sessions of before go on, as `rotate sessions` and `rotate ledger` do
+        #[arg(long, conflicts_with_all = ["passphrase", "without"])]
+        sessions_go_on: bool,
+        /// Put another passphrase in the place of one
+        #[arg(long, conflicts_with = "without")]
+        passphrase: bool,
+        /// Remove this unseal source
+        #[arg(long, value_name = "NAME")]
+        without: Option<Label>,
+    },
+    /// Propose that a namespace end with all that is in it
+    #[command(after_help = "Example:\n  procura proposal end-namespace staging")]
+    EndNamespace {
+        /// Which
+        name: Namespace,
+    },
+    /// Propose that a break-glass account may open; its own key is one yes
+    #[command(after_help = "Example:\n  procura proposal break-glass night")]
+    BreakGlass {
+        /// Which
+        name: Label,
+    },
+    /// Propose how many stewards an act takes
+    #[command(after_help = "Example:\n  procura proposal approvals rotate_root 3")]
+    Approvals {
+        /// make_shares, rotate_root, end_namespace or use_break_glass
+        act: GuardedAct,
+        /// So many
+        #[arg(value_parser = whole::<u8>)]
+        needs: u8,
+    },
+    /// List how many stewards the most dangerous acts take
+    #[command(after_help = "Example:\n  procura proposal rules")]
+    Rules,
+    /// Set how many stewards an act takes; where there are several, as they agreed
+    #[command(
+        after_help = "Example:\n  procura proposal set-rule rotate_root 3 --proposal 01997a3e-5a6c-7d21-9d0e-3f6f2f6f0a01"
+    )]
+    SetRule {
+        /// make_shares, rotate_root, end_namespace or use_break_glass
+        act: GuardedAct,
+        /// So many
+        #[arg(value_parser = whole::<u8>)]
+        needs: u8,
+        /// What the stewards agreed to, where there are several
+        #[arg(long, value_name = "ID", value_parser = proposal_id)]
+        proposal: Option<ProposalId>,
     },
     /// Say no to a proposal: time alone carries it out no more, a quorum still does
     #[command(
@@ -105,6 +164,38 @@ impl Command {
                 propose(context, ProposedAct::RemoveSteward { name }).await
             }
             Self::Recover { name } => propose(context, ProposedAct::RecoverOperator { name }).await,
+            Self::RotateRoot {
+                sessions_go_on,
+                passphrase,
+                without,
+            } => {
+                let turn = match (without, passphrase) {
+                    (Some(source), _) => RootTurn::Remove { source },
+                    (None, true) => RootTurn::Passphrase,
+                    (None, false) => RootTurn::Keys { sessions_go_on },
+                };
+                propose(context, ProposedAct::RotateRoot { turn }).await
+            }
+            Self::EndNamespace { name } => {
+                propose(context, ProposedAct::EndNamespace { name }).await
+            }
+            Self::BreakGlass { name } => {
+                propose(context, ProposedAct::UseBreakGlass { name }).await
+            }
+            Self::Approvals { act, needs } => {
+                propose(context, ProposedAct::SetApprovals { act, needs }).await
+            }
+            Self::Rules => rules(context).await,
+            Self::SetRule {
+                act,
+                needs,
+                proposal,
+            } => {
+                let server = context.operator().await?;
+                let rule = server.set_approval_rule(act, needs, proposal).await?;
+                let words = format!("{act} takes {} stewards", rule.needs);
+                output::done(context.json, &rule, &words)
+            }
             Self::Refuse { id } => {
                 let id = parsed(&id)?;
                 let proposal = context.operator().await?.refuse_proposal(&id).await?;
@@ -129,6 +220,39 @@ async fn propose(context: &Context, act: ProposedAct) -> Result<(), Failure> {
         proposal.id
     );
     output::done(context.json, &proposal, &words)
+}
+
+/// What helps whoever is told that several stewards agree first: the proposal of it.
+pub(crate) fn agree_first(error: ClientError, what: &str) -> Failure {
+    let needed = error.is_refusal("approvals_needed");
+    let failure = Failure::from(error);
+    if !needed {
+        return failure;
+    }
+    failure.next(format!(
+        "procura proposal {what}; when as many stewards as it takes have signed it, this again with --proposal ID"
+    ))
+}
+
+async fn rules(context: &Context) -> Result<(), Failure> {
+    let list = context.operator().await?.approval_rules().await?;
+    if context.json {
+        return output::json(&list);
+    }
+    let mut table = Table::new(["ACT", "STEWARDS", "SET", "SINCE"]);
+    for rule in list.rules {
+        table.row([
+            rule.act.to_string(),
+            rule.needs.to_string(),
+            rule.set
+                .map_or_else(|| "no rule".to_owned(), |needs| needs.to_string()),
+            rule.since
+                .map_or_else(String::new, |since| since.to_string()),
+        ]);
+    }
+    table.print("no acts")?;
+    output::say(format!("there are {} stewards", list.stewards));
+    Ok(())
 }
 
 fn parsed(id: &str) -> Result<ProposalId, Failure> {
@@ -163,6 +287,28 @@ fn how(act: &ProposedAct, id: &ProposalId) -> String {
         ProposedAct::RemoveSteward { name } => format!(
             "procura operator revoke {name} --proposal {id}, or procura operator roles {name} --proposal {id} with what they keep"
         ),
+        ProposedAct::RotateRoot { turn } => {
+            let command = match turn {
+                RootTurn::Keys {
+                    sessions_go_on: false,
+                } => "procura rotate root".to_owned(),
+                RootTurn::Keys {
+                    sessions_go_on: true,
+                } => "procura rotate sessions".to_owned(),
+                RootTurn::Passphrase => "procura passphrase".to_owned(),
+                RootTurn::Remove { source } => format!("procura unseal-source remove {source}"),
+            };
+            format!("on the server's machine, {command} --proposal {id}")
+        }
+        ProposedAct::EndNamespace { name } => {
+            format!("procura namespace delete {name} --proposal {id}")
+        }
+        ProposedAct::UseBreakGlass { name } => {
+            format!("procura break-glass use --proposal {id}, with --home of where {name} was made")
+        }
+        ProposedAct::SetApprovals { act, needs } => {
+            format!("procura proposal set-rule {act} {needs} --proposal {id}")
+        }
     }
 }
 

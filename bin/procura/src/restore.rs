@@ -62,7 +62,13 @@ pub(crate) struct Restore {
     #[arg(long, requires = "activate", conflicts_with = "ledger")]
     new_origin: bool,
     /// The one device of a steward that goes on, whoever is held [default: the key of this --home; with --ledger only if nothing that happened after the backup names it]
-    #[arg(long, value_name = "THUMBPRINT", requires = "activate")]
+    // One in 64 begins with a hyphen.
+    #[arg(
+        long,
+        value_name = "THUMBPRINT",
+        requires = "activate",
+        allow_hyphen_values = true
+    )]
     device: Option<Thumbprint>,
     /// Let the operator's key of this --home be a device of this steward of the backup from now on, and go on: for when no device of a steward is left. The record says so, and it is an alarm
     #[arg(
@@ -465,7 +471,7 @@ fn tell_activated(activated: &Activated, home: &Path) {
         ));
     }
     output::say(
-        "in a browser nobody is signed in any more, nor can be with what was set before: each operator sets theirs anew with their own key (procura operator password, totp, recovery-codes); passkeys go on",
+        "in a browser nobody is signed in any more, nor can be with what was set before: each operator sets theirs anew with their own key (procura operator password, totp, recovery-codes, oidc link); passkeys go on",
     );
     let home = home.display();
     output::say(format!(

@@ -3,13 +3,13 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Table};
-use crate::seal::{self, on_the_machine};
+use crate::seal::{self, turn_first};
 use crate::signing_key;
-use crate::unseal_source::With;
+use crate::unseal_source::{With, proposal_id};
 use clap::{Args, Subcommand};
 use procura_client::SessionClient;
-use procura_types::Namespace;
 use procura_types::wire::{NamespaceRotated, RewrapState, Rotation, SigningKeyList, TokenType};
+use procura_types::{Namespace, ProposalId};
 use serde::Serialize;
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// keys; what is there is wrapped anew behind it. Sessions of before end.
     #[command(after_help = "Example:\n  procura rotate root")]
     Root {
+        /// What the stewards agreed to, where it takes several: procura proposal list
+        #[arg(long, value_name = "ID", value_parser = proposal_id)]
+        proposal: Option<ProposalId>,
         #[command(flatten)]
         with: With,
     },
@@ -71,6 +74,9 @@ pub(crate) struct Sessions {
     /// End the sessions of before at once
     #[arg(long)]
     end_sessions: bool,
+    /// What the stewards agreed to, where it takes several: procura proposal list
+    #[arg(long, value_name = "ID", value_parser = proposal_id)]
+    proposal: Option<ProposalId>,
     #[command(flatten)]
     with: With,
 }
@@ -115,9 +121,9 @@ impl Command {
         match self {
             Self::Status { wait } => status(context, wait).await,
             Self::Passphrase(command) => command.run(context).await,
-            Self::Root { with } => root(context, with, false).await,
+            Self::Root { proposal, with } => root(context, with, false, proposal).await,
             Self::Sessions(wish) | Self::Ledger(wish) => {
-                root(context, wish.with, !wish.end_sessions).await
+                root(context, wish.with, !wish.end_sessions, wish.proposal).await
             }
             Self::Namespace(wish) => namespaces(context, wish).await,
             Self::Tokens(which) => signing_key::Command::Roll(which).run(context).await,
@@ -126,13 +132,22 @@ impl Command {
 }
 
 /// Turns the root, and everything with it.
-async fn root(context: &Context, with: With, sessions_go_on: bool) -> Result<(), Failure> {
+async fn root(
+    context: &Context,
+    with: With,
+    sessions_go_on: bool,
+    proposal: Option<ProposalId>,
+) -> Result<(), Failure> {
     let opening = with.ask(context).await?;
+    let how = match sessions_go_on {
+        true => "rotate-root --sessions-go-on",
+        false => "rotate-root",
+    };
     context
         .admin()
-        .rotate_root(&opening, sessions_go_on)
+        .rotate_root(&opening, sessions_go_on, proposal)
         .await
-        .map_err(|error| on_the_machine(context, error))?;
+        .map_err(|error| turn_first(context, error, how))?;
     let sessions = match sessions_go_on {
         true => "sessions of before go on until their end",
         false => "sessions of before have ended",

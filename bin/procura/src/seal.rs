@@ -3,11 +3,13 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::home::Known;
+use crate::proposal::agree_first;
+use crate::unseal_source::proposal_id;
 use crate::{operator_key, output, unseal_source};
 use clap::Args;
 use procura_client::ClientError;
 use procura_types::wire::{ShareProgress, Status};
-use procura_types::{Label, Secret};
+use procura_types::{Label, ProposalId, Secret};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -66,6 +68,9 @@ pub(crate) struct Passphrase {
     /// Change the passphrase of the operator's key alone
     #[arg(long)]
     key_only: bool,
+    /// What the stewards agreed to, where it takes several: procura proposal list
+    #[arg(long, value_name = "ID", value_parser = proposal_id, conflicts_with = "key_only")]
+    proposal: Option<ProposalId>,
 }
 
 /// What `seal --json` prints.
@@ -92,6 +97,15 @@ pub(crate) fn on_the_machine(context: &Context, error: ClientError) -> Failure {
         .next("on the server's machine, as its user, with its --home"),
         other => other.into(),
     }
+}
+
+/// The same of what turns the root: where it takes several stewards, it says what they
+/// agree to.
+pub(crate) fn turn_first(context: &Context, error: ClientError, how: &str) -> Failure {
+    if error.is_refusal("approvals_needed") {
+        return agree_first(error, how);
+    }
+    on_the_machine(context, error)
 }
 
 impl Unseal {
@@ -234,9 +248,9 @@ impl Passphrase {
         another(&current, &new)?;
         context
             .admin()
-            .change_passphrase(&current, &new)
+            .change_passphrase(&current, &new, self.proposal)
             .await
-            .map_err(|error| on_the_machine(context, error))?;
+            .map_err(|error| turn_first(context, error, "rotate-root --passphrase"))?;
         let mut changed = Changed {
             vault: true,
             operator_key: false,

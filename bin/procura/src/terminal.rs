@@ -31,6 +31,12 @@ pub(crate) fn line(question: &str) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&answer).trim().to_owned())
 }
 
+/// The same of a line that is pasted: at most as many bytes as a terminal gives at once.
+pub(crate) fn long_line(question: &str) -> Result<String, Failure> {
+    let answer = ask(&crate::output::plain(question), 4096)?;
+    Ok(String::from_utf8_lossy(&answer).trim().to_owned())
+}
+
 /// Asks, and reads up to `most` bytes of the line that comes.
 fn ask(question: &str, most: usize) -> Result<Vec<u8>, Failure> {
     let mut tty = std::fs::OpenOptions::new()

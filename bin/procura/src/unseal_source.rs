@@ -5,7 +5,7 @@
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{self, Table};
-use crate::seal::on_the_machine;
+use crate::seal::{on_the_machine, turn_first};
 use crate::shares::{self, HandOut};
 use crate::unseal_wrapper::{self, bring};
 use clap::{Args, Subcommand};
@@ -75,6 +75,9 @@ pub(crate) enum Command {
         /// Leave nothing but tokens, chips or services to open the vault: when these are lost, or the machine starts with another kernel or firmware, nothing opens it
         #[arg(long)]
         danger_wrappers_alone: bool,
+        /// What the stewards agreed to, where it takes several: procura proposal list
+        #[arg(long, value_name = "ID", value_parser = proposal_id)]
+        proposal: Option<ProposalId>,
         #[command(flatten)]
         with: With,
     },
@@ -284,6 +287,7 @@ impl Command {
             Self::Remove {
                 name,
                 danger_wrappers_alone,
+                proposal,
                 with,
             } => {
                 let staying = staying(context, &name).await?;
@@ -293,9 +297,9 @@ impl Command {
                 let opening = with.ask(context).await?;
                 context
                     .admin()
-                    .remove_unseal_source(&opening, &name, danger_wrappers_alone)
+                    .remove_unseal_source(&opening, &name, danger_wrappers_alone, proposal)
                     .await
-                    .map_err(|error| unknown(context, error))?;
+                    .map_err(|error| not_removed(context, error, &name))?;
                 let words = format!(
                     "{name} opens the vault no more, which has a new root key; backups from before still open with it"
                 );
@@ -325,10 +329,10 @@ async fn staying(context: &Context, gone: &Label) -> Result<String, Failure> {
     Ok(staying.join(", "))
 }
 
-/// There is no source of this name.
-fn unknown(context: &Context, error: ClientError) -> Failure {
+/// There is no source of this name, or stewards agree first.
+fn not_removed(context: &Context, error: ClientError, name: &Label) -> Failure {
     let is_unknown = error.is_refusal("not_found");
-    let failure = on_the_machine(context, error);
+    let failure = turn_first(context, error, &format!("rotate-root --without {name}"));
     if is_unknown {
         failure.next(LISTED)
     } else {
@@ -481,8 +485,9 @@ impl Add {
     }
 }
 
-/// Tells the operator of unseals with shares, and of codes for lost keys, that they were not
-/// told of: whoever has what opens the vault brings either about without them.
+/// Tells the operator of unseals with shares, of codes for lost keys and of break-glass
+/// accounts that were used, as far as they were not told of it: others bring each about
+/// without them.
 pub(crate) async fn tell_recoveries(server: &SessionClient) -> Result<(), Failure> {
     let recoveries = server.recoveries().await?;
     let Some(last) = recoveries.last() else {
@@ -491,6 +496,9 @@ pub(crate) async fn tell_recoveries(server: &SessionClient) -> Result<(), Failur
     for recovery in &recoveries {
         let (source, time) = (&recovery.source, recovery.time);
         let what = match &recovery.operator {
+            _ if recovery.break_glass => format!(
+                "the break-glass account {source} was used at {time} and acts by the role of a steward for a while; what it did: procura audit list --everywhere; to end it at once: procura operator revoke {source}"
+            ),
             Some(operator) => format!(
                 "a code with which another key of {operator} joins was made with {source} at {time}; if nobody lost that key: procura operator list --json, and procura device revoke or hold DEVICE"
             ),

@@ -215,7 +215,10 @@ impl Following {
                 | Change::ReleaseKey(_)
                 | Change::Release(_)
                 | Change::Passkey(_)
-                | Change::Baseline(_) => {}
+                | Change::Baseline(_)
+                | Change::ApiKey(_)
+                | Change::BreakGlass(_)
+                | Change::ApprovalRule(_) => {}
             }
         }
         part.end(false)
@@ -276,6 +279,14 @@ impl<'a> Part<'a> {
     }
 
     fn device(&mut self, device: &DeviceRecord) {
+        // What an API key or a break-glass account may do is decided by the server alone:
+        // to a gate either would be a whole operator.
+        let directory = self.directory;
+        if directory.api_key(&device.thumbprint).is_some()
+            || directory.break_glass(&device.actor).is_some()
+        {
+            return;
+        }
         self.devices.push(FeedDevice {
             thumbprint: device.thumbprint,
             actor: device.actor,

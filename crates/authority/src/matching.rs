@@ -124,6 +124,13 @@ impl Matched {
         &self.items
     }
 
+    /// What is handed over of that: not what only goes into templates.
+    pub fn handed(&self) -> impl Iterator<Item = &GrantItem> {
+        let put_in = &self.rendering.put_in;
+        let items = self.items.iter();
+        items.filter(|item| !put_in.contains(&item.name))
+    }
+
     /// Names that found nothing, sorted.
     #[must_use]
     pub fn unmatched(&self) -> &[Unmatched] {

@@ -5,10 +5,11 @@ use crate::project::{NUMBERS, PROJECTS};
 use crate::service::{COUNTS, services};
 use crate::sweeping;
 use procura_directory::Snapshot;
+use procura_identity::{ByQuorum, approved};
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_record::RecordedBatch;
 use procura_store::{Expected, KeyPrefix, Store};
-use procura_types::wire::{NamespaceDeleted, NamespaceDetail, NamespaceHolds};
+use procura_types::wire::{NamespaceDeleted, NamespaceDetail, NamespaceHolds, ProposedAct};
 use procura_types::{Namespace, Timestamp};
 use procura_vault::{Vault, VaultError, nothing_arrives};
 
@@ -71,6 +72,8 @@ pub struct NamespaceDelete {
     pub namespace: Namespace,
     /// Also when something is in it: whoever asks for it typed its name once more.
     pub confirmed: bool,
+    /// What the stewards agreed to, where it takes more than one.
+    pub by: Option<ByQuorum>,
 }
 
 impl Op for NamespaceDelete {
@@ -87,7 +90,8 @@ impl NamespaceDelete {
     ///
     /// # Errors
     /// [`AuthorityError::NamespaceInUse`] when something is in it and nobody typed its
-    /// name; [`VaultError::NoNamespace`]; the store's.
+    /// name; [`VaultError::NoNamespace`]; [`AuthorityError::Identity`] where stewards have to
+    /// agree and did not to this; the store's.
     pub fn run(
         vault: &Vault,
         batch: &mut RecordedBatch<'_, Self>,
@@ -112,10 +116,13 @@ impl NamespaceDelete {
                 held: Box::new(held),
             });
         }
+        let act = ProposedAct::EndNamespace { name: name.clone() };
+        let agreed = approved(batch, &act, None, op.by.as_ref(), now)?;
         // A full disk must not keep anyone from taking values and authority away.
         batch.reserved();
         end_namespace(vault, batch, name, now)?;
-        batch.details().with = Some(words(&held));
+        let agreed = agreed.map_or_else(String::new, |id| format!(" proposal {id}"));
+        batch.details().with = Some(format!("{}{agreed}", words(&held)));
         Ok(NamespaceDeleted {
             name: name.clone(),
             ended: now,

@@ -17,16 +17,19 @@ use crate::require_grade::Attesting;
 use procura_directory::{Snapshot, TokenRecord, TokenRefusal};
 use procura_policy::{Action, Concerned, Op, Permit, Resource};
 use procura_types::wire::{ProjectToken, ProjectTokenList, ProjectTokenState};
-use procura_types::{ActorId, Namespace, ProjectName, Thumbprint, Timestamp, TokenId};
+use procura_types::{ActorId, ForeignId, Namespace, ProjectName, Thumbprint, Timestamp, TokenId};
 use std::sync::Arc;
 
 /// Whom a token is made for: the device that asks, by its own key.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct TokenHolder {
     /// The agent.
     pub agent: ActorId,
-    /// Its device.
+    /// Its device; of a daemon of CortexAuth the key of its process.
     pub device: Thumbprint,
+    /// The id of such a daemon's agent. Its tokens replace those that the same process had
+    /// for the project.
+    pub foreign: Option<ForeignId>,
     /// What its daemon attested.
     pub attesting: Attesting,
 }
@@ -106,7 +109,7 @@ fn state(snapshot: &Snapshot, token: &TokenRecord, now: Timestamp) -> ProjectTok
     match snapshot.token_opens(token, &token.agent, Some(&token.device), &token.items, now) {
         Err(TokenRefusal::Revoked) => ProjectTokenState::Revoked,
         Err(TokenRefusal::Expired) => ProjectTokenState::Expired,
-        Ok(_) if snapshot.may_act(&token.device) => ProjectTokenState::Live,
+        Ok(_) if snapshot.holder_may_act(token) => ProjectTokenState::Live,
         Ok(_) | Err(TokenRefusal::Unknown | TokenRefusal::Device | TokenRefusal::Grant) => {
             ProjectTokenState::Ended
         }

@@ -4,7 +4,7 @@
 use crate::analysis::Uses;
 use crate::verdict::Verdict;
 use procura_policy::{Action, Concerned, Question, Resource};
-use procura_types::wire::GrantItem;
+use procura_types::wire::{GrantItem, RoleAssignment};
 use procura_types::{ActorId, Delivery, ProjectName, TokenId};
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
@@ -25,6 +25,7 @@ const ITEMS: usize = 32;
 struct Class {
     source: Option<IpAddr>,
     profile: &'static str,
+    lent: Vec<RoleAssignment>,
     need: Option<(ProjectName, Delivery, Vec<GrantItem>)>,
     token: Option<(TokenId, Vec<GrantItem>)>,
 }
@@ -136,6 +137,7 @@ impl Cache {
             && kept.resource == *question.resource
             && kept.class.source == source(question, uses)
             && kept.class.profile == question.caller.profile().as_str()
+            && kept.class.lent == question.caller.lent()
             && same(&kept.class, &question.concerned);
         is_same.then(|| Arc::clone(&kept.verdict))
     }
@@ -165,6 +167,7 @@ impl Cache {
             class: Class {
                 source: source(question, uses),
                 profile: question.caller.profile().as_str(),
+                lent: question.caller.lent().to_vec(),
                 need: concerned
                     .need
                     .map(|need| (need.project.clone(), need.delivery, need.items.to_vec())),

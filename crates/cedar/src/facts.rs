@@ -3,7 +3,8 @@
 
 use procura_directory::{ActorKind, Snapshot};
 use procura_policy::{Action, Question};
-use procura_types::{ActorId, Namespace, Timestamp};
+use procura_types::wire::RoleAssignment;
+use procura_types::{ActorId, Namespace, Role, Timestamp};
 use std::net::IpAddr;
 
 /// Who asks.
@@ -108,7 +109,7 @@ impl Principal {
             .collect();
         let steward = snapshot
             .roles(id)
-            .is_some_and(|held| held.has(procura_types::Role::Steward, None));
+            .is_some_and(|held| held.has(Role::Steward, None));
         Some(Self {
             id: id.to_string(),
             name,
@@ -116,6 +117,21 @@ impl Principal {
             agent,
             roles,
         })
+    }
+
+    /// The same person with the roles that groups lend them in the browser that asks.
+    fn with_lent(mut self, lent: &[RoleAssignment], namespace: Option<&Namespace>) -> Self {
+        for role in lent {
+            let word = role.role.as_str();
+            match &role.namespace {
+                None => self.steward |= role.role == Role::Steward,
+                there if there.as_ref() == namespace && !self.roles.contains(&word) => {
+                    self.roles.push(word);
+                }
+                Some(_) => {}
+            }
+        }
+        self
     }
 }
 
@@ -166,7 +182,8 @@ impl Facts {
         let caller = question.caller;
         let namespace = question.resource.namespace();
         Some(Self {
-            principal: Principal::of(snapshot, caller.actor(), namespace)?,
+            principal: Principal::of(snapshot, caller.actor(), namespace)?
+                .with_lent(caller.lent(), namespace),
             action: question.action,
             thing: Thing::parse(
                 &question.resource.to_string(),

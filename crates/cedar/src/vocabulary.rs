@@ -45,7 +45,8 @@ pub const fn for_agents(action: Action) -> Say {
         | Action::ProjectTokenRevoke
         | Action::AttestationChallenge
         | Action::AttestationMake
-        | Action::AttestationRevoke => Say::Forbid,
+        | Action::AttestationRevoke
+        | Action::LegacyAttest => Say::Forbid,
         _ => match action.rule() {
             rule if !is_of_actors(rule) => Say::Nothing,
             // Agents hold no roles.
@@ -56,12 +57,13 @@ pub const fn for_agents(action: Action) -> Say {
 }
 
 /// What policies have to say about an action of an operator: only what they forbid, and
-/// nothing about policies themselves, nor about what it takes to stop a steward, so that
-/// no policy keeps anybody from repairing policies.
+/// nothing about policies themselves, nor about what it takes to stop a steward, nor about
+/// opening an account for emergencies, so that no policy keeps anybody from repairing policies.
 #[must_use]
 pub const fn for_operators(action: Action) -> Say {
     match action {
         Action::PolicyWrite | Action::PolicyState | Action::PolicyRead => Say::Nothing,
+        Action::BreakGlassUse => Say::Nothing,
         Action::HoneyBait | Action::ForeignWeak => Say::Nothing,
         _ if action.is_a_say() || !is_of_actors(action.rule()) => Say::Nothing,
         _ => Say::Forbid,
@@ -114,6 +116,7 @@ pub(crate) fn is_of_installation(word: &str) -> bool {
             | "unseal_source"
             | "operator"
             | "proposal"
+            | "approval_rule"
             | "server"
             | "honey"
             | "canary"
@@ -192,7 +195,8 @@ pub(crate) fn kinds_of(action: Action) -> &'static [&'static str] {
         | A::EnrolStart
         | A::AgentSecretRotate
         | A::AgentSecretRevoke
-        | A::AgentTokenRefresh => &["ForeignId"],
+        | A::AgentTokenRefresh
+        | A::LegacyAttest => &["ForeignId"],
         A::ForeignList => &["ForeignId", "Namespace"],
         A::OperatorInvite | A::OperatorRoles | A::OperatorRevoke | A::OperatorLink => {
             &["ManagedOperator"]

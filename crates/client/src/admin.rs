@@ -37,6 +37,8 @@ struct Unseal<'a> {
 struct PassphraseChange<'a> {
     current: &'a str,
     new: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proposal: Option<ProposalId>,
 }
 
 #[derive(Serialize)]
@@ -98,12 +100,16 @@ struct SourceRemove<'a> {
     open: SentOpening<'a>,
     name: &'a Label,
     danger_wrappers_alone: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proposal: Option<ProposalId>,
 }
 
 #[derive(Serialize)]
 struct RootRotate<'a> {
     open: SentOpening<'a>,
     sessions_go_on: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proposal: Option<ProposalId>,
 }
 
 impl AdminClient {
@@ -170,29 +176,35 @@ impl AdminClient {
         self.post("/admin/unseal", &body).await
     }
 
-    /// Changes the passphrase, which rotates the root key.
+    /// Changes the passphrase, which rotates the root key; where that takes several
+    /// stewards, as they agreed.
     pub async fn change_passphrase(
         &self,
         current: &Secret<String>,
         new: &Secret<String>,
+        proposal: Option<ProposalId>,
     ) -> Result<(), ClientError> {
         let body = PassphraseChange {
             current: current.expose(),
             new: new.expose(),
+            proposal,
         };
         self.post("/admin/passphrase", &body).await
     }
 
     /// Makes another root, with what opens the vault as it is. Sessions of before end,
-    /// unless they are to go on until their end.
+    /// unless they are to go on until their end. Where it takes several stewards, as they
+    /// agreed.
     pub async fn rotate_root(
         &self,
         open: &Opening,
         sessions_go_on: bool,
+        proposal: Option<ProposalId>,
     ) -> Result<(), ClientError> {
         let body = RootRotate {
             open: open.as_sent(),
             sessions_go_on,
+            proposal,
         };
         self.post("/admin/rotate", &body).await
     }
@@ -272,17 +284,19 @@ impl AdminClient {
 
     /// Removes something that opens the vault, which rotates the root key. `open` is of a
     /// source that stays; `danger_wrappers_alone` lets all that stay be sources with
-    /// wrappers.
+    /// wrappers. Where it takes several stewards, as they agreed.
     pub async fn remove_unseal_source(
         &self,
         open: &Opening,
         name: &Label,
         danger_wrappers_alone: bool,
+        proposal: Option<ProposalId>,
     ) -> Result<(), ClientError> {
         let body = SourceRemove {
             open: open.as_sent(),
             name,
             danger_wrappers_alone,
+            proposal,
         };
         self.post("/admin/unseal-sources/remove", &body).await
     }

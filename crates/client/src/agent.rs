@@ -33,8 +33,7 @@ impl SessionClient {
         label: &Label,
     ) -> Result<LinkCode, ClientError> {
         let path = format!("/v1/namespaces/{namespace}/agents/{label}/link-code");
-        self.call(Method::POST, &path, &Query::new(), None::<&()>)
-            .await
+        self.by_key_with(Method::POST, &path, None::<&()>).await
     }
 
     /// Says where an agent's requests may come from.
@@ -45,8 +44,7 @@ impl SessionClient {
         sources: &AgentSources,
     ) -> Result<Agent, ClientError> {
         let path = format!("/v1/namespaces/{namespace}/agents/{label}/sources");
-        self.call(Method::PUT, &path, &Query::new(), Some(sources))
-            .await
+        self.by_key(Method::PUT, &path, sources).await
     }
 
     /// Says what people call an agent; none takes the name away.
@@ -69,7 +67,6 @@ impl SessionClient {
         label: &Label,
     ) -> Result<RevokedActors, ClientError> {
         let path = format!("/v1/namespaces/{namespace}/agents/{label}");
-        self.call(Method::DELETE, &path, &Query::new(), None::<&()>)
-            .await
+        self.by_key_with(Method::DELETE, &path, None::<&()>).await
     }
 }

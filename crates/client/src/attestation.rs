@@ -96,8 +96,7 @@ impl SessionClient {
         put: &BaselinePut,
     ) -> Result<Baseline, ClientError> {
         let path = format!("/v1/namespaces/{namespace}/devices/{device}/baseline");
-        self.call(Method::PUT, &path, &Query::new(), Some(put))
-            .await
+        self.by_key(Method::PUT, &path, put).await
     }
 
     /// Accepts it no more.
@@ -131,8 +130,7 @@ impl SessionClient {
         let body = ReleaseKeyAdd {
             vkey: vkey.to_owned(),
         };
-        self.call(Method::POST, "/v1/release-keys", &Query::new(), Some(&body))
-            .await
+        self.by_key(Method::POST, "/v1/release-keys", &body).await
     }
 
     /// Removes the key of this name, and all that it vouches for; never undone.
@@ -141,7 +139,7 @@ impl SessionClient {
     /// See [`ClientError`].
     pub async fn remove_release_key(&self, name: &str) -> Result<ReleaseKeyList, ClientError> {
         let query = Query::new().with("name", name);
-        self.call(Method::DELETE, "/v1/release-keys", &query, None::<&()>)
+        self.by_key_asking(Method::DELETE, "/v1/release-keys", &query, None::<&()>)
             .await
     }
 
@@ -162,8 +160,7 @@ impl SessionClient {
         let body = ReleaseAdd {
             note: note.to_owned(),
         };
-        self.call(Method::POST, "/v1/releases", &Query::new(), Some(&body))
-            .await
+        self.by_key(Method::POST, "/v1/releases", &body).await
     }
 
     /// Withdraws a program; never undone.
@@ -172,7 +169,6 @@ impl SessionClient {
     /// See [`ClientError`].
     pub async fn withdraw_release(&self, sha256: &ExeDigest) -> Result<ReleaseList, ClientError> {
         let path = format!("/v1/releases/{sha256}/withdraw");
-        self.call(Method::POST, &path, &Query::new(), None::<&()>)
-            .await
+        self.by_key_with(Method::POST, &path, None::<&()>).await
     }
 }

@@ -1,6 +1,6 @@
 //! Devices.
 
-use crate::{ClientError, Query, SessionClient};
+use crate::{ClientError, SessionClient};
 use http::Method;
 use procura_types::Thumbprint;
 
@@ -8,7 +8,6 @@ impl SessionClient {
     /// Revokes one device; never undone.
     pub async fn revoke_device(&self, device: &Thumbprint) -> Result<(), ClientError> {
         let path = format!("/v1/devices/{device}/revoke");
-        self.call(Method::POST, &path, &Query::new(), None::<&()>)
-            .await
+        self.by_key_with(Method::POST, &path, None::<&()>).await
     }
 }

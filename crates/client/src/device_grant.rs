@@ -260,8 +260,7 @@ impl SessionClient {
             agent,
             device,
         };
-        self.call(Method::POST, &path, &Query::new(), Some(&body))
-            .await
+        self.by_key(Method::POST, &path, &body).await
     }
 
     /// Says no to the device whose host shows this code.

@@ -37,8 +37,7 @@ impl SessionClient {
         id: &ForeignId,
         bind: &ForeignBind,
     ) -> Result<ForeignIdentity, ClientError> {
-        self.call(Method::PUT, &path(namespace, id), &Query::new(), Some(bind))
-            .await
+        self.by_key(Method::PUT, &path(namespace, id), bind).await
     }
 
     /// Makes an id stand for nobody.
@@ -60,8 +59,7 @@ impl SessionClient {
         rotate: &AgentSecretRotate,
     ) -> Result<AgentSecretIssued, ClientError> {
         let path = format!("{}/secret", path(namespace, id));
-        self.call(Method::POST, &path, &Query::new(), Some(rotate))
-            .await
+        self.by_key(Method::POST, &path, rotate).await
     }
 
     /// Ends all secrets of an id.

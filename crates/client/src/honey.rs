@@ -52,14 +52,12 @@ impl SessionClient {
     /// Lets a device out of quarantine.
     pub async fn reinstate_device(&self, device: &Thumbprint) -> Result<(), ClientError> {
         let path = format!("/v1/devices/{device}/reinstate");
-        self.call(Method::POST, &path, &Query::new(), None::<&()>)
-            .await
+        self.by_key_with(Method::POST, &path, None::<&()>).await
     }
 
     /// Lets an id of another system out of quarantine.
     pub async fn reinstate_id(&self, id: &ForeignId) -> Result<(), ClientError> {
         let path = format!("/v1/quarantine/{id}/reinstate");
-        self.call(Method::POST, &path, &Query::new(), None::<&()>)
-            .await
+        self.by_key_with(Method::POST, &path, None::<&()>).await
     }
 }

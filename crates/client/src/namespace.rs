@@ -6,7 +6,7 @@ use procura_types::wire::{
     DisplayNamePut, NamespaceCreate, NamespaceDelete, NamespaceDeleted, NamespaceDetail,
     NamespaceInfo, NamespaceList, Quota,
 };
-use procura_types::{DisplayName, Namespace};
+use procura_types::{DisplayName, Namespace, ProposalId};
 
 impl SessionClient {
     /// The namespaces that the caller has a part in.
@@ -53,15 +53,15 @@ impl SessionClient {
     }
 
     /// Ends a namespace and destroys its keys. One that is in use ends only when
-    /// `confirm` is its name.
+    /// `confirm` is its name; where it takes several stewards, as they agreed.
     pub async fn delete_namespace(
         &self,
         name: &Namespace,
         confirm: Option<Namespace>,
+        proposal: Option<ProposalId>,
     ) -> Result<NamespaceDeleted, ClientError> {
         let path = format!("/v1/namespaces/{name}");
-        let body = NamespaceDelete { confirm };
-        self.call(Method::DELETE, &path, &Query::new(), Some(&body))
-            .await
+        let body = NamespaceDelete { confirm, proposal };
+        self.by_key(Method::DELETE, &path, &body).await
     }
 }

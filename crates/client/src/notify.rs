@@ -36,7 +36,7 @@ impl SessionClient {
         put: &ChannelPut,
     ) -> Result<Channel, ClientError> {
         let path = format!("/v1/notify/channels/{name}");
-        self.call(Method::PUT, &path, &of(namespace), Some(put))
+        self.by_key_asking(Method::PUT, &path, &of(namespace), Some(put))
             .await
     }
 
@@ -47,7 +47,7 @@ impl SessionClient {
         name: &Label,
     ) -> Result<(), ClientError> {
         let path = format!("/v1/notify/channels/{name}");
-        self.call(Method::DELETE, &path, &of(namespace), None::<&()>)
+        self.by_key_asking(Method::DELETE, &path, &of(namespace), None::<&()>)
             .await
     }
 
@@ -80,7 +80,7 @@ impl SessionClient {
         put: &NotifyRoutePut,
     ) -> Result<NotifyRoute, ClientError> {
         let path = format!("/v1/notify/routes/{name}");
-        self.call(Method::PUT, &path, &of(namespace), Some(put))
+        self.by_key_asking(Method::PUT, &path, &of(namespace), Some(put))
             .await
     }
 
@@ -91,7 +91,7 @@ impl SessionClient {
         name: &Label,
     ) -> Result<(), ClientError> {
         let path = format!("/v1/notify/routes/{name}");
-        self.call(Method::DELETE, &path, &of(namespace), None::<&()>)
+        self.by_key_asking(Method::DELETE, &path, &of(namespace), None::<&()>)
             .await
     }
 

@@ -17,8 +17,7 @@ impl SessionClient {
 
     /// Invites a person; they join with the code.
     pub async fn invite_operator(&self, invite: &OperatorInvite) -> Result<LinkCode, ClientError> {
-        self.call(Method::POST, "/v1/operators", &Query::new(), Some(invite))
-            .await
+        self.by_key(Method::POST, "/v1/operators", invite).await
     }
 
     /// A code by which an operator joins another device.
@@ -36,15 +35,13 @@ impl SessionClient {
     ) -> Result<Operator, ClientError> {
         let path = format!("/v1/operators/{name}/roles");
         let body = RolesPut { roles, proposal };
-        self.call(Method::PUT, &path, &Query::new(), Some(&body))
-            .await
+        self.by_key(Method::PUT, &path, &body).await
     }
 
     /// Puts a device of an operator on hold; [`SessionClient::reinstate_device`] lets it out.
     pub async fn hold_device(&self, device: &Thumbprint) -> Result<(), ClientError> {
         let path = format!("/v1/devices/{device}/hold");
-        self.call(Method::POST, &path, &Query::new(), None::<&()>)
-            .await
+        self.by_key_with(Method::POST, &path, None::<&()>).await
     }
 
     /// Revokes an operator and every agent below; never undone. Another steward as a quorum
@@ -56,6 +53,7 @@ impl SessionClient {
     ) -> Result<RevokedActors, ClientError> {
         let path = format!("/v1/operators/{name}");
         let query = Query::new().with_some("proposal", proposal);
-        self.call(Method::DELETE, &path, &query, None::<&()>).await
+        self.by_key_asking(Method::DELETE, &path, &query, None::<&()>)
+            .await
     }
 }

@@ -1,8 +1,8 @@
 //! Requests to places that somebody else named: each name is resolved here, what it leads
 //! to is looked at, and the connection goes to the very address that was looked at, so
 //! that no second answer of a name server takes it elsewhere. No redirect is followed,
-//! nothing of a URL but scheme, host and port is in any error, and no answer is read
-//! further than it takes to know whether it was a yes.
+//! nothing of a URL but scheme, host and port is in any error, and answers are bounded in
+//! length and in time. What receivers of messages answer is not kept.
 
 use crate::{ClientError, Target, tls, transport};
 use http::uri::Authority;
@@ -25,7 +25,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ADDRESSES: usize = 4;
 /// The longest head of an answer.
 const HEAD: usize = 64 * 1024;
-/// The longest body of an answer: whoever takes messages says yes in a few bytes.
+/// The longest body of an answer: whoever takes messages says yes in a few bytes, and what
+/// is asked for has no more either.
 const BODY: usize = 64 * 1024;
 
 /// What a request says of its sender.
@@ -38,6 +39,14 @@ pub struct OutwardAnswer {
     pub status: u16,
     /// How long it says to wait (`Retry-After`, RFC 9110 §10.2.3), in seconds.
     pub retry_after: Option<u64>,
+}
+
+/// What was asked for.
+pub struct OutwardDocument {
+    /// The status.
+    pub status: u16,
+    /// The body. It may have a token in it.
+    pub body: SecretBytes,
 }
 
 /// Why there was no answer. None of it holds a path, a query or what a receiver said.
@@ -167,18 +176,48 @@ impl Outward {
         ca_pem: Option<&[u8]>,
         time: Duration,
     ) -> Result<OutwardAnswer, OutwardError> {
-        tokio::time::timeout(time, self.send(target, headers, body, ca_pem))
+        let request = written(Method::POST, target, headers, body)?;
+        let sent = self.send(target, request, ca_pem, Keep::Nothing);
+        let (answer, _) = tokio::time::timeout(time, sent)
             .await
-            .map_err(|_| OutwardError::Late)?
+            .map_err(|_| OutwardError::Late)??;
+        Ok(answer)
+    }
+
+    /// Asks for a document, all within `time`; with a body by POST.
+    ///
+    /// # Errors
+    /// All of [`OutwardError`]. Another status than one of success is none.
+    pub async fn ask(
+        &self,
+        target: &Target,
+        headers: &[(HeaderName, HeaderValue)],
+        body: Option<SecretBytes>,
+        ca_pem: Option<&[u8]>,
+        time: Duration,
+    ) -> Result<OutwardDocument, OutwardError> {
+        let (method, body) = match body {
+            Some(body) => (Method::POST, body),
+            None => (Method::GET, SecretBytes::new(Vec::new())),
+        };
+        let request = written(method, target, headers, body)?;
+        let sent = self.send(target, request, ca_pem, Keep::Body);
+        let (answer, body) = tokio::time::timeout(time, sent)
+            .await
+            .map_err(|_| OutwardError::Late)??;
+        Ok(OutwardDocument {
+            status: answer.status,
+            body,
+        })
     }
 
     async fn send(
         &self,
         target: &Target,
-        headers: &[(HeaderName, HeaderValue)],
-        body: SecretBytes,
+        request: Request<Full<bytes::Bytes>>,
         ca_pem: Option<&[u8]>,
-    ) -> Result<OutwardAnswer, OutwardError> {
+        keep: Keep,
+    ) -> Result<(OutwardAnswer, SecretBytes), OutwardError> {
         let authority: Authority = target
             .authority()
             .parse()
@@ -189,11 +228,10 @@ impl Outward {
         if !tls && !addresses.iter().all(|address| self.allows(address.ip())) {
             return Err(OutwardError::Plain);
         }
-        let request = written(target, headers, body)?;
         let config = tls.then(|| self.trusting(ca_pem)).transpose()?;
         let stream = connect(&addresses).await?;
         let Some(config) = config else {
-            return exchange(stream, request).await;
+            return exchange(stream, request, keep).await;
         };
         let bare = authority
             .host()
@@ -204,7 +242,7 @@ impl Outward {
             .connect(name, stream)
             .await
             .map_err(|error| not_encrypted(&error))?;
-        exchange(stream, request).await
+        exchange(stream, request, keep).await
     }
 
     fn trusting(&self, ca_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>, OutwardError> {
@@ -233,14 +271,22 @@ pub fn authorities(ca_pem: Option<&[u8]>) -> Result<Vec<CertificateDer<'static>>
     tls::authorities(ca_pem)
 }
 
+/// What is kept of an answer beside its status.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Nothing,
+    Body,
+}
+
 fn written(
+    method: Method,
     target: &Target,
     headers: &[(HeaderName, HeaderValue)],
     body: SecretBytes,
 ) -> Result<Request<Full<bytes::Bytes>>, OutwardError> {
     let query = target.query().map(|query| format!("?{query}"));
     let mut request = Request::builder()
-        .method(Method::POST)
+        .method(method)
         .uri(format!("{}{}", target.path(), query.unwrap_or_default()))
         .header(header::HOST, target.authority())
         // Some refuse what does not say what it is.
@@ -275,7 +321,8 @@ fn not_encrypted(error: &std::io::Error) -> OutwardError {
 async fn exchange<S>(
     stream: S,
     request: Request<Full<bytes::Bytes>>,
-) -> Result<OutwardAnswer, OutwardError>
+    keep: Keep,
+) -> Result<(OutwardAnswer, SecretBytes), OutwardError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -294,18 +341,28 @@ where
         })?;
         let (head, mut body) = answer.into_parts();
         let mut read = 0usize;
+        // Room for all of it at once: nothing is left behind in memory that was grown out of.
+        let room = if keep == Keep::Body { BODY } else { 0 };
+        let mut kept = SecretBytes::new(Vec::with_capacity(room));
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| OutwardError::Broken)?;
-            read = read.saturating_add(frame.data_ref().map_or(0, bytes::Bytes::len));
+            let Some(data) = frame.data_ref() else {
+                continue;
+            };
+            read = read.saturating_add(data.len());
             if read > BODY {
                 return Err(OutwardError::TooLong);
             }
+            if keep == Keep::Body {
+                kept.expose_mut().extend_from_slice(data);
+            }
         }
         let retry_after = head.headers.get(header::RETRY_AFTER);
-        Ok(OutwardAnswer {
+        let answer = OutwardAnswer {
             status: head.status.as_u16(),
             retry_after: retry_after.and_then(|value| value.to_str().ok()?.parse().ok()),
-        })
+        };
+        Ok((answer, kept))
     };
     // The connection moves only while it is polled, and ends with the exchange.
     tokio::pin!(connection);
@@ -403,6 +460,50 @@ mod tests {
         assert_eq!(*asked.lock().unwrap(), ["rebind.example"]);
         // The second answer is looked at as the first was.
         assert_eq!(send().await, Err(OutwardError::Inward("a loopback")));
+    }
+
+    /// Answers one request as it is told, and gives the request.
+    async fn answers(text: String) -> (String, tokio::task::JoinHandle<String>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let read = stream.read(&mut head).await.unwrap();
+            // Whoever hears too much hangs up.
+            let _ = stream.write_all(text.as_bytes()).await;
+            String::from_utf8(head[..read].to_vec()).unwrap()
+        });
+        (url, serving)
+    }
+
+    #[tokio::test]
+    async fn a_document_is_read_to_its_end_and_no_further_than_it_may_be_long() {
+        let outward = outward(&["127.0.0.1"]);
+        let ask = async |url: &str, body: Option<&[u8]>| {
+            let target = Target::parse(&format!("{url}/keys?a=b")).unwrap();
+            let body = body.map(|body| SecretBytes::new(body.to_vec()));
+            let time = Duration::from_secs(30);
+            outward.ask(&target, &[], body, None, time).await
+        };
+        let whole = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n{\"keys\":[]}";
+        let (url, serving) = answers(whole.to_owned()).await;
+        let found = ask(&url, None).await.ok().unwrap();
+        assert_eq!(
+            (found.status, found.body.expose().as_slice()),
+            (200, &b"{\"keys\":[]}"[..])
+        );
+        let head = serving.await.unwrap();
+        assert!(head.starts_with("GET /keys?a=b HTTP/1.1\r\n"), "{head}");
+        // A redirect is an answer like another, and nobody goes there.
+        let moved = "HTTP/1.1 302 Found\r\nlocation: http://10.0.0.1/\r\ncontent-length: 0\r\n\r\n";
+        let (url, serving) = answers(moved.to_owned()).await;
+        assert_eq!(ask(&url, Some(b"x=y")).await.ok().unwrap().status, 302);
+        assert!(serving.await.unwrap().starts_with("POST "));
+        let long = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(BODY + 1));
+        let (url, _serving) = answers(long).await;
+        assert_eq!(ask(&url, None).await.err(), Some(OutwardError::TooLong));
     }
 
     #[tokio::test]

@@ -71,8 +71,7 @@ impl SessionClient {
     ) -> Result<PolicyVersion, ClientError> {
         let path = format!("{}/{version}/state", base(namespace));
         let put = PolicyStatePut { state };
-        self.call(Method::PUT, &path, &Query::new(), Some(&put))
-            .await
+        self.by_key(Method::PUT, &path, &put).await
     }
 
     /// Stores another version with the text of an old one.

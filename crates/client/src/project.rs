@@ -73,8 +73,7 @@ impl SessionClient {
     ) -> Result<Project, ClientError> {
         let path = format!("/v1/namespaces/{namespace}/projects/{name}/require-grade");
         let body = ProjectRequireGrade { grade };
-        self.call(Method::PUT, &path, &Query::new(), Some(&body))
-            .await
+        self.by_key(Method::PUT, &path, &body).await
     }
 
     /// Deletes a project, withdraws its grants and ends its requests.

@@ -133,9 +133,23 @@ impl SessionClient {
         Req: Serialize,
         Ans: DeserializeOwned,
     {
+        self.by_key_asking(method, path, &Query::new(), body).await
+    }
+
+    /// As [`Self::by_key_with`], of a call with a query.
+    pub(crate) async fn by_key_asking<Req, Ans>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &Query,
+        body: Option<&Req>,
+    ) -> Result<Ans, ClientError>
+    where
+        Req: Serialize,
+        Ans: DeserializeOwned,
+    {
         self.session_number().await?;
-        let query = Query::new();
-        let ask = Ask::new(method, path, &query, body);
+        let ask = Ask::new(method, path, query, body);
         let client = self.client();
         let (answer, _) = client.exchange(&ask, Proof::Key(self.signer())).await?;
         call::read(&client.inner.transport, &answer)

@@ -25,8 +25,7 @@ impl SessionClient {
     pub async fn refuse_proposal(&self, id: &ProposalId) -> Result<Proposal, ClientError> {
         let path = format!("/v1/proposals/{id}/refuse");
         let body = ProposalRefuse {};
-        self.call(Method::POST, &path, &Query::new(), Some(&body))
-            .await
+        self.by_key(Method::POST, &path, &body).await
     }
 
     /// Signs a proposal; the signature is over [`Proposal::message`], by the key of this

@@ -92,7 +92,14 @@ impl SessionClient {
         let query = Query::new()
             .with_some("version", version)
             .with_some("destroy", destroy.then_some("true"));
-        self.call(Method::DELETE, &path, &query, None::<&()>).await
+        let nothing = None::<&()>;
+        match destroy {
+            true => {
+                self.by_key_asking(Method::DELETE, &path, &query, nothing)
+                    .await
+            }
+            false => self.call(Method::DELETE, &path, &query, nothing).await,
+        }
     }
 
     /// Makes a deleted version readable again, or all of them.

@@ -21,7 +21,6 @@ impl SessionClient {
     /// See [`ClientError`].
     pub async fn remove_server(&self, id: &InstanceId) -> Result<(), ClientError> {
         let path = format!("/v1/servers/{id}");
-        self.call(Method::DELETE, &path, &Query::new(), None::<&()>)
-            .await
+        self.by_key_with(Method::DELETE, &path, None::<&()>).await
     }
 }

@@ -29,7 +29,6 @@ impl SessionClient {
         kid: &Thumbprint,
     ) -> Result<SigningKeyList, ClientError> {
         let path = format!("/v1/signing-keys/{kid}/retire");
-        self.call(Method::POST, &path, &Query::new(), None::<&()>)
-            .await
+        self.by_key_with(Method::POST, &path, None::<&()>).await
     }
 }

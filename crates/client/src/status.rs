@@ -55,7 +55,7 @@ impl SessionClient {
 
     /// Seals the vault: nothing can be read or changed until an unseal.
     pub async fn seal(&self) -> Result<(), ClientError> {
-        self.call(Method::POST, "/v1/seal", &Query::new(), None::<&()>)
+        self.by_key_with(Method::POST, "/v1/seal", None::<&()>)
             .await
     }
 }

@@ -30,8 +30,7 @@ impl SessionClient {
         put: &TransitPut,
     ) -> Result<TransitKey, ClientError> {
         let path = format!("/v1/namespaces/{namespace}/transit/{key}");
-        self.call(Method::PUT, &path, &Query::new(), Some(put))
-            .await
+        self.by_key(Method::PUT, &path, put).await
     }
 
     /// Removes a transit key: what it wrapped stays wrapped.
@@ -44,8 +43,7 @@ impl SessionClient {
         key: &Label,
     ) -> Result<(), ClientError> {
         let path = format!("/v1/namespaces/{namespace}/transit/{key}");
-        self.call(Method::DELETE, &path, &Query::new(), None::<&()>)
-            .await
+        self.by_key_with(Method::DELETE, &path, None::<&()>).await
     }
 
     /// Wraps 1 to 256 bytes for a context.

@@ -10,7 +10,8 @@
 //!   envelope opens only under the binding that it was sealed under.
 //! - [`SealingKey`] and [`OpeningKey`]: values sealed to somebody who is away (HPKE).
 //! - [`PublicKey`] and [`SigningKey`]: Ed25519 and ECDSA P-256, with strict
-//!   parsing, so that no key has two spellings.
+//!   parsing, so that no key has two spellings; [`RsaPublicKey`], which verifies what
+//!   identity providers sign.
 //! - [`MacKey`], [`hkdf_sha256`], [`derive_passphrase_key`], [`sha256`].
 //! - [`PasswordHash`], [`TotpSecret`] and [`RecoveryCode`]: what people sign in with.
 //! - [`age`]: files for the holders of keys of age or OpenSSH.
@@ -46,6 +47,7 @@ mod passphrase;
 mod password;
 mod public_key;
 mod recovery_code;
+mod rsa;
 pub mod shamir;
 mod signing_key;
 pub mod slip39;
@@ -61,7 +63,7 @@ pub use binding::{Binding, Holder, Purpose};
 pub use entropy::SystemEntropy;
 pub use envelope::{envelope_epoch, open, open_with_dek, seal, seal_with_dek};
 pub use error::{KdfError, KeyError, LockError, OpenError, SealError};
-pub use hash::{Sha256, sha256};
+pub use hash::{Sha256, sha256, sha512};
 pub use hpke::{OpeningKey, SealingKey};
 pub use locked::{LockedKey, lock_policy};
 pub use mac::{MacKey, hkdf_sha256};
@@ -69,6 +71,7 @@ pub use passphrase::{Argon2Params, derive_foreign_key, derive_passphrase_key};
 pub use password::{PasswordError, PasswordHash};
 pub use public_key::{PublicKey, SignatureAlgorithm};
 pub use recovery_code::{RecoveryCode, find_hash};
+pub use rsa::RsaPublicKey;
 pub use signing_key::SigningKey;
 pub use totp::{TotpHash, TotpSecret, totp_code, totp_matches, totp_step};
 pub use tpm::{TpmPoint, tpm_decrypt, tpm_encrypt, tpm_kdfa, tpm_salt, tpm_seed, tpm_storage_key};

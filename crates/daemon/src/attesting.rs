@@ -2,6 +2,9 @@
 //! and never written, one attestation for each device, renewed long before it ends, and
 //! never in the way of what needs none.
 
+#[cfg(test)]
+mod renewing;
+
 use crate::chip::HostChip;
 use crate::member::Member;
 use crate::{DaemonError, executable};

@@ -5,7 +5,10 @@
 //! decision touches no database. A revoked record stays: it is its own
 //! tombstone, and nothing brings it back.
 
+mod api_key;
+mod approval_rule;
 mod attestation;
+mod break_glass;
 mod ending;
 mod honey;
 mod passkey;
@@ -16,9 +19,12 @@ mod shard;
 mod snapshot;
 mod token;
 
+pub use api_key::{ApiKeyRecord, ApiKeyRefusal};
+pub use approval_rule::ApprovalRuleRecord;
 pub use attestation::{
     AttestationOver, AttestationRecord, BaselineRecord, ReleaseKeyRecord, ReleaseRecord,
 };
+pub use break_glass::{BreakGlassClosed, BreakGlassRecord};
 pub use honey::{HoneyRecord, Mark};
 pub use passkey::PasskeyRecord;
 pub use policies::{Made, Policies, PolicyInForce, PolicyRecord, PolicyVersion};

@@ -102,4 +102,15 @@ impl Snapshot {
             found.removed.is_none() && self.is_active(&found.actor) && stands(&found.vouched_by)
         }) && !self.is_quarantined(Some(id), None)
     }
+
+    /// Whether what was said yes to by this passkey may come in now: it may act, and nothing
+    /// stops a device of its owner's, since whoever stole that one may have enrolled it.
+    #[must_use]
+    pub fn passkey_lets_in(&self, id: &Thumbprint) -> bool {
+        let stops = |actor: &ActorId| {
+            self.devices_in_person(actor)
+                .any(|device| self.is_quarantined(Some(&device.thumbprint), None))
+        };
+        self.passkey_may_act(id) && self.passkey(id).is_some_and(|found| !stops(&found.actor))
+    }
 }

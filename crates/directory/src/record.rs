@@ -1,6 +1,9 @@
 //! The records, as they are stored and as they are decided on.
 
+use crate::api_key::ApiKeyRecord;
+use crate::approval_rule::ApprovalRuleRecord;
 use crate::attestation::{AttestationRecord, BaselineRecord, ReleaseKeyRecord, ReleaseRecord};
+use crate::break_glass::BreakGlassRecord;
 use crate::honey::HoneyRecord;
 use crate::passkey::PasskeyRecord;
 use crate::policies::PolicyRecord;
@@ -261,4 +264,10 @@ pub enum Change {
     Release(ReleaseRecord),
     /// The baseline of a host set or removed.
     Baseline(BaselineRecord),
+    /// A device bound to an API key.
+    ApiKey(ApiKeyRecord),
+    /// A break-glass account made or used.
+    BreakGlass(BreakGlassRecord),
+    /// How many stewards an act takes.
+    ApprovalRule(ApprovalRuleRecord),
 }

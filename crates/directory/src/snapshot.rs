@@ -1,6 +1,9 @@
 //! All records at one moment.
 
+use crate::api_key::ApiKeys;
+use crate::approval_rule::ApprovalRules;
 use crate::attestation::Attestations;
+use crate::break_glass::BreakGlassAccounts;
 use crate::ending;
 use crate::honey::HoneyRecords;
 use crate::passkey::Passkeys;
@@ -44,6 +47,9 @@ pub struct Snapshot {
     passkeys: Passkeys,
     /// Shared whole: almost no change of the directory is of these.
     attestations: Arc<Attestations>,
+    api_keys: Arc<ApiKeys>,
+    break_glass: Arc<BreakGlassAccounts>,
+    approval_rules: Arc<ApprovalRules>,
     tokens: ShardMap<TokenId, TokenRecord>,
     tokens_of: ShardMap<ActorId, Vec<TokenId>>,
     token_hashes: ShardMap<TokenHash, TokenId>,
@@ -72,6 +78,9 @@ impl Default for Snapshot {
             policies: PolicyRecords::default(),
             passkeys: Passkeys::default(),
             attestations: Arc::default(),
+            api_keys: Arc::default(),
+            break_glass: Arc::default(),
+            approval_rules: Arc::default(),
             tokens: ShardMap::new(),
             tokens_of: ShardMap::new(),
             token_hashes: ShardMap::new(),
@@ -115,6 +124,18 @@ impl Snapshot {
 
     fn attestations_mut(&mut self) -> &mut Attestations {
         Arc::make_mut(&mut self.attestations)
+    }
+
+    pub(crate) fn api_keys(&self) -> &ApiKeys {
+        &self.api_keys
+    }
+
+    pub(crate) fn break_glass_accounts(&self) -> &BreakGlassAccounts {
+        &self.break_glass
+    }
+
+    pub(crate) fn approval_rules(&self) -> &ApprovalRules {
+        &self.approval_rules
     }
 
     pub(crate) const fn passkeys(&self) -> &Passkeys {
@@ -212,6 +233,11 @@ impl Snapshot {
             Change::ReleaseKey(record) => self.attestations_mut().put_key(record),
             Change::Release(record) => self.attestations_mut().put_release(record),
             Change::Baseline(record) => self.attestations_mut().put_baseline(record),
+            Change::ApiKey(record) => Arc::make_mut(&mut self.api_keys).put(record),
+            Change::BreakGlass(record) => Arc::make_mut(&mut self.break_glass).put(record),
+            Change::ApprovalRule(record) => {
+                Arc::make_mut(&mut self.approval_rules).put(record);
+            }
             Change::Token(token) => {
                 index(&mut self.tokens_of, token.agent, token.id);
                 if let Some(hash) = token.hash {

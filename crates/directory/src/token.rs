@@ -3,12 +3,13 @@
 //! A token counts because its record says so: one without a record, a removed one for
 //! example, opens nothing, whatever it says of itself.
 
+use crate::quarantine::Suspect;
 use crate::record::GrantRecord;
 use crate::snapshot::Snapshot;
 use procura_types::wire::{GrantItem, ProjectTokenKind};
 use procura_types::{
-    ActorId, Delivery, GrantId, Malformed, Namespace, ProjectName, Thumbprint, Timestamp, TokenId,
-    encoding,
+    ActorId, Delivery, ForeignId, GrantId, Malformed, Namespace, ProjectName, Thumbprint,
+    Timestamp, TokenId, encoding,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -52,8 +53,12 @@ pub struct TokenRecord {
     pub project: ProjectName,
     /// The agent that it was issued to.
     pub agent: ActorId,
-    /// The one device that can use it.
+    /// The one device that can use it; of a daemon of CortexAuth the key of its process,
+    /// which is no device.
     pub device: Thumbprint,
+    /// The id by which such a daemon was given it: it ends with that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<ForeignId>,
     /// How values are delivered.
     pub delivery: Delivery,
     /// What it opens, fixed when it was issued; sorted by name, without duplicates.
@@ -144,7 +149,7 @@ impl Snapshot {
             return Err(TokenRefusal::Device);
         }
         if token.revoked.is_some()
-            || self.is_outlived(&token.device, token.seq)
+            || self.has_outlived(token)
             || token.generation != self.token_generation(&token.namespace, &token.project)
         {
             return Err(TokenRefusal::Revoked);
@@ -168,5 +173,28 @@ impl Snapshot {
                     && covers(items)
             })
             .ok_or(TokenRefusal::Grant)
+    }
+
+    /// Whether a token is from before its holder was let out of quarantine; or, of a daemon
+    /// of CortexAuth, its id stands for its agent no more.
+    fn has_outlived(&self, token: &TokenRecord) -> bool {
+        let Some(id) = &token.foreign else {
+            return self.is_outlived(&token.device, token.seq);
+        };
+        self.foreign(id).is_none_or(|bound| {
+            bound.actor != token.agent
+                || Suspect::of(bound.device.as_ref(), Some(id))
+                    .is_some_and(|one| self.was_let_out_since(&one, token.seq))
+        })
+    }
+
+    /// Whether whoever holds a token may act now.
+    #[must_use]
+    pub fn holder_may_act(&self, token: &TokenRecord) -> bool {
+        let Some(id) = &token.foreign else {
+            return self.may_act(&token.device);
+        };
+        let device = self.foreign(id).and_then(|bound| bound.device);
+        self.is_active(&token.agent) && !self.is_quarantined(device.as_ref(), Some(id))
     }
 }

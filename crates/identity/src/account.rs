@@ -1,10 +1,12 @@
 //! What an operator signs in with in a browser (`protocol.md` §10): a password, codes of an
-//! authenticator app, and recovery codes for when that one is lost.
+//! authenticator app, recovery codes for when that one is lost, and identities at identity
+//! providers (§12).
 //!
 //! All of it is set with the operator's own device key, and none of it does what takes that
 //! key. One row for each operator, sealed as every row.
 
 mod half_right;
+mod identity;
 mod password;
 mod recovery;
 mod sign_in;
@@ -12,6 +14,8 @@ mod slow_down;
 mod totp;
 
 pub use half_right::{PASSWORD_VOID_ACTION, RightPassword, WRONG_CODES_ACTION};
+pub use identity::{MAX_IDENTITIES, OidcLink, OidcListing, OidcUnlink};
+pub(crate) use identity::{linked_to, still_linked};
 pub use password::{MAX_PASSWORD, MIN_PASSWORD, OperatorPassword, new_password};
 pub use password::{OperatorAccount, OperatorAccountEnd};
 pub use recovery::{OperatorRecoveryCodes, RECOVERY_CODES};
@@ -21,12 +25,14 @@ pub use slow_down::{Block, Charge, SlowDown};
 pub use totp::{OperatorTotp, OperatorTotpConfirm};
 
 use crate::error::IdentityError;
+use crate::oidc::OidcRefusal;
 use crate::web_login;
+use identity::IdentityRow;
 use procura_crypto::PasswordHash;
 use procura_policy::Op;
 use procura_record::RecordedBatch;
 use procura_store::{Batch, Expected, KeyPrefix, Kind, Row, Store, Table};
-use procura_types::{ActorId, Duration, Secret, Thumbprint, Timestamp};
+use procura_types::{ActorId, Duration, IdentityId, Secret, Thumbprint, Timestamp};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// Operator → what they sign in with.
@@ -62,6 +68,9 @@ pub(crate) struct AccountRow {
     /// Tries with the password and without a code since the last sign-in with both.
     #[serde(default)]
     wrong_codes: u32,
+    /// Who they are at identity providers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    identities: Vec<IdentityRow>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -109,9 +118,11 @@ impl AccountRow {
     fn is_set_with(&self, device: &Thumbprint) -> bool {
         let password = self.password.as_ref().map(|row| &row.by);
         let apps = [&self.totp, &self.waiting].into_iter().flatten();
+        let identities = self.identities.iter().map(|row| &row.by);
         let mut devices = apps
             .map(|row| &row.by)
             .chain(password)
+            .chain(identities)
             .chain(&self.recovery_by);
         devices.any(|by| by == device)
     }
@@ -188,18 +199,21 @@ pub fn forget_everybody(batch: &mut Batch) {
     ACCOUNTS.delete_all(batch, &KeyPrefix::all());
 }
 
-/// Remembers, in the batch, that the operator signed in from there; of one without an
-/// account nothing is kept.
+/// Remembers, in the batch, that the operator signed in from there by a code or an
+/// identity, if that still counts; of one without a password nothing is kept.
 pub(crate) fn remember<O: Op>(
     batch: &mut RecordedBatch<'_, O>,
     actor: &ActorId,
-    used: Option<&Used>,
+    (used, identity): (Option<&Used>, Option<&IdentityId>),
     block: &Block,
     now: Timestamp,
 ) -> Result<(), IdentityError> {
     let mut row = held(batch, actor)?;
     if let Some(used) = used {
         use_up(&mut row, used)?;
+    }
+    if identity.is_some_and(|identity| !row.has_identity(identity)) {
+        return Err(OidcRefusal::NotLinked.into());
     }
     if row.is_whole() {
         row.remember(block, now);

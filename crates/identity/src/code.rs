@@ -72,11 +72,11 @@ impl CodeRow {
 
     /// Whether whoever made the code could make it now: a key that was taken away
     /// must not come back through a code that it made before, nor a role.
-    fn stands(&self, snapshot: &Snapshot) -> bool {
+    fn stands(&self, snapshot: &Snapshot, now: Timestamp) -> bool {
         let made_with = self.made_with.as_ref();
         // With a device, or in a web login with a passkey that answered for it.
         let key_stands =
-            made_with.is_none_or(|key| snapshot.may_act(key) || snapshot.passkey_may_act(key));
+            made_with.is_none_or(|key| snapshot.may_act(key) || snapshot.passkey_lets_in(key));
         let namespace = match &self.purpose {
             Purpose::Device(actor) | Purpose::Enrol(Enrol { actor, .. }) => {
                 snapshot.actor(actor).and_then(|actor| actor.namespace())
@@ -97,7 +97,9 @@ impl CodeRow {
             (Rule::Own, Purpose::Device(actor) | Purpose::Passkey(actor)) => *actor == self.made_by,
             _ => false,
         };
-        may && key_stands && snapshot.is_active(&self.made_by)
+        // A break-glass account makes none that outlives its time.
+        let acts = snapshot.is_active(&self.made_by) && !snapshot.is_closed(&self.made_by, now);
+        may && key_stands && acts
     }
 }
 
@@ -249,7 +251,7 @@ fn usable(
     if row.value.expires <= now {
         return Err(JoinRefusal::CodeExpired.into());
     }
-    if !row.value.stands(snapshot) {
+    if !row.value.stands(snapshot, now) {
         return Err(JoinRefusal::UnknownCode.into());
     }
     Ok(row)

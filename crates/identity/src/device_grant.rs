@@ -8,6 +8,7 @@
 mod answer;
 mod ask;
 mod collect;
+mod legacy;
 mod row;
 mod show;
 mod yes;
@@ -15,12 +16,13 @@ mod yes;
 pub use answer::{DeviceGrantApprove, DeviceGrantDeny};
 pub use ask::{DeviceGrantAsk, NewDeviceGrant};
 pub use collect::DeviceGrantCollect;
+pub use legacy::{FoundLegacyLogin, LegacyLogin, LegacyLoginAsk, legacy_id};
 pub use row::{DeviceGrantStanding, FoundDeviceGrant};
 pub use show::{DeviceGrantListing, DeviceGrantShow};
 pub use yes::{DeviceGrantDraft, DeviceGrantYes};
 
-use procura_crypto::MacKey;
-use procura_types::{Duration, FieldTuple, UserCode};
+use procura_crypto::{MacKey, sha256};
+use procura_types::{Duration, FieldTuple, Thumbprint, UserCode};
 
 /// How long a device may wait for an answer, and collect it.
 pub const DEVICE_GRANT_LIFE: Duration = Duration::from_secs(600);
@@ -38,6 +40,13 @@ impl DeviceCodeTag {
     pub fn of(key: &MacKey, code: &str) -> Self {
         let of = FieldTuple::new("procura.device-grant.device-code.v1").text(code);
         Self(key.sign(&[of.as_bytes()]))
+    }
+
+    /// What stands in the place of a device for a client of CortexAuth, which shows no key:
+    /// it only tells one login from another.
+    fn keyless(&self) -> Thumbprint {
+        let of = FieldTuple::new("procura.device-grant.keyless.v1").bytes(&self.0);
+        Thumbprint::from_bytes(sha256(of.as_bytes()))
     }
 }
 
@@ -74,6 +83,16 @@ pub enum DeviceGrantRefusal {
     /// Whoever said yes could not say it any more.
     #[error("whoever approved it may not do so any more; start over on the host")]
     ApproverGone,
+    /// Whoever says yes has the role for the time of a web login.
+    #[error(
+        "what is let in outlives a web login, so a yes takes a role of one's own, and none that a group lends"
+    )]
+    LentRole,
+    /// The agent has no id by which a client of CortexAuth would know it, or several.
+    #[error(
+        "a client of CortexAuth knows an agent by its one id there, and this agent has none or several: procura agent foreign list"
+    )]
+    NoOneId,
 }
 
 impl DeviceGrantRefusal {
@@ -89,6 +108,8 @@ impl DeviceGrantRefusal {
             Self::Denied => "denied",
             Self::Collected => "collected",
             Self::ApproverGone => "approver_gone",
+            Self::LentRole => "lent_role",
+            Self::NoOneId => "no_one_id",
         }
     }
 }

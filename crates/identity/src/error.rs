@@ -2,6 +2,7 @@
 
 use crate::attestation::AttestationRefusal;
 use crate::device_grant::DeviceGrantRefusal;
+use crate::oidc::OidcRefusal;
 use crate::passkey::{PasskeyRefusal, PasskeyRefused};
 use procura_store::StoreError;
 use procura_types::{EntropyError, ExeDigest, ForeignId, Label, Namespace};
@@ -101,6 +102,12 @@ pub enum IdentityError {
     /// There is no such passkey, or it was removed.
     #[error("there is no such passkey that was not removed")]
     NoPasskey,
+    /// An identity provider's word, or a link to one, is not accepted.
+    #[error(transparent)]
+    Oidc(#[from] OidcRefusal),
+    /// The operator has no such identity.
+    #[error("no such identity is linked to this operator")]
+    NoIdentity,
     /// There is no locked memory for a key.
     #[error(transparent)]
     Locked(#[from] procura_crypto::LockError),
@@ -153,6 +160,61 @@ pub enum IdentityError {
         "there is another steward, so it takes a quorum: one proposes it, and more than half sign"
     )]
     TakesQuorum,
+    /// An act takes so many stewards.
+    #[error("it takes {0} stewards here: it is proposed, and so many sign it")]
+    TakesApprovals(usize),
+    /// A rule asks for nobody, or for more than there are.
+    #[error("an act takes one steward at the least, and no more than there are")]
+    BadApprovals,
+    /// There is no such break-glass account, or it was revoked.
+    #[error("there is no break-glass account {0} that was not revoked")]
+    NoBreakGlass(Label),
+    /// A break-glass account opens once.
+    #[error("this break-glass account was used already; a steward makes another one")]
+    BreakGlassUsed,
+    /// Whoever made a break-glass account is no steward any more.
+    #[error(
+        "whoever made this break-glass account is no steward any more, and it ended with that; a steward makes another one"
+    )]
+    MakerGone,
+    /// A device of whoever made a break-glass account is on hold.
+    #[error(
+        "a device of whoever made this break-glass account is on hold, and it does not open while that lasts; ask a steward"
+    )]
+    MakerOnHold,
+    /// The role and the key of a break-glass account are what they were.
+    #[error(
+        "this is a break-glass account: its role and its key stay as they were when it was made"
+    )]
+    BreakGlassFixed,
+    /// Somebody who is not one of the stewards has no say among them: a break-glass account,
+    /// which leaves none of its kind behind either, or whoever is lent the role. Nor has
+    /// whoever made such an account a yes to its use.
+    #[error(
+        "this takes one of the stewards: a break-glass account is none, nor is whoever has the role for the time of a web login; to the use of an account it takes one who did not make it"
+    )]
+    CountsNot,
+    /// A time for which no account opens.
+    #[error("a break-glass account opens for 5 to 1440 minutes")]
+    BadMinutes,
+    /// Too many wait.
+    #[error("16 break-glass accounts wait already; revoke one first")]
+    TooManyBreakGlass,
+    /// A new key did not sign for itself.
+    #[error("the new key did not sign for itself: the signature is not by it over these terms")]
+    NotPossessed,
+    /// A new key is somebody's, or was.
+    #[error("this key is or was somebody's already; make a new one")]
+    KeyTaken,
+    /// A time for which no API key counts.
+    #[error("an API key counts for 60 seconds to 365 days")]
+    BadApiKeyLife,
+    /// The operator has a key of this name that counts.
+    #[error("you have an API key {0} already that counts; revoke it first, or choose another name")]
+    ApiKeyNameTaken(Label),
+    /// An operator has as many as there may be.
+    #[error("an operator has at most 64 API keys that count; revoke one first")]
+    TooManyApiKeys,
     /// Nobody is invited as a steward where there is one besides the caller.
     #[error(
         "there is another steward, so nobody is invited as one: whoever it is joins without that role, and then it is proposed to make them a steward"

@@ -8,7 +8,10 @@
 pub mod account;
 mod agent;
 mod agent_secret;
+mod api_key;
+mod approval_rule;
 mod attestation;
+mod break_glass;
 mod code;
 mod device;
 mod device_grant;
@@ -18,6 +21,7 @@ mod foreign;
 mod founding;
 mod join;
 mod link;
+pub mod oidc;
 mod operator;
 pub mod passkey;
 mod proposal;
@@ -35,17 +39,21 @@ pub use agent_secret::{
     AgentSecretRevoke, AgentSecretRotate, AgentSecrets, NewSecret, SecretTerms, agent_secrets,
     count_agent_secrets,
 };
+pub use api_key::{ApiKeyCreate, ApiKeyListing, ApiKeyRevoke, ApiKeyScope, NewApiKey};
+pub use approval_rule::{ApprovalRuleListing, ApprovalRuleSet};
 pub use attestation::{
     ATTESTATION_LIFE, AttestChallenge, AttestMake, AttestationListing, AttestationRefusal,
     AttestationRevoke, BaselineRemove, BaselineSet, CHALLENGE_LIFE, ReleaseAdd, ReleaseKeyAdd,
     ReleaseKeyListing, ReleaseKeyRemove, ReleaseListing, ReleaseWithdraw,
 };
+pub use break_glass::{BreakGlassCreate, BreakGlassListing, BreakGlassUse};
 pub use code::{CODE_LIFE, IssuedCode};
 pub use device::{DeviceRevocation, DeviceRevoke, OperatorDeviceRevoke};
 pub use device_grant::{
     DEVICE_GRANT_LIFE, DeviceCodeTag, DeviceGrantApprove, DeviceGrantAsk, DeviceGrantCollect,
     DeviceGrantDeny, DeviceGrantDraft, DeviceGrantListing, DeviceGrantRefusal, DeviceGrantShow,
-    DeviceGrantStanding, DeviceGrantYes, FoundDeviceGrant, NewDeviceGrant,
+    DeviceGrantStanding, DeviceGrantYes, FoundDeviceGrant, FoundLegacyLogin, LegacyLogin,
+    LegacyLoginAsk, NewDeviceGrant, legacy_id,
 };
 pub use enrolment::{EnrolComplete, EnrolStart, Enrolment, EnrolmentCode};
 pub use error::{IdentityError, JoinRefusal};
@@ -56,14 +64,14 @@ pub use link::{AgentLink, OperatorLink, OperatorRecover};
 pub use operator::{OperatorInvite, OperatorListing, OperatorRevoke, OperatorRoles};
 pub use proposal::end_all as end_all_proposals;
 pub use proposal::{
-    ByQuorum, ProposalCreate, ProposalListing, ProposalRefuse, ProposalSign, agreed, carry_out,
-    takes_a_quorum,
+    ByQuorum, ProposalCreate, ProposalDraft, ProposalListing, ProposalRefuse, ProposalSign,
+    ProposalSignByPasskey, agreed, carry_out, stewards_needed, takes_a_quorum,
 };
 pub use quarantine::{QuarantineLift, QuarantineListing};
 pub use signing_key::{
     CurrentKeys, SigningKeyListing, SigningKeyRetire, SigningKeyRoll, SigningKeys,
 };
-pub use stewards::OperatorDeviceHold;
+pub use stewards::{OperatorDeviceHold, approved};
 pub use web_login::WebLogin;
 
 /// How many actors may stand between an agent and its owner, itself included.

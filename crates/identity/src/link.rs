@@ -94,6 +94,7 @@ impl OperatorRecover {
     ) -> Result<IssuedCode, IdentityError> {
         let op = batch.op();
         let actor = operator::find(batch.directory(), &op.name)?.id;
+        stewards::may_have_roles(batch.directory(), &actor)?;
         stewards::recovered(batch, (&op.name, &actor), op.by.as_ref(), now)?;
         code::issue_here(batch, actor, now, entropy)
     }

@@ -138,6 +138,7 @@ impl OperatorRoles {
     ) -> Result<Operator, IdentityError> {
         let op = batch.op();
         let actor = find(batch.directory(), &op.name)?;
+        stewards::may_have_roles(batch.directory(), &actor.id)?;
         let roles = checked(batch.directory(), &op.roles)?;
         let stays = is_steward(&roles);
         let was = batch
@@ -200,13 +201,15 @@ impl OperatorRevoke {
     }
 }
 
-/// Operations on one operator. Made by `resolve`, so that the actor is the one of the name.
+/// Operations on one operator, with what else they take. Made by `resolve`, so that the
+/// actor is the one of the name.
 macro_rules! of_operator {
-    ($($(#[$doc:meta])* $name:ident = $action:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident $({ $field:ident: $type:ty })? = $action:ident;)*) => {$(
         $(#[$doc])*
         pub struct $name {
             name: procura_types::Label,
             actor: procura_types::ActorId,
+            $($field: $type,)?
         }
 
         impl procura_policy::Op for $name {
@@ -229,11 +232,13 @@ macro_rules! of_operator {
             pub fn resolve(
                 snapshot: &procura_directory::Snapshot,
                 name: &procura_types::Label,
+                $($field: $type,)?
             ) -> Option<Self> {
                 let actor = snapshot.owner_named(name)?;
                 Some(Self {
                     name: name.clone(),
                     actor: actor.id,
+                    $($field,)?
                 })
             }
         }

@@ -1,9 +1,16 @@
-//! What takes a quorum of stewards: each signs the very act with the key of a device of
-//! theirs, so that no session, and nobody who holds one steward's device alone, brings
+//! What takes several stewards: each signs the very act with the key of a device of theirs
+//! or a passkey, so that no session, and nobody who holds one steward's device alone, brings
 //! it about.
+//!
+//! Most of it takes a quorum; the acts of a rule take as many as that says
+//! ([decision 45](../../../docs/adr/0045-second-persons.md)).
 //!
 //! Who is a steward is among it, or one of them could make the others fewer, or more of
 //! their own, until they are a quorum ([decision 33](../../../docs/adr/0033-stewards.md)).
+
+mod by_passkey;
+
+pub use by_passkey::{ProposalDraft, ProposalSignByPasskey};
 
 use crate::error::IdentityError;
 use crate::stewards;
@@ -12,7 +19,8 @@ use procura_policy::{Action, Op, Permit, Resource};
 use procura_record::RecordedBatch;
 use procura_store::{Batch, Expected, KeyPrefix, Kind, Row, Store, StoreError, Table};
 use procura_types::wire::{
-    Proposal, ProposalList, ProposalSigner, ProposalState, ProposedAct, ShareSet,
+    GuardedAct, Proposal, ProposalList, ProposalSigner, ProposalState, ProposedAct,
+    ReceiptAssertion, ShareSet,
 };
 use procura_types::{
     ActorId, Duration, Entropy, InstallationId, ProposalId, Thumbprint, Timestamp,
@@ -62,10 +70,34 @@ struct ProposalRow {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Signed {
     steward: ActorId,
+    /// The device, or the passkey.
     device: Thumbprint,
     time: Timestamp,
     #[serde(with = "procura_types::encoding::serde_b64url")]
     signature: Vec<u8>,
+    /// What a passkey signed, of a yes by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    assertion: Option<ReceiptAssertion>,
+}
+
+impl Signed {
+    /// Whether it counts now: by somebody who is a steward, with a key that is good, over
+    /// this.
+    fn counts(&self, snapshot: &Snapshot, act: &ProposedAct, message: &[u8]) -> bool {
+        match &self.assertion {
+            Some(assertion) => {
+                let signature = &self.signature;
+                by_passkey::can_sign(snapshot, act, &self.steward, &self.device)
+                    && by_passkey::is_by(snapshot, &self.device, message, assertion, signature)
+            }
+            None => {
+                can_sign(snapshot, act, &self.steward, &self.device)
+                    && snapshot
+                        .device(&self.device)
+                        .is_some_and(|device| device.key.verify(message, &self.signature))
+            }
+        }
+    }
 }
 
 /// Whether somebody is a steward whose yes to this counts now, by this device. One that
@@ -81,6 +113,15 @@ fn can_sign(snapshot: &Snapshot, act: &ProposedAct, steward: &ActorId, by: &Thum
         && (!snapshot.is_quarantined(Some(by), None) || against_holder(snapshot, act, by))
 }
 
+/// That somebody's yes could count at all: a break-glass account is nobody's second voice,
+/// nor is whoever is lent the role for the time of a web login.
+fn has_a_yes(snapshot: &Snapshot, steward: &ActorId) -> Result<(), IdentityError> {
+    if stewards::is_one(snapshot, steward) {
+        return Ok(());
+    }
+    Err(IdentityError::CountsNot)
+}
+
 /// Whether it is the removal of whoever put the device on hold.
 fn against_holder(snapshot: &Snapshot, act: &ProposedAct, device: &Thumbprint) -> bool {
     let ProposedAct::RemoveSteward { name } = act else {
@@ -94,6 +135,24 @@ fn against_holder(snapshot: &Snapshot, act: &ProposedAct, device: &Thumbprint) -
 }
 
 impl ProposalRow {
+    /// Whether it is the use of an account that this steward made: its own key is one yes,
+    /// and whoever made it may have that too, so theirs would be the second of one person.
+    fn is_of_their_account(&self, snapshot: &Snapshot, steward: &ActorId) -> bool {
+        let account = self.about.as_ref();
+        matches!(self.act, ProposedAct::UseBreakGlass { .. })
+            && account
+                .and_then(|account| snapshot.break_glass(account))
+                .is_some_and(|account| account.made_by == *steward)
+    }
+
+    /// That this steward's yes to this could count.
+    fn takes_yes_of(&self, snapshot: &Snapshot, steward: &ActorId) -> Result<(), IdentityError> {
+        if self.is_of_their_account(snapshot, steward) {
+            return Err(IdentityError::CountsNot);
+        }
+        Ok(())
+    }
+
     fn message(&self, installation: &InstallationId, id: &ProposalId) -> Vec<u8> {
         let about = self.about.as_ref();
         self.act.message(installation, id, self.expires, about)
@@ -107,14 +166,36 @@ impl ProposalRow {
         id: &ProposalId,
     ) -> BTreeSet<ActorId> {
         let message = self.message(installation, id);
-        let counts = |signed: &&Signed| {
-            can_sign(snapshot, &self.act, &signed.steward, &signed.device)
-                && snapshot
-                    .device(&signed.device)
-                    .is_some_and(|device| device.key.verify(&message, &signed.signature))
-        };
-        let signed = self.signed.iter().filter(counts);
-        signed.map(|signed| signed.steward).collect()
+        let signed = self.signed.iter();
+        signed
+            .filter(|signed| signed.counts(snapshot, &self.act, &message))
+            .filter(|signed| !self.is_of_their_account(snapshot, &signed.steward))
+            .map(|signed| signed.steward)
+            .collect()
+    }
+
+    /// How many have to sign it, of the stewards of now.
+    fn needs(&self, snapshot: &Snapshot) -> usize {
+        match &self.act {
+            ProposedAct::SetApprovals { act, .. } => stewards::to_set(snapshot, *act),
+            // The account's own key is one yes.
+            ProposedAct::UseBreakGlass { .. } => {
+                let needed = stewards::needed(snapshot, GuardedAct::UseBreakGlass);
+                needed.saturating_sub(1).max(1)
+            }
+            other => match other.guarded() {
+                Some(act) => stewards::needed(snapshot, act),
+                None => stewards::quorum(snapshot),
+            },
+        }
+    }
+
+    /// Puts a yes, one for each steward: the newest, since the key of the one before may be
+    /// gone.
+    fn sign(&mut self, signed: Signed) {
+        self.refused.retain(|refused| *refused != signed.steward);
+        self.signed.retain(|other| other.steward != signed.steward);
+        self.signed.push(signed);
     }
 
     /// When the yes of fewer is enough if nobody says no.
@@ -131,7 +212,7 @@ impl ProposalRow {
     }
 
     fn is_agreed(&self, have: usize, snapshot: &Snapshot, now: Timestamp) -> bool {
-        have >= stewards::quorum(snapshot) || (have > 0 && self.was_let_pass(snapshot, now))
+        have >= self.needs(snapshot) || (have > 0 && self.was_let_pass(snapshot, now))
     }
 
     fn render(
@@ -142,7 +223,7 @@ impl ProposalRow {
         now: Timestamp,
     ) -> Proposal {
         let counting = self.counting(snapshot, installation, &id);
-        let needs = stewards::quorum(snapshot);
+        let needs = self.needs(snapshot);
         let state = if self.done.is_some() {
             ProposalState::Done
         } else if now >= self.expires {
@@ -169,6 +250,7 @@ impl ProposalRow {
                     device: signed.device,
                     time: signed.time,
                     counts: counting.contains(&signed.steward),
+                    by_passkey: signed.assertion.is_some(),
                 })
                 .collect(),
             unless_refused: self.unless_refused(),
@@ -201,7 +283,9 @@ impl ProposalCreate {
     ///
     /// # Errors
     /// [`IdentityError::BadShares`]; [`IdentityError::NoOperator`], whom it is about;
-    /// [`IdentityError::OnHold`]; [`IdentityError::TooManyProposals`].
+    /// [`IdentityError::NoNamespace`], [`IdentityError::NoBreakGlass`],
+    /// [`IdentityError::BadApprovals`]; [`IdentityError::OnHold`];
+    /// [`IdentityError::TooManyProposals`].
     pub fn run(
         batch: &mut RecordedBatch<'_, Self>,
         installation: &InstallationId,
@@ -230,7 +314,26 @@ impl ProposalCreate {
             | ProposedAct::RecoverOperator { name } => {
                 let found = batch.directory().owner_named(name);
                 let found = found.ok_or_else(|| IdentityError::NoOperator(name.clone()))?;
+                stewards::may_have_roles(batch.directory(), &found.id)?;
                 Some(found.id)
+            }
+            ProposedAct::RotateRoot { .. } => None,
+            ProposedAct::EndNamespace { name } => {
+                let found = batch.directory().namespace(name);
+                found.ok_or_else(|| IdentityError::NoNamespace(name.clone()))?;
+                None
+            }
+            ProposedAct::UseBreakGlass { name } => {
+                let snapshot = batch.directory();
+                let found = snapshot
+                    .owner_named(name)
+                    .filter(|found| snapshot.break_glass(&found.id).is_some());
+                let found = found.ok_or_else(|| IdentityError::NoBreakGlass(name.clone()))?;
+                Some(found.id)
+            }
+            ProposedAct::SetApprovals { needs, .. } => {
+                stewards::may_be_needed(batch.directory(), *needs)?;
+                None
             }
         };
         if matches!(act, ProposedAct::RemoveSteward { .. }) {
@@ -292,7 +395,8 @@ impl ProposalSign {
     ///
     /// # Errors
     /// [`IdentityError::NoProposal`], [`IdentityError::ProposalOver`],
-    /// [`IdentityError::BadProposalSignature`], [`IdentityError::OnHold`].
+    /// [`IdentityError::BadProposalSignature`], [`IdentityError::OnHold`],
+    /// [`IdentityError::CountsNot`].
     pub fn run(
         batch: &mut RecordedBatch<'_, Self>,
         installation: &InstallationId,
@@ -311,18 +415,18 @@ impl ProposalSign {
             .filter(|device| device.key.verify(&message, &signature))
             .map(|device| device.thumbprint)
             .ok_or(IdentityError::BadProposalSignature)?;
+        has_a_yes(batch.directory(), &steward)?;
+        proposal.takes_yes_of(batch.directory(), &steward)?;
         if !can_sign(batch.directory(), &proposal.act, &steward, &device) {
             return Err(IdentityError::OnHold);
         }
         batch.details().with = Some(proposal.act.words());
-        proposal.refused.retain(|refused| *refused != steward);
-        // One for each steward: the newest, since the device of the one before may be gone.
-        proposal.signed.retain(|signed| signed.steward != steward);
-        proposal.signed.push(Signed {
+        proposal.sign(Signed {
             steward,
             device,
             time: now,
             signature,
+            assertion: None,
         });
         PROPOSALS.expect(batch.rows(), &id, Expected::At(row.version));
         PROPOSALS.put(batch.rows(), &id, &proposal);
@@ -428,11 +532,17 @@ fn open(store: &Store, id: &ProposalId, now: Timestamp) -> Result<Row<ProposalRo
     Ok(row)
 }
 
-/// Whether shares take a quorum here: there is more than one steward. Other operators can
-/// sign nothing that would count.
+/// Whether what takes a quorum takes one here: there is more than one steward. Other
+/// operators can sign nothing that would count.
 #[must_use]
 pub fn takes_a_quorum(snapshot: &Snapshot) -> bool {
     stewards::count(snapshot) > 1
+}
+
+/// How many stewards an act takes now; one needs no proposal.
+#[must_use]
+pub fn stewards_needed(snapshot: &Snapshot, act: GuardedAct) -> usize {
+    stewards::needed(snapshot, act)
 }
 
 /// What a proposal is about, if enough stewards have signed it; nothing is used up.
@@ -460,18 +570,18 @@ fn agreed_row(
     let row = open(store, id, now)?;
     let have = row.value.counting(snapshot, installation, id).len();
     if !row.value.is_agreed(have, snapshot, now) {
-        let needs = stewards::quorum(snapshot);
+        let needs = row.value.needs(snapshot);
         return Err(IdentityError::NotAgreed { have, needs });
     }
     Ok(row)
 }
 
-/// As [`carry_out`], of this act about this actor and no other.
+/// As [`carry_out`], of this act, about this actor and no other where it is about one.
 pub(crate) fn carry_out_act<O: Op>(
     batch: &mut RecordedBatch<'_, O>,
     by: &ByQuorum,
     act: &ProposedAct,
-    about: ActorId,
+    about: Option<ActorId>,
     now: Timestamp,
 ) -> Result<(), IdentityError> {
     let ByQuorum {
@@ -480,7 +590,7 @@ pub(crate) fn carry_out_act<O: Op>(
     } = by;
     let (store, snapshot) = (batch.store(), batch.directory());
     let row = agreed_row(store, snapshot, installation, proposal, now)?;
-    if row.value.act != *act || row.value.about != Some(about) {
+    if row.value.act != *act || row.value.about != about {
         return Err(IdentityError::OtherProposal);
     }
     use_up(batch.rows(), proposal, row, now);

@@ -2,6 +2,7 @@
 //! listing it, and letting it out. What touched a decoy is put there by the server itself.
 
 use crate::error::IdentityError;
+use crate::stewards;
 use procura_directory::{QuarantineRecord, Snapshot, Suspect};
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_record::RecordedBatch;
@@ -80,7 +81,8 @@ impl QuarantineLift {
     /// tokens, counts no more.
     ///
     /// # Errors
-    /// [`IdentityError::NotQuarantined`], [`IdentityError::DeviceRevoked`].
+    /// [`IdentityError::NotQuarantined`], [`IdentityError::DeviceRevoked`],
+    /// [`IdentityError::CountsNot`].
     pub fn run(batch: &mut RecordedBatch<'_, Self>, now: Timestamp) -> Result<(), IdentityError> {
         let suspect = &batch.op().suspect;
         let record = batch
@@ -94,6 +96,7 @@ impl QuarantineLift {
         if device.is_some_and(|device| is_revoked(batch.directory(), &device)) {
             return Err(IdentityError::DeviceRevoked);
         }
+        stewards::may_hold(batch, &record.actor)?;
         let lifted = Some(batch.directory().seq());
         batch.put_quarantine(&QuarantineRecord {
             lifted,

@@ -53,8 +53,10 @@ pub(crate) fn keeps_a_steward(
                 .roles(actor)
                 .is_some_and(|held| held.has(Role::Steward, None))
             && snapshot.is_active(actor)
+            && snapshot.break_glass(actor).is_none()
             && snapshot.devices_of(actor).any(|device| {
                 device.revoked.is_none()
+                    && snapshot.api_key(&device.thumbprint).is_none()
                     && without != Loses::Device(&device.thumbprint)
                     && !stays_quarantined(&device.thumbprint)
             })

@@ -5,18 +5,20 @@
 mod end;
 mod start;
 
-pub(crate) use end::end_made_with;
 pub use end::{WebLoginEnd, WebLoginListing, WhichLogins, end_all_of, end_everybodys};
+pub(crate) use end::{end_made_by, end_made_with};
 pub use procura_types::Amr;
 pub use procura_types::wire::WebLogin;
 pub use start::{NewWebLogin, WebLoginStart};
 
 use crate::error::IdentityError;
+use crate::oidc::OidcClient;
 use procura_policy::Op;
 use procura_proof::KeptLogin;
 use procura_record::RecordedBatch;
 use procura_store::{Batch, Expected, Kind, Seq, Store, Table};
-use procura_types::{ActorId, Duration, Thumbprint, Timestamp, WebLoginId};
+use procura_types::wire::RoleAssignment;
+use procura_types::{ActorId, Duration, IdentityId, Label, Thumbprint, Timestamp, WebLoginId};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -66,6 +68,22 @@ struct LoginRow {
     /// It ends with the passkey that it was made with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     passkey: Option<Thumbprint>,
+    /// It ends with the identity that it was made with, and with its provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity: Option<MadeBy>,
+    /// What groups lend its person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lent: Vec<RoleAssignment>,
+}
+
+/// The identity that a web login was made with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MadeBy {
+    provider: Label,
+    /// The digest of the client of that provider, as it was then.
+    client: [u8; 32],
+    id: IdentityId,
 }
 
 impl LoginRow {
@@ -123,10 +141,25 @@ impl FoundLogin {
             actor: row.actor,
             amr: row.amr,
             passkey: row.passkey,
+            lent: row.lent.clone(),
             authenticated: row.authenticated,
             idle_until: row.idle_until(),
             until: row.until,
         }
+    }
+
+    /// The identity provider that it was made by, by its name in the configuration.
+    #[must_use]
+    pub fn provider(&self) -> Option<&Label> {
+        Some(&self.row.identity.as_ref()?.provider)
+    }
+
+    /// Whether it was made by this provider: by one of this name, this issuer, and to which
+    /// the server was this client.
+    #[must_use]
+    pub fn is_by(&self, client: &OidcClient<'_>) -> bool {
+        let made = self.row.identity.as_ref();
+        made.is_some_and(|made| made.provider == *client.provider && made.client == client.digest())
     }
 
     /// To be shown to whose it is.

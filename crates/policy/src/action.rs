@@ -91,6 +91,16 @@ actions! {
     ProposalSign = "proposal.sign", Rule::Roles(&[Steward]);
     /// Says no to what was proposed.
     ProposalRefuse = "proposal.refuse", Rule::Roles(&[Steward]);
+    /// Lists how many stewards the most dangerous acts take.
+    ApprovalRuleList = "approval_rule.list", Rule::Roles(&[Steward]);
+    /// Says how many stewards an act takes.
+    ApprovalRuleSet = "approval_rule.set", Rule::Roles(&[Steward]);
+    /// Makes a break-glass account.
+    BreakGlassCreate = "break_glass.create", Rule::Roles(&[Steward]);
+    /// Lists break-glass accounts.
+    BreakGlassList = "break_glass.list", Rule::Roles(&[Steward]);
+    /// Opens a break-glass account, by its own key.
+    BreakGlassUse = "break_glass.use", Rule::Own;
     /// Closes the vault.
     InstallationSeal = "installation.seal", Rule::Roles(&[Steward]);
     /// Reads and opens every row to see whether all is whole.
@@ -166,6 +176,21 @@ actions! {
     OperatorPasskeyRename = "operator.passkey.rename", Rule::Own;
     /// Removes a passkey, and ends the web logins that were made with it.
     OperatorPasskeyRemove = "operator.passkey.remove", Rule::OwnOr(&[Steward]);
+    /// Makes an API key of an operator: by the operator alone, with a device key.
+    ApiKeyCreate = "api_key.create", Rule::Own;
+    /// Lists the API keys of an operator.
+    ApiKeyList = "api_key.list", Rule::OwnOr(&[Steward]);
+    /// Revokes an API key of an operator, and its device.
+    ApiKeyRevoke = "api_key.revoke", Rule::OwnOr(&[Steward]);
+    /// Links a subject of an identity provider to an operator, whom it signs in from then
+    /// on: by the operator alone, with a device key.
+    OperatorOidcLink = "operator.oidc.link", Rule::Own;
+    /// Lists the subjects that sign an operator in.
+    OperatorOidcList = "operator.oidc.list", Rule::OwnOr(&[Steward]);
+    /// Unlinks one, and ends the web logins that were made with it.
+    OperatorOidcUnlink = "operator.oidc.unlink", Rule::OwnOr(&[Steward]);
+    /// Shows by an identity provider's word who is there.
+    OperatorOidcUse = "operator.oidc.use", Rule::SigningIn;
     /// Signs in in a browser.
     WebLoginStart = "web_login.start", Rule::SigningIn;
     /// Lists the web logins of an operator.
@@ -215,6 +240,10 @@ actions! {
     DeviceGrantApprove = "device_grant.approve", Rule::Roles(&[Admin]);
     /// Says no to a device that asks.
     DeviceGrantDeny = "device_grant.deny", Rule::Roles(&[Admin, Approver]);
+    /// Gives a client of CortexAuth the token of a login that a person approved.
+    LegacyLogin = "legacy.login", Rule::Joining;
+    /// Gives a daemon of CortexAuth a session for the key of its process.
+    LegacyAttest = "legacy.attest", Rule::Own;
     /// Revokes a device of an agent.
     DeviceRevoke = "device.revoke", Rule::OwnOr(&[Admin]);
     /// Asks for what a daemon puts into its next attestation.
@@ -397,6 +426,60 @@ impl Action {
         )
     }
 
+    /// Whether an API key may be made for it. Automation reads, writes and takes away; it
+    /// does nothing that is a person's to sign, and nothing about people, what opens the
+    /// vault, decoys, or API keys themselves.
+    #[must_use]
+    pub const fn takes_api_key(self) -> bool {
+        matches!(
+            self,
+            Self::AgentCreate
+                | Self::AgentDisplayName
+                | Self::AgentLink
+                | Self::AgentList
+                | Self::AgentRevoke
+                | Self::AgentSources
+                | Self::AttestationList
+                | Self::DeviceRevoke
+                | Self::EventsRead
+                | Self::ForeignList
+                | Self::GrantRead
+                | Self::GrantWithdraw
+                | Self::InstallationBackup
+                | Self::InstallationCheck
+                | Self::LedgerCheckpoint
+                | Self::LedgerExport
+                | Self::LedgerRead
+                | Self::NamespaceList
+                | Self::NamespaceRead
+                | Self::NotifyRead
+                | Self::PolicyRead
+                | Self::PolicyWrite
+                | Self::ProjectRead
+                | Self::ProjectTokenList
+                | Self::ProjectTokenRevoke
+                | Self::ProjectTokenRevokeAll
+                | Self::ProjectWrite
+                | Self::ReleaseAdd
+                | Self::ReleaseList
+                | Self::RequestDeny
+                | Self::RequestList
+                | Self::RequestRead
+                | Self::SecretDelete
+                | Self::SecretHistory
+                | Self::SecretImport
+                | Self::SecretList
+                | Self::SecretRead
+                | Self::SecretSet
+                | Self::SecretWrite
+                | Self::ServerList
+                | Self::ServiceRead
+                | Self::ServiceWrite
+                | Self::SigningKeyList
+                | Self::TransitList
+        )
+    }
+
     /// Whether a person may do it in a browser, who signed in by this; what else it takes,
     /// the rule says. A browser reads lists and says no. It gets no values, and gives
     /// nobody anything by itself: what gives takes a signature, which the operation checks.
@@ -404,6 +487,9 @@ impl Action {
     pub const fn takes_web_login(self, amr: Amr) -> bool {
         match self {
             Self::AgentList
+            | Self::ApiKeyList
+            | Self::ApprovalRuleList
+            | Self::BreakGlassList
             | Self::DeviceGrantList
             | Self::DeviceGrantRead
             | Self::EventsRead
@@ -439,6 +525,8 @@ impl Action {
             // Saying yes: the operation takes a passkey's signature over the exact terms.
             | Self::RequestApprove
             | Self::DeviceGrantApprove
+            | Self::ProposalSign
+            | Self::OperatorOidcList
             | Self::OperatorPasskeyList => match amr {
                 Amr::Password | Amr::Passkey | Amr::Oidc => true,
             },
@@ -463,6 +551,80 @@ impl Action {
                 | Self::OperatorPasskeyRemove
                 | Self::ProposalRefuse
         )
+    }
+
+    /// Whether it takes a proof by the device's own key, and not one within a session: what a
+    /// session's key let in, or took away for good, would outlive its theft. The rest of what
+    /// roles open a session does too.
+    #[must_use]
+    pub const fn takes_own_key(self) -> bool {
+        match self {
+            // It lets somebody or something in, or back in, or says who may.
+            Self::AgentLink
+            | Self::AgentSecretRotate
+            | Self::ApiKeyCreate
+            | Self::ApprovalRuleSet
+            | Self::AttestationChallenge
+            | Self::AttestationMake
+            | Self::BaselineSet
+            | Self::BreakGlassCreate
+            | Self::BreakGlassUse
+            | Self::DeviceGrantApprove
+            | Self::EnrolStart
+            | Self::ForeignBind
+            | Self::OperatorInvite
+            | Self::OperatorLink
+            | Self::OperatorOidcLink
+            | Self::OperatorPasskeyInvite
+            | Self::OperatorPassword
+            | Self::OperatorRecoveryCodes
+            | Self::OperatorRoles
+            | Self::OperatorTotp
+            | Self::OperatorTotpConfirm
+            | Self::ProjectTokenIssue
+            | Self::ProjectTokenRotate
+            | Self::QuarantineLift
+            | Self::ReleaseAdd
+            | Self::ReleaseKeyAdd
+            | Self::SessionStart
+            | Self::TransitWrite
+            // A guard that it took away would stay away.
+            | Self::AgentSources
+            | Self::NotifyWrite
+            | Self::PolicyState
+            | Self::ProjectRequireGrade
+            // Nothing brings back what it ends, or it hits all others at once.
+            | Self::AgentRevoke
+            | Self::ApiKeyRevoke
+            | Self::DeviceRevoke
+            | Self::InstallationSeal
+            | Self::LedgerRetention
+            | Self::NamespaceDelete
+            | Self::OperatorDeviceRevoke
+            | Self::OperatorRevoke
+            | Self::ReleaseKeyRemove
+            | Self::ReleaseWithdraw
+            | Self::SecretDestroy
+            | Self::ServerRemove
+            | Self::SigningKeyRetire => true,
+            // What is dangerous in a browser is so here.
+            _ => self.is_dangerous(),
+        }
+    }
+
+    /// Whether a client of CortexAuth may do it at all, whose request the key of a process
+    /// signed (`signed`), or who shows no more than a code or a token; what else it takes,
+    /// the rule says.
+    #[must_use]
+    pub const fn takes_legacy(self, signed: bool) -> bool {
+        match self {
+            Self::DeviceGrantAsk | Self::LegacyLogin | Self::LegacyAttest => !signed,
+            Self::ProjectTokenIssue
+            | Self::ProjectTokenUse
+            | Self::RequestCreate
+            | Self::RunDeliver => signed,
+            _ => false,
+        }
     }
 
     /// Whether a caller who was proven by this profile of another system may do it at

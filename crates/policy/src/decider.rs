@@ -2,9 +2,10 @@
 
 use crate::action::{Action, Rule, STEP_UP};
 use crate::resource::{Concerned, Resource};
-use procura_directory::{Snapshot, TokenRefusal};
+use procura_directory::{ApiKeyRefusal, BreakGlassClosed, Snapshot, TokenRecord, TokenRefusal};
 use procura_proof::{Caller, Profile};
-use procura_types::{ActorId, Grade, GrantId, Role, Scope, Thumbprint, Timestamp};
+use procura_types::wire::RoleAssignment;
+use procura_types::{Grade, GrantId, Namespace, Role, Scope, Thumbprint, Timestamp};
 use std::sync::Arc;
 
 /// All that a decision may depend on.
@@ -61,6 +62,13 @@ pub enum DenyReason {
     /// The project token does not open what is asked for.
     #[error("{0}")]
     Token(TokenRefusal),
+    /// The caller is a break-glass account that does not act.
+    #[error("{0}")]
+    BreakGlass(BreakGlassClosed),
+    /// The caller's device is bound to an API key that does not open this, or an API key is
+    /// shown with a proof by another device.
+    #[error("{0}")]
+    ApiKey(ApiKeyRefusal),
     /// The daemon that asks has not attested what the project requires.
     #[error("attestation_required")]
     Attestation {
@@ -79,6 +87,9 @@ pub enum DenyReason {
     /// In a browser it takes that the person proved who they are a moment ago.
     #[error("reauthenticate")]
     Reauthenticate,
+    /// It takes a proof by the device's own key, and it was asked for within a session.
+    #[error("own_key")]
+    OwnKey,
     /// Roles and grants would allow it; the policies in force do not.
     #[error("{0}")]
     Policy(PolicyRefusal),
@@ -191,7 +202,12 @@ pub struct RoleDecider;
 
 impl Decider for RoleDecider {
     fn decide(&self, snapshot: &Snapshot, question: &Question<'_>) -> Result<Allowed, Denied> {
-        by_table(snapshot, question).map(Allowed::from)
+        let basis = by_table(snapshot, question)?;
+        // Last, so that whoever may not do it learns as much as by the key.
+        if question.caller.profile() == Profile::Session && question.action.takes_own_key() {
+            return Err(Denied::new(DenyReason::OwnKey, true));
+        }
+        Ok(basis.into())
     }
 }
 
@@ -201,6 +217,7 @@ fn by_table(snapshot: &Snapshot, question: &Question<'_>) -> Result<Basis, Denie
     match (question.action.rule(), caller.profile()) {
         (Rule::AdminSocket, Profile::AdminSocket) => return Ok(Basis::AdminSocket),
         (Rule::Joining, Profile::Join) => return Ok(Basis::Joining),
+        (Rule::Joining, Profile::Legacy) if takes_legacy(question) => return Ok(Basis::Joining),
         (Rule::SigningIn, Profile::SigningIn(_)) if snapshot.is_active(caller.actor()) => {
             return Ok(Basis::SigningIn);
         }
@@ -220,7 +237,7 @@ fn by_table(snapshot: &Snapshot, question: &Question<'_>) -> Result<Basis, Denie
             .is_some_and(|device| device.revoked.is_none() && device.actor == *actor)
     });
     let proof_stands = match caller.profile() {
-        Profile::Foreign(_) => {
+        Profile::Foreign(_) | Profile::Legacy => {
             still_bound(snapshot, caller) && (caller.device().is_none() || device_is_active)
         }
         // It has none, and ends with whose it is, and with the passkey it was made with.
@@ -238,11 +255,12 @@ fn by_table(snapshot: &Snapshot, question: &Question<'_>) -> Result<Basis, Denie
         return Err(Denied::new(DenyReason::Quarantined, false));
     }
     let scope = question.resource.scope();
+    restrained(snapshot, question, &scope)?;
     let exists = match &scope {
         Scope::Installation => true,
         Scope::Namespace(name) => snapshot.namespace(name).is_some(),
     };
-    let visible = exists && sees(snapshot, actor, &scope);
+    let visible = exists && sees(snapshot, caller, &scope);
     let deny = |reason| Err(Denied::new(reason, visible));
     if !exists {
         return deny(DenyReason::NoRole);
@@ -250,6 +268,9 @@ fn by_table(snapshot: &Snapshot, question: &Question<'_>) -> Result<Basis, Denie
     if let Profile::Foreign(profile) = caller.profile()
         && !question.action.takes_foreign(profile)
     {
+        return deny(DenyReason::WrongProfile);
+    }
+    if caller.profile() == Profile::Legacy && !takes_legacy(question) {
         return deny(DenyReason::WrongProfile);
     }
     if let Profile::WebLogin(amr) = caller.profile() {
@@ -265,7 +286,7 @@ fn by_table(snapshot: &Snapshot, question: &Question<'_>) -> Result<Basis, Denie
     {
         return deny(DenyReason::Attestation { needs });
     }
-    let by_role = |roles: &[Role]| role_held(snapshot, actor, roles, &scope).map(Basis::Role);
+    let by_role = |roles: &[Role]| role_held(snapshot, caller, roles, &scope).map(Basis::Role);
     match question.action.rule() {
         Rule::Roles(roles) => by_role(roles).map_or_else(|| deny(DenyReason::NoRole), Ok),
         Rule::Anyone if visible => Ok(Basis::Anyone),
@@ -300,8 +321,8 @@ fn by_table(snapshot: &Snapshot, question: &Question<'_>) -> Result<Basis, Denie
             .ok_or(TokenRefusal::Unknown)
             .and_then(|need| {
                 let token = snapshot.token(need.token).ok_or(TokenRefusal::Unknown)?;
-                let device = caller.device();
-                snapshot.token_opens(token, actor, device, need.items, question.now)
+                let holder = token_holder(caller, token);
+                snapshot.token_opens(token, actor, holder, need.items, question.now)
             })
             .map_or_else(
                 |refusal| deny(DenyReason::Token(refusal)),
@@ -313,9 +334,32 @@ fn by_table(snapshot: &Snapshot, question: &Question<'_>) -> Result<Basis, Denie
     }
 }
 
+/// What keeps a break-glass account from all but opening, and the device of an API key from
+/// all that is not listed. It tells nothing of what there is.
+fn restrained(snapshot: &Snapshot, question: &Question<'_>, scope: &Scope) -> Result<(), Denied> {
+    let (caller, action) = (question.caller, question.action);
+    if action != Action::BreakGlassUse {
+        snapshot
+            .break_glass_acts(caller.actor(), question.now)
+            .map_err(|closed| Denied::new(DenyReason::BreakGlass(closed), false))?;
+    }
+    let (device, shown) = (caller.device(), caller.api_key());
+    let closed = |refusal| Denied::new(DenyReason::ApiKey(refusal), false);
+    snapshot
+        .api_key_lets(device, shown, action.as_str(), scope, question.now)
+        .map_err(closed)?;
+    // Whatever it was made for: no key is made for this, or none any more.
+    let is_key = device.is_some_and(|device| snapshot.api_key(device).is_some());
+    if is_key && !action.takes_api_key() {
+        return Err(closed(ApiKeyRefusal::Scope));
+    }
+    Ok(())
+}
+
 /// Whether something in quarantine keeps the caller from it. Whoever has a device of an
 /// operator may have set what that operator signs in with, so what stops the device stops
-/// their web logins too; to end those stays open.
+/// their web logins too; to end those stays open. The device of an API key sets nothing of
+/// that, and shuts nobody out.
 fn is_kept_back(snapshot: &Snapshot, question: &Question<'_>) -> bool {
     let (caller, action) = (question.caller, question.action);
     // One that a steward put on hold keeps its say.
@@ -325,9 +369,8 @@ fn is_kept_back(snapshot: &Snapshot, question: &Question<'_>) -> bool {
     };
     match (caller.profile(), caller.device()) {
         (Profile::WebLogin(_), _) => {
-            let mut devices = snapshot.devices_of(caller.actor());
-            action != Action::WebLoginEnd
-                && devices.any(|device| device.revoked.is_none() && stops(&device.thumbprint))
+            let mut devices = snapshot.devices_in_person(caller.actor());
+            action != Action::WebLoginEnd && devices.any(|device| stops(&device.thumbprint))
         }
         (_, Some(device)) => stops(device),
         (_, None) => snapshot.is_quarantined(None, caller.foreign_id()),
@@ -349,6 +392,22 @@ pub fn grade_of(snapshot: &Snapshot, caller: &Caller, now: Timestamp) -> Option<
     Some(grade.min(attested.grade))
 }
 
+/// Whether a client of CortexAuth may do it by what it has shown.
+fn takes_legacy(question: &Question<'_>) -> bool {
+    let signed = question.caller.process().is_some();
+    question.action.takes_legacy(signed)
+}
+
+/// What of the caller a project token has to be bound to: its device, and of a daemon of
+/// CortexAuth the key of its process. Neither uses the tokens of the other.
+fn token_holder<'a>(caller: &'a Caller, token: &TokenRecord) -> Option<&'a Thumbprint> {
+    match (caller.profile(), &token.foreign) {
+        (Profile::Legacy, Some(id)) if caller.foreign_id() == Some(id) => caller.process(),
+        (Profile::Legacy, _) | (_, Some(_)) => None,
+        (_, None) => caller.device(),
+    }
+}
+
 /// Whether the id that a foreign proof named still stands for the caller, and with
 /// the same key.
 fn still_bound(snapshot: &Snapshot, caller: &Caller) -> bool {
@@ -360,30 +419,40 @@ fn still_bound(snapshot: &Snapshot, caller: &Caller) -> bool {
         })
 }
 
-/// The first of `roles` that the actor holds in the scope. Only owners hold roles.
-fn role_held(snapshot: &Snapshot, actor: &ActorId, roles: &[Role], scope: &Scope) -> Option<Role> {
-    let held = snapshot.roles(actor)?;
+/// The roles of the caller: those that the actor holds, and in a browser those that groups
+/// at an identity provider lend. Only owners have any.
+pub fn roles_of<'a>(
+    snapshot: &'a Snapshot,
+    caller: &'a Caller,
+) -> impl Iterator<Item = &'a RoleAssignment> {
+    let held = snapshot.roles(caller.actor());
+    let held = held.map(|held| held.roles.as_slice()).unwrap_or_default();
+    held.iter().chain(caller.lent())
+}
+
+/// The first of `roles` that the caller has in the scope.
+fn role_held(snapshot: &Snapshot, caller: &Caller, roles: &[Role], scope: &Scope) -> Option<Role> {
+    let has = |role: Role, namespace: Option<&Namespace>| {
+        roles_of(snapshot, caller)
+            .any(|held| held.role == role && held.namespace.as_ref() == namespace)
+    };
     roles.iter().copied().find(|role| match (role, scope) {
-        (Role::Steward, _) => held.has(Role::Steward, None),
-        (_, Scope::Namespace(namespace)) => held.has(*role, Some(namespace)),
+        (Role::Steward, _) => has(Role::Steward, None),
+        (_, Scope::Namespace(namespace)) => has(*role, Some(namespace)),
         (_, Scope::Installation) => false,
     })
 }
 
-/// Whether the actor has any part in the scope, so that a refusal may admit
+/// Whether the caller has any part in the scope, so that a refusal may admit
 /// that the thing exists.
-fn sees(snapshot: &Snapshot, actor: &ActorId, scope: &Scope) -> bool {
-    let roles = snapshot.roles(actor);
+fn sees(snapshot: &Snapshot, caller: &Caller, scope: &Scope) -> bool {
     match scope {
         Scope::Installation => true,
         Scope::Namespace(namespace) => {
-            roles.is_some_and(|held| {
-                held.roles
-                    .iter()
-                    .any(|role| role.namespace.as_ref() == Some(namespace))
-            }) || snapshot
-                .actor(actor)
-                .is_some_and(|record| record.namespace() == Some(namespace))
+            roles_of(snapshot, caller).any(|role| role.namespace.as_ref() == Some(namespace))
+                || snapshot
+                    .actor(caller.actor())
+                    .is_some_and(|record| record.namespace() == Some(namespace))
         }
     }
 }

@@ -15,7 +15,7 @@ mod resource;
 pub use action::{Action, Rule, STEP_UP};
 pub use decider::{
     Allowed, Basis, Claim, Counted, Decider, Denied, DenyReason, PolicyNames, PolicyRefusal,
-    Question, RoleDecider, grade_of,
+    Question, RoleDecider, grade_of, roles_of,
 };
 pub use matrix::permission_matrix;
 pub use permit::{Op, Permit, authorize};

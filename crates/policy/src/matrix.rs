@@ -12,9 +12,10 @@ pub fn permission_matrix() -> String {
     let mut out = String::from(
         "# Permission matrix\n\nGenerated from the actions of `procura-policy`; everything that is not `yes` is denied.\n\
          Roles other than steward count in their namespace only. A caller who was proven by a profile of another\n\
-         system has to be let in by the column of those too. A person in a browser has to be let in by the last column too,\n\
-         by what they signed in with; where it says `proven anew`, within five minutes.\n\n\
-         | action | steward | admin | approver | auditor | agent | other | foreign profiles | web login |\n|---|---|---|---|---|---|---|---|---|\n",
+         system has to be let in by the column of those too. A person in a browser has to be let in by the column of web\n\
+         logins too, by what they signed in with; where it says `proven anew`, within five minutes. An API key of an\n\
+         operator is made for actions of the last column alone.\n\n\
+         | action | steward | admin | approver | auditor | agent | other | foreign profiles | web login | api key |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for action in Action::ALL {
         let rule = action.rule();
@@ -38,19 +39,26 @@ pub fn permission_matrix() -> String {
             Rule::Joining => "about to join",
             Rule::AdminSocket => "on the admin socket",
             Rule::SigningIn => "by signing in",
+            _ if action.takes_own_key() => "not in a session",
             _ => "",
         };
         let foreign = Foreign::ALL.into_iter();
-        let foreign: Vec<&str> = foreign
+        let foreign = foreign
             .filter(|profile| action.takes_foreign(*profile))
-            .map(Foreign::as_str)
-            .collect();
+            .map(Foreign::as_str);
+        let legacy = [(false, "legacy (login)"), (true, "legacy")];
+        let legacy = legacy
+            .into_iter()
+            .filter(|(signed, _)| action.takes_legacy(*signed))
+            .map(|(_, word)| word);
+        let foreign: Vec<&str> = foreign.chain(legacy).collect();
         let foreign = foreign.join(", ");
         let web = web_logins(*action);
+        let key = if action.takes_api_key() { "yes" } else { "" };
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
-            "| `{}` | {} | {} | {} | {} | {agent} | {other} | {foreign} | {web} |",
+            "| `{}` | {} | {} | {} | {} | {agent} | {other} | {foreign} | {web} | {key} |",
             action.as_str(),
             role(Role::Steward),
             role(Role::Admin),

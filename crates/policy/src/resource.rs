@@ -1,7 +1,7 @@
 //! What an operation is about.
 
 use procura_directory::Suspect;
-use procura_types::wire::GrantItem;
+use procura_types::wire::{GrantItem, GuardedAct};
 use procura_types::{
     ActorId, CanaryId, Delivery, ExeDigest, ForeignId, Grade, GrantId, InstanceId, Label,
     Namespace, ProjectName, ProposalId, RequestId, RunId, Scope, SecretPath, Thumbprint, TokenId,
@@ -67,6 +67,8 @@ pub enum Resource {
     WebLogin(WebLoginId),
     /// A passkey of an operator.
     Passkey(Thumbprint),
+    /// How many stewards an act takes.
+    ApprovalRule(GuardedAct),
 }
 
 impl Resource {
@@ -81,6 +83,7 @@ impl Resource {
             | Self::Server(_)
             | Self::WebLogin(_)
             | Self::Passkey(_)
+            | Self::ApprovalRule(_)
             | Self::Honey(..)
             | Self::Canary(_)
             | Self::Quarantine(_)
@@ -135,6 +138,7 @@ impl fmt::Display for Resource {
             Self::Server(id) => write!(f, "server/{id}"),
             Self::WebLogin(id) => write!(f, "web_login/{id}"),
             Self::Passkey(id) => write!(f, "passkey/{id}"),
+            Self::ApprovalRule(act) => write!(f, "approval_rule/{act}"),
             Self::Policies(_) => f.write_str("policies"),
             Self::SigningKey(kid) => write!(f, "signing_key/{kid}"),
             Self::ReleaseKey(key) => write!(f, "release_key/{key}"),

@@ -6,12 +6,14 @@
 
 use crate::reason::{Case, Refusal};
 use crate::session::{IssueError, SessionKeys};
-use crate::session_id::{self, Head};
-use procura_crypto::{hkdf_sha256, sha256};
-use procura_types::{Entropy, FieldTuple, ForeignId, Secret, Thumbprint, Timestamp};
+use crate::session_id::{self, Head, derived};
+use procura_crypto::sha256;
+use procura_types::{Entropy, FieldTuple, ForeignId, Thumbprint, Timestamp};
 
 /// Their audience; no gate has its keys.
 const AUDIENCE: &str = "procura:agent";
+/// What their keys are derived for.
+const DOMAIN: &str = "procura.agent.session.v1";
 /// Kind of the key, mark, first issue, end.
 const CONTENT_BYTES: usize = 1 + 32 + 8 + 8;
 
@@ -69,7 +71,7 @@ impl AgentKeyMark<'_> {
 
     /// `T("procura.agent.session.key.v1", agent_id, u8 kind, …)` hashed: agent and key
     /// in 32 bytes.
-    fn digest(&self, agent: &ForeignId) -> [u8; 32] {
+    pub(crate) fn digest(&self, agent: &ForeignId) -> [u8; 32] {
         let tuple = FieldTuple::new("procura.agent.session.key.v1")
             .text(agent.as_str())
             .u8(self.kind().byte());
@@ -116,7 +118,7 @@ pub fn issue(
     content.extend_from_slice(&first_issue.as_millis().to_be_bytes());
     content.extend_from_slice(&expires.as_millis().to_be_bytes());
 
-    let (encryption, nonce) = derived(&root, &head.salt);
+    let (encryption, nonce) = derived(&root, &head.salt, DOMAIN);
     Ok(IssuedAgentSession {
         session_id: head.seal(&encryption, nonce, &content)?,
         expires,
@@ -180,7 +182,7 @@ impl AgentSession {
 fn read(keys: &dyn SessionKeys, id: &str) -> Option<AgentSession> {
     let (head, sealed) = Head::read("session_id", id, CONTENT_BYTES)?;
     let root = keys.audience_key(head.epoch, AUDIENCE)?;
-    let (encryption, nonce) = derived(&root, &head.salt);
+    let (encryption, nonce) = derived(&root, &head.salt, DOMAIN);
     let content = head.open(&encryption, nonce, &sealed)?;
     let (kind, rest) = content.expose().split_first()?;
     let (digest, rest) = rest.split_first_chunk()?;
@@ -192,15 +194,4 @@ fn read(keys: &dyn SessionKeys, id: &str) -> Option<AgentSession> {
         first_issue: Timestamp::from_millis(u64::from_be_bytes(*first_issue)),
         expires: Timestamp::from_millis(u64::from_be_bytes(*expires)),
     })
-}
-
-/// Key and nonce of one id: its salt is random, so they are for this one.
-fn derived(root: &Secret<[u8; 32]>, salt: &[u8]) -> (Secret<[u8; 32]>, [u8; 12]) {
-    let info = FieldTuple::new("procura.agent.session.v1");
-    let all: Secret<[u8; 44]> = hkdf_sha256(root.expose(), salt, info.as_bytes());
-    let (key, nonce) = all.expose().split_at(32);
-    let (mut encryption, mut once) = (Secret::new([0; 32]), [0; 12]);
-    encryption.expose_mut().copy_from_slice(key);
-    once.copy_from_slice(nonce);
-    (encryption, once)
 }

@@ -1,9 +1,11 @@
 //! Who made a request, proven.
 
 use procura_crypto::sha256;
-use procura_directory::Snapshot;
+use procura_directory::{Snapshot, TokenHash};
+use procura_types::wire::RoleAssignment;
 use procura_types::{ActorId, Amr, FieldTuple, ForeignId, Thumbprint, Timestamp};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::answer::Answering;
 use crate::foreign::Foreign;
@@ -23,6 +25,8 @@ pub enum Profile {
     AdminSocket,
     /// By the profile of another system (§3.2).
     Foreign(Foreign),
+    /// By what a client of CortexAuth has, while it is moved here (§3.8).
+    Legacy,
     /// By what a person signs in with, a moment ago, for a web login (§10).
     SigningIn(Amr),
     /// By the cookie of a web login.
@@ -39,6 +43,7 @@ impl Profile {
             Self::Join => "join",
             Self::AdminSocket => "admin_socket",
             Self::Foreign(profile) => profile.as_str(),
+            Self::Legacy => "legacy",
             Self::SigningIn(Amr::Password) => "signing_in_password",
             Self::SigningIn(Amr::Passkey) => "signing_in_passkey",
             Self::SigningIn(Amr::Oidc) => "signing_in_oidc",
@@ -65,7 +70,10 @@ pub struct Caller {
     pub(crate) created: Timestamp,
     pub(crate) foreign: Option<ForeignId>,
     pub(crate) authenticated: Option<Timestamp>,
-    pub(crate) passkey: Option<Thumbprint>,
+    pub(crate) passkey: Option<Box<Thumbprint>>,
+    pub(crate) lent: Option<Arc<[RoleAssignment]>>,
+    pub(crate) api_key: Option<Box<TokenHash>>,
+    pub(crate) process: Option<Box<Thumbprint>>,
 }
 
 impl Caller {
@@ -110,8 +118,32 @@ impl Caller {
 
     /// The passkey that a web login, or whoever signs in, was proven with.
     #[must_use]
-    pub const fn passkey(&self) -> Option<&Thumbprint> {
-        self.passkey.as_ref()
+    pub fn passkey(&self) -> Option<&Thumbprint> {
+        self.passkey.as_deref()
+    }
+
+    /// What is kept of the API key that the request shows beside its proof, which covers it.
+    /// Whether it is one, and of this device, is decided with all else.
+    #[must_use]
+    pub fn api_key(&self) -> Option<&TokenHash> {
+        self.api_key.as_deref()
+    }
+
+    /// The same caller, showing this API key. Of one whose device is bound to a key and who
+    /// shows none, nothing is allowed.
+    #[must_use]
+    pub fn showing(self, api_key: Option<TokenHash>) -> Self {
+        Self {
+            api_key: api_key.map(Box::new),
+            ..self
+        }
+    }
+
+    /// The roles that groups at an identity provider lend the person, in this web login
+    /// alone, beside those that they hold.
+    #[must_use]
+    pub fn lent(&self) -> &[RoleAssignment] {
+        self.lent.as_deref().unwrap_or_default()
     }
 
     /// How the request was proven.
@@ -150,6 +182,13 @@ impl Caller {
         self.authenticated
     }
 
+    /// The key of the process that signed for the actor, of a daemon of CortexAuth: what
+    /// its project tokens are bound to. It is no device.
+    #[must_use]
+    pub fn process(&self) -> Option<&Thumbprint> {
+        self.process.as_deref()
+    }
+
     /// The id of another system by which a foreign proof named the actor.
     #[must_use]
     pub const fn foreign_id(&self) -> Option<&ForeignId> {
@@ -167,21 +206,34 @@ impl Caller {
         }
         let id = FieldTuple::new("procura.actor.admin-socket.v1").u32(peer_uid);
         let id = ActorId::from_bytes(sha256(id.as_bytes()));
-        Ok(Self {
-            actor: id,
-            owner: id,
+        Ok(Self::bare((id, id), Profile::AdminSocket, 0, now))
+    }
+
+    /// An actor and their owner, by this profile, with nothing else that a proof says.
+    pub(crate) const fn bare(
+        (actor, owner): (ActorId, ActorId),
+        profile: Profile,
+        directory_seq: u64,
+        created: Timestamp,
+    ) -> Self {
+        Self {
+            actor,
+            owner,
             device: None,
             session: None,
             answering: None,
-            profile: Profile::AdminSocket,
+            profile,
             peer: None,
-            directory_seq: 0,
+            directory_seq,
             nonce: None,
-            created: now,
+            created,
             foreign: None,
             authenticated: None,
             passkey: None,
-        })
+            lent: None,
+            api_key: None,
+            process: None,
+        }
     }
 
     /// The caller who is about to join, with a device that signed for it.
@@ -192,21 +244,12 @@ impl Caller {
         now: Timestamp,
         peer: IpAddr,
     ) -> Self {
+        // An operator who joins for the first time is its own owner.
+        let owner = directory.actor(&actor).map_or(actor, |known| known.owner);
         Self {
-            actor,
-            // An operator who joins for the first time is its own owner.
-            owner: directory.actor(&actor).map_or(actor, |known| known.owner),
             device: Some(device),
-            session: None,
-            answering: None,
-            profile: Profile::Join,
             peer: Some(peer),
-            directory_seq: directory.seq(),
-            nonce: None,
-            created: now,
-            foreign: None,
-            authenticated: None,
-            passkey: None,
+            ..Self::bare((actor, owner), Profile::Join, directory.seq(), now)
         }
     }
 
@@ -217,6 +260,19 @@ impl Caller {
         Self {
             profile: Profile::Foreign(profile),
             foreign: Some(id),
+            ..self
+        }
+    }
+
+    /// The same by a client of CortexAuth, under this id; with the key of its process, or
+    /// with no more than its login.
+    #[cfg(feature = "fake")]
+    #[must_use]
+    pub fn as_legacy(self, id: ForeignId, process: Option<Thumbprint>) -> Self {
+        Self {
+            profile: Profile::Legacy,
+            foreign: Some(id),
+            process: process.map(Box::new),
             ..self
         }
     }
@@ -236,7 +292,17 @@ impl Caller {
     #[must_use]
     pub fn with_passkey(self, passkey: Thumbprint) -> Self {
         Self {
-            passkey: Some(passkey),
+            passkey: Some(Box::new(passkey)),
+            ..self
+        }
+    }
+
+    /// The same, to whom groups lend these roles.
+    #[cfg(feature = "fake")]
+    #[must_use]
+    pub fn lending(self, roles: &[RoleAssignment]) -> Self {
+        Self {
+            lent: Some(roles.into()),
             ..self
         }
     }
@@ -252,7 +318,7 @@ impl Caller {
         let session = crate::session::Session::fake(subject, attested);
         Self {
             answering: session.map(|session| Answering {
-                session: std::sync::Arc::new(session),
+                session: Arc::new(session),
                 counter: 0,
             }),
             ..self
@@ -269,20 +335,11 @@ impl Caller {
         device: Option<Thumbprint>,
         directory_seq: u64,
     ) -> Self {
+        let created = Timestamp::from_millis(0);
         Self {
-            actor,
-            owner,
             device,
             session: (profile == Profile::Session).then_some([0; 16]),
-            answering: None,
-            profile,
-            peer: None,
-            directory_seq,
-            nonce: None,
-            created: Timestamp::from_millis(0),
-            foreign: None,
-            authenticated: None,
-            passkey: None,
+            ..Self::bare((actor, owner), profile, directory_seq, created)
         }
     }
 }

@@ -25,7 +25,7 @@ impl Windows {
     /// widest of their windows (§3.2), each way.
     pub const FOREIGN: Self = Self {
         back: 300,
-        forward: 120,
+        forward: 300,
     };
 
     /// How long a claim is remembered, in seconds: both windows and one more.

@@ -15,7 +15,8 @@
 //!   uses the proof up.
 //! - [`verify_join`], [`verify_ask`], [`verify_collector`], [`verify_enrolment`] and
 //!   [`Caller::admin_socket`] are the ways to a caller who has no device yet;
-//!   [`Caller::foreign`] is the one from a proof of another system's profile.
+//!   [`Caller::foreign`] is the one from a proof of another system's profile, and
+//!   [`Caller::legacy`] the one from a client of CortexAuth ([`foreign::legacy`]).
 //! - [`Caller::web_login`] is the one from the cookie of a browser, and
 //!   [`Caller::signing_in`] the one to it.
 //! - [`sign`] is the client's side.
@@ -70,5 +71,5 @@ pub use pending::Pending;
 pub use reason::{Case, Reason, Refusal, Step};
 pub use session::SessionKeys;
 pub use verify::{Awaited, Verifier};
-pub use web_login::{Authenticated, KeptLogin, WebLoginCookie};
+pub use web_login::{Authenticated, KeptLogin, Provided, WebLoginCookie};
 pub use window::{WINDOW, Window};

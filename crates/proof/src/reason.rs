@@ -272,6 +272,12 @@ cases! {
     /// `X-Signature` is not even text of a signature's length.
     AgentSignatureForm = "agent_signature_form", Shape, Malformed,
         "X-Signature is not 1 to 256 printable characters.";
+    /// A daemon of another system says nothing of its process.
+    LegacyMissing = "legacy_missing", Shape, MissingHeaders,
+        "The request has no X-Daemon-Attestation field.";
+    /// What a client of CortexAuth proves itself by has not the form for it.
+    LegacyForm = "legacy_form", Shape, Malformed,
+        "X-Daemon-Attestation is not session.ts.jti.body_sha256.auth_token_id.signature, or ts, nonce and auth_proof are not seconds, 8 to 128 of A-Z, a-z, 0-9, _ and -, and a signature.";
     /// `Signature-Input` cannot be read.
     InputSyntax = "input_syntax", Shape, Malformed,
         "Signature-Input is not a dictionary of inner lists of strings with each label once.";
@@ -401,6 +407,9 @@ cases! {
     /// The body has another SHA-256.
     BodyChanged = "body_changed", Digest, DigestMismatch,
         "The body is not the one that Content-Digest names.";
+    /// A daemon signed for another token than its request shows.
+    LegacyTokenOther = "legacy_token_other", Digest, DigestMismatch,
+        "The token beside X-Daemon-Attestation is not the one that it is signed for.";
     /// The agent's requests may come from other addresses only.
     AddressRefused = "address_refused", Address, SourceNotAllowed,
         "Requests of this agent may not come from this address; an admin says from where they may: procura agent sources LABEL.";

@@ -3,8 +3,8 @@
 //! with the rest bound to what stands in clear (`protocol.md` §3.4).
 
 use crate::session::{IssueError, RENEWAL_LIFE, SESSION_LIFE};
-use procura_crypto::{SealError, open_once, seal_once};
-use procura_types::{Entropy, EntropyError, Secret, SecretBytes, Timestamp, encoding};
+use procura_crypto::{SealError, hkdf_sha256, open_once, seal_once};
+use procura_types::{Entropy, EntropyError, FieldTuple, Secret, SecretBytes, Timestamp, encoding};
 
 const VERSION: u8 = 1;
 const SALT_BYTES: usize = 16;
@@ -18,6 +18,22 @@ pub(crate) fn end(now: Timestamp, first_issue: Timestamp) -> Result<Timestamp, I
         return Err(IssueError::RenewalOver);
     }
     Ok(now.plus(SESSION_LIFE).min(last))
+}
+
+/// Key and nonce of one id under the key of its audience: its salt is random, so they are
+/// for this one. `domain` is for one kind of ids.
+pub(crate) fn derived(
+    root: &Secret<[u8; 32]>,
+    salt: &[u8],
+    domain: &'static str,
+) -> (Secret<[u8; 32]>, [u8; 12]) {
+    let info = FieldTuple::new(domain);
+    let all: Secret<[u8; 44]> = hkdf_sha256(root.expose(), salt, info.as_bytes());
+    let (key, nonce) = all.expose().split_at(32);
+    let (mut encryption, mut once) = (Secret::new([0; 32]), [0; 12]);
+    encryption.expose_mut().copy_from_slice(key);
+    once.copy_from_slice(nonce);
+    (encryption, once)
 }
 
 /// What stands in clear.

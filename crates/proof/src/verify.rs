@@ -239,6 +239,9 @@ impl Verifier {
             foreign: None,
             authenticated: None,
             passkey: None,
+            lent: None,
+            api_key: None,
+            process: None,
         };
         Ok(Pending {
             caller,

@@ -6,9 +6,10 @@ use crate::caller::{Caller, Profile};
 use crate::reason::{Case, Refusal};
 use procura_crypto::sha256;
 use procura_directory::{ActorKind, Snapshot};
+use procura_types::wire::RoleAssignment;
 use procura_types::{
-    ActorId, Amr, Entropy, EntropyError, FieldTuple, Secret, Thumbprint, Timestamp, WebLoginId,
-    encoding,
+    ActorId, Amr, Entropy, EntropyError, FieldTuple, IdentityId, Label, Secret, Thumbprint,
+    Timestamp, WebLoginId, encoding,
 };
 use std::net::IpAddr;
 
@@ -23,6 +24,23 @@ pub struct Authenticated {
     actor: ActorId,
     amr: Amr,
     passkey: Option<Thumbprint>,
+    provided: Option<Provided>,
+}
+
+/// What an identity provider said of a person who signed in there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provided {
+    /// The provider, by its name in the configuration.
+    pub provider: Label,
+    /// The SHA-256 of its issuer and of who the server is to it: another provider may have
+    /// that name tomorrow.
+    pub client: [u8; 32],
+    /// Which of their identities it vouched for.
+    pub identity: IdentityId,
+    /// When they proved to it who they are, if it says so.
+    pub authenticated: Option<Timestamp>,
+    /// The roles that their groups there lend them.
+    pub lent: Vec<RoleAssignment>,
 }
 
 impl Authenticated {
@@ -34,6 +52,7 @@ impl Authenticated {
             actor,
             amr,
             passkey: None,
+            provided: None,
         }
     }
 
@@ -44,6 +63,18 @@ impl Authenticated {
             actor,
             amr: Amr::Passkey,
             passkey: Some(passkey),
+            provided: None,
+        }
+    }
+
+    /// The same of whom an identity provider vouched for.
+    #[must_use]
+    pub const fn by_provider(actor: ActorId, provided: Provided) -> Self {
+        Self {
+            actor,
+            amr: Amr::Oidc,
+            passkey: None,
+            provided: Some(provided),
         }
     }
 
@@ -63,6 +94,12 @@ impl Authenticated {
     #[must_use]
     pub const fn passkey(&self) -> Option<&Thumbprint> {
         self.passkey.as_ref()
+    }
+
+    /// By which identity, and what its provider said.
+    #[must_use]
+    pub const fn provided(&self) -> Option<&Provided> {
+        self.provided.as_ref()
     }
 }
 
@@ -143,7 +180,7 @@ impl WebLoginCookie {
 }
 
 /// A web login as it is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptLogin {
     /// Its id.
     pub id: WebLoginId,
@@ -155,6 +192,8 @@ pub struct KeptLogin {
     pub amr: Amr,
     /// By which passkey: it ends with that.
     pub passkey: Option<Thumbprint>,
+    /// The roles that their groups at an identity provider lend them in it.
+    pub lent: Vec<RoleAssignment>,
     /// When they last proved who they are.
     pub authenticated: Timestamp,
     /// When it ends if nothing is done with it.
@@ -204,10 +243,13 @@ impl Caller {
         if kept.idle_until <= now {
             return Err(refuse(Case::WebLoginIdle));
         }
+        // No other sign-in says anything of groups.
+        let lends = kept.amr == Amr::Oidc && !kept.lent.is_empty();
         Ok(Self {
             session: Some(*kept.id.as_bytes()),
             authenticated: Some(kept.authenticated),
-            passkey: kept.passkey,
+            passkey: kept.passkey.map(Box::new),
+            lent: lends.then(|| kept.lent.as_slice().into()),
             ..Self::person(
                 kept.actor,
                 Profile::WebLogin(kept.amr),
@@ -228,7 +270,7 @@ impl Caller {
     ) -> Self {
         Self {
             authenticated: Some(now),
-            passkey: person.passkey,
+            passkey: person.passkey.map(Box::new),
             ..Self::person(
                 person.actor,
                 Profile::SigningIn(person.amr),
@@ -260,19 +302,8 @@ impl Caller {
         peer: Option<IpAddr>,
     ) -> Self {
         Self {
-            actor,
-            owner: actor,
-            device: None,
-            session: None,
-            answering: None,
-            profile,
             peer,
-            directory_seq: directory.seq(),
-            nonce: None,
-            created: now,
-            foreign: None,
-            authenticated: None,
-            passkey: None,
+            ..Self::bare((actor, actor), profile, directory.seq(), now)
         }
     }
 }

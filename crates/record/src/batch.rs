@@ -2,14 +2,16 @@
 
 use crate::entry::Details;
 use crate::tables::{
-    ACTORS, ATTESTATIONS, BASELINES, DEVICES, DIRECTORY_GUARD, FOREIGN, GRANTS, GRANTS_ENDED,
-    GUARD, HONEY, INSTALLATION_POLICIES, NAMESPACES, PASSKEYS, POLICIES, QUARANTINES, RELEASE_KEYS,
-    RELEASES, ROLES, TOKENS, TOKENS_ENDED,
+    ACTORS, API_KEYS, APPROVAL_RULES, ATTESTATIONS, BASELINES, BREAK_GLASS, DEVICES,
+    DIRECTORY_GUARD, FOREIGN, GRANTS, GRANTS_ENDED, GUARD, HONEY, INSTALLATION_POLICIES,
+    NAMESPACES, PASSKEYS, POLICIES, QUARANTINES, RELEASE_KEYS, RELEASES, ROLES, TOKENS,
+    TOKENS_ENDED,
 };
 use procura_directory::{
-    ActorRecord, AttestationRecord, BaselineRecord, DeviceRecord, ForeignRecord, GrantRecord,
-    GrantsEndedRecord, HoneyRecord, NamespaceRecord, PasskeyRecord, PolicyRecord, QuarantineRecord,
-    ReleaseKeyRecord, ReleaseRecord, RolesRecord, Snapshot, TokenRecord, TokensEndedRecord,
+    ActorRecord, ApiKeyRecord, ApprovalRuleRecord, AttestationRecord, BaselineRecord,
+    BreakGlassRecord, DeviceRecord, ForeignRecord, GrantRecord, GrantsEndedRecord, HoneyRecord,
+    NamespaceRecord, PasskeyRecord, PolicyRecord, QuarantineRecord, ReleaseKeyRecord,
+    ReleaseRecord, RolesRecord, Snapshot, TokenRecord, TokensEndedRecord,
 };
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_store::{Batch, Store};
@@ -241,6 +243,24 @@ impl<'a, O: Op> RecordedBatch<'a, O> {
     pub fn put_passkey(&mut self, record: &PasskeyRecord) {
         self.changes_directory = true;
         PASSKEYS.put(&mut self.batch, &record.id.to_string(), record);
+    }
+
+    /// Binds a device to an API key. Revoking is of the device.
+    pub fn put_api_key(&mut self, record: &ApiKeyRecord) {
+        self.changes_directory = true;
+        API_KEYS.put(&mut self.batch, &record.device.to_string(), record);
+    }
+
+    /// Makes a break-glass account, or marks it used.
+    pub fn put_break_glass(&mut self, record: &BreakGlassRecord) {
+        self.changes_directory = true;
+        BREAK_GLASS.put(&mut self.batch, &record.actor.to_string(), record);
+    }
+
+    /// Says how many stewards an act takes.
+    pub fn put_approval_rule(&mut self, record: &ApprovalRuleRecord) {
+        self.changes_directory = true;
+        APPROVAL_RULES.put(&mut self.batch, &record.act.to_string(), record);
     }
 
     /// Says which policies count in a scope.

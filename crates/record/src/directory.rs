@@ -3,9 +3,9 @@
 //! read. Gates follow it too: the latest changes are kept for them.
 
 use crate::tables::{
-    ACTORS, ATTESTATIONS, BASELINES, DEVICES, DIRECTORY_GUARD, FOREIGN, GRANTS, GRANTS_ENDED,
-    GUARD, HONEY, NAMESPACES, PASSKEYS, POLICIES, QUARANTINES, RELEASE_KEYS, RELEASES, ROLES,
-    TOKENS, TOKENS_ENDED,
+    ACTORS, API_KEYS, APPROVAL_RULES, ATTESTATIONS, BASELINES, BREAK_GLASS, DEVICES,
+    DIRECTORY_GUARD, FOREIGN, GRANTS, GRANTS_ENDED, GUARD, HONEY, NAMESPACES, PASSKEYS, POLICIES,
+    QUARANTINES, RELEASE_KEYS, RELEASES, ROLES, TOKENS, TOKENS_ENDED,
 };
 use arc_swap::ArcSwap;
 use procura_directory::{Change, Snapshot};
@@ -45,6 +45,9 @@ const TABLES: &[&str] = &[
     RELEASE_KEYS.name(),
     RELEASES.name(),
     BASELINES.name(),
+    API_KEYS.name(),
+    BREAK_GLASS.name(),
+    APPROVAL_RULES.name(),
 ];
 
 /// The current [`Snapshot`].
@@ -209,6 +212,24 @@ impl Directory {
                 .load(&snapshot)?
                 .into_iter()
                 .map(|(_, row)| Change::Baseline(row.value)),
+        );
+        changes.extend(
+            API_KEYS
+                .load(&snapshot)?
+                .into_iter()
+                .map(|(_, row)| Change::ApiKey(row.value)),
+        );
+        changes.extend(
+            BREAK_GLASS
+                .load(&snapshot)?
+                .into_iter()
+                .map(|(_, row)| Change::BreakGlass(row.value)),
+        );
+        changes.extend(
+            APPROVAL_RULES
+                .load(&snapshot)?
+                .into_iter()
+                .map(|(_, row)| Change::ApprovalRule(row.value)),
         );
         let guard = DIRECTORY_GUARD.load(&snapshot)?;
         let seq = guard.first().map_or(0, |(_, row)| row.version.get());
@@ -381,6 +402,9 @@ fn record(row: &DirectoryChange<'_>) -> Option<Change> {
         .or_else(|| value(&RELEASE_KEYS, row).map(Change::ReleaseKey))
         .or_else(|| value(&RELEASES, row).map(Change::Release))
         .or_else(|| value(&BASELINES, row).map(Change::Baseline))
+        .or_else(|| value(&API_KEYS, row).map(Change::ApiKey))
+        .or_else(|| value(&BREAK_GLASS, row).map(Change::BreakGlass))
+        .or_else(|| value(&APPROVAL_RULES, row).map(Change::ApprovalRule))
         .or_else(|| gone(row).map(Change::TokenGone))
         .or_else(|| attestation_gone(row).map(Change::AttestationGone))
 }

@@ -16,9 +16,9 @@ use crate::publishing::{Shown, Worker};
 use crate::recorder::RecordError;
 use crate::running::Running;
 use crate::tables::{
-    ACTORS, ATTESTATIONS, BASELINES, DEVICES, FOREIGN, GRANTS, GRANTS_ENDED, HONEY, LEDGER,
-    NAMESPACES, PASSKEYS, POLICIES, QUARANTINES, RELEASE_KEYS, RELEASES, ROLES, TOKENS,
-    TOKENS_ENDED,
+    ACTORS, API_KEYS, APPROVAL_RULES, ATTESTATIONS, BASELINES, BREAK_GLASS, DEVICES, FOREIGN,
+    GRANTS, GRANTS_ENDED, HONEY, LEDGER, NAMESPACES, PASSKEYS, POLICIES, QUARANTINES, RELEASE_KEYS,
+    RELEASES, ROLES, TOKENS, TOKENS_ENDED,
 };
 use crate::tiles::{Tiles, TilesError};
 use arc_swap::ArcSwapOption;
@@ -250,6 +250,9 @@ pub(crate) fn directory_digest(head: &Head) -> [u8; 32] {
         RELEASE_KEYS.name(),
         RELEASES.name(),
         BASELINES.name(),
+        API_KEYS.name(),
+        BREAK_GLASS.name(),
+        APPROVAL_RULES.name(),
     ];
     let younger = younger.into_iter();
     let younger = younger.filter(|table| head.table(table) != SetDigest::default());

@@ -2,9 +2,10 @@
 
 use crate::block::BlockRow;
 use procura_directory::{
-    ActorRecord, AttestationRecord, BaselineRecord, DeviceRecord, ForeignRecord, GrantRecord,
-    GrantsEndedRecord, HoneyRecord, NamespaceRecord, PasskeyRecord, PolicyRecord, QuarantineRecord,
-    ReleaseKeyRecord, ReleaseRecord, RolesRecord, TokenRecord, TokensEndedRecord,
+    ActorRecord, ApiKeyRecord, ApprovalRuleRecord, AttestationRecord, BaselineRecord,
+    BreakGlassRecord, DeviceRecord, ForeignRecord, GrantRecord, GrantsEndedRecord, HoneyRecord,
+    NamespaceRecord, PasskeyRecord, PolicyRecord, QuarantineRecord, ReleaseKeyRecord,
+    ReleaseRecord, RolesRecord, TokenRecord, TokensEndedRecord,
 };
 use procura_store::{Blob, Kind, LogId, Table};
 use procura_types::{ActorId, EntryId, InstanceId, Timestamp};
@@ -48,6 +49,14 @@ pub const RELEASE_KEYS: Table<String, ReleaseKeyRecord> =
 pub const RELEASES: Table<String, ReleaseRecord> = Table::new("release", Kind::Directory);
 /// How hosts have to have started, by device.
 pub const BASELINES: Table<String, BaselineRecord> = Table::new("baseline", Kind::Directory);
+/// API keys, by the device that each is bound to. No row of them goes: without it the device
+/// would be a whole operator's.
+pub const API_KEYS: Table<String, ApiKeyRecord> = Table::new("api-key", Kind::Directory);
+/// Break-glass accounts, by actor.
+pub const BREAK_GLASS: Table<String, BreakGlassRecord> = Table::new("break-glass", Kind::Directory);
+/// How many stewards acts take, by act.
+pub const APPROVAL_RULES: Table<String, ApprovalRuleRecord> =
+    Table::new("approval-rule", Kind::Directory);
 /// Which policies count, by namespace; those of the installation under
 /// [`INSTALLATION_POLICIES`].
 pub const POLICIES: Table<String, PolicyRecord> = Table::new("policy", Kind::Directory);

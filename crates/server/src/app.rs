@@ -12,6 +12,7 @@ use crate::key_server::KeyServer;
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::oauth::Oauth;
+use crate::oidc::Oidc;
 use crate::problem::{Code, Failure};
 use crate::rates::Rates;
 use crate::reloading::InForce;
@@ -176,6 +177,8 @@ pub struct App {
     pub(crate) rates: Rates,
     /// Who signs in by a password, and how fast.
     pub(crate) sign_ins: SignIns,
+    /// The identity providers that people sign in by.
+    pub(crate) oidc: Oidc,
     /// Told when another server changed what opens the vault and did not know of this
     /// one, or when this one was removed.
     pub(crate) displaced: Arc<tokio::sync::Notify>,
@@ -205,6 +208,7 @@ impl App {
             in_force: InForce::new(&config),
             rates: Rates::new(&config, clock.steady()),
             sign_ins: SignIns::new(&metrics),
+            oidc: Oidc::new(&config),
             key_server: KeyServer::new(&config, &clock, &metrics),
             agents: AgentRoutes::new(&config, &clock, &metrics),
             oauth: Oauth::new(&config, clock.steady()),

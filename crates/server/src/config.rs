@@ -4,9 +4,11 @@
 
 mod checks;
 mod nearest;
+mod oidc;
 mod unseal_at;
 mod web;
 
+pub use oidc::{GroupRole, OidcProvider};
 pub use unseal_at::UnsealAt;
 pub use web::{Web, WebOrigin};
 
@@ -145,6 +147,8 @@ config! {
     public_url: Option<String> = None, "none";
     /// Pages for people in a browser, on the address of the API: `{ enabled = true }`, or `enabled = true` in a section `[web]` at the end of the file. Without it there are none. They need TLS, or a browser on this machine. `origin` is where browsers find them, such as `https://procura.example`, and what passkeys are bound to: without it `public_url`, else the address of the API, on this machine as `http://localhost:PORT`.
     web: Web = Web::default(), "{ enabled = false }";
+    /// Identity providers (OpenID Connect) that operators sign in to the pages by, each in a section `[oidc.NAME]` at the end of the file: `issuer`, exactly as the provider writes it, `client_id`, `client_secret_file` (its first line is the secret; for the server's user or root alone, mode 0600; none for a public client), and where needed `title` for people, `scopes` beside `openid`, `networks` that are not of the public internet and in which the provider may be, `ca_file` (PEM). `groups_claim` with `[[oidc.NAME.roles]]` (`group`, `role`, `namespace`) lends roles for as long as such a web login lasts; the role steward takes `danger_steward_by_group = true`. At the provider the redirect URI is `<origin of the pages>/oidc/NAME/callback`.
+    oidc: BTreeMap<Label, OidcProvider> = BTreeMap::new(), "{}";
     /// Minutes after which a web login is over with which nothing was done.
     web_login_idle_minutes: u64 = 15, "15";
     /// Hours after which a web login is over whatever was done with it.
@@ -201,6 +205,8 @@ config! {
     agent_service: Option<AgentService> = None, "none";
     /// `off`, `observe` or `enforce`: whether callers of `/agent/protected/` have to prove who they are, over what the dial of `agent_service` says. AUTH_MODE in the environment is over it. The one key that is read again when the server gets SIGHUP; what it cannot be started with then changes nothing, and `/health` says `degraded` and why.
     auth_mode: Option<Mode> = None, "none";
+    /// Serves clients of CortexAuth while they are moved here: `/device/authorize`, `/device/token`, `/daemon/attest`, `/agent/discover` and `/project/`. Off, there are no such paths. Agents are imported before (`procura import cortexauth`); docs/guides/from-cortexauth.md has the way, which ends with turning it off again.
+    cortexauth: bool = false, "false";
     /// Networks that notifications may be sent to although they are not of the public internet, such as `["10.20.0.0/16"]`, and that may be reached without TLS. Everything else that is private, of this machine or of a cloud's own services is refused, whatever a name leads to.
     notify_networks: Vec<Cidr> = Vec::new(), "[]";
     /// Replay guard that is shared with gates: a Valkey or Redis server, as redis://host:port or unix:/path. Without it the server has one of its own, and a service one gate at a time.

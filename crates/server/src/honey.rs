@@ -18,13 +18,13 @@ use crate::app::Open;
 use crate::input::Input;
 use crate::problem::Failure;
 use asked::{Asked, Missed, Who, key_asked, looked_for, path_asked};
-use procura_authority::HoneyQuery;
+use procura_authority::{HoneyQuery, MAX_NAMES};
 use procura_directory::{HoneyRecord, Snapshot};
 use procura_policy::Action;
 use procura_proof::Caller;
 use procura_record::Running;
 use procura_store::StoreError;
-use procura_types::{ForeignId, Namespace, SecretPath, Thumbprint};
+use procura_types::{EnvName, ForeignId, Namespace, SecretPath, Thumbprint};
 use procura_vault::knows_honey;
 use state::State;
 use std::sync::Arc;
@@ -137,14 +137,30 @@ impl HoneyWatch {
         path: Option<SecretPath>,
         input: &Input,
     ) -> Result<(), Failure> {
+        let actor = snapshot.actor(caller.actor());
+        let namespace = actor.and_then(|actor| actor.namespace().cloned());
+        let place = namespace.zip(path);
+        self.missed_path(snapshot, caller, Action::KeyRead, place, input)
+            .await
+    }
+
+    /// As [`Self::missed`], of a caller that named a path.
+    ///
+    /// # Errors
+    /// As of [`Self::missed`].
+    pub(crate) async fn missed_path(
+        &self,
+        snapshot: &Snapshot,
+        caller: &Caller,
+        how: Action,
+        place: Option<(Namespace, SecretPath)>,
+        input: &Input,
+    ) -> Result<(), Failure> {
         if !snapshot.has_honey() {
             return Ok(());
         }
-        let actor = snapshot.actor(caller.actor());
-        let namespace = actor.and_then(|actor| actor.namespace().cloned());
-        if let (Some(who), Some(namespace), Some(path)) = (Who::of(caller), namespace, path) {
-            self.missed(who, Action::KeyRead, (namespace, path), input)
-                .await?;
+        if let (Some(who), Some(place)) = (Who::of(caller), place) {
+            self.missed(who, how, place, input).await?;
         }
         Ok(())
     }
@@ -288,6 +304,47 @@ impl Drop for Foreseen {
         for (missed, honey) in self.touches.drain(..) {
             self.state.touched(&snapshot, &missed, &honey);
         }
+    }
+}
+
+/// Names that somebody asks a project for in another shape than ours.
+pub(crate) struct AsksNames {
+    who: Who,
+    how: Action,
+    query: HoneyQuery,
+}
+
+impl AsksNames {
+    /// As far as there may be decoys among them: what is no name finds nothing, and of too
+    /// many none is looked for.
+    pub(crate) fn of(
+        snapshot: &Snapshot,
+        caller: &Caller,
+        how: Action,
+        mut query: HoneyQuery,
+    ) -> Option<Self> {
+        let all = query.names.is_empty();
+        if !snapshot.has_honey() || query.names.len() > MAX_NAMES {
+            return None;
+        }
+        query.names.retain(|name| name.parse::<EnvName>().is_ok());
+        let who = Who::of(caller).filter(|_| all || !query.names.is_empty())?;
+        Some(Self { who, how, query })
+    }
+
+    /// They were refused, or some of them were not there, as of [`HoneyWatch::missed`].
+    ///
+    /// # Errors
+    /// When it cannot be kept; then nothing is answered but that.
+    pub(crate) async fn missed(
+        self,
+        honey: &HoneyWatch,
+        input: &Input,
+        refused: bool,
+    ) -> Result<(), Failure> {
+        let Self { who, how, query } = self;
+        let asked = Asked::Names(HoneyQuery { refused, ..query });
+        honey.notice(who, how, asked, input).await
     }
 }
 

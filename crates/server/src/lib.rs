@@ -21,10 +21,12 @@ mod input;
 mod jwks;
 mod key_server;
 mod keys_routes;
+mod legacy;
 mod listen;
 mod metrics;
 mod notify;
 mod oauth;
+mod oidc;
 mod open_files;
 mod openapi;
 mod opening;
@@ -47,7 +49,10 @@ mod web_login;
 mod wrappers;
 
 pub use app::{App, Open, Stage};
-pub use config::{AgentService, Config, ConfigError, UnsealAt, Web, WebOrigin, config_markdown};
+pub use config::{
+    AgentService, Config, ConfigError, GroupRole, OidcProvider, UnsealAt, Web, WebOrigin,
+    config_markdown,
+};
 pub use oauth::oauth_form;
 pub use opening::{OpeningError, is_initialised};
 pub use procura_edge::private_file::{NotPrivate, check_private_file};

@@ -189,6 +189,11 @@ impl Metrics {
         self.sign_ins.count(outcome);
     }
 
+    /// Counts what came of a sign-in by an identity provider.
+    pub(crate) fn signed_in_by_provider(&self, outcome: &'static str) {
+        self.sign_ins.count_by_provider(outcome);
+    }
+
     /// What counts the passwords that are hashed.
     pub(crate) fn password_hashes(&self) -> Counter {
         self.sign_ins.hashes()

@@ -19,19 +19,21 @@ use crate::input::{Arrived, SMALL_BODY, read};
 use crate::openapi::Document;
 use crate::proving::addressed;
 use crate::rates::retry_after;
-use crate::serve::{Context, Input};
+use crate::serve::{Context, Input, Reply};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
+use bytes::Bytes;
 use form::Form;
 pub use form::oauth_form;
 use http::header;
-use polls::Polls;
+use polls::{Full, Network, Polls};
 use procura_edge::rate::Limiter;
 use procura_edge::source::network;
+use procura_identity::DeviceCodeTag;
 use procura_types::wire::{DeviceAuthorization, DeviceToken, OauthError, OauthMetadata};
-use procura_types::{Rate, RateLimit, TraceId, encoding};
+use procura_types::{Rate, RateLimit, Timestamp, TraceId, encoding};
 use refused::{Refused, Word};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -40,6 +42,11 @@ use std::time::Instant;
 const ASK_PATH: &str = "/oauth/device_authorization";
 const COLLECT_PATH: &str = "/oauth/token";
 const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
+const GUIDE_PATH: &str = "/oauth/device-grant.md";
+
+/// What whoever writes a client has to know beside the standard: a server says it itself,
+/// so that it is of the same version, and can be read where nothing else is reached.
+const GUIDE: &str = include_str!("../../../docs/guides/device-grant.md");
 
 /// The client that every host is. Clients have no secrets: whoever can read the program
 /// has them (RFC 8628 §5.6).
@@ -73,8 +80,9 @@ impl Oauth {
         }
     }
 
-    /// Whether an address may ask for one more device.
-    fn admit(&self, app: &App, peer: Option<IpAddr>) -> Result<(), Refused> {
+    /// Whether an address may ask for one more device, or else for how many seconds it has
+    /// to wait.
+    pub(crate) fn admit(&self, app: &App, peer: Option<IpAddr>) -> Result<(), u64> {
         let (Some(rate), Some(peer)) = (&self.rate, peer) else {
             return Ok(());
         };
@@ -86,12 +94,30 @@ impl Oauth {
             Ok(_) => Ok(()),
             Err(over) => {
                 app.metrics.limited("device_grants");
-                Err(Refused::later(
-                    "Devices ask from this address more often than they may; ask again later.",
-                    retry_after(over.retry_after),
-                ))
+                Err(retry_after(over.retry_after))
             }
         }
+    }
+
+    /// Whether one more from there may wait for an answer.
+    pub(crate) fn room(&self, peer: Option<IpAddr>, now: Timestamp) -> Result<(), Full> {
+        self.polls.has_room(Network::of(peer), now)
+    }
+
+    /// Somebody begins to wait for an answer, who asked from there, until then.
+    pub(crate) fn waits(
+        &self,
+        tag: DeviceCodeTag,
+        (peer, expires): (Option<IpAddr>, Timestamp),
+        now: Timestamp,
+    ) {
+        let of = (Network::of(peer), expires);
+        self.polls.begin(tag, of, now);
+    }
+
+    /// Somebody waits no more.
+    pub(crate) fn answered(&self, tag: &DeviceCodeTag) {
+        self.polls.end(tag);
     }
 }
 
@@ -106,6 +132,7 @@ pub(crate) fn route(router: Router<Arc<App>>) -> Router<Arc<App>> {
         .route(ASK_PATH, post(counted_as("oauth.device_authorization")))
         .route(COLLECT_PATH, post(counted_as("oauth.token")))
         .route(METADATA_PATH, get(counted_as("oauth.metadata")))
+        .route(GUIDE_PATH, get(counted_as("oauth.guide")))
 }
 
 /// Describes the endpoints.
@@ -125,6 +152,11 @@ pub(crate) fn document(document: Document) -> Document {
             "GET",
             METADATA_PATH,
             "Where the endpoints of OAuth are (RFC 8414), and whom a device signs for",
+        )
+        .open_call::<(), ()>(
+            "GET",
+            GUIDE_PATH,
+            "What a client does beside the standard, and one that is complete (Markdown)",
         )
 }
 
@@ -157,9 +189,20 @@ async fn answered(app: Arc<App>, arrived: Arrived) -> Result<Response, Refused> 
     match input.parts.uri.path() {
         ASK_PATH => ask::ask(&context).await,
         COLLECT_PATH => collect::collect(&context).await,
+        GUIDE_PATH => {
+            let text = Bytes::from_static(GUIDE.as_bytes());
+            let reply = Reply::raw("text/markdown; charset=utf-8", text);
+            Ok(reply.into_response(input.trace, None))
+        }
         // The router has no other path that leads here.
         _ => Ok(metadata::metadata(&context)?),
     }
+}
+
+/// Where it is written what a client does beside the standard.
+fn documentation(app: &App) -> String {
+    let issuer = app.public_url().trim_end_matches('/');
+    format!("{issuer}{GUIDE_PATH}")
 }
 
 /// Refuses every client but the one that there is, and secrets, which it does not have.
@@ -174,12 +217,11 @@ fn client(input: &Input, form: &Form) -> Result<(), Refused> {
             format!("The one client is {CLIENT}, which has no secret."),
         ));
     }
-    form.need("client_id").map(drop)
+    Ok(())
 }
 
 /// The signature that a request comes with.
-fn signature_of(form: &Form) -> Result<Vec<u8>, Refused> {
-    let text = form.need("device_signature")?;
+fn signature_of(text: &str) -> Result<Vec<u8>, Refused> {
     encoding::from_b64url("device_signature", text).map_err(|_| {
         Refused::new(
             Word::InvalidRequest,

@@ -38,6 +38,12 @@ const FOREIGN_SCHEMES: [(&str, &str); 3] = [
     ),
 ];
 
+/// How daemons of CortexAuth prove their requests, by name and with what.
+const LEGACY_SCHEME: (&str, &str) = (
+    "legacy",
+    "By the key of a daemon's process, where `cortexauth` is on (spec/protocol.md §3.8)",
+);
+
 /// The document while endpoints are added to it.
 pub(crate) struct Document {
     paths: PathsBuilder,
@@ -57,6 +63,9 @@ impl Default for Document {
                 components.security_scheme(name, SecurityScheme::ApiKey(field))
             },
         );
+        let (legacy, with) = LEGACY_SCHEME;
+        let field = ApiKey::Header(ApiKeyValue::with_description("X-Daemon-Attestation", with));
+        let components = components.security_scheme(legacy, SecurityScheme::ApiKey(field));
         let mut document = Self {
             paths: PathsBuilder::new(),
             components,
@@ -210,20 +219,56 @@ impl Document {
         A: ToSchema + 'static,
         U: ToSchema + 'static,
     {
-        let mut operation = self
-            .question::<B>(call.summary, call.path, call.query)
-            .operation_id(Some(format!(
-                "{} {}",
-                call.method.to_lowercase(),
-                call.path
-            )))
-            .tag(call.label);
+        let mut operation = self.asked::<B>(call);
         if call.proven {
             let schemes = FOREIGN_SCHEMES.iter().map(|(name, _)| *name);
             for scheme in [SCHEME].into_iter().chain(schemes) {
                 operation = operation.security(SecurityRequirement::new(scheme, [""; 0]));
             }
         }
+        let mut responses = self.answered::<A, ForeignRefused<'static>>(call);
+        if TypeId::of::<U>() != TypeId::of::<()>() {
+            let refused = ResponseBuilder::new()
+                .description(meaning(401))
+                .content(JSON, self.content::<U>());
+            responses = responses.response("401", refused);
+        }
+        let operation = operation.responses(responses.build());
+        self.add(call.method, call.path, operation)
+    }
+
+    /// Adds a call of clients of CortexAuth: `B` its body, `A` its answer, `E` what they are
+    /// refused with.
+    #[must_use]
+    pub(crate) fn legacy<B, A, E>(mut self, call: &ForeignCall) -> Self
+    where
+        B: ToSchema + 'static,
+        A: ToSchema + 'static,
+        E: ToSchema + 'static,
+    {
+        let mut operation = self.asked::<B>(call);
+        if call.proven {
+            operation = operation.security(SecurityRequirement::new(LEGACY_SCHEME.0, [""; 0]));
+        }
+        let responses = self.answered::<A, E>(call);
+        let operation = operation.responses(responses.build());
+        self.add(call.method, call.path, operation)
+    }
+
+    /// A call in the shapes of others without its answers.
+    fn asked<B: ToSchema + 'static>(&mut self, call: &ForeignCall) -> OperationBuilder {
+        let id = format!("{} {}", call.method.to_lowercase(), call.path);
+        self.question::<B>(call.summary, call.path, call.query)
+            .operation_id(Some(id))
+            .tag(call.label)
+    }
+
+    /// Its answers: `A` a success, `E` every refusal.
+    fn answered<A, E>(&mut self, call: &ForeignCall) -> ResponsesBuilder
+    where
+        A: ToSchema + 'static,
+        E: ToSchema + 'static,
+    {
         let answer = if call.content == JSON {
             self.content::<A>()
         } else {
@@ -236,17 +281,10 @@ impl Document {
         for status in ALWAYS.iter().chain(call.refuses) {
             let refused = ResponseBuilder::new()
                 .description(meaning(*status))
-                .content(JSON, self.content::<ForeignRefused<'static>>());
+                .content(JSON, self.content::<E>());
             responses = responses.response(status.to_string(), refused);
         }
-        if TypeId::of::<U>() != TypeId::of::<()>() {
-            let refused = ResponseBuilder::new()
-                .description(meaning(401))
-                .content(JSON, self.content::<U>());
-            responses = responses.response("401", refused);
-        }
-        let operation = operation.responses(responses.build());
-        self.add(call.method, call.path, operation)
+        responses
     }
 
     fn add(mut self, method: &str, path: &str, operation: OperationBuilder) -> Self {

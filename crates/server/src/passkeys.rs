@@ -5,11 +5,13 @@
 mod approving;
 mod devices;
 mod enrolling;
+mod proposing;
 mod removing;
 
 pub(crate) use approving::{approval_options, approve};
 pub(crate) use devices::{approve_device, device_options};
 pub(crate) use enrolling::{enrol, enrol_options, invite, invite_options, issued};
+pub(crate) use proposing::{proposal_options, sign_proposal};
 pub(crate) use removing::{remove, remove_options};
 
 use crate::app::App;

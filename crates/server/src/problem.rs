@@ -69,7 +69,7 @@ codes! {
     Malformed = "malformed", BAD_REQUEST, Caller, "The request is malformed", "Correct the named field.";
     InvalidJson = "invalid_json", BAD_REQUEST, Caller, "The body is not the JSON that this call takes", "Compare the body with schema/openapi.json.";
     Unauthorized = "unauthorized", UNAUTHORIZED, Caller, "The request is not proven", "See the reason in spec/reasons.md.";
-    Reauthenticate = "reauthenticate", UNAUTHORIZED, Caller, "It takes that you prove who you are once more", "Sign in again in the same browser; for five minutes it is enough.";
+    Reauthenticate = "reauthenticate", UNAUTHORIZED, Caller, "It takes that you prove who you are once more", "Sign in again in the same browser; for five minutes it is enough. With the reason `own_key`, send the request with a signature by the device's own key.";
     CodeRefused = "code_refused", FORBIDDEN, Caller, "The link code is not accepted", "Ask for a new link code; one is good once, for ten minutes, for one actor.";
     SignatureRefused = "signature_refused", FORBIDDEN, Caller, "The signature over the content is not by the expected key", "Sign the exact bytes with the key of the device that sends the request.";
     Forbidden = "forbidden", FORBIDDEN, Policy, "Not allowed", "Ask an operator with one of the `roles` to do it, or a steward for the role; agents ask for a grant.";
@@ -94,6 +94,9 @@ codes! {
     DeliveryNotAllowed = "delivery_not_allowed", UNPROCESSABLE_ENTITY, Policy, "The secret may not be handed over in this way, so nothing is given", "Ask for it in a way that its rule names, or change the rule with `procura secret set --deliver`.";
     TokenRefused = "token_refused", UNAUTHORIZED, Caller, "The project token is not accepted", "See the reason in spec/protocol.md §4; issue another from the device that uses it.";
     PasskeyRefused = "passkey_refused", UNAUTHORIZED, Caller, "The passkey is not accepted", "See the reason in spec/protocol.md §11; begin again, or use another passkey.";
+    ApiKeyRefused = "api_key_refused", UNAUTHORIZED, Caller, "The API key is not accepted", "Show its token with a proof by the device that it was made with; see the reason in spec/protocol.md §4.";
+    BreakGlassClosed = "break_glass_closed", FORBIDDEN, Policy, "The break-glass account does not act", "`procura break-glass use` opens one that was never used, once; ask a steward for another.";
+    OidcRefused = "oidc_refused", UNAUTHORIZED, Caller, "The identity provider's word is not accepted", "See the reason in spec/protocol.md §12; begin again on the sign-in page.";
     TokenScope = "token_scope", FORBIDDEN, Policy, "The project token does not open all that is asked for, so nothing is given", "Ask for names of the token, or issue one for what the project maps now.";
     PoliciesFlawed = "policies_flawed", UNPROCESSABLE_ENTITY, Caller, "The text of policies does not parse or does not type-check, so it cannot take effect", "Correct what the detail says; `procura policy check FILE` says it without a server.";
     QuotaExceeded = "quota_exceeded", CONFLICT, Policy, "The namespace may not hold more", "Destroy what is not needed any more (`procura secret destroy PATH`), or have a steward raise it: `procura namespace quota NS`.";
@@ -122,6 +125,7 @@ codes! {
     VerifierUnavailable = "verifier_unavailable", SERVICE_UNAVAILABLE, Dependency, "The proof cannot be checked now", "Send it again as Retry-After says.";
     LedgerUnavailable = "ledger_unavailable", SERVICE_UNAVAILABLE, Dependency, "The record cannot be written, so nothing happened", "See the server's log and `procura status`.";
     StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, Dependency, "The database cannot be used now", "Send it again as Retry-After says; `procura status` says why.";
+    ProviderUnavailable = "provider_unavailable", BAD_GATEWAY, Dependency, "The identity provider does not answer as it should", "Try again, or sign in by another way; whoever runs the server finds the cause in its log.";
     ReceiverFailed = "receiver_failed", BAD_GATEWAY, Dependency, "The receiver of a message did not take it", "Look at what the detail says of the receiver; `procura notify channel add` replaces the channel.";
     StorageFull = "storage_full", INSUFFICIENT_STORAGE, Dependency, "The disk is full", "Make room; revoking, sealing and deleting still work.";
     Damaged = "damaged", INTERNAL_SERVER_ERROR, Us, "Stored data is damaged or was tampered with", "Run `procura status --deep` and restore from a backup.";

@@ -12,9 +12,10 @@ use crate::problem::{Code, Failure, printable};
 use crate::rates::{count_agent, retry_after};
 use crate::serve::Input;
 use http::{HeaderMap, Uri, Version, header};
-use procura_directory::Snapshot;
+use procura_directory::{Snapshot, TokenHash};
 use procura_proof::{Caller, Case, Headers, Reason, Refusal, RequestView};
 use procura_record::Refusal as Recorded;
+use procura_token::api_key_hash;
 use std::net::IpAddr;
 
 /// The headers of a request as `proof` reads them.
@@ -53,10 +54,26 @@ pub(crate) async fn prove(
     };
     let caller = proven
         .and_then(|caller| held_back(open, snapshot, caller))
+        .map(|caller| caller.showing(shown_api_key(&input.parts.headers)))
         .inspect(|caller| app.metrics.accepted(caller.profile().as_str()))
         .map_err(|refusal| refused(app, open, snapshot, input, &refusal))?;
     count_agent(app, snapshot, caller.actor(), input)?;
     Ok(caller)
+}
+
+/// What is kept of the API key that a request shows, which its proof covers (RFC 6750 §2.1).
+/// Tokens of projects begin otherwise, and of two fields neither counts: whose device is
+/// bound to a key shows none then, and is refused.
+pub(crate) fn shown_api_key(headers: &HeaderMap) -> Option<TokenHash> {
+    let mut fields = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(field), None) = (fields.next(), fields.next()) else {
+        return None;
+    };
+    let (scheme, token) = field.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return None;
+    }
+    api_key_hash(token).map(TokenHash::from_bytes)
 }
 
 /// Refuses a device that touched a decoy a moment ago: the directory of before does not
@@ -221,8 +238,32 @@ pub(crate) fn refused_by(
 
 #[cfg(test)]
 mod tests {
-    use super::named;
+    use super::{named, shown_api_key};
     use http::{HeaderMap, HeaderValue, Uri, Version};
+
+    #[test]
+    fn an_api_key_is_shown_once_and_as_a_bearer() {
+        let of = |fields: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append("authorization", HeaderValue::from_str(field).unwrap());
+            }
+            shown_api_key(&headers)
+        };
+        let one = of(&["Bearer pca1_abc"]);
+        assert!(one.is_some());
+        assert!(of(&["bearer pca1_abc"]) == one);
+        assert!(of(&["Bearer pca1_abd"]) != one);
+        for none in [
+            &["Bearer pcp1_abc"][..],
+            &["Basic pca1_abc"],
+            &["pca1_abc"],
+            &["Bearer pca1_abc", "Bearer pca1_abc"],
+            &[],
+        ] {
+            assert!(of(none).is_none(), "{none:?}");
+        }
+    }
 
     const ONE: &str = "There must be exactly one Host field.";
     const DIFFER: &str = "The target and the Host field differ.";

@@ -17,7 +17,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
-use procura_directory::Snapshot;
+use procura_directory::{ApiKeyRefusal, BreakGlassClosed, Snapshot};
 use procura_policy::{Action, Denied, DenyReason, Op, Permit, PolicyRefusal, authorize};
 use procura_proof::Caller;
 use procura_record::{ChangeError, Origin, RecordedBatch, Refusal};
@@ -132,11 +132,24 @@ pub fn denial(denied: Denied) -> Failure {
             "Prove once more who you are before you do this.",
         );
     }
+    if denied.reason == DenyReason::OwnKey {
+        return Failure::new(
+            Code::Reauthenticate,
+            "This takes a signature by the device's own key; one within a session is not enough.",
+        )
+        .with_reason("own_key");
+    }
     if let DenyReason::Token(refusal) = denied.reason {
         return token_refused(refusal.as_str());
     }
     if denied.reason == DenyReason::Quarantined {
         return quarantined();
+    }
+    if let DenyReason::ApiKey(refusal) = denied.reason {
+        return api_key_refused(refusal);
+    }
+    if let DenyReason::BreakGlass(closed) = denied.reason {
+        return break_glass_closed(closed);
     }
     if let DenyReason::Policy(refusal) = denied.reason {
         return policy_refused(refusal).because(denied);
@@ -166,6 +179,42 @@ fn policy_refused(refusal: PolicyRefusal) -> Failure {
         ),
     };
     Failure::new(Code::Forbidden, detail).with_reason(reason)
+}
+
+/// The refusal of an API key, or of its device without it.
+fn api_key_refused(refusal: ApiKeyRefusal) -> Failure {
+    let (code, detail) = match refusal {
+        ApiKeyRefusal::Missing => (
+            Code::ApiKeyRefused,
+            "This device is bound to an API key and shows none: its token belongs into the Authorization field.",
+        ),
+        ApiKeyRefusal::Unknown | ApiKeyRefusal::Device => (
+            Code::ApiKeyRefused,
+            "The API key opens nothing for the device that shows it.",
+        ),
+        ApiKeyRefusal::Maker => (
+            Code::ApiKeyRefused,
+            "The device that the API key was made with is revoked or on hold, so it opens nothing.",
+        ),
+        ApiKeyRefusal::Expired => (Code::ApiKeyRefused, "The API key is over."),
+        ApiKeyRefusal::Scope => (
+            Code::Forbidden,
+            "The API key was not made for this, or not for it there.",
+        ),
+    };
+    Failure::new(code, detail).with_reason(refusal.as_str())
+}
+
+/// The refusal of a break-glass account that does not act.
+fn break_glass_closed(closed: BreakGlassClosed) -> Failure {
+    let detail = match closed {
+        BreakGlassClosed::Sealed => "This break-glass account is sealed: it does nothing but open.",
+        BreakGlassClosed::Over => "This break-glass account was used, and its time is over.",
+        BreakGlassClosed::Maker => {
+            "Whoever made this break-glass account is no steward any more, and it ended with that."
+        }
+    };
+    Failure::new(Code::BreakGlassClosed, detail).with_reason(closed.as_str())
 }
 
 /// The refusal of a project token: the word says which check it failed.
@@ -214,8 +263,11 @@ pub(crate) fn turned_away<O: Op>(
     denied: Denied,
 ) -> Failure {
     refuse(context, caller, op, &denied);
-    // No role opens what a policy closes.
-    if matches!(denied.reason, DenyReason::Policy(_)) {
+    // No role opens what a policy closes, nor what somebody is kept from with all roles.
+    if matches!(
+        denied.reason,
+        DenyReason::Policy(_) | DenyReason::ApiKey(_) | DenyReason::BreakGlass(_)
+    ) {
         return denial(denied);
     }
     denial(denied).needing(O::ACTION, op.resource().namespace())

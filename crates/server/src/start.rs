@@ -8,6 +8,7 @@ use crate::config::{Config, ConfigError};
 use crate::database;
 use crate::health;
 use crate::listen::{HEALTH_CONNECTIONS, Listening, Service};
+use crate::oidc;
 use crate::open_files;
 use crate::opening::{guard, is_initialised};
 use crate::problem::Failure;
@@ -388,6 +389,7 @@ pub async fn run(
     }
     let app = Arc::new(application(config, clock, entropy)?);
     shared_guard::check(&app.config).await?;
+    oidc::check(&app.config)?;
     if let (Stage::Sealed(..), None) = (app.stage().as_ref(), &app.config.guard_url) {
         // The journals of used proofs take a while after much traffic, and no key:
         // they are read beside the derivation of the passphrase's key. What fails

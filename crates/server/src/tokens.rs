@@ -5,10 +5,13 @@ use procura_directory::TokenRecord;
 use procura_identity::{CurrentKeys, SigningKeys};
 use procura_token::{
     AGENT_AUDIENCE, AgentClaims, Confirmation, DAEMON_AUDIENCE, DAEMON_LIFE, DaemonClaims,
-    Expected, KeySet, PROJECT_AUDIENCE, ProjectClaims, TOKEN_LIFE, TokenError, scope,
+    Expected, KeySet, LEGACY_AUDIENCE, LEGACY_LIFE, LegacyClaims, PROJECT_AUDIENCE, ProjectClaims,
+    TOKEN_LIFE, TokenError, scope,
 };
 use procura_types::wire::TokenType;
-use procura_types::{ActorId, Duration, Entropy, Secret, Thumbprint, Timestamp, TokenId, encoding};
+use procura_types::{
+    ActorId, Duration, Entropy, ForeignId, Secret, Thumbprint, Timestamp, TokenId, encoding,
+};
 use std::sync::Arc;
 
 /// Makes tokens for as long as the vault is open.
@@ -46,6 +49,28 @@ pub(crate) struct DaemonJwt {
     pub(crate) token: Secret<String>,
     /// How long it counts from now on.
     pub(crate) expires_in: Duration,
+}
+
+/// Whose login it is to be.
+pub(crate) struct LegacyHolder {
+    /// The agent, by the id that its client knows.
+    pub(crate) id: ForeignId,
+    /// The agent that the id stands for.
+    pub(crate) actor: ActorId,
+    /// The agent's key: the token ends with it.
+    pub(crate) key: Thumbprint,
+}
+
+/// A token as the client of CortexAuth gets it that was let log in.
+pub(crate) struct LegacyJwt {
+    /// Its id.
+    pub(crate) id: TokenId,
+    /// The token; whoever has it can attest for the agent.
+    pub(crate) token: Secret<String>,
+    /// How long it counts from now on.
+    pub(crate) expires_in: Duration,
+    /// The key that signed it, which its client is told of.
+    pub(crate) kid: Thumbprint,
 }
 
 impl Tokens {
@@ -139,6 +164,57 @@ impl Tokens {
             token,
             expires_in: DAEMON_LIFE,
         })
+    }
+
+    /// A token for a client of CortexAuth that a person let log in. It is signed by the keys
+    /// of daemons' tokens, and its type tells the two apart.
+    ///
+    /// # Errors
+    /// [`Code::Sealed`] while sealed; the server's own otherwise.
+    pub(crate) fn legacy_jwt(
+        &self,
+        of: LegacyHolder,
+        now: Timestamp,
+    ) -> Result<LegacyJwt, Failure> {
+        let id = TokenId::generate(now, self.entropy.as_ref()).map_err(Failure::internal)?;
+        let iat = now.as_secs();
+        let claims = LegacyClaims {
+            iss: self.issuer.clone(),
+            aud: LEGACY_AUDIENCE.to_owned(),
+            sub: of.id,
+            actor: of.actor,
+            iat,
+            exp: iat.saturating_add(LEGACY_LIFE.as_secs()),
+            jti: id,
+            cnf: Confirmation { jkt: of.key },
+        };
+        let keys = self.daemons.current()?;
+        let token = claims.sign(keys.active()).map_err(not_made)?;
+        Ok(LegacyJwt {
+            id,
+            token,
+            expires_in: LEGACY_LIFE,
+            kid: keys.active().public().thumbprint(),
+        })
+    }
+
+    /// What the token of such a login says, if this server made it and it counts by the
+    /// clock. Whether the agent still has its id and its key is not looked at.
+    ///
+    /// # Errors
+    /// What does not hold; or, apart from that, what kept it from being looked at.
+    pub(crate) fn read_legacy(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Result<LegacyClaims, TokenError>, Failure> {
+        let keys: Arc<CurrentKeys> = self.daemons.current()?;
+        let set = keys.ring().key_set(now).map_err(not_made)?;
+        let expected = Expected {
+            issuer: &self.issuer,
+            now,
+        };
+        Ok(LegacyClaims::verify(token, &set, &expected))
     }
 
     /// What the signed token of a record says.

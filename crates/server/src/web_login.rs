@@ -20,7 +20,7 @@ use procura_directory::Snapshot;
 use procura_identity::web_login::{
     FoundLogin, NewWebLogin, WebLogin, WebLoginEnd, WebLoginStart, WebLoginTerms,
 };
-use procura_proof::{Authenticated, Caller, Case, Refusal, WebLoginCookie};
+use procura_proof::{Authenticated, Caller, Case, KeptLogin, Refusal, WebLoginCookie};
 use procura_types::{ActorId, Duration, WebLoginId};
 
 /// What sign-ins share.
@@ -74,7 +74,9 @@ pub(crate) async fn signed_in(
         .map_err(|refusal| refuse(&refusal))?
         .ok_or(NotSignedIn::Nobody)?;
     let found = found(open, &cookie).map_err(NotSignedIn::Refused)?;
-    let kept = found.as_ref().map(FoundLogin::kept);
+    let kept = found
+        .as_ref()
+        .and_then(|found| still_configured(app, found));
     let caller = Caller::web_login(&cookie, kept.as_ref(), snapshot, input.now, input.peer)
         .map_err(|refusal| refuse(&refusal))?;
     let found = found.ok_or_else(|| refuse(&Case::WebLoginUnknown.into()))?;
@@ -85,6 +87,21 @@ pub(crate) async fn signed_in(
         login: found.shown(),
         csrf: CsrfToken::of(&cookie),
     })
+}
+
+/// What is kept of a web login, held against the configuration: one by an identity provider
+/// that is not there any more is none, nor is one by another that had its name, and what no
+/// group lends any more is not lent.
+fn still_configured(app: &App, found: &FoundLogin) -> Option<KeptLogin> {
+    let mut kept = found.kept();
+    if let Some(name) = found.provider() {
+        let provider = app.oidc.get(name)?;
+        if !found.is_by(&provider.client()) {
+            return None;
+        }
+        kept.lent.retain(|role| provider.lends(role));
+    }
+    Some(kept)
 }
 
 fn found(open: &Open, cookie: &WebLoginCookie) -> Result<Option<FoundLogin>, Failure> {
@@ -120,8 +137,18 @@ pub(crate) async fn start(
     context: &Context<'_>,
     person: &Authenticated,
 ) -> Result<Started, Failure> {
-    let snapshot = context.open.directory.snapshot();
     let replaces = replaced(context, person.actor());
+    start_in_place_of(context, person, replaces).await
+}
+
+/// The same, in place of a web login of the same operator that is known otherwise: a browser
+/// that another site leads here leaves its cookie out.
+pub(crate) async fn start_in_place_of(
+    context: &Context<'_>,
+    person: &Authenticated,
+    replaces: Option<WebLoginId>,
+) -> Result<Started, Failure> {
+    let snapshot = context.open.directory.snapshot();
     let op = WebLoginStart::vouched(person, &snapshot, replaces).ok_or_else(|| {
         Failure::new(Code::Unauthorized, "The operator is revoked.").with_reason("revoked")
     })?;

@@ -22,8 +22,8 @@ pub enum Of {
 
 impl Of {
     /// How much is remembered for one key. Foreign proofs live so much longer than
-    /// native ones that for the same rate there are four times as many: some
-    /// 8,000 a second for ever, and 12,000 for five minutes.
+    /// native ones that for nearly the same rate there are four times as many: some
+    /// 5,500 a second for ever, and 13,000 for five minutes.
     #[must_use]
     pub fn limits(self) -> Limits {
         match self {

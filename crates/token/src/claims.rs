@@ -71,6 +71,34 @@ pub(crate) fn verified<C: DeserializeOwned>(
     json::object(jws.verify(key)?).ok_or(TokenError::Claims)
 }
 
+/// What a token bound to a key says of where it is from, whom it is for, and when it counts.
+pub(crate) struct Bounds<'a> {
+    pub(crate) iss: &'a str,
+    pub(crate) aud: &'a str,
+    pub(crate) iat: u64,
+    pub(crate) exp: u64,
+}
+
+impl Bounds<'_> {
+    /// That it is from the expected issuer, for this audience, and counts now. It ends to the
+    /// second, without a tolerance.
+    pub(crate) fn check(&self, audience: &str, expected: &Expected<'_>) -> Result<(), TokenError> {
+        if self.iss != expected.issuer {
+            return Err(TokenError::Issuer);
+        }
+        if self.aud != audience {
+            return Err(TokenError::Audience);
+        }
+        if Timestamp::from_secs(self.exp) <= expected.now {
+            return Err(TokenError::Expired);
+        }
+        if expected.now.plus(SKEW) < Timestamp::from_secs(self.iat) {
+            return Err(TokenError::NotYet);
+        }
+        Ok(())
+    }
+}
+
 impl AgentClaims {
     /// The token with these claims, signed by `key`.
     ///

@@ -1,11 +1,11 @@
 //! What the token of a device says that joined by a device grant (RFC 7519, RFC 7800).
 
-use crate::claims::{Expected, SKEW, verified};
+use crate::claims::{Bounds, Expected, verified};
 use crate::jws::sign;
 use crate::project::Confirmation;
 use crate::{KeySet, TokenError};
 use procura_crypto::SigningKey;
-use procura_types::{ActorId, Duration, Secret, Timestamp, TokenId};
+use procura_types::{ActorId, Duration, Secret, TokenId};
 use serde::{Deserialize, Serialize};
 
 /// The `typ` of the tokens of devices.
@@ -64,18 +64,12 @@ impl DaemonClaims {
         if self.exp.checked_sub(self.iat) != Some(DAEMON_LIFE.as_secs()) {
             return Err(TokenError::Claims);
         }
-        if self.iss != expected.issuer {
-            return Err(TokenError::Issuer);
-        }
-        if self.aud != DAEMON_AUDIENCE {
-            return Err(TokenError::Audience);
-        }
-        if Timestamp::from_secs(self.exp) <= expected.now {
-            return Err(TokenError::Expired);
-        }
-        if expected.now.plus(SKEW) < Timestamp::from_secs(self.iat) {
-            return Err(TokenError::NotYet);
-        }
-        Ok(())
+        let bounds = Bounds {
+            iss: &self.iss,
+            aud: &self.aud,
+            iat: self.iat,
+            exp: self.exp,
+        };
+        bounds.check(DAEMON_AUDIENCE, expected)
     }
 }

@@ -1,13 +1,11 @@
 //! What a signed token of a project says (RFC 7519, RFC 7800).
 
-use crate::claims::{Expected, SKEW, verified};
+use crate::claims::{Bounds, Expected, verified};
 use crate::jws::sign;
 use crate::{KeySet, TokenError};
 use procura_crypto::SigningKey;
 use procura_types::wire::GrantItem;
-use procura_types::{
-    ActorId, Duration, Namespace, ProjectName, Secret, Thumbprint, Timestamp, TokenId,
-};
+use procura_types::{ActorId, Duration, Namespace, ProjectName, Secret, Thumbprint, TokenId};
 use serde::{Deserialize, Serialize};
 
 /// The `typ` of the tokens of projects.
@@ -95,18 +93,12 @@ impl ProjectClaims {
         if life.is_none_or(|life| life > PROJECT_LIFE.as_secs()) {
             return Err(TokenError::Claims);
         }
-        if self.iss != expected.issuer {
-            return Err(TokenError::Issuer);
-        }
-        if self.aud != PROJECT_AUDIENCE {
-            return Err(TokenError::Audience);
-        }
-        if Timestamp::from_secs(self.exp) <= expected.now {
-            return Err(TokenError::Expired);
-        }
-        if expected.now.plus(SKEW) < Timestamp::from_secs(self.iat) {
-            return Err(TokenError::NotYet);
-        }
-        Ok(())
+        let bounds = Bounds {
+            iss: &self.iss,
+            aud: &self.aud,
+            iat: self.iat,
+            exp: self.exp,
+        };
+        bounds.check(PROJECT_AUDIENCE, expected)
     }
 }

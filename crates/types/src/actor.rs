@@ -77,6 +77,12 @@ bytes32!(
     Thumbprint,
     "device"
 );
+bytes32!(
+    /// A subject of an identity provider: the SHA-256 of issuer and subject
+    /// (`protocol.md` §12). It says who that is to nobody who does not know already.
+    IdentityId,
+    "identity"
+);
 
 /// The algorithm of an owner's root key: one byte of the owner's id
 /// (`protocol.md` §2).

@@ -16,6 +16,7 @@ mod display_name;
 mod dotenv;
 pub mod encoding;
 pub mod exit;
+mod foreign_project;
 mod guard_generation;
 mod honey;
 mod id;
@@ -38,13 +39,14 @@ mod tuple;
 mod user_code;
 pub mod wire;
 
-pub use actor::{ActorId, Alg, Thumbprint};
+pub use actor::{ActorId, Alg, IdentityId, Thumbprint};
 pub use amr::Amr;
 pub use attestation::{BuildWord, ExeDigest, Grade};
 pub use audience::Audience;
 pub use cidr::Cidr;
 pub use delivery_rules::{DeliveryRules, DeliveryWay};
 pub use dotenv::{Dotenv, DotenvEntry, DotenvError};
+pub use foreign_project::ForeignProject;
 pub use guard_generation::GuardGeneration;
 pub use honey::{HoneyMode, HoneyShape};
 pub use id::{

@@ -1,6 +1,6 @@
-//! Uses of shares, to open the vault or to change what opens it, and other keys of operators
-//! that joined by what opens it. Every operator hears of them at their next use: whoever has
-//! enough shares can do either without any of them.
+//! Uses of shares, to open the vault or to change what opens it, other keys of operators that
+//! joined by what opens it, and uses of break-glass accounts. Every operator hears of them at
+//! their next use: whoever has enough shares, or such an account, needs none of them.
 //!
 //! Each device of an operator is told by itself. Another key of theirs may be in the hands
 //! of somebody who is not them, and what that one says it knows keeps nothing from them.
@@ -59,6 +59,7 @@ impl Vault {
             time: Timestamp::from_millis(after.max(now.as_millis())),
             source: source.clone(),
             operator: None,
+            break_glass: false,
         })
     }
 

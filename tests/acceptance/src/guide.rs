@@ -36,7 +36,8 @@ impl Guide {
         while let (Some(_), Some(block)) = (parts.next(), parts.next()) {
             match block.split_once('\n') {
                 Some(("sh", commands)) => blocks.push(commands.to_owned()),
-                // Receivers of webhooks run it: `tests/acceptance/clients/webhook_receiver.py`.
+                // Receivers of webhooks run it (`tests/acceptance/clients/webhook_receiver.py`),
+                // and hosts that join (`tests/acceptance/tests/it/outside/device_grant.rs`).
                 Some(("python", _)) => {}
                 _ => panic!("{name} has a block that nobody can type: {block}"),
             }

@@ -1,11 +1,13 @@
 //! A service that takes messages over HTTP, as a chat does.
 
+use crate::until;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::mpsc::{self, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long a message may take on a machine that has much else to do.
@@ -17,19 +19,39 @@ pub struct Receiver {
     status: Arc<AtomicU16>,
     is_over: Arc<AtomicBool>,
     messages: mpsc::Receiver<(String, Value)>,
+    serving: Option<JoinHandle<()>>,
 }
 
 impl Receiver {
     /// Starts one, which answers that all is well.
     #[must_use]
     pub fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Ends it, and starts another where it was once something has happened meanwhile.
+    #[must_use]
+    pub fn down(mut self, meanwhile: impl FnOnce()) -> Self {
+        self.end();
+        // Nothing listens there when that is over.
+        self.serving.take().unwrap().join().unwrap();
+        let address = self.address;
+        drop(self);
+        meanwhile();
+        Self::at(address)
+    }
+
+    fn at(address: SocketAddr) -> Self {
+        // Whoever got the port meanwhile, for a connection to somewhere, gives it back.
+        let listener = until("a place to listen", PATIENCE, || {
+            TcpListener::bind(address).ok()
+        });
         let address = listener.local_addr().unwrap();
         let status = Arc::new(AtomicU16::new(200));
         let is_over = Arc::new(AtomicBool::new(false));
         let (sender, messages) = channel();
         let (answers, over) = (Arc::clone(&status), Arc::clone(&is_over));
-        std::thread::spawn(move || {
+        let serving = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if over.load(Ordering::Acquire) {
                     return;
@@ -44,7 +66,14 @@ impl Receiver {
             status,
             is_over,
             messages,
+            serving: Some(serving),
         }
+    }
+
+    fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+        // It waits for somebody.
+        let _ = TcpStream::connect(self.address);
     }
 
     /// Where it takes messages under this path.
@@ -107,8 +136,6 @@ fn taken(stream: TcpStream, status: u16, sender: &Sender<(String, Value)>) -> st
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Release);
-        // It waits for somebody.
-        let _ = TcpStream::connect(self.address);
+        self.end();
     }
 }

@@ -46,6 +46,23 @@ impl Browser {
     /// When Chromium or its driver is not installed, with what to type.
     #[must_use]
     pub fn open(screen: Screen) -> Self {
+        Self::with(screen, &json!({}))
+    }
+
+    /// One that runs no script of any page. What drives it still asks it by scripts of its
+    /// own.
+    ///
+    /// # Panics
+    /// As [`Self::open`].
+    #[must_use]
+    pub fn without_scripts(screen: Screen) -> Self {
+        // 2 is "block", as an administrator sets it for all sites.
+        let blocked = json!({ "profile.managed_default_content_settings.javascript": 2 });
+        Self::with(screen, &blocked)
+    }
+
+    /// One with these preferences.
+    fn with(screen: Screen, preferences: &Value) -> Self {
         let driver = Driver::start();
         let profile = tempfile::Builder::new()
             .prefix("procura-browser-")
@@ -59,6 +76,9 @@ impl Browser {
             "--disable-component-update".to_owned(),
             "--disable-sync".to_owned(),
             "--no-first-run".to_owned(),
+            // Whatever a page of others wants from elsewhere, nobody outside is asked.
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"
+                .to_owned(),
             "--window-size=1100,900".to_owned(),
             format!("--user-data-dir={}", profile.path().display()),
         ];
@@ -66,7 +86,7 @@ impl Browser {
         if rustix::process::getuid().is_root() {
             arguments.push("--no-sandbox".to_owned());
         }
-        let mut options = json!({ "args": arguments });
+        let mut options = json!({ "args": arguments, "prefs": preferences });
         if screen == Screen::Phone {
             options["mobileEmulation"] = json!({
                 "deviceMetrics": { "width": 360, "height": 740, "pixelRatio": 2.0, "touch": true }
@@ -191,6 +211,27 @@ impl Browser {
         });
     }
 
+    /// Waits until a page is there whose address begins so; what leads on by itself may lie
+    /// between.
+    pub fn arrive(&self, at: &str) {
+        until(at, PATIENCE, || {
+            let there = "return document.readyState === 'complete' ? location.href : ''";
+            let path = format!("{}/execute/sync", self.session);
+            let body = json!({ "script": there, "args": [] });
+            // Between two pages there is none to ask.
+            let (status, answer) = self.driver.exchange("POST", &path, Some(&body));
+            let address = answer["value"].as_str().filter(|_| status == 200);
+            address
+                .is_some_and(|address| address.starts_with(at))
+                .then_some(())
+        });
+    }
+
+    /// Waits until something of this name has the focus, which a page gives it by itself.
+    pub fn is_at(&self, name: &str) {
+        until(name, PATIENCE, || (self.focused() == name).then_some(()));
+    }
+
     /// Keeps a picture of the page, and holds that it is one that people can use: nothing
     /// is wider than the window, every field has a name, and the browser refused nothing
     /// that the page wanted to load or do.
@@ -218,18 +259,34 @@ impl Browser {
             "return document.querySelectorAll('main').length === 1 && document.querySelectorAll('h1').length === 1 && document.documentElement.lang === 'en' && document.title !== ''",
         );
         assert_eq!(landmarks, true, "{name} lacks a landmark");
+        let mut refused = self.said();
+        refused
+            .retain(|text| text.contains("Content Security Policy") || text.contains("Uncaught"));
+        assert!(refused.is_empty(), "{name}: {refused:?}");
+    }
+
+    /// The address and the text of a frame in the page, by its place among them.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn framed(&self, place: u32) -> (String, String) {
+        self.ask("POST", "/frame", Some(&json!({ "id": place })));
+        let address = self.script("return location.href");
+        let text = self.text();
+        self.ask("POST", "/frame/parent", None);
+        (address.as_str().unwrap_or_default().to_owned(), text)
+    }
+
+    /// What the browser said to developers since it was asked last.
+    #[must_use]
+    pub fn said(&self) -> Vec<String> {
         let body = json!({ "type": "browser" });
         let said = self.ask("POST", "/se/log", Some(&body));
-        let refused: Vec<&Value> = said
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|line| {
-                let text = line["message"].as_str().unwrap_or_default();
-                text.contains("Content Security Policy") || text.contains("Uncaught")
-            })
-            .collect();
-        assert!(refused.is_empty(), "{name}: {refused:?}");
+        let lines = said.as_array().unwrap().iter();
+        lines
+            .map(|line| line["message"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 
     /// The browser as somebody has it who likes dark pages.

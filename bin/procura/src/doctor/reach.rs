@@ -46,6 +46,27 @@ pub(super) fn exposure(checks: &mut Checks, config: &Config) {
     }
 }
 
+/// Clients of CortexAuth are served, and what they tell people to open is there.
+pub(super) fn cortexauth(checks: &mut Checks, config: &Config) {
+    if !config.cortexauth {
+        return;
+    }
+    if config.web.enabled {
+        checks.notice(
+            "cortexauth",
+            "clients of CortexAuth are served",
+            "whoever reads the files of such a host is its agent: for as long as hosts are moved, docs/guides/from-cortexauth.md",
+        );
+    } else {
+        checks.advise(
+            "cortexauth",
+            "clients of CortexAuth are served, and there are no pages",
+            "their login tells people to open /device, which is not there",
+            "enabled = true in [web] of procura.toml, or procura device approve CODE --agent LABEL",
+        );
+    }
+}
+
 /// What the server says of itself; none when it does not answer.
 pub(super) async fn server(checks: &mut Checks, context: &Context) -> Option<(Client, Status)> {
     let unknown = "nothing can be said of the server";

@@ -349,3 +349,33 @@ fn the_doctor_does_not_call_well_what_it_could_not_look_at() {
         not_looked_at(&installed, 78, what);
     }
 }
+
+#[test]
+fn the_doctor_says_that_clients_of_cortexauth_are_sent_to_a_page_that_is_not_there() {
+    let outside = tempfile::tempdir().unwrap();
+    let home = outside.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(&home, 0o700);
+    let file = home.join("procura.toml");
+    let said = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        mode(&file, 0o600);
+        let ran = crate::run(&home, &["doctor", "--json"]);
+        let checks: Vec<serde_json::Value> = serde_json::from_str(&ran.out).unwrap();
+        let mut all = checks.into_iter();
+        all.find(|check| check["what"] == "cortexauth")
+    };
+    assert!(said("[web]\nenabled = true\n").is_none());
+    let found = said("cortexauth = true\n").unwrap();
+    assert_eq!(found["verdict"], "note", "{found}");
+    assert!(
+        found["why"].as_str().unwrap().contains("/device"),
+        "{found}"
+    );
+    assert!(found["next"].as_str().unwrap().contains("[web]"), "{found}");
+    let found = said("cortexauth = true\n[web]\nenabled = true\n").unwrap();
+    assert!(found["next"].is_null(), "{found}");
+}

@@ -31,6 +31,11 @@ fn every_command_prints_one_value() {
         ),
         (&["operator", "list"], b"", Value::Null),
         (&["operator", "code", "alice"], b"", Value::Null),
+        (
+            &["operator", "oidc", "list"],
+            b"",
+            json!({ "identities": [] }),
+        ),
         (&["operator", "passkey", "invite"], b"", Value::Null),
         (&["operator", "passkey", "list"], b"", Value::Null),
         (&["secret", "put", "a/b"], b"one", Value::Null),

@@ -128,6 +128,63 @@ fn what_a_template_lacks_is_told() {
 }
 
 #[test]
+fn what_a_template_is_told_is_what_decides() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let (text, cases) = (at(home, "a.cedar"), at(home, "c.json"));
+    for (name, told, within, beyond) in [
+        (
+            "network",
+            ["--network", "10.0.0.0/8"],
+            json!({"source": "10.255.255.255"}),
+            json!({"source": "11.0.0.0"}),
+        ),
+        (
+            "network",
+            ["--network", "::1"],
+            json!({"source": "::1"}),
+            json!({}),
+        ),
+        (
+            "delivery",
+            ["--delivery", "env"],
+            json!({"delivery": "env"}),
+            json!({"delivery": "file"}),
+        ),
+        (
+            "rate",
+            ["--most", "60"],
+            json!({"uses_last_hour": 59}),
+            json!({"uses_last_hour": 60}),
+        ),
+    ] {
+        let args = ["policy", "template", name, "--agents", "ci-*"];
+        let printed = run(home, &[&args[..], &told[..]].concat());
+        assert_eq!((printed.code, printed.err.as_str()), (0, ""), "{name}");
+        let all = "@id(\"all\") permit(principal, action, resource);\n";
+        std::fs::write(&text, format!("{all}{}", printed.out)).unwrap();
+        let case = |agent: &str, expect: &str, by: &str, context: &Value| {
+            json!({"name": format!("{agent} {expect}"), "expect": expect, "by": [by], "ask": {
+                "principal": format!("agent/{agent}"), "action": "run.deliver",
+                "resource": "project/web", "context": context,
+            }})
+        };
+        let own = format!("{name}.ci-x");
+        let all = [
+            case("ci-1", "allow", "all", &within),
+            case("ci-1", "deny", &own, &beyond),
+            case("dev", "allow", "all", &beyond),
+        ];
+        let file = json!({"namespace": "shop", "cases": all}).to_string();
+        std::fs::write(&cases, file).unwrap();
+        let (text, cases) = (text.to_str().unwrap(), cases.to_str().unwrap());
+        let tested = run(home, &["policy", "test", text, cases]);
+        assert_eq!(tested.code, 0, "{name}: {}{}", tested.out, tested.err);
+        assert_eq!(tested.out.matches(" ok ").count(), 3, "{}", tested.out);
+    }
+}
+
+#[test]
 fn a_version_is_observed_enforced_rolled_back_and_taken_out_of_force() {
     let installed = Installed::new();
     let cli = &installed.cli;

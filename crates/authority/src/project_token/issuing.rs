@@ -127,6 +127,7 @@ impl TokenIssue {
             project: op.project.clone(),
             agent: op.holder.agent,
             device: op.holder.device,
+            foreign: op.holder.foreign.clone(),
             delivery: op.delivery,
             items: op.items.clone(),
             // Said below.
@@ -138,17 +139,43 @@ impl TokenIssue {
             until: now,
             revoked: None,
         };
-        put(batch, record, op.life, None, now)
+        let (life, replaced) = (op.life, replaced(batch.directory(), &record, now));
+        for token in &replaced {
+            batch.put_token(&TokenRecord {
+                revoked: Some(now),
+                ..token.as_ref().clone()
+            });
+        }
+        let replaced: Vec<TokenId> = replaced.iter().map(|token| token.id).collect();
+        put(batch, record, life, &replaced, now)
     }
 }
 
+/// What a process of a daemon of CortexAuth has for the project already. It discovers
+/// whenever it is started or its token is over, and what it gathers so is to have an end.
+fn replaced(directory: &Snapshot, next: &TokenRecord, now: Timestamp) -> Vec<Arc<TokenRecord>> {
+    let is_replaced = |token: &&Arc<TokenRecord>| {
+        next.foreign.is_some()
+            && token.foreign == next.foreign
+            && token.device == next.device
+            && token.namespace == next.namespace
+            && token.project == next.project
+            && state(directory, token, now) == ProjectTokenState::Live
+    };
+    directory
+        .tokens_of(&next.agent)
+        .filter(is_replaced)
+        .map(Arc::clone)
+        .collect()
+}
+
 /// Puts a new token into the commit, bound to the grant that covers it and holds the
-/// longest. `before` is the one that it is exchanged for.
+/// longest. `before` are those that it takes the place of.
 fn put<O: Op>(
     batch: &mut RecordedBatch<'_, O>,
     record: TokenRecord,
     life: Duration,
-    before: Option<&TokenId>,
+    before: &[TokenId],
     now: Timestamp,
 ) -> Result<TokenRecord, AuthorityError> {
     let directory = batch.directory();
@@ -167,12 +194,12 @@ fn put<O: Op>(
     };
     let (live, over): (Vec<_>, Vec<_>) = directory
         .tokens_of(&record.agent)
-        .filter(|token| before != Some(&token.id))
+        .filter(|token| !before.contains(&token.id))
         .partition(|token| state(directory, token, now) == ProjectTokenState::Live);
     if live.len() >= MAX_TOKENS {
         return Err(AuthorityError::TooManyTokens);
     }
-    let kept = live.len() + over.len() + usize::from(before.is_some()) + 1;
+    let kept = live.len() + over.len() + before.len() + 1;
     let surplus = kept.saturating_sub(MAX_REMEMBERED);
     let forgotten: Vec<TokenId> = over.iter().take(surplus).map(|token| token.id).collect();
     let names: Vec<String> = record
@@ -288,6 +315,6 @@ impl TokenRotate {
             revoked: Some(now),
             ..before
         });
-        put(batch, next, life, Some(&op.before.id), now)
+        put(batch, next, life, &[op.before.id], now)
     }
 }

@@ -278,6 +278,53 @@ async fn a_request_is_answered_once() {
     ));
 }
 
+#[tokio::test]
+async fn a_withdrawn_grant_is_not_approved_again() {
+    let (world, scribe, id) = asked().await;
+    let terms = world.terms();
+    let grant = world.approve(&world.alice, id, &terms).await.unwrap();
+    world.pass(Duration::from_secs(1));
+    let withdrawn = world.withdraw(grant.id).await.unwrap().withdrawn;
+    assert_eq!(withdrawn, Some(world.now()));
+    world.pass(Duration::from_secs(1));
+    // The same yes, and one over terms of now.
+    for terms in [terms, world.terms()] {
+        let error = world
+            .approve(&world.alice, id, &terms)
+            .await
+            .unwrap_err()
+            .domain();
+        assert!(matches!(error, AuthorityError::AlreadyApproved), "{error}");
+    }
+    let snapshot = world.snapshot();
+    assert_eq!(snapshot.grant(&grant.id).unwrap().withdrawn, withdrawn);
+    let next = world.run(&scribe, "web", &[]).await.unwrap();
+    assert_ne!(next.pending(), id);
+}
+
+#[tokio::test]
+async fn an_agent_says_no_yes_to_itself_and_its_owner_may() {
+    let (world, scribe, id) = asked().await;
+    let owner = world.snapshot().actor(&scribe.id).unwrap().owner;
+    assert_eq!(owner, world.alice.id);
+    let task = world.agent("task", Some("scribe")).await;
+    let terms = world.terms();
+    for agent in [&scribe, &task] {
+        let denied = world.approve(agent, id, &terms).await.unwrap_err().denied();
+        assert_eq!(denied, DenyReason::NoRole);
+    }
+    // Nor by its owner's hand and its own key.
+    let own = scribe.key.sign(&world.message(id, &terms)).unwrap();
+    let refused = world.approve_signed(&world.alice, id, &terms, own).await;
+    assert!(matches!(
+        refused.unwrap_err().domain(),
+        AuthorityError::BadSignature
+    ));
+    assert_eq!(world.request(id).state, RequestState::Pending);
+    let grant = world.approve(&world.alice, id, &terms).await.unwrap();
+    assert_eq!((grant.agent, grant.receipt.approver), (scribe.id, owner));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_answers_at_once_the_faster_counts() {
     let (world, _, id) = asked().await;

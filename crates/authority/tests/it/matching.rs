@@ -1,8 +1,11 @@
 use crate::world::{World, bank, item, label, project, shop};
-use procura_authority::{AuthorityError, MAX_NAMES, ProjectWrite};
+use procura_authority::{AuthorityError, MAX_NAMES, ProjectWrite, mapped_template};
 use procura_store::{Kind, Table};
 use procura_types::wire::UnmatchedReason;
-use procura_types::{ActorId, EnvName, Namespace, ProjectName, SecretPath, Timestamp};
+use procura_types::{
+    ActorId, EnvName, Namespace, ProjectName, Secret, SecretKind, SecretPath, Timestamp,
+};
+use procura_vault::{SecretAbout, SecretWrite};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -236,4 +239,57 @@ async fn a_mapping_from_before_delivers_no_variable_of_the_loader() {
         (unmatched.name.as_str(), unmatched.reason),
         ("LD_PRELOAD", UnmatchedReason::InvalidName)
     );
+}
+
+/// Clients of another system name a template by its path; projects know names.
+#[tokio::test]
+async fn a_template_is_found_by_its_path_where_the_project_maps_it() {
+    let (world, scribe) = World::new().await;
+    let clerk = world.agent("clerk", None).await;
+    for path in ["conf/web", "conf/other"] {
+        let op = SecretWrite {
+            namespace: shop(),
+            path: path.parse().unwrap(),
+            value: Secret::new(b"listen 80;".to_vec()),
+            expect_version: None,
+            env: None,
+            kind: Some(SecretKind::Template),
+            about: SecretAbout::default(),
+        };
+        world
+            .act(&world.alice, op, |batch| {
+                SecretWrite::run(&world.vault, batch, world.now())
+            })
+            .await
+            .unwrap();
+    }
+    let env = [
+        ("CONF", "conf/web"),
+        ("AGAIN", "conf/web"),
+        ("KEY", "api/key"),
+    ];
+    world.project("conf", &["scribe"], &env).await.unwrap();
+    for (agent, name, path, found) in [
+        (&scribe, "conf", "conf/web", Some("AGAIN")),
+        // Not mapped, not there, and no template.
+        (&scribe, "conf", "conf/other", None),
+        (&scribe, "conf", "conf/none", None),
+        (&scribe, "conf", "api/key", None),
+        // Another project, and an agent that this one is none for.
+        (&scribe, "web", "conf/web", None),
+        (&scribe, "nowhere", "conf/web", None),
+        (&clerk, "conf", "conf/web", None),
+    ] {
+        let (namespace, project) = (shop(), project(name));
+        let name = mapped_template(
+            &world.vault,
+            &world.snapshot(),
+            &agent.id,
+            (&namespace, &project),
+            &path.parse().unwrap(),
+            world.now(),
+        );
+        let name = name.unwrap().map(|name| name.to_string());
+        assert_eq!(name.as_deref(), found, "{project} {path}");
+    }
 }

@@ -25,6 +25,7 @@ async fn end(
     let op = NamespaceDelete {
         namespace: namespace.clone(),
         confirmed,
+        by: None,
     };
     world
         .act(&world.alice, op, |batch| {
@@ -181,6 +182,7 @@ async fn only_stewards_end_one() {
     let op = || NamespaceDelete {
         namespace: shop(),
         confirmed: true,
+        by: None,
     };
     for role in [Role::Admin, Role::Approver, Role::Auditor] {
         let other = world.operator(role.as_str(), &[(role, &shop())]).await;

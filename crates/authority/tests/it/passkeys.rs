@@ -298,6 +298,34 @@ async fn a_yes_counts_once_and_is_no_yes_to_the_next_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_yes_brings_no_withdrawn_grant_back() {
+    let mut desk = Desk::new().await;
+    let shown = desk.show(None).unwrap();
+    let credential = desk.sign(&shown);
+    let grant = desk.approve(&shown, credential.clone()).await.unwrap();
+    desk.world.pass(Duration::from_secs(1));
+    let withdrawn = desk.world.withdraw(grant.id).await.unwrap().withdrawn;
+    assert_eq!(withdrawn, Some(desk.world.now()));
+    desk.world.pass(Duration::from_secs(1));
+    // The touch of before, one more over the same terms, and the page that would ask.
+    let anew = desk.sign(&shown);
+    for yes in [credential, anew] {
+        let error = desk.approve(&shown, yes).await.unwrap_err();
+        assert!(matches!(error, AuthorityError::AlreadyApproved), "{error}");
+    }
+    assert!(matches!(
+        desk.show(None).err(),
+        Some(AuthorityError::AlreadyApproved)
+    ));
+    let snapshot = desk.world.snapshot();
+    assert_eq!(snapshot.grant(&grant.id).unwrap().withdrawn, withdrawn);
+    // It takes another request, which takes another yes.
+    let next = desk.world.run(&desk.scribe, "web", &[]).await.unwrap();
+    assert_ne!(next.pending(), desk.id);
+    desk.audit().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_yes_comes_too_late_after_a_no_and_after_its_time() {
     let mut desk = Desk::new().await;
     let shown = desk.show(None).unwrap();

@@ -8,8 +8,9 @@ use procura_authority::{
 };
 use procura_crypto::SystemEntropy;
 use procura_directory::TokenRecord;
+use procura_identity::{ForeignBind, SecretTerms};
 use procura_types::wire::ProjectTokenKind;
-use procura_types::{Delivery, Duration, RunId, TokenId};
+use procura_types::{Delivery, Duration, RunId, Thumbprint, TokenId};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -17,12 +18,17 @@ fn holder(agent: &Actor) -> TokenHolder {
     TokenHolder {
         agent: agent.id,
         device: agent.device(),
+        foreign: None,
         attesting: Attesting::With(None),
     }
 }
 
 /// A token for the whole project `web`.
 async fn issue(world: &World, agent: &Actor) -> TokenRecord {
+    issue_to(world, agent, holder(agent)).await
+}
+
+async fn issue_to(world: &World, agent: &Actor, holder: TokenHolder) -> TokenRecord {
     let query = RunQuery {
         namespace: shop(),
         project: project("web"),
@@ -38,7 +44,7 @@ async fn issue(world: &World, agent: &Actor) -> TokenRecord {
     let op = TokenIssue::resolve(
         &world.vault,
         &world.snapshot(),
-        holder(agent),
+        holder,
         ProjectTokenKind::Signed,
         query,
         terms,
@@ -154,4 +160,50 @@ async fn a_use_that_is_overtaken_by_its_end_opens_nothing() {
     let error = recorded.err().unwrap();
     assert_eq!(error.to_string(), "token_revoked");
     assert!(entries(&world, "project_token.use").is_empty());
+}
+
+/// A process of a daemon of CortexAuth, under the id `scribe-1`, which is bound to the agent.
+async fn process(world: &World, agent: &Actor, key: u8) -> TokenHolder {
+    let op = ForeignBind {
+        namespace: shop(),
+        id: "scribe-1".parse().unwrap(),
+        agent: "scribe".parse().unwrap(),
+    };
+    let bound = world
+        .act(&world.alice, op, |batch| {
+            ForeignBind::run(batch, &SecretTerms::default(), world.now())
+        })
+        .await;
+    let foreign = Some(bound.unwrap().agent_id);
+    TokenHolder {
+        device: Thumbprint::from_bytes([key; 32]),
+        foreign,
+        ..holder(agent)
+    }
+}
+
+/// Such a process discovers again and again, and gathers nothing by it.
+#[tokio::test]
+async fn what_a_process_is_given_takes_the_place_of_what_it_had_for_the_project() {
+    let (world, scribe) = World::new().await;
+    granted(&world, &scribe).await;
+    let native = issue(&world, &scribe).await;
+    let (one, other) = (
+        process(&world, &scribe, 7).await,
+        process(&world, &scribe, 8).await,
+    );
+    let mut given = Vec::new();
+    for holder in [&one, &one, &other, &one] {
+        given.push(issue_to(&world, &scribe, holder.clone()).await);
+        world.pass(MS);
+    }
+    let snapshot = world.snapshot();
+    let ended = |token: &TokenRecord| snapshot.token(&token.id).unwrap().revoked.is_some();
+    let ended: Vec<bool> = given.iter().map(ended).collect();
+    assert_eq!(ended, [true, true, false, false]);
+    assert!(snapshot.token(&native.id).unwrap().revoked.is_none());
+    for token in &given {
+        let record = snapshot.token(&token.id).unwrap();
+        assert_eq!(record.foreign, one.foreign);
+    }
 }

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 /// Sunday, 2026-11-22, 10:30 UTC.
 const NOW: Timestamp = Timestamp::from_millis(1_795_343_400_000);
 
-fn set(text: &str) -> PolicySet {
+pub(crate) fn set(text: &str) -> PolicySet {
     let parsed = PolicySet::parse("shop@1", text);
     parsed.map_err(|flaws| flaws[0].to_string()).unwrap()
 }
 
 /// What comes of one question: the answer, why, and by what.
-fn ask(set: &PolicySet, ask: Value) -> (String, String, Vec<String>) {
+pub(crate) fn ask(set: &PolicySet, ask: Value) -> (String, String, Vec<String>) {
     let file =
         json!({"namespace": "shop", "cases": [{"name": "one", "ask": ask, "expect": "allow"}]});
     let cases: PolicyCases = serde_json::from_value(file).unwrap();
@@ -23,7 +23,7 @@ fn ask(set: &PolicySet, ask: Value) -> (String, String, Vec<String>) {
     (result.found.as_str().to_owned(), result.reason, result.by)
 }
 
-fn deliver(context: Value) -> Value {
+pub(crate) fn deliver(context: Value) -> Value {
     json!({"principal": "agent/ci-1", "lineage": ["alice", "scribe"], "action": "run.deliver", "resource": "project/web", "context": context})
 }
 
@@ -31,7 +31,7 @@ fn by(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn said(answer: &str, reason: &str, names: &[&str]) -> (String, String, Vec<String>) {
+pub(crate) fn said(answer: &str, reason: &str, names: &[&str]) -> (String, String, Vec<String>) {
     (answer.to_owned(), reason.to_owned(), by(names))
 }
 

@@ -16,4 +16,5 @@ mod limits;
 mod observing;
 mod slices;
 mod stored;
+mod templates;
 mod world;

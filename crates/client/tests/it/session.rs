@@ -4,7 +4,9 @@
 use crate::server::{Authority, TestClock, client, json, listen, problem};
 use procura_client::{ClientError, SessionClient};
 use procura_crypto::{SigningKey, SystemEntropy};
-use procura_types::wire::{NamespaceList, SecretPut, SecretWritten, ValueB64};
+use procura_types::wire::{
+    GuardedAct, NamespaceList, PolicyState, ProposedAct, SecretPut, SecretWritten, ValueB64,
+};
 use procura_types::{Clock as _, Duration};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -213,4 +215,54 @@ async fn bodies_and_queries_are_covered_by_the_proof() {
         .delete_secret(&namespace, &path, Some(7), true)
         .await
         .unwrap();
+    // What nothing brings back takes the key, once the server has proven itself.
+    let of_the_secret = |method: &str| format!("{method} /v1/namespaces/default/secrets/a/b");
+    let (put, delete) = (of_the_secret("PUT"), of_the_secret("DELETE"));
+    let expected = calls(&[START, (put.as_str(), "session"), (delete.as_str(), "key")]);
+    assert_eq!(seen(&authority), expected);
+}
+
+/// Whatever comes of it: who lets somebody in or says who may signs with the key, once the
+/// server has proven itself. What can be made again ends within a session.
+#[tokio::test]
+async fn what_would_outlive_a_stolen_session_is_signed_by_the_key() {
+    let (authority, client, _) = joined().await;
+    let name = "alice".parse().unwrap();
+    // What is sealed has no session before.
+    client.use_break_glass(&name, None).await.ok();
+    let id = "01997a3e-5a6c-7d21-9d0e-3f6f2f6f0a01".parse().unwrap();
+    let (act, needs) = (GuardedAct::RotateRoot, 2);
+    client.set_approval_rule(act, needs, None).await.ok();
+    client.refuse_proposal(&id).await.ok();
+    client.link_identity(&name, "proof".to_owned()).await.ok();
+    // The signature that counts is in the body.
+    let proposed = ProposedAct::SetApprovals { act, needs };
+    client.propose(proposed).await.ok();
+    client.sign_proposal(&id, vec![7; 64]).await.ok();
+    let text = "PCfMGuJiMVe6aCQMYtYGJGsHzlHJxaIYy7e2ZrnUfxo";
+    let (identity, device) = (text.parse().unwrap(), text.parse().unwrap());
+    client.unlink_identity(&name, &identity).await.ok();
+    client.revoke_api_key(&name, &device).await.ok();
+    // What takes a guard away that stays away.
+    let enforce = PolicyState::Enforce;
+    client.set_policy_state(None, 3, enforce).await.ok();
+    client.remove_notify_route(None, &name).await.ok();
+    let of_the_proposal = |what: &str| format!("POST /v1/proposals/{id}/{what}");
+    let (refuse, sign) = (of_the_proposal("refuse"), of_the_proposal("sign"));
+    let unlink = format!("DELETE /v1/operators/alice/identities/{text}");
+    let revoke = format!("DELETE /v1/operators/alice/api-keys/{text}");
+    let expected = calls(&[
+        ("POST /v1/break-glass/alice/use", "key"),
+        START,
+        ("PUT /v1/approval-rules/rotate_root", "key"),
+        (refuse.as_str(), "key"),
+        ("POST /v1/operators/alice/identities", "key"),
+        ("POST /v1/proposals", "session"),
+        (sign.as_str(), "session"),
+        (unlink.as_str(), "session"),
+        (revoke.as_str(), "key"),
+        ("PUT /v1/policies/3/state", "key"),
+        ("DELETE /v1/notify/routes/alice", "key"),
+    ]);
+    assert_eq!(seen(&authority), expected);
 }

@@ -159,6 +159,7 @@ pub(crate) fn token(number: u8) -> TokenRecord {
         project: "web".parse().unwrap(),
         agent: actor_id(3 + number % 4),
         device: thumbprint(1),
+        foreign: None,
         delivery: Delivery::Env,
         items: vec![item("KEY", "a/key")],
         grant: grant_id(1),

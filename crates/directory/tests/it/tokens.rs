@@ -1,9 +1,12 @@
 //! Whether a project token opens something: every check, each time as the only one that
 //! does not hold.
 
-use crate::records::{actor_id, grant, grant_id, item, thumbprint, time, token, tokens_ended};
+use crate::records::{
+    actor_id, foreign, grant, grant_id, item, thumbprint, time, token, tokens_ended,
+};
 use procura_directory::{
-    Change, GrantRecord, QuarantineRecord, Snapshot, Suspect, TokenRecord, TokenRefusal,
+    Change, ForeignRecord, GrantRecord, QuarantineRecord, Snapshot, Suspect, TokenRecord,
+    TokenRefusal,
 };
 use procura_types::Delivery;
 
@@ -177,5 +180,49 @@ fn what_a_device_had_before_it_was_in_quarantine_does_not_come_back() {
     ] {
         let snapshot = issued_at(seq).apply(2, [quarantine(lifted)]);
         assert_eq!(opens(&snapshot, 15), expected, "{seq} {lifted:?}");
+    }
+}
+
+#[test]
+fn what_a_process_was_given_under_an_id_of_another_system_ends_with_it() {
+    let id = || foreign("scribe", 3).id;
+    let quarantine = |suspect: Suspect, lifted: Option<u64>| {
+        Change::Quarantine(QuarantineRecord {
+            suspect,
+            actor: actor_id(3),
+            since: time(11),
+            by: None,
+            canary: None,
+            lifted,
+            lifted_at: lifted.map(|_| time(12)),
+        })
+    };
+    let (by_id, process) = (|| Suspect::Foreign(id()), || Suspect::Device(thumbprint(1)));
+    let released = ForeignRecord {
+        released: Some(time(12)),
+        ..foreign("scribe", 3)
+    };
+    let no = Err(TokenRefusal::Revoked);
+    for (what, changes, expected) in [
+        ("as it is", vec![], Ok(())),
+        ("released", vec![Change::Foreign(released)], no),
+        ("another's", vec![Change::Foreign(foreign("scribe", 5))], no),
+        ("let out since", vec![quarantine(by_id(), Some(1))], no),
+        ("let out before", vec![quarantine(by_id(), Some(0))], Ok(())),
+        // The key of its process is no device, whatever it says of one.
+        (
+            "a device of that key",
+            vec![quarantine(process(), Some(1))],
+            Ok(()),
+        ),
+    ] {
+        let token = TokenRecord {
+            foreign: Some(id()),
+            ..token(NUMBER)
+        };
+        let bound = Change::Foreign(foreign("scribe", 3));
+        let before = directory(granted(), token).apply(2, [bound]);
+        let snapshot = before.apply(3, changes);
+        assert_eq!(opens(&snapshot, 15), expected, "{what}");
     }
 }

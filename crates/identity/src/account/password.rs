@@ -73,13 +73,14 @@ impl OperatorAccount {
             totp: row.totp.map(|totp| totp.since),
             totp_waits: row.waiting.is_some(),
             recovery_codes: row.recovery.len(),
+            identities: row.identities.len(),
         })
     }
 }
 
 impl OperatorAccountEnd {
-    /// Removes password, app and recovery codes of the operator of the permit, and ends
-    /// their web logins. With a device key they can set others.
+    /// Removes password, app, recovery codes and identities of the operator of the permit,
+    /// and ends their web logins. With a device key they can set others.
     pub fn run(batch: &mut RecordedBatch<'_, Self>) -> Result<(), IdentityError> {
         // A full disk must not keep anyone from taking authority away.
         batch.reserved();

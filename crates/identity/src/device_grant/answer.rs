@@ -1,12 +1,11 @@
 //! Operators answer who asks.
 
-use super::row::{Answer, Approved, Found, GRANTS, GrantRow, by_user_code};
+use super::row::{Answer, Approved, Found, by_user_code};
 use super::{DeviceGrantDraft, DeviceGrantRefusal, DeviceGrantYes};
 use crate::error::IdentityError;
 use procura_crypto::MacKey;
 use procura_policy::{Action, Op, Resource};
 use procura_record::RecordedBatch;
-use procura_store::Expected;
 use procura_types::wire::DeviceGrant;
 use procura_types::{Namespace, Thumbprint, Timestamp, UserCode};
 
@@ -32,9 +31,11 @@ impl DeviceGrantApprove {
     /// # Errors
     /// [`DeviceGrantRefusal`]: `Unknown`, `Expired`, `Answered`, `OtherDevice`;
     /// [`crate::JoinRefusal::DeviceBound`] for a key that is or was a device;
-    /// [`IdentityError::NoAgent`]; [`IdentityError::OtherCaller`] for a caller without a
-    /// device who is no person in a browser; [`IdentityError::Passkey`] for one who is, and
-    /// whose passkey did not answer for just this.
+    /// [`IdentityError::NoAgent`]; [`DeviceGrantRefusal::LentRole`];
+    /// [`DeviceGrantRefusal::NoOneId`] for a client of CortexAuth;
+    /// [`IdentityError::OtherCaller`] for a caller without a device who is no person in a
+    /// browser; [`IdentityError::Passkey`] for one who is, and whose passkey did not answer
+    /// for just this.
     pub fn run(
         batch: &mut RecordedBatch<'_, Self>,
         key: &MacKey,
@@ -43,14 +44,18 @@ impl DeviceGrantApprove {
     ) -> Result<DeviceGrant, IdentityError> {
         let Self { draft, yes } = batch.op();
         let by = *batch.permit().caller().actor();
-        let (found, agent) = draft.find(batch.store(), batch.directory(), key, now)?;
-        let challenge = draft.challenge(server, &found.row.value, &agent);
-        let with = yes.signed(batch, &challenge, now)?;
-        let answer = Answer::Approved(Approved { agent, by, with });
-        let grant = put(batch, found, answer);
+        let to = draft.find(&by, (batch.store(), batch.directory()), key, now)?;
+        let with = yes.signed(batch, &draft.challenge(server, &to), now)?;
+        let answer = Answer::Approved(Approved {
+            agent: to.agent,
+            foreign: to.foreign,
+            by,
+            with,
+        });
+        let grant = put(batch, to.found, answer);
         if let DeviceGrantYes::Passkey { .. } = yes {
-            let passkey = Resource::Passkey(with);
-            batch.details().with = Some(format!("device/{} {passkey}", grant.device));
+            let with = format!(" {}", Resource::Passkey(with));
+            batch.details().with.get_or_insert_default().push_str(&with);
         }
         Ok(grant)
     }
@@ -98,14 +103,14 @@ pub(super) fn pending(found: Found) -> Result<Found, IdentityError> {
 
 /// Writes the answer, and says in the entry which device it is about.
 fn put<O: Op>(batch: &mut RecordedBatch<'_, O>, found: Found, answer: Answer) -> DeviceGrant {
-    let Found { tag, row } = found;
-    let answered = GrantRow {
-        answer,
-        ..row.value
+    let tag = found.tag;
+    let answered = found.put(batch, answer);
+    let kind = if answered.key.is_some() {
+        ""
+    } else {
+        " legacy"
     };
-    GRANTS.expect(batch.rows(), &tag, Expected::At(row.version));
-    GRANTS.put(batch.rows(), &tag, &answered);
-    let device = answered.key.thumbprint();
-    batch.details().with = Some(format!("device/{device}"));
-    answered.shown(None)
+    let device = answered.device(&tag);
+    batch.details().with = Some(format!("device/{device}{kind}"));
+    answered.shown(&tag, None)
 }

@@ -63,40 +63,50 @@ impl DeviceGrantAsk {
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<NewDeviceGrant, IdentityError> {
-        sweep(batch, now)?;
         let op = batch.op();
-        let mut bits = Secret::new([0u8; 32]);
-        entropy.fill_secret(bits.expose_mut())?;
-        let device_code = Secret::new(encoding::b64url(bits.expose()));
-        let user_code = UserCode::generate(entropy)?;
-        let expires = now.plus(DEVICE_GRANT_LIFE);
-        let tag = DeviceCodeTag::of(key, device_code.expose());
-        let user = user_tag(key, &user_code);
-        let row = GrantRow {
-            key: op.device.key().clone(),
+        let asking = GrantRow {
+            key: Some(op.device.key().clone()),
             host: op.device.host().clone(),
             from: op.from,
             asked: now,
-            expires,
+            expires: now.plus(DEVICE_GRANT_LIFE),
             answer: Answer::Pending,
         };
-        // Of 34 bits two can be the same: then it is made anew.
-        USER_CODES.expect(batch.rows(), &user, Expected::Absent);
-        USER_CODES.put(batch.rows(), &user, &tag.0);
-        GRANTS.expect(batch.rows(), &tag.0, Expected::Absent);
-        GRANTS.put(batch.rows(), &tag.0, &row);
-        DUE.put(batch.rows(), &(expires.as_millis(), tag.0), &user);
-        Ok(NewDeviceGrant {
-            device_code,
-            user_code,
-            tag,
-            expires,
-        })
+        put(batch, key, asking, entropy)
     }
 }
 
+/// Makes both codes of who asks, and keeps their tags.
+pub(super) fn put<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    key: &MacKey,
+    row: GrantRow,
+    entropy: &dyn Entropy,
+) -> Result<NewDeviceGrant, IdentityError> {
+    sweep(batch, row.asked)?;
+    let mut bits = Secret::new([0u8; 32]);
+    entropy.fill_secret(bits.expose_mut())?;
+    let device_code = Secret::new(encoding::b64url(bits.expose()));
+    let user_code = UserCode::generate(entropy)?;
+    let tag = DeviceCodeTag::of(key, device_code.expose());
+    let user = user_tag(key, &user_code);
+    let expires = row.expires;
+    // Of 34 bits two can be the same: then it is made anew.
+    USER_CODES.expect(batch.rows(), &user, Expected::Absent);
+    USER_CODES.put(batch.rows(), &user, &tag.0);
+    GRANTS.expect(batch.rows(), &tag.0, Expected::Absent);
+    GRANTS.put(batch.rows(), &tag.0, &row);
+    DUE.put(batch.rows(), &(expires.as_millis(), tag.0), &user);
+    Ok(NewDeviceGrant {
+        device_code,
+        user_code,
+        tag,
+        expires,
+    })
+}
+
 /// What nobody collected would stay for ever; each new one clears some away.
-fn sweep(batch: &mut RecordedBatch<'_, DeviceGrantAsk>, now: Timestamp) -> Result<(), StoreError> {
+fn sweep<O: Op>(batch: &mut RecordedBatch<'_, O>, now: Timestamp) -> Result<(), StoreError> {
     let due = DUE.scan(&batch.store().snapshot()?, &KeyPrefix::all(), None, SWEEP)?;
     let over = |expires: u64| Timestamp::from_millis(expires).plus(KEPT) <= now;
     for ((expires, tag), user) in due.iter().filter(|((expires, _), _)| over(*expires)) {

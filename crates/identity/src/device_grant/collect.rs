@@ -1,6 +1,6 @@
 //! The device collects what was said.
 
-use super::row::{Answer, GRANTS, GrantRow};
+use super::row::{Answer, Found, GRANTS};
 use super::{DeviceCodeTag, DeviceGrantRefusal};
 use crate::error::IdentityError;
 use crate::join::{Joined, bound, is_caller};
@@ -9,7 +9,6 @@ use procura_directory::Snapshot;
 use procura_policy::{Action, Op, Resource};
 use procura_proof::Collector;
 use procura_record::RecordedBatch;
-use procura_store::Expected;
 use procura_types::{ActorId, Namespace, Timestamp, TokenId};
 
 /// What the entry says besides: that no link code was used.
@@ -68,26 +67,16 @@ impl DeviceGrantCollect {
         let row = GRANTS
             .get(batch.store(), &tag)?
             .ok_or(DeviceGrantRefusal::Unknown)?;
-        let approved = match &row.value.answer {
-            Answer::Joined => return Err(DeviceGrantRefusal::Collected.into()),
-            Answer::Denied => return Err(DeviceGrantRefusal::Denied.into()),
-            _ if row.value.is_over(now) => return Err(DeviceGrantRefusal::Expired.into()),
-            Answer::Pending => return Err(DeviceGrantRefusal::Pending.into()),
-            Answer::Approved(approved) => approved,
-        };
-        if approved.agent != op.agent || row.value.key.thumbprint() != op.key.thumbprint() {
+        let found = Found { tag, row };
+        let approved = found.row.value.approved(now)?;
+        if approved.agent != op.agent || found.row.value.device(&tag) != op.key.thumbprint() {
             return Err(DeviceGrantRefusal::OtherDevice.into());
         }
         if !approved.stands(batch.directory(), op.namespace.as_ref()) {
             return Err(DeviceGrantRefusal::ApproverGone.into());
         }
         let joined = bound(batch, &op.agent, &op.key, now)?;
-        let collected = GrantRow {
-            answer: Answer::Joined,
-            ..row.value
-        };
-        GRANTS.expect(batch.rows(), &tag, Expected::At(row.version));
-        GRANTS.put(batch.rows(), &tag, &collected);
+        found.put(batch, Answer::Joined);
         batch.details().with = Some(format!("{WITH} token:{}", op.token));
         Ok(joined)
     }

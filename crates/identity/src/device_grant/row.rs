@@ -4,9 +4,13 @@ use super::{DeviceCodeTag, DeviceGrantRefusal, user_tag};
 use crate::error::IdentityError;
 use procura_crypto::{MacKey, PublicKey};
 use procura_directory::Snapshot;
-use procura_store::{Kind, Row, Seq, Store, StoreError, Table};
+use procura_policy::Op;
+use procura_record::RecordedBatch;
+use procura_store::{Expected, Kind, Row, Seq, Store, StoreError, Table};
 use procura_types::wire::{DeviceGrant, DeviceGrantState};
-use procura_types::{ActorId, DisplayName, Namespace, Role, Thumbprint, Timestamp, UserCode};
+use procura_types::{
+    ActorId, DisplayName, ForeignId, Namespace, Role, Thumbprint, Timestamp, UserCode,
+};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -24,7 +28,9 @@ pub(super) const DUE: Table<(u64, [u8; 32]), [u8; 32]> =
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GrantRow {
-    pub(super) key: PublicKey,
+    /// None of a client of CortexAuth that logs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<PublicKey>,
     pub(super) host: DisplayName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) from: Option<IpAddr>,
@@ -44,11 +50,15 @@ pub(super) enum Answer {
 }
 
 /// A yes, which dies with whoever said it, with the device or passkey that they said it with,
-/// and with the role that let them: as a link code does that they made.
+/// and with the role that let them: as a link code does that they made. One by a passkey
+/// counts for nothing while a device of theirs is on hold or in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Approved {
     pub(super) agent: ActorId,
+    /// The id by which a client of CortexAuth knows the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) foreign: Option<ForeignId>,
     pub(super) by: ActorId,
     pub(super) with: Thumbprint,
 }
@@ -56,12 +66,16 @@ pub(super) struct Approved {
 impl Approved {
     /// Whether whoever said yes could say it now.
     pub(super) fn stands(&self, snapshot: &Snapshot, namespace: Option<&Namespace>) -> bool {
-        let may = snapshot
-            .roles(&self.by)
-            .is_some_and(|held| held.has(Role::Admin, namespace));
-        let key_stands = snapshot.may_act(&self.with) || snapshot.passkey_may_act(&self.with);
-        may && key_stands && snapshot.is_active(&self.by)
+        let key_stands = snapshot.may_act(&self.with) || snapshot.passkey_lets_in(&self.with);
+        holds(snapshot, &self.by, namespace) && key_stands && snapshot.is_active(&self.by)
     }
+}
+
+/// Whether the role that a yes takes is this operator's own: what it lets in outlives a web
+/// login, so a role that a group lends to one is none.
+pub(super) fn holds(snapshot: &Snapshot, by: &ActorId, namespace: Option<&Namespace>) -> bool {
+    let held = snapshot.roles(by);
+    held.is_some_and(|held| held.has(Role::Admin, namespace))
 }
 
 impl GrantRow {
@@ -69,10 +83,51 @@ impl GrantRow {
         self.expires <= now
     }
 
+    /// Where it stands for whoever asked.
+    pub(super) fn standing(&self, now: Timestamp) -> DeviceGrantStanding {
+        match &self.answer {
+            // What was collected before its end was collected.
+            Answer::Joined => DeviceGrantStanding::Collected,
+            Answer::Denied => DeviceGrantStanding::Denied,
+            _ if self.is_over(now) => DeviceGrantStanding::Expired,
+            Answer::Pending => DeviceGrantStanding::Pending,
+            Answer::Approved(approved) => DeviceGrantStanding::Approved(approved.agent),
+        }
+    }
+
+    /// The yes to it, for whoever collects it.
+    ///
+    /// # Errors
+    /// Why there is none, the first that holds.
+    pub(super) fn approved(&self, now: Timestamp) -> Result<&Approved, DeviceGrantRefusal> {
+        match &self.answer {
+            Answer::Joined => Err(DeviceGrantRefusal::Collected),
+            Answer::Denied => Err(DeviceGrantRefusal::Denied),
+            _ if self.is_over(now) => Err(DeviceGrantRefusal::Expired),
+            Answer::Pending => Err(DeviceGrantRefusal::Pending),
+            Answer::Approved(approved) => Ok(approved),
+        }
+    }
+
+    /// Whose somebody said it is, though its time be over by now.
+    pub(super) fn said(&self) -> Option<ActorId> {
+        match &self.answer {
+            Answer::Approved(approved) => Some(approved.agent),
+            Answer::Pending | Answer::Denied | Answer::Joined => None,
+        }
+    }
+
+    /// The device that asks, or what stands for a client that shows no key.
+    pub(super) fn device(&self, tag: &[u8; 32]) -> Thumbprint {
+        let key = self.key.as_ref();
+        key.map_or_else(|| DeviceCodeTag(*tag).keyless(), PublicKey::thumbprint)
+    }
+
     /// As operators see it.
-    pub(super) fn shown(&self, fingerprint: Option<String>) -> DeviceGrant {
+    pub(super) fn shown(&self, tag: &[u8; 32], fingerprint: Option<String>) -> DeviceGrant {
         DeviceGrant {
-            device: self.key.thumbprint(),
+            device: self.device(tag),
+            legacy: self.key.is_none(),
             fingerprint,
             host: self.host.clone(),
             from: self.from,
@@ -92,6 +147,20 @@ impl GrantRow {
 pub(super) struct Found {
     pub(super) tag: [u8; 32],
     pub(super) row: Row<GrantRow>,
+}
+
+impl Found {
+    /// Puts the answer into the batch; of two at once the second is built anew. Gives the row
+    /// as it is then.
+    pub(super) fn put<O: Op>(self, batch: &mut RecordedBatch<'_, O>, answer: Answer) -> GrantRow {
+        let answered = GrantRow {
+            answer,
+            ..self.row.value
+        };
+        GRANTS.expect(batch.rows(), &self.tag, Expected::At(self.row.version));
+        GRANTS.put(batch.rows(), &self.tag, &answered);
+        answered
+    }
 }
 
 /// The device grant of a user code that is not over.
@@ -157,23 +226,16 @@ impl DeviceCodeTag {
         now: Timestamp,
     ) -> Result<Option<FoundDeviceGrant>, StoreError> {
         let found = GRANTS.get(store, &self.0)?;
-        Ok(found.map(|Row { version, value }| FoundDeviceGrant {
-            version,
-            standing: match &value.answer {
-                // What was collected before its end was collected.
-                Answer::Joined => DeviceGrantStanding::Collected,
-                Answer::Denied => DeviceGrantStanding::Denied,
-                _ if value.is_over(now) => DeviceGrantStanding::Expired,
-                Answer::Pending => DeviceGrantStanding::Pending,
-                Answer::Approved(approved) => DeviceGrantStanding::Approved(approved.agent),
-            },
-            said: match &value.answer {
-                Answer::Approved(approved) => Some(approved.agent),
-                Answer::Pending | Answer::Denied | Answer::Joined => None,
-            },
-            from: value.from,
-            expires: value.expires,
-            key: value.key,
+        Ok(found.and_then(|Row { version, value }| {
+            Some(FoundDeviceGrant {
+                version,
+                standing: value.standing(now),
+                said: value.said(),
+                from: value.from,
+                expires: value.expires,
+                // A login of a client of CortexAuth is not to be had here.
+                key: value.key?,
+            })
         }))
     }
 

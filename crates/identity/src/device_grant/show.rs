@@ -1,8 +1,8 @@
 //! Operators look at who asks.
 
-use super::row::{Answer, DUE, GRANTS, by_user_code};
+use super::row::{Answer, DUE, Found, GRANTS, by_user_code};
 use crate::error::IdentityError;
-use procura_crypto::MacKey;
+use procura_crypto::{MacKey, PublicKey};
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_proof::fingerprint;
 use procura_store::{KeyPrefix, Store};
@@ -49,7 +49,7 @@ impl DeviceGrantListing {
             let row = GRANTS.get_at(&snapshot, tag)?;
             grants.extend(
                 row.filter(|row| row.value.answer == Answer::Pending)
-                    .map(|row| row.value.shown(None)),
+                    .map(|row| row.value.shown(tag, None)),
             );
         }
         Ok(DeviceGrantList { grants })
@@ -84,8 +84,10 @@ impl DeviceGrantShow {
         now: Timestamp,
     ) -> Result<DeviceGrant, IdentityError> {
         let code = &permit.op().code;
-        let row = by_user_code(store, key, code, now)?.row.value;
-        let fingerprint = fingerprint(server, &row.key.thumbprint(), code);
-        Ok(row.shown(Some(fingerprint)))
+        let Found { tag, row } = by_user_code(store, key, code, now)?;
+        // Without a key there is nothing that the host could show as well.
+        let device = row.value.key.as_ref().map(PublicKey::thumbprint);
+        let fingerprint = device.map(|device| fingerprint(server, &device, code));
+        Ok(row.value.shown(&tag, fingerprint))
     }
 }

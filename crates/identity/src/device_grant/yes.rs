@@ -2,7 +2,8 @@
 
 use super::DeviceGrantRefusal;
 use super::answer::pending;
-use super::row::{Found, GrantRow, by_user_code};
+use super::legacy::legacy_id;
+use super::row::{Found, by_user_code, holds};
 use crate::agent;
 use crate::error::{IdentityError, JoinRefusal};
 use crate::passkey::{PasskeyAnswer, PasskeyRefusal, accept};
@@ -13,7 +14,9 @@ use procura_policy::{Action, Op, Permit, Resource};
 use procura_proof::Profile;
 use procura_record::RecordedBatch;
 use procura_store::Store;
-use procura_types::{ActorId, FieldTuple, Label, Namespace, Thumbprint, Timestamp, UserCode};
+use procura_types::{
+    ActorId, FieldTuple, ForeignId, Label, Namespace, Thumbprint, Timestamp, UserCode,
+};
 
 /// What a yes to a device that asks is to. By itself it says what a passkey would sign.
 pub struct DeviceGrantDraft {
@@ -23,8 +26,19 @@ pub struct DeviceGrantDraft {
     pub agent: Label,
     /// What the host shows.
     pub code: UserCode,
-    /// The device that the caller looked at.
+    /// The device that the caller looked at, or what stands in its place for a client of
+    /// CortexAuth.
     pub device: Thumbprint,
+}
+
+/// What is said yes to, as it is found.
+pub(super) struct YesTo {
+    /// The device grant that nobody answered yet.
+    pub(super) found: Found,
+    /// The agent whose device or login it would be.
+    pub(super) agent: ActorId,
+    /// Of a login of a client of CortexAuth, the id that it would be of.
+    pub(super) foreign: Option<ForeignId>,
 }
 
 impl Op for DeviceGrantDraft {
@@ -48,20 +62,21 @@ impl DeviceGrantDraft {
         now: Timestamp,
     ) -> Result<[u8; 32], IdentityError> {
         let draft = permit.op();
-        let (found, agent) = draft.find(store, directory, key, now)?;
-        Ok(draft.challenge(server, &found.row.value, &agent))
+        let by = permit.caller().actor();
+        let to = draft.find(by, (store, directory), key, now)?;
+        Ok(draft.challenge(server, &to))
     }
 
-    /// The device grant that nobody answered yet, and the agent whose device it would be.
+    /// What a yes of this operator would be to now.
     pub(super) fn find(
         &self,
-        store: &Store,
-        directory: &Snapshot,
+        by: &ActorId,
+        (store, directory): (&Store, &Snapshot),
         key: &MacKey,
         now: Timestamp,
-    ) -> Result<(Found, ActorId), IdentityError> {
+    ) -> Result<YesTo, IdentityError> {
         let found = pending(by_user_code(store, key, &self.code, now)?)?;
-        let device = found.row.value.key.thumbprint();
+        let device = found.row.value.device(&found.tag);
         if device != self.device {
             return Err(DeviceGrantRefusal::OtherDevice.into());
         }
@@ -69,26 +84,50 @@ impl DeviceGrantDraft {
             return Err(JoinRefusal::DeviceBound.into());
         }
         let agent = agent::find(directory, &self.namespace, &self.agent)?.id;
-        Ok((found, agent))
+        if !holds(directory, by, Some(&self.namespace)) {
+            return Err(DeviceGrantRefusal::LentRole.into());
+        }
+        let foreign = match found.row.value.key {
+            Some(_) => None,
+            None => Some(legacy_id(directory, &agent)?),
+        };
+        Ok(YesTo {
+            found,
+            agent,
+            foreign,
+        })
     }
 
     /// `SHA-256(T("procura.device-grant.yes.v1", server_id, device_thumbprint, user_code,
     /// device_host, namespace, agent id))`: all that the fingerprint is of, and whose device
     /// it becomes. A code is drawn for one device that asks, so an answer to this is for that
     /// one alone; the device grant is answered once, and with it this.
-    pub(super) fn challenge(
-        &self,
-        server: &Thumbprint,
-        row: &GrantRow,
-        agent: &ActorId,
-    ) -> [u8; 32] {
-        let of = FieldTuple::new("procura.device-grant.yes.v1")
+    ///
+    /// Of a login of a client of CortexAuth the tuple is of a name of its own
+    /// (`procura.device-grant.yes.legacy.v1`), with what stands in the place of a device, and
+    /// the id that it becomes a login of comes last: a yes to the one is none to the other.
+    pub(super) fn challenge(&self, server: &Thumbprint, to: &YesTo) -> [u8; 32] {
+        let YesTo {
+            found,
+            agent,
+            foreign,
+        } = to;
+        let row = &found.row.value;
+        let name = match foreign {
+            None => "procura.device-grant.yes.v1",
+            Some(_) => "procura.device-grant.yes.legacy.v1",
+        };
+        let of = FieldTuple::new(name)
             .bytes(server.as_bytes())
-            .bytes(row.key.thumbprint().as_bytes())
+            .bytes(row.device(&found.tag).as_bytes())
             .bytes(self.code.letters())
             .text(row.host.as_str())
             .text(self.namespace.as_str())
             .bytes(agent.as_bytes());
+        let of = match foreign {
+            None => of,
+            Some(id) => of.text(id.as_str()),
+        };
         sha256(of.as_bytes())
     }
 }

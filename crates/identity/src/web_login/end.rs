@@ -1,6 +1,6 @@
 //! Which web logins an operator has, and the end of them.
 
-use super::{LOGINS, OF_OPERATOR, WebLogin, held, put, rows};
+use super::{LOGINS, LoginRow, OF_OPERATOR, WebLogin, held, put, rows};
 use crate::error::IdentityError;
 use crate::operator::of_operator;
 use procura_directory::Snapshot;
@@ -8,7 +8,7 @@ use procura_policy::{Action, Concerned, Op, Permit, Resource};
 use procura_record::RecordedBatch;
 use procura_store::{Batch, KeyPrefix, Store};
 use procura_types::wire::{WebLoginList, WebLoginsEnded};
-use procura_types::{ActorId, Label, Thumbprint, Timestamp, WebLoginId};
+use procura_types::{ActorId, IdentityId, Label, Thumbprint, Timestamp, WebLoginId};
 
 of_operator! {
     /// Lists the web logins of an operator.
@@ -145,11 +145,34 @@ pub(crate) fn end_made_with<O: Op>(
     actor: &ActorId,
     passkeys: &[Thumbprint],
 ) -> Result<usize, IdentityError> {
+    end_those(batch, actor, |row| {
+        row.passkey.is_some_and(|by| passkeys.contains(&by))
+    })
+}
+
+/// Ends the web logins of an operator that were made with this identity, in the batch.
+pub(crate) fn end_made_by<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    actor: &ActorId,
+    identity: &IdentityId,
+) -> Result<usize, IdentityError> {
+    end_those(batch, actor, |row| {
+        row.identity
+            .as_ref()
+            .is_some_and(|made| made.id == *identity)
+    })
+}
+
+fn end_those<O: Op>(
+    batch: &mut RecordedBatch<'_, O>,
+    actor: &ActorId,
+    ends: impl Fn(&LoginRow) -> bool,
+) -> Result<usize, IdentityError> {
     let mut all = held(batch, actor)?;
     let found = rows(batch.store(), &all)?;
     let ended: Vec<[u8; 32]> = found
         .into_iter()
-        .filter(|(_, row)| row.passkey.is_some_and(|by| passkeys.contains(&by)))
+        .filter(|(_, row)| ends(row))
         .map(|(digest, _)| digest)
         .collect();
     all.retain(|kept| !ended.contains(kept));

@@ -1,12 +1,12 @@
 //! The beginning of a web login.
 
-use super::{LOGINS, LoginRow, MOST, WebLogin, WebLoginTerms, held, put, rows};
+use super::{LOGINS, LoginRow, MOST, MadeBy, WebLogin, WebLoginTerms, held, put, rows};
 use crate::account::{self, Block, SignInPassed, Used};
 use crate::error::IdentityError;
 use crate::passkey::PasskeyRefusal;
 use procura_directory::Snapshot;
 use procura_policy::{Action, Op, Resource};
-use procura_proof::{Authenticated, WebLoginCookie};
+use procura_proof::{Authenticated, Provided, WebLoginCookie};
 use procura_record::RecordedBatch;
 use procura_store::Expected;
 use procura_types::{ActorId, Amr, Entropy, Label, Thumbprint, Timestamp, WebLoginId};
@@ -17,6 +17,7 @@ pub struct WebLoginStart {
     actor: ActorId,
     amr: Amr,
     passkey: Option<Thumbprint>,
+    provided: Option<Provided>,
     used: Option<Used>,
     replaces: Option<WebLoginId>,
 }
@@ -53,6 +54,7 @@ impl WebLoginStart {
             actor: actor.id,
             amr: person.amr(),
             passkey: person.passkey().copied(),
+            provided: person.provided().cloned(),
             used: None,
             replaces,
         })
@@ -66,6 +68,7 @@ impl WebLoginStart {
             actor: *passed.person.actor(),
             amr: passed.person.amr(),
             passkey: None,
+            provided: None,
             used: Some(passed.used.clone()),
             replaces,
         }
@@ -96,19 +99,32 @@ impl WebLoginStart {
             return Err(PasskeyRefusal::Removed.into());
         }
         let place = Block::of(from);
-        account::remember(batch, &actor, op.used.as_ref(), &place, now)?;
+        let provided = op.provided.as_ref();
+        let by = (
+            op.used.as_ref(),
+            provided.map(|provided| &provided.identity),
+        );
+        account::remember(batch, &actor, by, &place, now)?;
         let cookie = WebLoginCookie::generate(entropy)?;
         let row = LoginRow {
             id: WebLoginId::generate(now, entropy)?,
             actor,
             amr,
             began: now,
-            authenticated: now,
+            authenticated: authenticated(provided, now),
             last_seen: now,
             idle_seconds: terms.idle.as_secs(),
             until: now.plus(terms.absolute),
             from,
             passkey,
+            identity: provided.map(|provided| MadeBy {
+                provider: provided.provider.clone(),
+                client: provided.client,
+                id: provided.identity,
+            }),
+            lent: provided
+                .map(|provided| provided.lent.clone())
+                .unwrap_or_default(),
         };
         let digest = cookie.digest();
         let mut all = make_room(batch, &actor, now)?;
@@ -116,7 +132,10 @@ impl WebLoginStart {
         put(batch, &actor, &all);
         LOGINS.expect(batch.rows(), &digest, Expected::Absent);
         LOGINS.put(batch.rows(), &digest, &row);
-        let with = op.used.as_ref().map_or("", Used::words);
+        let with = match provided {
+            Some(provided) => words(provided),
+            None => op.used.as_ref().map_or("", Used::words).to_owned(),
+        };
         let words = format!("web_login/{} {amr} {with}", row.id);
         batch.details().with = Some(words.trim_end().to_owned());
         Ok(NewWebLogin {
@@ -124,6 +143,26 @@ impl WebLoginStart {
             login: row.shown(),
         })
     }
+}
+
+/// When the person proved who they are: now, unless a provider vouched for them. Of one that
+/// does not say when, nobody knows that it was a moment ago.
+fn authenticated(provided: Option<&Provided>, now: Timestamp) -> Timestamp {
+    let Some(provided) = provided else {
+        return now;
+    };
+    let said = provided.authenticated;
+    said.unwrap_or(Timestamp::from_millis(0)).min(now)
+}
+
+/// What the record says of an identity: which one, and what its groups lend.
+fn words(provided: &Provided) -> String {
+    let mut words = format!("oidc/{} identity/{}", provided.provider, provided.identity);
+    if !provided.lent.is_empty() {
+        let lent: Vec<String> = provided.lent.iter().map(ToString::to_string).collect();
+        words = format!("{words} lent={}", lent.join(","));
+    }
+    words
 }
 
 /// Ends those of an operator that are over, the one that the new one takes the place of,

@@ -7,7 +7,7 @@ use procura_identity::account::{
     OperatorTotp, RECOVERY_CODES, SignInRefusal, SignInTry, new_password,
 };
 use procura_identity::web_login::FoundLogin;
-use procura_identity::{DeviceRevocation, IdentityError, OperatorDeviceRevoke, OperatorRevoke};
+use procura_identity::{DeviceRevocation, IdentityError, OperatorDeviceRevoke};
 use procura_policy::DenyReason;
 use procura_types::wire::Account;
 use procura_types::{Duration, Role, Thumbprint};
@@ -146,16 +146,7 @@ async fn every_wrong_sign_in_is_refused_for_its_reason() {
             .verify("alice", PASSWORD, app.code(&world).expose())
             .is_ok()
     );
-    let revoke = OperatorRevoke {
-        name: label("bob"),
-        by: None,
-    };
-    world
-        .act(&world.alice, revoke, |batch| {
-            OperatorRevoke::run(batch, world.now())
-        })
-        .await
-        .unwrap();
+    world.revoke_operator(&world.alice, "bob").await.unwrap();
     let code = bobs.code(&world);
     assert_eq!(
         verify("bob", PASSWORD, code.expose()),

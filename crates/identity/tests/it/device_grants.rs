@@ -6,7 +6,6 @@ use procura_identity::{
     DEVICE_GRANT_LIFE, DeviceCodeTag, DeviceGrantApprove, DeviceGrantAsk, DeviceGrantCollect,
     DeviceGrantDeny, DeviceGrantDraft, DeviceGrantListing, DeviceGrantRefusal, DeviceGrantShow,
     DeviceGrantStanding, DeviceGrantYes, IdentityError, JoinRefusal, Joined, NewDeviceGrant,
-    OperatorRoles,
 };
 use procura_policy::DenyReason;
 use procura_proof::{
@@ -80,7 +79,11 @@ impl World {
         .unwrap()
     }
 
-    fn show(&self, actor: &Actor, code: &UserCode) -> Result<DeviceGrant, IdentityError> {
+    pub(crate) fn show(
+        &self,
+        actor: &Actor,
+        code: &UserCode,
+    ) -> Result<DeviceGrant, IdentityError> {
         let op = DeviceGrantShow {
             namespace: namespace("shop"),
             code: same(code),
@@ -148,11 +151,7 @@ impl World {
         new: &NewDeviceGrant,
         key: &SigningKey,
     ) -> Result<Joined, Failure> {
-        let agent = self
-            .snapshot()
-            .agent_named(&namespace("shop"), &label("scribe"))
-            .unwrap()
-            .id;
+        let agent = self.scribe();
         let (snapshot, collector) = (self.snapshot(), self.collector(new, key));
         let caller = collector.caller(agent, &snapshot, self.now(), [127, 0, 0, 1].into());
         let op = DeviceGrantCollect::new(new.tag, &collector, (agent, TOKEN), &snapshot);
@@ -191,11 +190,7 @@ async fn a_device_asks_is_seen_approved_and_joins_once() {
         .await
         .unwrap();
     assert_eq!(approved.state, DeviceGrantState::Approved);
-    let scribe = world
-        .snapshot()
-        .agent_named(&namespace("shop"), &label("scribe"))
-        .unwrap()
-        .id;
+    let scribe = world.scribe();
     assert_eq!(
         world.standing(&new),
         Some(DeviceGrantStanding::Approved(scribe))
@@ -223,11 +218,7 @@ async fn of_two_that_collect_at_once_one_joins() {
         .approve(&world.alice, &new.user_code, device)
         .await
         .unwrap();
-    let scribe = world
-        .snapshot()
-        .agent_named(&namespace("shop"), &label("scribe"))
-        .unwrap()
-        .id;
+    let scribe = world.scribe();
     let (snapshot, collector) = (world.snapshot(), world.collector(&new, &key));
     let caller = collector.caller(scribe, &snapshot, world.now(), [127, 0, 0, 1].into());
     let op = DeviceGrantCollect::new(new.tag, &collector, (scribe, TOKEN), &snapshot);
@@ -427,11 +418,7 @@ async fn nobody_joins_a_revoked_agent_or_one_that_there_is_not() {
         .approve(&world.alice, &new.user_code, device)
         .await
         .unwrap();
-    let scribe = world
-        .snapshot()
-        .agent_named(&namespace("shop"), &label("scribe"))
-        .unwrap()
-        .id;
+    let scribe = world.scribe();
     world.revoke("scribe").await.unwrap();
     let (snapshot, collector) = (world.snapshot(), world.collector(&new, &key));
     let caller = collector.caller(scribe, &snapshot, world.now(), [127, 0, 0, 1].into());
@@ -497,15 +484,8 @@ async fn a_yes_dies_with_whoever_said_it() {
                 .await
                 .unwrap();
         } else {
-            let op = OperatorRoles {
-                name: label(&name),
-                roles: vec![role(Role::Auditor, Some("shop"))],
-                by: None,
-            };
             world
-                .act(&world.alice, op, |batch| {
-                    OperatorRoles::run(batch, world.now())
-                })
+                .set_roles(&world.alice, &name, &[role(Role::Auditor, Some("shop"))])
                 .await
                 .unwrap();
         }

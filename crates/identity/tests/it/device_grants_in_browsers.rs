@@ -3,13 +3,13 @@
 use crate::device_grants::{draft, mac, refusal, world};
 use crate::passkey_world::{asserted, party, software};
 use crate::passkeys::{recorded, refusal as passkey_refusal};
-use crate::world::{Actor, Failure, World, ed25519, perform, role};
+use crate::world::{Actor, Failure, World, ed25519, p256, perform, role};
 use procura_crypto::webauthn::{Flaw, SoftwarePasskey};
 use procura_identity::passkey::{Ceremony, PasskeyRefusal};
 use procura_identity::web_login::NewWebLogin;
 use procura_identity::{
     DeviceGrantApprove, DeviceGrantDraft, DeviceGrantRefusal, DeviceGrantYes, IdentityError,
-    NewDeviceGrant, OperatorRoles,
+    NewDeviceGrant,
 };
 use procura_policy::{DenyReason, authorize};
 use procura_types::wire::{DeviceGrant, DeviceGrantState};
@@ -179,11 +179,47 @@ async fn who_may_not_let_devices_in_is_not_asked_for_a_passkey() {
     assert_eq!(error.denied(), DenyReason::NoRole);
 }
 
+/// What is let in outlives the web login that a group lends its role to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_a_group_lends_lets_nothing_in() {
+    let (world, key) = (world().await, ed25519());
+    let mut anna = Person::new(&world, "anna", Role::Approver).await;
+    let (new, device) = (world.ask(&key).await, key.public().thumbprint());
+    let of = || draft(SCRIBE, &new.user_code, device);
+    let lent = [role(Role::Admin, Some("shop"))];
+    let caller = || {
+        let caller = world.browser(&anna.login.cookie).unwrap();
+        caller.lending(&lent)
+    };
+    let snapshot = world.snapshot();
+    let permit = authorize(
+        world.recorder.decider(),
+        &snapshot,
+        caller(),
+        of(),
+        world.now(),
+    );
+    let permit = permit.map_err(|(denied, ..)| denied.reason).unwrap();
+    let places = (world.recorder.store(), &*snapshot);
+    let asked = DeviceGrantDraft::run(&permit, places, &mac(), &world.server, world.now());
+    let error = Failure::Domain(asked.unwrap_err());
+    assert_eq!(refusal(error), DeviceGrantRefusal::LentRole);
+    let op = DeviceGrantApprove {
+        draft: of(),
+        yes: answered(&mut anna.passkey, &[0; 32]),
+    };
+    let said = perform(&world.recorder, caller(), op, |batch| {
+        DeviceGrantApprove::run(batch, &mac(), &world.server, world.now())
+    });
+    let error = said.await.unwrap_err();
+    assert_eq!(refusal(error), DeviceGrantRefusal::LentRole);
+}
+
 /// As one that was said with a device.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_yes_dies_with_the_passkey_it_was_said_with() {
     let world = world().await;
-    for way in ["passkey", "device", "role"] {
+    for way in ["passkey", "device", "hold", "role"] {
         let name = format!("bob-{way}");
         let mut bob = Person::new(&world, &name, Role::Admin).await;
         let key = ed25519();
@@ -195,16 +231,14 @@ async fn a_yes_dies_with_the_passkey_it_was_said_with() {
                 let vouches = bob.actor.device();
                 world.revoke_device(&world.alice, &vouches).await.unwrap();
             }
+            // Whoever has that device may have enrolled the passkey.
+            "hold" => {
+                let device = bob.actor.device();
+                world.hold(&world.alice, &device).await.unwrap();
+            }
             _ => {
-                let op = OperatorRoles {
-                    name: name.parse().unwrap(),
-                    roles: vec![role(Role::Auditor, Some("shop"))],
-                    by: None,
-                };
                 world
-                    .act(&world.alice, op, |batch| {
-                        OperatorRoles::run(batch, world.now())
-                    })
+                    .set_roles(&world.alice, &name, &[role(Role::Auditor, Some("shop"))])
                     .await
                     .unwrap();
             }
@@ -212,4 +246,25 @@ async fn a_yes_dies_with_the_passkey_it_was_said_with() {
         let error = world.collect(&new, &key).await.unwrap_err();
         assert_eq!(refusal(error), DeviceGrantRefusal::ApproverGone, "{way}");
     }
+}
+
+/// A client of CortexAuth that was let in by a passkey, of whose owner another device than the
+/// one that vouches for it is on hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_a_passkey_let_in_does_not_outlive_a_hold() {
+    let world = world().await;
+    world.bind("scribe", "scribe-1").await;
+    let mut bob = Person::new(&world, "bob", Role::Admin).await;
+    let (before, after) = (world.ask_to_log_in().await, world.ask_to_log_in().await);
+    for new in [&before, &after] {
+        let stands_for = world.stands_for(new);
+        bob.approves(&world, new, stands_for).await;
+    }
+    world.log_in(&before, "scribe-1").await.unwrap();
+    let (code, other) = (world.link("bob", &bob.actor).await, p256());
+    world.join(&code, &other).await.unwrap();
+    let device = other.public().thumbprint();
+    world.hold(&world.alice, &device).await.unwrap();
+    let error = world.log_in(&after, "scribe-1").await.unwrap_err();
+    assert_eq!(refusal(error), DeviceGrantRefusal::ApproverGone);
 }

@@ -1,7 +1,6 @@
 use crate::world::{World, ed25519, label, namespace, owner_id, p256, perform, role};
 use procura_identity::{
     AgentLink, CODE_LIFE, DeviceJoin, IdentityError, Join, JoinRefusal, OperatorLink,
-    OperatorRevoke, OperatorRoles,
 };
 use procura_types::{Duration, Role};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -175,14 +174,7 @@ async fn a_code_dies_with_its_maker() {
         })
         .await
         .unwrap();
-    let op = OperatorRevoke {
-        name: label("bob"),
-        by: None,
-    };
-    world
-        .act(&bob, op, |batch| OperatorRevoke::run(batch, world.now()))
-        .await
-        .unwrap();
+    world.revoke_operator(&bob, "bob").await.unwrap();
     let error = world.join(&code, &p256()).await.unwrap_err().domain();
     assert_eq!(refusal(error), JoinRefusal::UnknownCode);
 }
@@ -253,15 +245,8 @@ async fn a_code_dies_with_the_role_that_let_it_be_made() {
         })
         .await
         .unwrap();
-    let demoted = OperatorRoles {
-        name: label("bob"),
-        roles: vec![role(Role::Auditor, Some("shop"))],
-        by: None,
-    };
     world
-        .act(&bob, demoted, |batch| {
-            OperatorRoles::run(batch, world.now())
-        })
+        .set_roles(&bob, "bob", &[role(Role::Auditor, Some("shop"))])
         .await
         .unwrap();
     let error = world.join(&invitation, &p256()).await.unwrap_err().domain();

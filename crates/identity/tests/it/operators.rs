@@ -13,16 +13,7 @@ async fn set_roles(
     name: &str,
     roles: &[RoleAssignment],
 ) -> Result<procura_types::wire::Operator, crate::world::Failure> {
-    let op = OperatorRoles {
-        name: label(name),
-        roles: roles.to_vec(),
-        by: None,
-    };
-    world
-        .act(&world.alice, op, |batch| {
-            OperatorRoles::run(batch, world.now())
-        })
-        .await
+    world.set_roles(&world.alice, name, roles).await
 }
 
 /// Nobody but a quorum makes another steward, or one less.
@@ -35,15 +26,7 @@ async fn revoke(
     world: &World,
     name: &str,
 ) -> Result<procura_types::wire::RevokedActors, crate::world::Failure> {
-    let op = OperatorRevoke {
-        name: label(name),
-        by: None,
-    };
-    world
-        .act(&world.alice, op, |batch| {
-            OperatorRevoke::run(batch, world.now())
-        })
-        .await
+    world.revoke_operator(&world.alice, name).await
 }
 
 #[tokio::test]

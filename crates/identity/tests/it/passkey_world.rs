@@ -109,12 +109,21 @@ impl World {
     /// A passkey of this operator's, from the code on.
     pub(crate) async fn passkey(&self, of: &Actor, name: &str) -> SoftwarePasskey {
         let code = self.passkey_code(of, name).await.unwrap();
-        let code = sha256(code.code.expose());
-        let issued = self.challenge(&Ceremony::Enrol(code));
         let passkey = software();
-        let new = new_credential(&passkey, passkey.make(&issued.challenge));
-        self.enrol(&code, &issued.state, new).await.unwrap();
+        let enrolled = self.enrols(&sha256(code.code.expose()), &passkey).await;
+        enrolled.unwrap();
         passkey
+    }
+
+    /// Enrols this passkey by a code, of which this is the SHA-256.
+    pub(crate) async fn enrols(
+        &self,
+        code: &[u8; 32],
+        passkey: &SoftwarePasskey,
+    ) -> Result<Passkey, IdentityError> {
+        let issued = self.challenge(&Ceremony::Enrol(*code));
+        let new = new_credential(passkey, passkey.make(&issued.challenge));
+        self.enrol(code, &issued.state, new).await
     }
 
     /// Proves with what a passkey answered who is there.
@@ -140,15 +149,21 @@ impl World {
         used.await.map_err(Failure::domain)
     }
 
-    /// Signs in by a passkey.
-    pub(crate) async fn sign_in_by(&self, passkey: &mut SoftwarePasskey) -> NewWebLogin {
+    /// Who is there, by what this passkey answers for a sign-in.
+    pub(crate) async fn proven_by(
+        &self,
+        passkey: &mut SoftwarePasskey,
+    ) -> Result<Authenticated, IdentityError> {
         let issued = self.challenge(&Ceremony::SignIn);
         let answered = passkey.answer(&issued.challenge).unwrap();
         let credential = asserted(passkey, answered);
-        let person = self
-            .prove(&Ceremony::SignIn, &issued.state, credential)
+        self.prove(&Ceremony::SignIn, &issued.state, credential)
             .await
-            .unwrap();
+    }
+
+    /// Signs in by a passkey.
+    pub(crate) async fn sign_in_by(&self, passkey: &mut SoftwarePasskey) -> NewWebLogin {
+        let person = self.proven_by(passkey).await.unwrap();
         let snapshot = self.snapshot();
         let op = WebLoginStart::vouched(&person, &snapshot, None).unwrap();
         let caller = Caller::signing_in(&person, &snapshot, self.now(), home());

@@ -1,21 +1,20 @@
-//! Passkeys: how they come in, prove who is there, and go.
+//! Passkeys: how they come in, what they are shown for, and how they go.
 
 use crate::account_world::home;
-use crate::passkey_world::{KEYS, asserted, new_credential, party, software};
+use crate::passkey_world::{KEYS, asserted, party, software};
 use crate::world::{Failure, World, label, perform, role};
-use procura_crypto::webauthn::{Flaw, SoftwarePasskey};
+use procura_crypto::webauthn::SoftwarePasskey;
 use procura_crypto::{SystemEntropy, sha256};
 use procura_directory::{Change, DeviceRecord, QuarantineRecord, Suspect};
 use procura_identity::passkey::{
     Ceremony, MAX_PASSKEYS, PasskeyAnswer, PasskeyInvite, PasskeyListing, PasskeyRefusal,
     PasskeyRename, ShownPasskey, parse_code, written_code,
 };
-use procura_identity::{IdentityError, JoinRefusal, OperatorRevoke};
+use procura_identity::{IdentityError, JoinRefusal};
 use procura_ledger::{Entry, PasskeyEnrolment};
 use procura_policy::DenyReason;
 use procura_proof::{Authenticated, Caller, Case};
 use procura_record::tables::LEDGER;
-use procura_types::wire::AssertedCredential;
 use procura_types::{Amr, Duration, Role, Secret};
 
 pub(crate) fn refusal(error: IdentityError) -> PasskeyRefusal {
@@ -80,23 +79,14 @@ async fn a_code_is_the_operators_own_and_good_once_for_ten_minutes() {
         let error = parse_code(&Secret::new(bad.to_owned())).unwrap_err();
         assert_eq!(joins(error), JoinRefusal::UnknownCode);
     }
-    let attempt = async |world: &World| {
-        let issued = world.challenge(&Ceremony::Enrol(code));
-        let passkey = software();
-        let new = new_credential(&passkey, passkey.make(&issued.challenge));
-        world.enrol(&code, &issued.state, new).await
-    };
-    let enrolled = attempt(&world).await.unwrap();
+    let enrolled = world.enrols(&code, &software()).await.unwrap();
     assert_eq!(enrolled.actor, bob.id);
-    let again = attempt(&world).await.unwrap_err();
+    let again = world.enrols(&code, &software()).await.unwrap_err();
     assert_eq!(joins(again), JoinRefusal::UnknownCode);
     let late = world.passkey_code(&bob, "bob").await.unwrap();
     let code = sha256(late.code.expose());
     world.pass(Duration::from_secs(600));
-    let issued = world.challenge(&Ceremony::Enrol(code));
-    let passkey = software();
-    let new = new_credential(&passkey, passkey.make(&issued.challenge));
-    let error = world.enrol(&code, &issued.state, new).await.unwrap_err();
+    let error = world.enrols(&code, &software()).await.unwrap_err();
     assert_eq!(joins(error), JoinRefusal::CodeExpired);
 }
 
@@ -115,10 +105,7 @@ async fn a_code_joins_no_device_and_a_code_for_a_device_enrols_no_passkey() {
         .await
         .unwrap();
     let code = sha256(link.code.expose());
-    let issued = world.challenge(&Ceremony::Enrol(code));
-    let passkey = software();
-    let new = new_credential(&passkey, passkey.make(&issued.challenge));
-    let error = world.enrol(&code, &issued.state, new).await.unwrap_err();
+    let error = world.enrols(&code, &software()).await.unwrap_err();
     assert_eq!(joins(error), JoinRefusal::UnknownCode);
 }
 
@@ -137,10 +124,17 @@ async fn a_code_dies_with_the_device_or_passkey_that_made_it() {
         .await
         .unwrap();
     let code = sha256(code.code.expose());
-    let issued = world.challenge(&Ceremony::Enrol(code));
-    let other = software();
-    let new = new_credential(&other, other.make(&issued.challenge));
-    let error = world.enrol(&code, &issued.state, new).await.unwrap_err();
+    let error = world.enrols(&code, &software()).await.unwrap_err();
+    assert_eq!(joins(error), JoinRefusal::UnknownCode);
+    // Nor while a device of theirs is on hold: whoever has that may have enrolled this one.
+    let mut passkey = world.passkey(&bob, "bob").await;
+    let made = world.sign_in_by(&mut passkey).await;
+    let ceremony = Ceremony::Invite(world.mark(&made.cookie));
+    let shown = world.answered(ceremony, &mut passkey).unwrap();
+    let code = world.invited(&made, "bob", Some(shown)).await.unwrap();
+    world.hold(&world.alice, &bob.device()).await.unwrap();
+    let code = sha256(code.code.expose());
+    let error = world.enrols(&code, &software()).await.unwrap_err();
     assert_eq!(joins(error), JoinRefusal::UnknownCode);
 }
 
@@ -282,9 +276,7 @@ async fn a_cookie_makes_no_code_and_removes_no_passkey_without_a_passkey_for_jus
     let names = format!("passkey/{other_id} by:passkey/{id}");
     assert_eq!(said, Some(names.as_str()));
     let code = sha256(code.code.expose());
-    let issued = world.challenge(&Ceremony::Enrol(code));
-    let new = new_credential(&stranger, stranger.make(&issued.challenge));
-    let error = world.enrol(&code, &issued.state, new).await.unwrap_err();
+    let error = world.enrols(&code, &stranger).await.unwrap_err();
     assert_eq!(joins(error), JoinRefusal::UnknownCode);
     // One that goes answers for its own removal, and its web logins go with it.
     let shown = world
@@ -304,10 +296,7 @@ async fn a_passkey_or_a_key_that_is_somebodys_is_enrolled_by_nobody_else() {
     let alices = world.passkey(&world.alice, "alice").await;
     let attempt = async |passkey: &SoftwarePasskey| {
         let code = world.passkey_code(&bob, "bob").await.unwrap();
-        let code = sha256(code.code.expose());
-        let issued = world.challenge(&Ceremony::Enrol(code));
-        let new = new_credential(passkey, passkey.make(&issued.challenge));
-        world.enrol(&code, &issued.state, new).await
+        world.enrols(&sha256(code.code.expose()), passkey).await
     };
     let taken = |error| assert_eq!(refusal(error), PasskeyRefusal::EnrolledAlready);
     // The same passkey, its id with another key, its key with another id.
@@ -355,197 +344,6 @@ async fn an_operator_has_so_many_passkeys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_challenge_is_for_one_thing_for_five_minutes_and_one_answer() {
-    let world = World::new().await;
-    let mut passkey = world.passkey(&world.alice, "alice").await;
-    let login = Ceremony::Again([3; 16]);
-    let issued = world.challenge(&Ceremony::SignIn);
-    let answered = passkey.answer(&issued.challenge).unwrap();
-    let credential = asserted(&passkey, answered);
-    let tried = async |ceremony: &Ceremony, state: &str| {
-        let proven = world.prove(ceremony, state, credential.clone()).await;
-        proven.map(|_| ()).map_err(refusal)
-    };
-    let unknown = Err(PasskeyRefusal::ChallengeUnknown);
-    // For another thing, and with another state, bent or of another challenge.
-    assert_eq!(tried(&login, &issued.state).await, unknown);
-    assert_eq!(
-        tried(&Ceremony::Again([4; 16]), &issued.state).await,
-        unknown
-    );
-    let other = world.challenge(&Ceremony::SignIn);
-    let mut bent = issued.state.clone().into_bytes();
-    bent[10] ^= 1;
-    let mut longer = issued.state.clone();
-    longer.push('A');
-    for state in [
-        other.state.as_str(),
-        std::str::from_utf8(&bent).unwrap(),
-        &longer,
-        "",
-    ] {
-        assert_eq!(tried(&Ceremony::SignIn, state).await, unknown, "{state}");
-    }
-    // None of these used it up.
-    assert_eq!(tried(&Ceremony::SignIn, &issued.state).await, Ok(()));
-    let used = Err(PasskeyRefusal::ChallengeUsed);
-    assert_eq!(tried(&Ceremony::SignIn, &issued.state).await, used);
-    // Another answer to it is none either.
-    let answered = passkey.answer(&issued.challenge).unwrap();
-    let second = asserted(&passkey, answered);
-    let error = world.prove(&Ceremony::SignIn, &issued.state, second).await;
-    assert_eq!(refusal(error.unwrap_err()), PasskeyRefusal::ChallengeUsed);
-    let late = world.challenge(&Ceremony::SignIn);
-    world.pass(Duration::from_secs(300));
-    let answered = passkey.answer(&late.challenge).unwrap();
-    let error = world
-        .prove(&Ceremony::SignIn, &late.state, asserted(&passkey, answered))
-        .await;
-    assert_eq!(
-        refusal(error.unwrap_err()),
-        PasskeyRefusal::ChallengeExpired
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_two_answers_to_one_challenge_one_counts() {
-    let world = World::new().await;
-    let mut one = world.passkey(&world.alice, "alice").await;
-    let mut two = world.passkey(&world.alice, "alice").await;
-    let issued = world.challenge(&Ceremony::SignIn);
-    let first = one.answer(&issued.challenge).unwrap();
-    let second = two.answer(&issued.challenge).unwrap();
-    let (first, second) = tokio::join!(
-        world.prove(&Ceremony::SignIn, &issued.state, asserted(&one, first)),
-        world.prove(&Ceremony::SignIn, &issued.state, asserted(&two, second)),
-    );
-    let (yes, no) = match (first, second) {
-        (Ok(yes), Err(no)) | (Err(no), Ok(yes)) => (yes, no),
-        (first, second) => panic!("{first:?} {second:?}"),
-    };
-    assert_eq!(*yes.actor(), world.alice.id);
-    assert_eq!(refusal(no), PasskeyRefusal::ChallengeUsed);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_passkey_that_counts_back_is_refused_and_changes_nothing() {
-    let world = World::new().await;
-    let mut passkey = world.passkey(&world.alice, "alice").await;
-    let prove = async |passkey: &mut SoftwarePasskey, counter: u32| {
-        passkey.counter = counter - 1;
-        let issued = world.challenge(&Ceremony::SignIn);
-        let answered = passkey.answer(&issued.challenge).unwrap();
-        let credential = asserted(passkey, answered);
-        let proven = world
-            .prove(&Ceremony::SignIn, &issued.state, credential)
-            .await;
-        proven.map(|_| ()).map_err(|error| match error {
-            IdentityError::Passkey(refused) => {
-                let id = passkey.key.public().thumbprint();
-                assert_eq!(refused.of, Some((id, world.alice.id)));
-                refused.refusal
-            }
-            other => panic!("another error: {other}"),
-        })
-    };
-    assert_eq!(prove(&mut passkey, 7).await, Ok(()));
-    let back = Err(PasskeyRefusal::CounterBack);
-    assert_eq!(prove(&mut passkey, 7).await, back);
-    assert_eq!(prove(&mut passkey, 6).await, back);
-    assert_eq!(prove(&mut passkey, 8).await, Ok(()));
-    // From counting to not counting is back as well.
-    passkey.counter = 0;
-    let issued = world.challenge(&Ceremony::SignIn);
-    let answered = passkey.answer(&issued.challenge).unwrap();
-    let credential = asserted(&passkey, answered);
-    let error = world
-        .prove(&Ceremony::SignIn, &issued.state, credential)
-        .await;
-    assert_eq!(refusal(error.unwrap_err()), PasskeyRefusal::CounterBack);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_passkey_that_never_counts_is_used_again_and_again() {
-    let world = World::new().await;
-    let code = world.passkey_code(&world.alice, "alice").await.unwrap();
-    let code = sha256(code.code.expose());
-    let issued = world.challenge(&Ceremony::Enrol(code));
-    let mut passkey = software();
-    passkey.counter = 0;
-    passkey.flags |= 0x08;
-    let new = new_credential(&passkey, passkey.make(&issued.challenge));
-    world.enrol(&code, &issued.state, new).await.unwrap();
-    for _ in 0..3 {
-        world.sign_in_by(&mut passkey).await;
-    }
-    // Whether it may be copied is settled when it is made; that it was, is not.
-    passkey.flags |= 0x10;
-    world.sign_in_by(&mut passkey).await;
-    passkey.flags = SoftwarePasskey::PRESENT_AND_VERIFIED;
-    let issued = world.challenge(&Ceremony::SignIn);
-    let answered = passkey.answer(&issued.challenge).unwrap();
-    let credential = asserted(&passkey, answered);
-    let error = world
-        .prove(&Ceremony::SignIn, &issued.state, credential)
-        .await;
-    let flaw = PasskeyRefusal::Flaw(Flaw::BackupFlags);
-    assert_eq!(refusal(error.unwrap_err()), flaw);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_is_of_a_known_passkey_of_the_person_that_it_names() {
-    let world = World::new().await;
-    let bob = world.operator("bob", &[]).await;
-    let mut passkey = world.passkey(&world.alice, "alice").await;
-    let mut bobs = world.passkey(&bob, "bob").await;
-    let prove = async |passkey: &mut SoftwarePasskey, bend: &dyn Fn(&mut AssertedCredential)| {
-        let issued = world.challenge(&Ceremony::SignIn);
-        let answered = passkey.answer(&issued.challenge).unwrap();
-        let mut credential = asserted(passkey, answered);
-        bend(&mut credential);
-        let proven = world
-            .prove(&Ceremony::SignIn, &issued.state, credential)
-            .await;
-        proven.map(|person| *person.actor()).map_err(refusal)
-    };
-    let handle = |bytes: &[u8]| Some(procura_types::encoding::b64url(bytes));
-    let (alice, bob_id) = (world.alice.id, bob.id);
-    let own = prove(&mut passkey, &|credential| {
-        credential.response.user_handle = handle(alice.as_bytes());
-    })
-    .await;
-    assert_eq!(own, Ok(alice));
-    let others = prove(&mut passkey, &|credential| {
-        credential.response.user_handle = handle(bob_id.as_bytes());
-    })
-    .await;
-    assert_eq!(others, Err(PasskeyRefusal::OtherUser));
-    // Bob's id with alice's signature.
-    let bobs_id = bobs.credential_id.clone();
-    let mixed = prove(&mut passkey, &|credential| {
-        credential.id.clone_from(&bobs_id);
-    })
-    .await;
-    let flaw = PasskeyRefusal::Flaw(Flaw::BadSignature);
-    assert_eq!(mixed, Err(flaw));
-    let kind = prove(&mut passkey, &|credential| {
-        credential.kind = "password".to_owned();
-    })
-    .await;
-    assert_eq!(kind, Err(PasskeyRefusal::Kind));
-    let mut stranger = software();
-    let unknown = prove(&mut stranger, &|_| {}).await;
-    assert_eq!(unknown, Err(PasskeyRefusal::Unknown));
-    // On another site, for another site.
-    passkey.origin = "https://procura.example.evil".to_owned();
-    let flaw = Err(PasskeyRefusal::Flaw(Flaw::WrongOrigin));
-    assert_eq!(prove(&mut passkey, &|_| {}).await, flaw);
-    bobs.rp_id = "evil.example".to_owned();
-    let flaw = Err(PasskeyRefusal::Flaw(Flaw::WrongRelyingParty));
-    assert_eq!(prove(&mut bobs, &|_| {}).await, flaw);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn removing_a_passkey_ends_its_web_logins_at_once_and_no_others() {
     let world = World::new().await;
     let bob = world
@@ -583,11 +381,7 @@ async fn removing_a_passkey_ends_its_web_logins_at_once_and_no_others() {
     );
     assert_eq!(decided.err().unwrap().0.reason, DenyReason::Revoked);
     // It signs in nobody, has no other name, and is removed again without anything new.
-    let issued = world.challenge(&Ceremony::SignIn);
-    let answered = one.answer(&issued.challenge).unwrap();
-    let error = world
-        .prove(&Ceremony::SignIn, &issued.state, asserted(&one, answered))
-        .await;
+    let error = world.proven_by(&mut one).await;
     assert_eq!(refusal(error.unwrap_err()), PasskeyRefusal::Removed);
     let name = "Phone".parse().unwrap();
     assert!(PasskeyRename::resolve(&world.snapshot(), &id, name).is_none());
@@ -598,60 +392,16 @@ async fn removing_a_passkey_ends_its_web_logins_at_once_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_passkey_that_goes_between_check_and_commit_proves_nobody() {
-    let world = World::new().await;
-    let mut passkey = world.passkey(&world.alice, "alice").await;
-    let id = passkey.key.public().thumbprint();
-    let issued = world.challenge(&Ceremony::SignIn);
-    let answered = passkey.answer(&issued.challenge).unwrap();
-    let answer = asserted(&passkey, answered).into();
-    let snapshot = world.snapshot();
-    let op = procura_identity::passkey::PasskeyUse::check(
-        (&snapshot, &crate::passkey_world::KEYS),
-        &party(),
-        &Ceremony::SignIn,
-        (&issued.state, &answer),
-        world.now(),
-    )
-    .unwrap();
-    let caller = op.caller(&snapshot, world.now(), home());
-    world.remove_passkey(&world.alice, &id).await.unwrap();
-    let error = perform(&world.recorder, caller, op, |batch| {
-        procura_identity::passkey::PasskeyUse::run(batch, world.now())
-    })
-    .await
-    .unwrap_err();
-    assert_eq!(refusal(error.domain()), PasskeyRefusal::Removed);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_operators_passkeys_are_over() {
     let world = World::new().await;
     let bob = world.operator("bob", &[]).await;
     let mut passkey = world.passkey(&bob, "bob").await;
     let made = world.sign_in_by(&mut passkey).await;
-    let revoke = OperatorRevoke {
-        name: label("bob"),
-        by: None,
-    };
-    world
-        .act(&world.alice, revoke, |batch| {
-            OperatorRevoke::run(batch, world.now())
-        })
-        .await
-        .unwrap();
+    world.revoke_operator(&world.alice, "bob").await.unwrap();
     let id = passkey.key.public().thumbprint();
     assert!(!world.snapshot().passkey_may_act(&id));
     assert!(world.browser(&made.cookie).is_err());
-    let issued = world.challenge(&Ceremony::SignIn);
-    let answered = passkey.answer(&issued.challenge).unwrap();
-    let error = world
-        .prove(
-            &Ceremony::SignIn,
-            &issued.state,
-            asserted(&passkey, answered),
-        )
-        .await;
+    let error = world.proven_by(&mut passkey).await;
     assert_eq!(refusal(error.unwrap_err()), PasskeyRefusal::Removed);
 }
 

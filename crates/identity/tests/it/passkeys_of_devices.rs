@@ -1,7 +1,7 @@
 //! A passkey does not outlive the device that vouches for it: whoever stole that one may have
 //! let it in.
 
-use crate::passkey_world::{asserted, new_credential, software};
+use crate::passkey_world::software;
 use crate::passkeys::{joins, recorded, refusal};
 use crate::world::{Actor, World, p256};
 use procura_crypto::sha256;
@@ -30,10 +30,8 @@ async fn invited_by(world: &World, login: &NewWebLogin, passkey: &mut SoftwarePa
 
 /// What becomes of a try to enrol one by this code.
 async fn tried(world: &World, code: &[u8; 32]) -> Result<SoftwarePasskey, JoinRefusal> {
-    let issued = world.challenge(&Ceremony::Enrol(*code));
     let passkey = software();
-    let new = new_credential(&passkey, passkey.make(&issued.challenge));
-    let enrolled = world.enrol(code, &issued.state, new).await;
+    let enrolled = world.enrols(code, &passkey).await;
     enrolled.map(|_| passkey).map_err(joins)
 }
 
@@ -42,12 +40,7 @@ fn id(passkey: &SoftwarePasskey) -> Thumbprint {
 }
 
 async fn signs_in(world: &World, passkey: &mut SoftwarePasskey) -> Result<(), PasskeyRefusal> {
-    let issued = world.challenge(&Ceremony::SignIn);
-    let answered = passkey.answer(&issued.challenge).unwrap();
-    let credential = asserted(passkey, answered);
-    let proven = world
-        .prove(&Ceremony::SignIn, &issued.state, credential)
-        .await;
+    let proven = world.proven_by(passkey).await;
     proven.map(|_| ()).map_err(refusal)
 }
 

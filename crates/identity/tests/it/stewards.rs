@@ -12,13 +12,13 @@ use procura_policy::DenyReason;
 use procura_types::wire::{Proposal, ProposalState, ProposedAct, RoleAssignment, ShareScheme};
 use procura_types::{Duration, InstallationId, ProposalId, Role};
 
-const INSTALLATION: InstallationId = InstallationId::from_bytes([7; 16]);
+pub(crate) const INSTALLATION: InstallationId = InstallationId::from_bytes([7; 16]);
 
 fn make(name: &str) -> ProposedAct {
     ProposedAct::MakeSteward { name: label(name) }
 }
 
-fn remove(name: &str) -> ProposedAct {
+pub(crate) fn remove(name: &str) -> ProposedAct {
     ProposedAct::RemoveSteward { name: label(name) }
 }
 
@@ -36,14 +36,18 @@ fn shares() -> ProposedAct {
     }
 }
 
-fn by(proposal: &Proposal) -> Option<ByQuorum> {
+pub(crate) fn by(proposal: &Proposal) -> Option<ByQuorum> {
     Some(ByQuorum {
         installation: INSTALLATION,
         proposal: proposal.id,
     })
 }
 
-async fn propose(world: &World, who: &Actor, act: ProposedAct) -> Result<Proposal, Failure> {
+pub(crate) async fn propose(
+    world: &World,
+    who: &Actor,
+    act: ProposedAct,
+) -> Result<Proposal, Failure> {
     world
         .act(who, ProposalCreate { act }, |batch| {
             let entropy = world.recorder.entropy();
@@ -52,7 +56,11 @@ async fn propose(world: &World, who: &Actor, act: ProposedAct) -> Result<Proposa
         .await
 }
 
-async fn sign(world: &World, who: &Actor, proposal: &Proposal) -> Result<Proposal, Failure> {
+pub(crate) async fn sign(
+    world: &World,
+    who: &Actor,
+    proposal: &Proposal,
+) -> Result<Proposal, Failure> {
     let signature = who.key.sign(&proposal.message(&INSTALLATION)).unwrap();
     let id = proposal.id;
     world
@@ -87,7 +95,7 @@ async fn invite(
         .await
 }
 
-async fn set_roles(
+pub(crate) async fn set_roles(
     world: &World,
     who: &Actor,
     name: &str,
@@ -105,7 +113,7 @@ async fn set_roles(
         .map(|_| ())
 }
 
-async fn revoke(
+pub(crate) async fn revoke(
     world: &World,
     who: &Actor,
     name: &str,
@@ -121,14 +129,14 @@ async fn revoke(
         .map(|_| ())
 }
 
-async fn hold(world: &World, who: &Actor, whose: &Actor) -> Result<(), Failure> {
+pub(crate) async fn hold(world: &World, who: &Actor, whose: &Actor) -> Result<(), Failure> {
     let op = OperatorDeviceHold::resolve(&world.snapshot(), &whose.device()).unwrap();
     world
         .act(who, op, |batch| OperatorDeviceHold::run(batch, world.now()))
         .await
 }
 
-async fn reinstate(world: &World, who: &Actor, whose: &Actor) -> Result<(), Failure> {
+pub(crate) async fn reinstate(world: &World, who: &Actor, whose: &Actor) -> Result<(), Failure> {
     let suspect = Suspect::Device(whose.device());
     world
         .act(who, QuarantineLift { suspect }, |batch| {

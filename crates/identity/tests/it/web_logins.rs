@@ -3,11 +3,11 @@
 use crate::account_world::{STEP, home};
 use crate::world::{Actor, World, label, perform};
 use procura_crypto::SystemEntropy;
+use procura_identity::IdentityError;
 use procura_identity::web_login::{
     FoundLogin, NewWebLogin, WebLoginEnd, WebLoginListing, WebLoginStart, WebLoginTerms,
     WhichLogins,
 };
-use procura_identity::{IdentityError, OperatorRevoke};
 use procura_policy::DenyReason;
 use procura_proof::{Authenticated, Caller, Case, WebLoginCookie};
 use procura_types::{Amr, Duration, WebLoginId};
@@ -229,16 +229,7 @@ async fn whoever_is_revoked_has_no_web_login_at_once_and_gets_none() {
     let password = crate::account_world::PASSWORD;
     let passed = world.verify("bob", password, code.expose()).ok().unwrap();
     let kept = found(&world, &made.cookie).unwrap().kept();
-    let revoke = OperatorRevoke {
-        name: label("bob"),
-        by: None,
-    };
-    world
-        .act(&world.alice, revoke, |batch| {
-            OperatorRevoke::run(batch, world.now())
-        })
-        .await
-        .unwrap();
+    world.revoke_operator(&world.alice, "bob").await.unwrap();
     assert!(found(&world, &made.cookie).is_none());
     // Also if its row were still there.
     let snapshot = world.snapshot();

@@ -4,13 +4,13 @@ use procura_crypto::{PublicKey, SigningKey, SystemEntropy};
 use procura_directory::{NamespaceRecord, Snapshot};
 use procura_identity::{
     AgentCreate, AgentLink, AgentRevoke, DeviceRevocation, IdentityError, InstallationInit,
-    IssuedCode, Join, Joined, OperatorInvite,
+    IssuedCode, Join, Joined, OperatorDeviceHold, OperatorInvite, OperatorRevoke, OperatorRoles,
 };
 use procura_policy::{Action, DenyReason, Op, Permit, Resource, RoleDecider, authorize};
 use procura_proof::{Caller, Joining, Profile, join_message, verify_join};
 use procura_record::{ChangeError, Directory, Origin, RecordError, RecordedBatch, Recorder};
 use procura_store::{Barrier, BarrierKeys, SqliteOptions, Store};
-use procura_types::wire::{Agent, JoinRequest, Joins, RevokedActors, RoleAssignment};
+use procura_types::wire::{Agent, JoinRequest, Joins, Operator, RevokedActors, RoleAssignment};
 use procura_types::{
     ActorId, Clock, Duration, InstallationId, Label, Namespace, Role, Secret, Thumbprint,
     Timestamp, TraceId,
@@ -409,6 +409,43 @@ impl World {
         }
     }
 
+    /// The agent of `shop` that most tests have.
+    pub(crate) fn scribe(&self) -> ActorId {
+        let snapshot = self.snapshot();
+        let scribe = snapshot.agent_named(&namespace("shop"), &label("scribe"));
+        scribe.unwrap().id
+    }
+
+    /// Gives an operator these roles and no others, as far as nobody has to agree.
+    pub(crate) async fn set_roles(
+        &self,
+        by: &Actor,
+        name: &str,
+        roles: &[RoleAssignment],
+    ) -> Result<Operator, Failure> {
+        let op = OperatorRoles {
+            name: label(name),
+            roles: roles.to_vec(),
+            by: None,
+        };
+        self.act(by, op, |batch| OperatorRoles::run(batch, self.now()))
+            .await
+    }
+
+    /// Revokes an operator, as far as nobody has to agree.
+    pub(crate) async fn revoke_operator(
+        &self,
+        by: &Actor,
+        name: &str,
+    ) -> Result<RevokedActors, Failure> {
+        let op = OperatorRevoke {
+            name: label(name),
+            by: None,
+        };
+        self.act(by, op, |batch| OperatorRevoke::run(batch, self.now()))
+            .await
+    }
+
     /// Alice revokes an agent of `shop`, with all below it.
     pub(crate) async fn revoke(&self, name: &str) -> Result<RevokedActors, Failure> {
         let op = AgentRevoke {
@@ -416,6 +453,12 @@ impl World {
             label: label(name),
         };
         self.act(&self.alice, op, |batch| AgentRevoke::run(batch, self.now()))
+            .await
+    }
+
+    pub(crate) async fn hold(&self, by: &Actor, device: &Thumbprint) -> Result<(), Failure> {
+        let op = OperatorDeviceHold::resolve(&self.snapshot(), device).unwrap();
+        self.act(by, op, |batch| OperatorDeviceHold::run(batch, self.now()))
             .await
     }
 

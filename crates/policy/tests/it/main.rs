@@ -9,6 +9,8 @@
 
 mod decisions;
 mod golden;
+mod legacy;
 mod matrix;
+mod restrained;
 mod web_logins;
 mod world;

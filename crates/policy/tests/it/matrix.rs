@@ -6,9 +6,9 @@ use procura_directory::TokenRefusal;
 use procura_policy::{
     Action, Basis, Concerned, Denied, DenyReason, Resource, Rule, permission_matrix,
 };
-use procura_proof::Profile;
 use procura_proof::foreign::Foreign;
-use procura_types::{Amr, Namespace, Role};
+use procura_proof::{Caller, Profile};
+use procura_types::{ActorId, Amr, Namespace, Role};
 use std::collections::BTreeMap;
 
 /// The cells of the table by action and column.
@@ -38,7 +38,7 @@ pub(crate) fn resource(action: Action, namespace: &Namespace) -> Resource {
         (
             "installation" | "recovery" | "unseal_source" | "operator" | "session" | "web_login"
             | "honey" | "quarantine" | "signing_key" | "proposal" | "server" | "release_key"
-            | "release",
+            | "release" | "approval_rule" | "break_glass" | "api_key",
             _,
         )
         | (
@@ -51,6 +51,25 @@ pub(crate) fn resource(action: Action, namespace: &Namespace) -> Resource {
         ) => Resource::Installation,
         _ => Resource::Namespace(namespace.clone()),
     }
+}
+
+/// Of what concerns this actor.
+pub(crate) fn about(own: &ActorId) -> Concerned<'_> {
+    Concerned {
+        own: Some(own),
+        ..Concerned::default()
+    }
+}
+
+/// What a caller hears who asks for something of their own.
+pub(crate) fn ask(
+    world: &World,
+    caller: &Caller,
+    action: Action,
+    namespace: &Namespace,
+) -> Result<Basis, Denied> {
+    let own = *caller.actor();
+    world.ask(caller, action, &resource(action, namespace), about(&own))
 }
 
 pub(crate) fn denied(reason: DenyReason, visible: bool) -> Result<Basis, Denied> {
@@ -262,17 +281,97 @@ fn link_codes_and_the_admin_socket_open_their_own_and_nothing_else() {
             };
             assert_eq!(found, expected, "{} {}", profile.as_str(), action.as_str());
         }
-        // A session is as good as the key that it came from.
-        for who in [
-            "steward", "admin", "approver", "auditor", "granted", "nobody",
-        ] {
-            let session = world.caller(who, Profile::Session);
-            assert_eq!(
-                world.ask(&session, action, &resource, Concerned::default()),
-                world.plain(who, action, &resource),
-                "{who} {}",
-                action.as_str()
-            );
+    }
+}
+
+/// What takes the device's own key.
+const BY_OWN_KEY: [&str; 48] = [
+    "agent.link",
+    "agent.revoke",
+    "agent.enrol.start",
+    "agent.secret.rotate",
+    "agent.sources",
+    "api_key.create",
+    "api_key.revoke",
+    "approval_rule.set",
+    "attestation.challenge",
+    "attestation.make",
+    "baseline.set",
+    "break_glass.create",
+    "break_glass.use",
+    "device.revoke",
+    "device_grant.approve",
+    "foreign.bind",
+    "installation.seal",
+    "ledger.retention",
+    "namespace.delete",
+    "notify.write",
+    "operator.device.hold",
+    "operator.device.revoke",
+    "operator.invite",
+    "operator.link",
+    "operator.oidc.link",
+    "operator.passkey.invite",
+    "operator.passkey.remove",
+    "operator.password",
+    "operator.recovery_codes",
+    "operator.revoke",
+    "operator.roles",
+    "operator.totp",
+    "operator.totp.confirm",
+    "policy.state",
+    "project.require_grade",
+    "project_token.issue",
+    "project_token.rotate",
+    "proposal.refuse",
+    "quarantine.lift",
+    "release.add",
+    "release.withdraw",
+    "release_key.add",
+    "release_key.remove",
+    "secret.destroy",
+    "server.remove",
+    "session.start",
+    "signing_key.retire",
+    "transit.write",
+];
+
+#[test]
+fn a_session_is_as_good_as_its_key_but_for_what_outlives_its_theft() {
+    let (world, table) = (World::new(), table());
+    let known: Vec<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
+    for name in BY_OWN_KEY {
+        assert!(known.contains(&name), "{name}");
+    }
+    for action in Action::ALL.iter().copied() {
+        let name = action.as_str();
+        let keyed = BY_OWN_KEY.contains(&name);
+        assert_eq!(action.takes_own_key(), keyed, "{name}");
+        let printed = table[name]["other"].as_str();
+        assert_eq!(printed == "not in a session", keyed, "{name}");
+        for namespace in [right(), other()] {
+            let resource = resource(action, &namespace);
+            for who in [
+                "steward", "admin", "approver", "auditor", "granted", "nobody",
+            ] {
+                let own = world.id(who);
+                for own in [None, Some(&own)] {
+                    let concerned = Concerned {
+                        own,
+                        ..Concerned::default()
+                    };
+                    let [by_key, found] = [Profile::Native, Profile::Session].map(|profile| {
+                        let caller = world.caller(who, profile);
+                        world.ask(&caller, action, &resource, concerned)
+                    });
+                    // Who may not do it at all learns as much as by the key.
+                    let expected = match by_key {
+                        Ok(_) if keyed => denied(DenyReason::OwnKey, true),
+                        same => same,
+                    };
+                    assert_eq!(found, expected, "{who} {name} {namespace}");
+                }
+            }
         }
     }
 }

@@ -1,18 +1,24 @@
 //! What a person may do in a browser: every action, every role, every way to sign in.
 
-use crate::matrix::{denied, resource, table};
+use crate::matrix::{about, ask, denied, resource, table};
 use crate::world::{NOW, World, other, right};
 use procura_crypto::{SigningKey, SystemEntropy};
-use procura_directory::{Change, PasskeyRecord, QuarantineRecord, Suspect};
+use procura_directory::{
+    ApiKeyRecord, Change, PasskeyRecord, QuarantineRecord, Suspect, TokenHash,
+};
 use procura_policy::{Action, Basis, Concerned, DenyReason, Resource, Rule, STEP_UP};
 use procura_proof::{Caller, Profile};
-use procura_types::{Amr, Duration, Namespace, Role, Timestamp};
+use procura_types::wire::RoleAssignment;
+use procura_types::{Amr, Duration, Namespace, Role, Thumbprint, Timestamp};
 
 /// What reads lists and says no, and the yes that takes a passkey's signature over its very
 /// terms; everything else is closed to a browser, whatever the person may do with a device
 /// key.
-const TAKEN: [&str; 34] = [
+const TAKEN: [&str; 39] = [
     "agent.list",
+    "api_key.list",
+    "approval_rule.list",
+    "break_glass.list",
     "device_grant.approve",
     "device_grant.deny",
     "device_grant.list",
@@ -28,12 +34,14 @@ const TAKEN: [&str; 34] = [
     "operator.account",
     "operator.device.hold",
     "operator.list",
+    "operator.oidc.list",
     "operator.passkey.list",
     "operator.passkey.remove",
     "project.read",
     "project_token.list",
     "proposal.list",
     "proposal.refuse",
+    "proposal.sign",
     "quarantine.list",
     "request.approve",
     "request.deny",
@@ -73,13 +81,6 @@ fn browser(world: &World, name: &str, amr: Amr, since: Timestamp) -> Caller {
     Caller::fake(Profile::WebLogin(amr), actor, actor, None, seq).authenticated_at(since)
 }
 
-fn about(own: &procura_types::ActorId) -> Concerned<'_> {
-    Concerned {
-        own: Some(own),
-        ..Concerned::default()
-    }
-}
-
 #[test]
 fn the_table_says_which_actions_a_browser_may_ask_for() {
     let table = table();
@@ -113,16 +114,6 @@ fn a_browser_may_what_is_taken_and_the_person_may_with_a_key_and_nothing_else() 
             }
         }
     }
-}
-
-fn ask(
-    world: &World,
-    caller: &Caller,
-    action: Action,
-    namespace: &Namespace,
-) -> Result<Basis, procura_policy::Denied> {
-    let own = *caller.actor();
-    world.ask(caller, action, &resource(action, namespace), about(&own))
 }
 
 fn expected(
@@ -255,6 +246,65 @@ fn a_browser_has_no_device_and_ends_with_its_person() {
     assert_eq!(found, no);
 }
 
+/// Roles that a group lends are as good as one's own, where it lends them, in a browser and
+/// for what a browser may do; they are nobody's anywhere else.
+#[test]
+fn a_group_lends_its_roles_to_one_web_login() {
+    let world = World::new();
+    let lent = |role, namespace| RoleAssignment { role, namespace };
+    let approver = [lent(Role::Approver, Some(right()))];
+    let of = |roles: &[RoleAssignment]| browser(&world, "nobody", Amr::Oidc, NOW).lending(roles);
+    let about = |caller: &Caller, action, namespace: Namespace| {
+        let resource = Resource::Namespace(namespace);
+        world.ask(caller, action, &resource, Concerned::default())
+    };
+    let (bare, helped) = (of(&[]), of(&approver));
+    let yes = Ok(Basis::Role(Role::Approver));
+    let (seen, hidden) = (
+        denied(DenyReason::NoRole, true),
+        denied(DenyReason::NoRole, false),
+    );
+    for action in [
+        Action::RequestDeny,
+        Action::RequestList,
+        Action::RequestApprove,
+    ] {
+        assert_eq!(about(&bare, action, right()), hidden);
+        assert_eq!(about(&helped, action, right()), yes);
+        assert_eq!(about(&helped, action, other()), hidden);
+    }
+    // A role that does not open it, and what no browser may do.
+    assert_eq!(about(&helped, Action::LedgerRead, right()), seen);
+    let found = about(
+        &of(&[lent(Role::Admin, Some(right()))]),
+        Action::SecretRead,
+        right(),
+    );
+    assert_eq!(found, denied(DenyReason::WrongProfile, true));
+    // A role of the installation is one where the configuration says so, and then it is.
+    let stewards = of(&[lent(Role::Steward, None)]);
+    let ask = |caller: &Caller, action| {
+        world.ask(
+            caller,
+            action,
+            &Resource::Installation,
+            Concerned::default(),
+        )
+    };
+    assert_eq!(ask(&helped, Action::OperatorList), seen);
+    assert_eq!(
+        ask(&stewards, Action::OperatorList),
+        Ok(Basis::Role(Role::Steward))
+    );
+    assert_eq!(
+        ask(&stewards, Action::OperatorInvite),
+        denied(DenyReason::WrongProfile, true)
+    );
+    // It is not held: a device key of the same person has none of it.
+    let native = world.caller("nobody", Profile::Native);
+    assert_eq!(about(&native, Action::RequestDeny, right()), hidden);
+}
+
 /// Whoever stole a device may have set with it what its operator signs in with.
 #[test]
 fn what_stops_a_device_stops_the_web_logins_of_its_operator() {
@@ -302,4 +352,50 @@ fn what_stops_a_device_stops_the_web_logins_of_its_operator() {
     record.revoked = Some(NOW);
     world.put(Change::Device(record));
     assert_eq!(ask(&world, Action::OperatorDeviceHold), yes);
+}
+
+/// Else whoever has a key and its token touches a decoy with it, and shuts its operator out.
+#[test]
+fn what_stops_the_device_of_an_api_key_stops_no_web_login() {
+    let mut world = World::new();
+    let (id, device) = (world.id("steward"), world.device("steward"));
+    let mut other = world.snapshot.device(&device).unwrap().as_ref().clone();
+    other.thumbprint = Thumbprint::from_bytes([99; 32]);
+    let of_key = other.thumbprint;
+    world.put(Change::Device(other));
+    let caller = browser(&world, "steward", Amr::Passkey, NOW);
+    let ask = |world: &World| {
+        let action = Action::OperatorDeviceHold;
+        world.ask(&caller, action, &Resource::Installation, about(&id))
+    };
+    let held = |device| {
+        Change::Quarantine(QuarantineRecord {
+            suspect: Suspect::Device(device),
+            actor: id,
+            since: NOW,
+            by: None,
+            canary: None,
+            lifted: None,
+            lifted_at: None,
+        })
+    };
+    let no = denied(DenyReason::Quarantined, false);
+    world.put(held(of_key));
+    assert_eq!(ask(&world), no);
+    world.put(Change::ApiKey(ApiKeyRecord {
+        device: of_key,
+        actor: id,
+        made_with: device,
+        name: "deploy".parse().unwrap(),
+        hash: TokenHash::from_bytes([1; 32]),
+        actions: vec!["secret.list".to_owned()],
+        namespaces: vec![right()],
+        installation: false,
+        created: NOW,
+        until: NOW.plus(Duration::from_millis(1)),
+    }));
+    assert_eq!(ask(&world), Ok(Basis::Role(Role::Steward)));
+    // One of their own stops them all the same.
+    world.put(held(device));
+    assert_eq!(ask(&world), no);
 }

@@ -95,6 +95,7 @@ impl World {
             project: project(),
             agent,
             device,
+            foreign: None,
             delivery: Delivery::Env,
             items: vec![item("KEY", "a/key")],
             grant: GrantId::from_bytes([1; 16]),

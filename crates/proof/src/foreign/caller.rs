@@ -3,9 +3,10 @@
 use super::Foreign;
 use crate::caller::{Caller, Profile};
 use crate::reason::{Case, Refusal};
-use procura_directory::Snapshot;
-use procura_types::{ForeignId, Timestamp};
+use procura_directory::{ActorRecord, Snapshot};
+use procura_types::{ForeignId, Thumbprint, Timestamp};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// An agent of another system's words, proven. Only
 /// [`super::ForeignVerifier::verify`] makes one, each is for one request, and it
@@ -99,47 +100,54 @@ impl Caller {
     }
 
     fn of(proven: &ForeignCaller, directory: &Snapshot) -> Result<Self, Refusal> {
-        let refuse = |case: Case, actor| Refusal {
-            actor,
-            agent: Some(proven.agent.clone()),
-            ..case.into()
-        };
-        let Some(bound) = directory.foreign(&proven.agent) else {
-            return Err(refuse(Case::AgentUnbound, None));
-        };
-        let actor = directory
-            .actor(&bound.actor)
-            .filter(|actor| directory.is_active(&actor.id))
-            .ok_or_else(|| refuse(Case::ActorRevoked, Some(bound.actor)))?;
-        if let Some(device) = &bound.device {
-            directory
-                .device(device)
-                .filter(|device| device.revoked.is_none() && device.actor == actor.id)
-                .ok_or_else(|| refuse(Case::DeviceRevoked, Some(actor.id)))?;
-        }
-        if !directory.admits(&actor.id, proven.peer) {
-            return Err(refuse(Case::AddressRefused, Some(actor.id)));
-        }
-        if directory.is_quarantined(bound.device.as_ref(), Some(&proven.agent)) {
-            return Err(Refusal {
-                device: bound.device,
-                ..refuse(Case::AgentQuarantined, Some(actor.id))
-            });
-        }
+        let (actor, device) = bound(&proven.agent, proven.peer, directory)?;
+        let who = (actor.id, actor.owner);
         Ok(Self {
-            actor: actor.id,
-            owner: actor.owner,
-            device: bound.device,
-            session: None,
-            answering: None,
-            profile: proven.profile(),
+            device,
             peer: Some(proven.peer),
-            directory_seq: directory.seq(),
             nonce: proven.nonce.clone(),
-            created: proven.created,
             foreign: Some(proven.agent.clone()),
-            authenticated: None,
-            passkey: None,
+            ..Self::bare(who, proven.profile(), directory.seq(), proven.created)
         })
     }
+}
+
+/// The agent of ours that an id stands for, at this address and now, and the device that was
+/// enrolled under the id.
+///
+/// # Errors
+/// As [`Caller::foreign`].
+pub(super) fn bound<'d>(
+    id: &ForeignId,
+    peer: IpAddr,
+    directory: &'d Snapshot,
+) -> Result<(&'d Arc<ActorRecord>, Option<Thumbprint>), Refusal> {
+    let refuse = |case: Case, actor| Refusal {
+        actor,
+        agent: Some(id.clone()),
+        ..case.into()
+    };
+    let Some(bound) = directory.foreign(id) else {
+        return Err(refuse(Case::AgentUnbound, None));
+    };
+    let actor = directory
+        .actor(&bound.actor)
+        .filter(|actor| directory.is_active(&actor.id))
+        .ok_or_else(|| refuse(Case::ActorRevoked, Some(bound.actor)))?;
+    if let Some(device) = &bound.device {
+        directory
+            .device(device)
+            .filter(|device| device.revoked.is_none() && device.actor == actor.id)
+            .ok_or_else(|| refuse(Case::DeviceRevoked, Some(actor.id)))?;
+    }
+    if !directory.admits(&actor.id, peer) {
+        return Err(refuse(Case::AddressRefused, Some(actor.id)));
+    }
+    if directory.is_quarantined(bound.device.as_ref(), Some(id)) {
+        return Err(Refusal {
+            device: bound.device,
+            ..refuse(Case::AgentQuarantined, Some(actor.id))
+        });
+    }
+    Ok((actor, bound.device))
 }

@@ -32,13 +32,16 @@ impl Default for HmacV1 {
 }
 
 impl HmacV1 {
+    /// The widest window that a service may set, each way, in seconds.
+    pub(super) const WIDEST: u64 = 120;
+
     /// With this window each way, in seconds, and with or without the rule that
     /// there has to be a nonce.
     ///
     /// # Errors
     /// [`Malformed`], naming `window`, for fewer than 30 or more than 120 seconds.
     pub const fn new(window: u64, nonce_required: bool) -> Result<Self, Malformed> {
-        if window < 30 || window > Windows::FOREIGN.forward {
+        if window < 30 || window > Self::WIDEST {
             return Err(Malformed::new("window", "must be 30 to 120 seconds"));
         }
         Ok(Self {

@@ -16,6 +16,7 @@ mod hmac_v1;
 mod hmac_v2;
 mod key_server_v1;
 mod keys;
+pub mod legacy;
 mod parsed;
 mod pending;
 mod shape;

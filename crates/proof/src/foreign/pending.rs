@@ -22,6 +22,12 @@ pub struct ForeignPending<T> {
 }
 
 impl<T> ForeignPending<T> {
+    /// The agent that it names.
+    #[must_use]
+    pub const fn agent(&self) -> &ForeignId {
+        &self.agent
+    }
+
     /// What has to be claimed; nothing for a weak proof that can be used once for no
     /// more than it says.
     #[must_use]

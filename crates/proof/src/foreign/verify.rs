@@ -26,7 +26,7 @@ const BASE_POINT: [u8; 32] = {
 
 /// What is verified in place of a signature that cannot be decoded: of good form,
 /// so that it takes as long, and of nobody. R is the base point, S is 1.
-const STAND_IN_SIGNATURE: &[u8] = [BASE_POINT, SCALAR_ONE].as_flattened();
+pub(super) const STAND_IN_SIGNATURE: &[u8] = [BASE_POINT, SCALAR_ONE].as_flattened();
 const SCALAR_ONE: [u8; 32] = {
     let mut one = [0; 32];
     one[0] = 1;
@@ -63,7 +63,7 @@ pub struct Presented<'a> {
 /// [`Windows::FOREIGN`] and shared by all verifiers of one set of keys.
 pub struct ForeignVerifier {
     guard: Guard,
-    stand_in_public: PublicKey,
+    pub(super) stand_in_public: PublicKey,
     stand_in_secret: AgentSecret,
 }
 
@@ -417,7 +417,7 @@ fn read_presented<'a>(presented: &Presented<'a>) -> Result<Parsed<'a>, Case> {
 const fn ahead(profile: Foreign) -> u64 {
     match profile {
         // The window of one service may be changed, and the proof stays the same.
-        Foreign::HmacV1 => Windows::FOREIGN.forward,
+        Foreign::HmacV1 => HmacV1::WIDEST,
         Foreign::KeyServerV1 | Foreign::GuideV1 | Foreign::HmacV2 => profile.windows().forward,
     }
 }
@@ -434,7 +434,11 @@ fn admit(profile: Foreign, parsed: &Parsed<'_>, allowed: &Allowed) -> Result<Win
     Ok(rules.windows())
 }
 
-fn check_clock(windows: Windows, created: Timestamp, now: Timestamp) -> Result<(), Case> {
+pub(super) fn check_clock(
+    windows: Windows,
+    created: Timestamp,
+    now: Timestamp,
+) -> Result<(), Case> {
     match windows.place(created, now) {
         Ordering::Less => Err(Case::ForeignTooOld),
         Ordering::Greater => Err(Case::ForeignTooNew),

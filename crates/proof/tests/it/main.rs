@@ -10,11 +10,13 @@
 
 mod accepted;
 mod agent_sessions;
+mod device_grant;
 mod fixture;
 mod foreign;
 mod hostile;
 mod join;
 mod pending;
+mod provoked;
 mod refusals;
 mod sessions;
 mod web_logins;

@@ -2,8 +2,11 @@
 
 use crate::fixture::{AGENT, NOW, OWNER, PEER, World, owner};
 use procura_directory::{Change, PasskeyRecord};
-use procura_proof::{Authenticated, Caller, Case, KeptLogin, Profile, Refusal, WebLoginCookie};
-use procura_types::{Amr, Duration, Timestamp, WebLoginId};
+use procura_proof::{
+    Authenticated, Caller, Case, KeptLogin, Profile, Provided, Refusal, WebLoginCookie,
+};
+use procura_types::wire::RoleAssignment;
+use procura_types::{Amr, Duration, IdentityId, Role, Timestamp, WebLoginId};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -18,6 +21,7 @@ fn kept(cookie: &WebLoginCookie) -> KeptLogin {
         actor: OWNER,
         amr: Amr::Password,
         passkey: None,
+        lent: Vec::new(),
         authenticated: NOW.minus(HOUR),
         idle_until: NOW.plus(HOUR),
         until: NOW.plus(HOUR),
@@ -74,21 +78,24 @@ pub(crate) fn provoke(case: Case) -> Vec<Refusal> {
             refused(None),
             refused(Some(&KeptLogin {
                 digest: [0; 32],
-                ..good
+                ..good.clone()
             })),
             // Agents have none, whatever is kept.
             refused(Some(&KeptLogin {
                 actor: AGENT,
-                ..good
+                ..good.clone()
             })),
         ],
         Case::WebLoginOver => vec![
-            refused(Some(&KeptLogin { until: NOW, ..good })),
+            refused(Some(&KeptLogin {
+                until: NOW,
+                ..good.clone()
+            })),
             // Both ends are over: the one that nothing puts off is told.
             refused(Some(&KeptLogin {
                 until: NOW,
                 idle_until: NOW,
-                ..good
+                ..good.clone()
             })),
         ],
         Case::PasskeyRemoved => {
@@ -96,14 +103,14 @@ pub(crate) fn provoke(case: Case) -> Vec<Refusal> {
             let id = passkey(&mut world, None);
             let made_with = KeptLogin {
                 passkey: Some(id),
-                ..good
+                ..good.clone()
             };
             assert!(see(&world, &cookie, Some(&made_with)).is_ok());
             passkey(&mut world, Some(NOW));
             // One that never was is none to sign in with either.
             let unknown = KeptLogin {
                 passkey: Some(procura_types::Thumbprint::from_bytes([7; 32])),
-                ..good
+                ..good.clone()
             };
             [made_with, unknown]
                 .iter()
@@ -112,7 +119,7 @@ pub(crate) fn provoke(case: Case) -> Vec<Refusal> {
         }
         _ => vec![refused(Some(&KeptLogin {
             idle_until: NOW,
-            ..good
+            ..good.clone()
         }))],
     }
 }
@@ -187,6 +194,40 @@ fn a_cookie_makes_a_caller_without_a_device() {
         assert_eq!(caller.authenticated(), Some(kept.authenticated));
         assert_eq!(caller.peer(), Some(PEER));
     }
+}
+
+/// Groups say nothing of whoever signed in otherwise.
+#[test]
+fn roles_are_lent_by_an_identity_provider_alone() {
+    let world = World::new();
+    let cookie = cookie(&world);
+    let lent = vec![RoleAssignment {
+        role: Role::Approver,
+        namespace: Some("shop".parse().unwrap()),
+    }];
+    for amr in Amr::ALL {
+        let kept = KeptLogin {
+            amr,
+            lent: lent.clone(),
+            ..kept(&cookie)
+        };
+        let caller = see(&world, &cookie, Some(&kept)).unwrap();
+        let expected: &[RoleAssignment] = if amr == Amr::Oidc { &lent } else { &[] };
+        assert_eq!(caller.lent(), expected, "{amr}");
+    }
+    let provided = Provided {
+        provider: "work".parse().unwrap(),
+        client: [5; 32],
+        identity: IdentityId::from_bytes([3; 32]),
+        authenticated: None,
+        lent,
+    };
+    let person = Authenticated::by_provider(OWNER, provided.clone());
+    assert_eq!((person.amr(), person.passkey()), (Amr::Oidc, None));
+    assert_eq!(person.provided(), Some(&provided));
+    // Who only signs in has none of them yet.
+    let caller = Caller::signing_in(&person, &world.directory, NOW, None);
+    assert!(caller.lent().is_empty());
 }
 
 #[test]

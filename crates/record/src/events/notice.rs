@@ -1,6 +1,6 @@
 //! From an entry of the ledger to what is told of it, and to whom it may be told.
 
-use procura_directory::{ActorRecord, Snapshot, TokenRefusal};
+use procura_directory::{ActorRecord, ApiKeyRefusal, Snapshot, TokenRefusal};
 use procura_ledger::{Decision, Entry, Phase, SUMMARY};
 use procura_policy::Action;
 use procura_proof::foreign::Foreign;
@@ -28,10 +28,11 @@ const HOSTILE: [&str; 5] = [
 pub const RECOVERY: &str = "recovery";
 
 /// What a passkey is used for.
-const PASSKEYS: [&str; 3] = [
+const PASSKEYS: [&str; 4] = [
     Action::OperatorPasskeyUse.as_str(),
     Action::RequestApprove.as_str(),
     Action::DeviceGrantApprove.as_str(),
+    Action::ProposalSign.as_str(),
 ];
 
 /// Why a passkey is refused of which there is a copy: it counts less than was seen before.
@@ -106,7 +107,11 @@ fn text_after<'a>(bytes: &'a [u8], name: &[u8]) -> Option<(&'a str, &'a [u8])> {
 
 /// What an action is that was allowed.
 fn kinds(action: &str) -> Option<&'static [EventKind]> {
-    const KINDS: [(Action, &[EventKind]); 20] = [
+    const KINDS: [(Action, &[EventKind]); 25] = [
+        (Action::BreakGlassCreate, &[EventKind::Alarm]),
+        (Action::BreakGlassUse, &[EventKind::Alarm]),
+        (Action::ApprovalRuleSet, &[EventKind::Alarm]),
+        (Action::ApiKeyRevoke, &[EventKind::Revocation]),
         (Action::InstallationRestore, &[EventKind::Alarm]),
         (Action::LedgerRetention, &[EventKind::Alarm]),
         (Action::UnsealSourceAdd, &[EventKind::Alarm]),
@@ -122,6 +127,7 @@ fn kinds(action: &str) -> Option<&'static [EventKind]> {
         (Action::OperatorDeviceRevoke, &[EventKind::Revocation]),
         (Action::OperatorRevoke, &[EventKind::Revocation]),
         (Action::OperatorPasskeyRemove, &[EventKind::Revocation]),
+        (Action::OperatorOidcUnlink, &[EventKind::Revocation]),
         (Action::RequestCreate, &[EventKind::Request]),
         (
             Action::RequestApprove,
@@ -189,10 +195,10 @@ impl Notice {
 
 /// Whether an entry is told as an alarm: an unseal with shares, any change of what opens the
 /// vault, one more passkey of an operator, a password of theirs that somebody has without a
-/// code; a refused proof that no honest device makes, a
-/// project token that another device shows, or a device code, a passkey of which there is a
-/// copy, policies in force that cannot be used, a refused try to open the vault, or refusals
-/// of any kind that were too many to be written one by one.
+/// code; a refused proof that no honest device makes, a project token that another device
+/// shows, an API key, or a device code, a passkey of which there is a copy, policies in force
+/// that cannot be used, a refused try to open the vault, or refusals of any kind that were too
+/// many to be written one by one.
 /// What was shown by `hmac-v1` is evidence of nothing: whoever saw one such request
 /// makes any other of it (`protocol.md` §3.2), refused ones in its agent's name too.
 fn is_alarm(entry: &Entry) -> bool {
@@ -216,6 +222,7 @@ fn is_alarm(entry: &Entry) -> bool {
         || (PROOFS.contains(&entry.action.as_ref()) && HOSTILE.contains(&reason))
         || (entry.action == Action::ProjectTokenUse.as_str()
             && reason == TokenRefusal::Device.as_str())
+        || reason == ApiKeyRefusal::Device.as_str()
         || (entry.action == Action::DeviceJoin.as_str() && reason == OTHER_DEVICE)
         || (entry.action == Action::PolicyState.as_str() && reason == UNUSABLE)
         || (PASSKEYS.contains(&entry.action.as_ref()) && reason == COUNTER_BACK)

@@ -1,15 +1,19 @@
-//! Who may have shares made, and which sources they take the place of.
+//! Who may have shares made and which sources they take the place of, and who may have the
+//! root turned: where there are several stewards, as they agreed.
 
 use crate::app::{App, Open};
 use crate::problem::{Code, Failure};
-use procura_identity::{agreed, carry_out, takes_a_quorum};
+use procura_directory::Snapshot;
+use procura_identity::{agreed, carry_out, stewards_needed};
 use procura_store::Batch;
-use procura_types::wire::{ProposedAct, ShareScheme, ShareSet};
+use procura_types::wire::{GuardedAct, ProposedAct, RootTurn, ShareScheme, ShareSet};
 use procura_types::{Label, ProposalId};
 
-/// What has to happen beside a new source.
+/// What has to happen beside a change of what opens the vault.
 #[derive(Default)]
 pub(super) struct Terms {
+    /// What takes several stewards of it, if anything does.
+    guarded: Option<GuardedAct>,
     /// The proposal that is used up.
     proposal: Option<ProposalId>,
     /// Sources that go: of two sets of shares that are about, people keep the wrong ones.
@@ -55,14 +59,9 @@ impl Shares {
             .collect();
         let snapshot = open.directory.snapshot();
         let Some(proposal) = self.proposal else {
-            if takes_a_quorum(&snapshot) {
-                return Err(Failure::new(
-                    Code::Forbidden,
-                    "There is more than one steward, so making shares takes a quorum of the stewards: one proposes them, and more than half sign.",
-                )
-                .with_reason("quorum_needed"));
-            }
+            taken_alone(&snapshot, GuardedAct::MakeShares)?;
             return Ok(Terms {
+                guarded: Some(GuardedAct::MakeShares),
                 proposal: None,
                 retired,
             });
@@ -86,13 +85,67 @@ impl Shares {
             .with_reason("other_proposal"));
         }
         Ok(Terms {
+            guarded: Some(GuardedAct::MakeShares),
             proposal: Some(proposal),
             retired,
         })
     }
 }
 
+/// That one steward is enough for this act, or why not.
+fn taken_alone(snapshot: &Snapshot, act: GuardedAct) -> Result<(), Failure> {
+    let needs = stewards_needed(snapshot, act);
+    if needs < 2 {
+        return Ok(());
+    }
+    Err(match act {
+        GuardedAct::MakeShares => Failure::new(
+            Code::Forbidden,
+            "There is more than one steward, so making shares takes a quorum of the stewards: one proposes them, and more than half sign.",
+        )
+        .with_reason("quorum_needed"),
+        _ => Failure::new(
+            Code::Forbidden,
+            format!("This takes {needs} stewards: it is proposed, and so many sign it."),
+        )
+        .with_reason("approvals_needed"),
+    })
+}
+
 impl Terms {
+    /// What it takes to turn the root so. One proposal that nobody needs is not looked at.
+    pub(super) fn of_turn(
+        app: &App,
+        open: &Open,
+        turn: RootTurn,
+        proposal: Option<ProposalId>,
+    ) -> Result<Self, Failure> {
+        let (act, snapshot) = (GuardedAct::RotateRoot, open.directory.snapshot());
+        let alone = taken_alone(&snapshot, act);
+        let proposal = match (alone, proposal) {
+            (Ok(()), _) => None,
+            (Err(why), None) => return Err(why),
+            (Err(_), Some(proposal)) => Some(proposal),
+        };
+        if let Some(proposal) = &proposal {
+            let vault = &open.vault;
+            let id = vault.installation().id;
+            let agreed = agreed(vault.store(), &snapshot, &id, proposal, app.clock.now())?;
+            if agreed != (ProposedAct::RotateRoot { turn }) {
+                return Err(Failure::new(
+                    Code::Conflict,
+                    "The proposal that was signed is about something else, or about turning the root in another way.",
+                )
+                .with_reason("other_proposal"));
+            }
+        }
+        Ok(Self {
+            guarded: Some(act),
+            proposal,
+            retired: Vec::new(),
+        })
+    }
+
     /// What the record says.
     pub(super) fn words(&self) -> Option<String> {
         let retired = self
@@ -106,11 +159,15 @@ impl Terms {
 
     /// Uses the proposal up in the commit that it lets happen.
     pub(super) fn put(&self, app: &App, open: &Open, batch: &mut Batch) -> Result<(), Failure> {
+        let snapshot = open.directory.snapshot();
         let Some(proposal) = &self.proposal else {
-            return Ok(());
+            // There may be a steward more by now.
+            return self
+                .guarded
+                .map_or(Ok(()), |act| taken_alone(&snapshot, act));
         };
         let (store, id) = (open.vault.store(), open.vault.installation().id);
-        let (snapshot, now) = (open.directory.snapshot(), app.clock.now());
+        let now = app.clock.now();
         Ok(carry_out(batch, store, &snapshot, &id, proposal, now)?)
     }
 }

@@ -11,8 +11,8 @@ use procura_policy::{Op, Permit, authorize};
 use procura_record::{Details, Origin, RECOVERY, RecordError};
 use procura_store::{Batch, CommitError};
 use procura_types::wire::{
-    NewUnsealSource, Opening, PassphraseChange, Recovery, ShareScheme, ShareSet, UnsealSource,
-    UnsealSourceList,
+    NewUnsealSource, Opening, PassphraseChange, Recovery, RootTurn, ShareScheme, ShareSet,
+    UnsealSource, UnsealSourceList,
 };
 use procura_types::{Entropy, InstallationId, Label, Secret, TraceId};
 use procura_vault::{
@@ -371,9 +371,16 @@ pub(super) async fn remove(
         name: request.name.clone(),
         wrappers_alone: request.danger_wrappers_alone,
     };
+    let (proposal, source) = (request.proposal, request.name.clone());
+    let how = || RootTurn::Remove {
+        source: source.clone(),
+    };
+    // Nobody types anything for what will not be, and nothing of what the change goes by is
+    // of before its turn.
+    Terms::of_turn(app, &*app.open()?, how(), proposal)?;
     let brought = brought(app, request.open).await?;
-    app.open()?;
-    let (turn, terms) = (Turn::of(app).await, Terms::default());
+    let turn = Turn::of(app).await;
+    let terms = Terms::of_turn(app, &*app.open()?, how(), proposal)?;
     turn_root(app, &turn, brought, change, op, &terms, trace).await?;
     app.places.forget(&request.name);
     // Whatever was refused before was of this source, and not of a later one of its name.
@@ -390,7 +397,9 @@ pub(super) async fn change_passphrase(
     let change = SourceChange::Passphrase(request.new);
     let brought = Brought::Passphrase(request.current);
     app.open()?;
-    let (turn, terms) = (Turn::of(app).await, Terms::default());
+    let turn = Turn::of(app).await;
+    let how = RootTurn::Passphrase;
+    let terms = Terms::of_turn(app, &*app.open()?, how, request.proposal)?;
     let op = procura_vault::PassphraseChange;
     turn_root(app, &turn, brought, change, op, &terms, trace).await
 }
@@ -404,9 +413,13 @@ pub(super) async fn rotate(
     let change = SourceChange::None {
         sessions_go_on: request.sessions_go_on,
     };
+    let how = || RootTurn::Keys {
+        sessions_go_on: request.sessions_go_on,
+    };
+    Terms::of_turn(app, &*app.open()?, how(), request.proposal)?;
     let brought = brought(app, request.open).await?;
-    app.open()?;
-    let (turn, terms) = (Turn::of(app).await, Terms::default());
+    let turn = Turn::of(app).await;
+    let terms = Terms::of_turn(app, &*app.open()?, how(), request.proposal)?;
     let op = procura_vault::RootRotate;
     turn_root(app, &turn, brought, change, op, &terms, trace).await
 }

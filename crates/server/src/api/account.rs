@@ -13,22 +13,9 @@ use procura_identity::account::{
 };
 use procura_identity::web_login::{WebLoginEnd, WebLoginListing, WhichLogins};
 use procura_policy::Permit;
-use procura_proof::{Caller, Profile};
+use procura_proof::Caller;
 use procura_types::wire;
 use std::sync::Arc;
-
-/// What somebody signs in with is set with the device's own key, a code for one more device or
-/// passkey of theirs is made with it, and passkeys are removed with it: what a session's key
-/// alone could set, let in or take away would outlive its theft.
-pub(super) fn by_own_key(caller: &Caller) -> Result<(), Failure> {
-    if caller.profile() == Profile::Native {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Code::Unauthorized,
-        "What somebody signs in with, a code for one more device or passkey, and the removal of a passkey take a signature by the device's own key.",
-    ))
-}
 
 pub(super) struct Show;
 
@@ -86,9 +73,8 @@ impl Endpoint for Password {
     const PATH: &'static str = "/v1/operators/{name}/password";
     const HIDDEN_AS: Option<fn() -> Failure> = Some(no_operator);
 
-    fn parse(open: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure> {
+    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         input.json::<Self::Body>()?;
-        by_own_key(caller)?;
         of_name(open, input, OperatorPassword::resolve)
     }
 
@@ -128,8 +114,7 @@ impl Endpoint for Totp {
     const PATH: &'static str = "/v1/operators/{name}/totp";
     const HIDDEN_AS: Option<fn() -> Failure> = Some(no_operator);
 
-    fn parse(open: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure> {
-        by_own_key(caller)?;
+    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         of_name(open, input, OperatorTotp::resolve)
     }
 
@@ -155,9 +140,8 @@ impl Endpoint for TotpConfirm {
     const PATH: &'static str = "/v1/operators/{name}/totp/confirm";
     const HIDDEN_AS: Option<fn() -> Failure> = Some(no_operator);
 
-    fn parse(open: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure> {
+    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         input.json::<Self::Body>()?;
-        by_own_key(caller)?;
         of_name(open, input, OperatorTotpConfirm::resolve)
     }
 
@@ -186,8 +170,7 @@ impl Endpoint for RecoveryCodes {
     const PATH: &'static str = "/v1/operators/{name}/recovery-codes";
     const HIDDEN_AS: Option<fn() -> Failure> = Some(no_operator);
 
-    fn parse(open: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure> {
-        by_own_key(caller)?;
+    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         of_name(open, input, OperatorRecoveryCodes::resolve)
     }
 

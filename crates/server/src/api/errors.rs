@@ -3,6 +3,7 @@
 use crate::problem::{Code, Failure};
 use procura_authority::AuthorityError;
 use procura_cedar::PolicyError;
+use procura_identity::oidc::OidcRefusal;
 use procura_identity::{DeviceGrantRefusal, IdentityError};
 use procura_record::{ChangeError, QueryError, RecordError};
 use procura_store::{CommitError, StoreError};
@@ -263,10 +264,18 @@ impl From<IdentityError> for Failure {
             IdentityError::Passkey(refused) => {
                 Self::new(Code::PasskeyRefused, text).with_reason(refused.refusal.as_str())
             }
-            IdentityError::NoPasskey => Self::new(Code::NotFound, text),
+            IdentityError::NoPasskey | IdentityError::NoIdentity => Self::new(Code::NotFound, text),
+            IdentityError::Oidc(refusal) => {
+                let code = match refusal {
+                    OidcRefusal::Taken | OidcRefusal::TooMany => Code::Conflict,
+                    _ => Code::OidcRefused,
+                };
+                Self::new(code, text).with_reason(refusal.as_str())
+            }
             IdentityError::DeviceGrant(refusal) => {
                 let code = match refusal {
                     DeviceGrantRefusal::Unknown | DeviceGrantRefusal::Expired => Code::NotFound,
+                    DeviceGrantRefusal::LentRole => Code::Forbidden,
                     _ => Code::Conflict,
                 };
                 Self::new(code, text).with_reason(refusal.as_str())
@@ -295,6 +304,46 @@ impl From<IdentityError> for Failure {
             }
             IdentityError::TakesQuorum => {
                 Self::new(Code::Forbidden, text).with_reason("quorum_needed")
+            }
+            IdentityError::TakesApprovals(_) => {
+                Self::new(Code::Forbidden, text).with_reason("approvals_needed")
+            }
+            IdentityError::BadApprovals => Self {
+                field: Some("needs"),
+                ..Self::new(Code::Malformed, text)
+            },
+            IdentityError::NoBreakGlass(_) => Self::new(Code::NotFound, text),
+            IdentityError::BreakGlassUsed => {
+                Self::new(Code::BreakGlassClosed, text).with_reason("break_glass_used")
+            }
+            IdentityError::MakerGone => {
+                Self::new(Code::BreakGlassClosed, text).with_reason("maker_gone")
+            }
+            IdentityError::MakerOnHold => {
+                Self::new(Code::BreakGlassClosed, text).with_reason("maker_on_hold")
+            }
+            IdentityError::BreakGlassFixed => {
+                Self::new(Code::Forbidden, text).with_reason("break_glass")
+            }
+            IdentityError::CountsNot => Self::new(Code::Forbidden, text).with_reason("no_steward"),
+            IdentityError::BadMinutes => Self {
+                field: Some("minutes"),
+                ..Self::new(Code::Malformed, text)
+            },
+            IdentityError::TooManyBreakGlass => {
+                Self::new(Code::Conflict, text).with_reason("too_many_break_glass")
+            }
+            IdentityError::NotPossessed => {
+                Self::new(Code::SignatureRefused, text).with_reason("bad_signature")
+            }
+            IdentityError::KeyTaken => Self::new(Code::Conflict, text).with_reason("key_taken"),
+            IdentityError::BadApiKeyLife => Self {
+                field: Some("life"),
+                ..Self::new(Code::Malformed, text)
+            },
+            IdentityError::ApiKeyNameTaken(_) => Self::new(Code::AlreadyExists, text),
+            IdentityError::TooManyApiKeys => {
+                Self::new(Code::Conflict, text).with_reason("too_many_api_keys")
             }
             IdentityError::JoinFirst => Self::new(Code::Forbidden, text).with_reason("join_first"),
             IdentityError::HoldInstead => {

@@ -3,8 +3,11 @@
 
 mod account;
 mod agent;
+mod api_key;
+mod approval_rule;
 mod attestation;
 mod backup;
+mod break_glass;
 mod device;
 mod device_grant;
 mod errors;
@@ -19,18 +22,19 @@ mod join;
 pub(crate) mod ledger;
 mod namespace;
 mod notify;
+mod oidc;
 mod operator;
 mod passkey;
 mod policy;
 mod project;
-mod project_token;
+pub(crate) mod project_token;
 mod proposal;
 mod recovery;
 mod release;
 mod request;
 mod retention;
 mod rotation;
-mod run;
+pub(crate) mod run;
 mod secret;
 pub(crate) mod secret_import;
 mod server;
@@ -46,15 +50,16 @@ use crate::openapi::Document;
 use crate::problem::{Code, Failure};
 use crate::rates::guard;
 use crate::serve::{Context, Reply, mount, mount_either, mount_one_of};
-use crate::{agent_routes, key_server, keys_routes, oauth, pages};
+use crate::{agent_routes, key_server, keys_routes, legacy, oauth, pages};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use http::StatusCode;
-use procura_identity::IssuedCode;
-use procura_types::wire::{JoinAnswer, JoinRequest, LinkCode};
-use procura_types::{LinkCodeText, TraceId};
+use procura_crypto::PublicKey;
+use procura_identity::{ByQuorum, IssuedCode};
+use procura_types::wire::{JoinAnswer, JoinRequest, LinkCode, PublicJwk};
+use procura_types::{LinkCodeText, ProposalId, TraceId};
 use std::sync::Arc;
 
 macro_rules! routes {
@@ -84,7 +89,7 @@ macro_rules! routes {
                 .open_call::<(), ()>("GET", crate::jwks::WEBHOOK_PATH, "The key by which webhooks are verified: a JWK Set (RFC 7517)")
                 .open_call::<(), ()>("GET", crate::jwks::DAEMON_PATH, "The same for tokens of devices that joined by a device grant alone");
             let document = oauth::document(keys_routes::document(key_server::document(document)));
-            agent_routes::document(document).into_json()
+            legacy::document(agent_routes::document(document)).into_json()
         }
 
         fn calls(router: Router<Arc<App>>) -> Router<Arc<App>> {
@@ -112,6 +117,17 @@ routes![
     passkey::Invite,
     passkey::Rename,
     passkey::Remove,
+    oidc::List,
+    oidc::Link,
+    oidc::Unlink,
+    api_key::List,
+    api_key::Create,
+    api_key::Revoke,
+    break_glass::List,
+    break_glass::Create,
+    break_glass::Use,
+    approval_rule::List,
+    approval_rule::Set,
     account::Show,
     account::End,
     account::Password,
@@ -264,7 +280,7 @@ pub fn router(app: Arc<App>) -> Router {
         mount_either::<ledger::Entries, ledger::NamespaceEntries>(router, "namespace", |_| true);
     let router = device::route(join::route(status::route(router)));
     let router = crate::jwks::route(keys_routes::route(key_server::route(router)));
-    let router = oauth::route(router);
+    let router = legacy::route(oauth::route(router), &app);
     let router = pages::route(agent_routes::route(router), &app);
     let router = router
         .fallback(async |State(app): State<Arc<App>>, request: Request| {
@@ -299,6 +315,27 @@ fn unserved(app: &App, request: &Request, failure: Failure) -> Response {
 struct PageQuery<I> {
     after: Option<I>,
     limit: Option<usize>,
+}
+
+/// The public key of something new.
+fn new_key(key: &PublicJwk) -> Result<PublicKey, Failure> {
+    PublicKey::from_jwk(key).map_err(|error| {
+        let mut failure = Failure::new(
+            Code::Malformed,
+            "This is no Ed25519 or P-256 key in JWK form.",
+        );
+        failure.field = Some("key");
+        failure.because(error)
+    })
+}
+
+/// What was agreed to, of this installation.
+fn agreed(open: &crate::Open, proposal: Option<ProposalId>) -> Option<ByQuorum> {
+    let installation = open.vault.installation().id;
+    proposal.map(|proposal| ByQuorum {
+        installation,
+        proposal,
+    })
 }
 
 /// A code that was just made, as its text.

@@ -1,5 +1,6 @@
 //! `/v1/namespaces`.
 
+use super::agreed;
 use crate::app::Open;
 use crate::problem::Failure;
 use crate::serve::{Context, Endpoint, Input, Reply};
@@ -150,9 +151,9 @@ impl Endpoint for Delete {
     const METHOD_NAME: &'static str = "DELETE";
     const PATH: &'static str = Read::PATH;
 
-    fn parse(_: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
+    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         let namespace: Namespace = input.param("ns")?;
-        let wire::NamespaceDelete { confirm } = match input.body.is_empty() {
+        let wire::NamespaceDelete { confirm, proposal } = match input.body.is_empty() {
             true => wire::NamespaceDelete::default(),
             false => input.json::<Self::Body>()?,
         };
@@ -162,6 +163,7 @@ impl Endpoint for Delete {
         Ok(NamespaceDelete {
             namespace,
             confirmed: confirm.is_some(),
+            by: agreed(open, proposal),
         })
     }
 

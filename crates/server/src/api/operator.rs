@@ -1,13 +1,12 @@
 //! `/v1/operators`.
 
-use super::account::by_own_key;
-use super::link_code;
+use super::{agreed, link_code};
 use crate::app::Open;
 use crate::problem::{Code, Failure};
 use crate::serve::{Context, Endpoint, Input, Reply};
 use procura_directory::Snapshot;
 use procura_identity::{
-    ByQuorum, OperatorInvite, OperatorLink, OperatorListing, OperatorRevoke, OperatorRoles,
+    OperatorInvite, OperatorLink, OperatorListing, OperatorRevoke, OperatorRoles,
 };
 use procura_policy::Permit;
 use procura_proof::Caller;
@@ -90,15 +89,6 @@ impl Endpoint for SetRoles {
     }
 }
 
-/// What was agreed to, of this installation.
-fn agreed(open: &Open, proposal: Option<ProposalId>) -> Option<ByQuorum> {
-    let installation = open.vault.installation().id;
-    proposal.map(|proposal| ByQuorum {
-        installation,
-        proposal,
-    })
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RevokeQuery {
@@ -148,8 +138,7 @@ impl Endpoint for Link {
     const PATH: &'static str = "/v1/operators/{name}/link-code";
     const HIDDEN_AS: Option<fn() -> Failure> = Some(no_operator);
 
-    fn parse(open: &Open, input: &Input, caller: &Caller) -> Result<Self::Op, Failure> {
-        by_own_key(caller)?;
+    fn parse(open: &Open, input: &Input, _: &Caller) -> Result<Self::Op, Failure> {
         of_name(open, input, OperatorLink::resolve)
     }
 

@@ -23,7 +23,7 @@ use procura_types::wire::{
     self, ProjectTokenIssue, ProjectTokenIssued, ProjectTokenKind, ProjectTokenRotate,
     ProjectTokensRevoked, ProjectValues, ValuesRequest,
 };
-use procura_types::{Duration, Label, Namespace, ProjectName, RunId, Secret, TokenId};
+use procura_types::{Duration, Label, Namespace, ProjectName, RunId, Secret, Timestamp, TokenId};
 use std::sync::Arc;
 
 /// The device that asks. Tokens outlive sessions, so one is made with a signature by the
@@ -41,6 +41,7 @@ fn signing(caller: &Caller) -> Result<TokenHolder, Failure> {
     Ok(TokenHolder {
         agent: *caller.actor(),
         device,
+        foreign: None,
         attesting: Attesting::Later,
     })
 }
@@ -54,12 +55,12 @@ fn terms(open: &Open, input: &Input, life: Option<u64>) -> Result<TokenTerms, Fa
 }
 
 /// The bits of an opaque token in the making, and the hash that is kept of them.
-struct Making {
+pub(crate) struct Making {
     opaque: Option<OpaqueToken>,
 }
 
 impl Making {
-    fn begin(context: &Context<'_>, kind: ProjectTokenKind) -> Result<Self, Failure> {
+    pub(crate) fn begin(context: &Context<'_>, kind: ProjectTokenKind) -> Result<Self, Failure> {
         let entropy = context.app.entropy.as_ref();
         let opaque = match kind {
             ProjectTokenKind::Opaque => {
@@ -70,14 +71,18 @@ impl Making {
         Ok(Self { opaque })
     }
 
-    fn hash(&self) -> Option<TokenHash> {
+    pub(crate) fn hash(&self) -> Option<TokenHash> {
         self.opaque
             .as_ref()
             .map(|token| TokenHash::from_bytes(token.hash()))
     }
 
     /// The text of the token of a record, made before anything is committed.
-    fn text(&self, context: &Context<'_>, record: &TokenRecord) -> Result<Secret<String>, Failure> {
+    pub(crate) fn text(
+        &self,
+        context: &Context<'_>,
+        record: &TokenRecord,
+    ) -> Result<Secret<String>, Failure> {
         match &self.opaque {
             Some(token) => Ok(token.text()),
             None => context.open.tokens.project_jwt(record),
@@ -213,9 +218,10 @@ fn missing() -> Failure {
 /// Those of its record are words of [`TokenRefusal`].
 const MISSING: &str = "token_missing";
 const MALFORMED: &str = "token_malformed";
-const PROJECT: &str = "token_project";
+pub(crate) const PROJECT: &str = "token_project";
 
-const fn word(error: TokenError) -> &'static str {
+/// Why a token that says something is not believed.
+pub(crate) const fn word(error: TokenError) -> &'static str {
     match error {
         TokenError::Malformed | TokenError::Header | TokenError::NotMade => MALFORMED,
         TokenError::Type => "token_type",
@@ -232,7 +238,7 @@ const fn word(error: TokenError) -> &'static str {
 
 /// The one token that a request shows (RFC 6750 §2.1; the scheme's case does not matter,
 /// RFC 9110 §11.1).
-fn shown(input: &Input) -> Result<&str, &'static str> {
+pub(crate) fn shown(input: &Input) -> Result<&str, &'static str> {
     let mut fields = input.parts.headers.get_all(header::AUTHORIZATION).iter();
     let field = fields.next().ok_or(MISSING)?;
     if fields.next().is_some() {
@@ -252,15 +258,12 @@ fn shown(input: &Input) -> Result<&str, &'static str> {
 }
 
 /// The record of what is shown, whether it opens anything or not.
-fn record(
+pub(crate) fn record(
     open: &Open,
     snapshot: &Snapshot,
-    input: &Input,
+    token: &str,
+    now: Timestamp,
 ) -> Result<Result<Arc<TokenRecord>, &'static str>, Failure> {
-    let token = match shown(input) {
-        Ok(token) => token,
-        Err(word) => return Ok(Err(word)),
-    };
     if token.starts_with(OPAQUE_PREFIX) {
         let Some(token) = OpaqueToken::parse(token) else {
             return Ok(Err(MALFORMED));
@@ -268,7 +271,7 @@ fn record(
         let found = snapshot.token_hashed(&TokenHash::from_bytes(token.hash()));
         return Ok(found.cloned().ok_or_else(|| TokenRefusal::Unknown.as_str()));
     }
-    let claims = match open.tokens.read_project(token, input.now)? {
+    let claims = match open.tokens.read_project(token, now)? {
         Ok(claims) => claims,
         Err(error) => return Ok(Err(word(error))),
     };
@@ -332,7 +335,11 @@ impl Endpoint for Values {
             refused(open, input, caller, token, reason);
             Err(token_refused(reason))
         };
-        let record = match record(open, &snapshot, input)? {
+        let record = match shown(input) {
+            Ok(token) => record(open, &snapshot, token, input.now)?,
+            Err(word) => Err(word),
+        };
+        let record = match record {
             Ok(record) => record,
             Err(word) => return no(None, word),
         };
@@ -342,10 +349,13 @@ impl Endpoint for Values {
         let holder = TokenHolder {
             agent: *caller.actor(),
             device,
+            foreign: None,
             attesting: attesting(open, caller, input.now),
         };
-        // Whether it is theirs at all comes before what it is for.
-        if record.agent != holder.agent || record.device != holder.device {
+        // Whether it is theirs at all comes before what it is for. Those of daemons of
+        // CortexAuth open nothing here.
+        let is_theirs = record.agent == holder.agent && record.device == holder.device;
+        if !is_theirs || record.foreign.is_some() {
             return no(Some(record.id), TokenRefusal::Device.as_str());
         }
         if record.namespace != namespace || record.project != project {

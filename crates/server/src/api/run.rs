@@ -39,14 +39,14 @@ impl Releases for Run {
     }
 }
 
-/// All the values of a hand-over that is recorded, by name, and how long they are in the
-/// answer. What keeps one of them from being had keeps all, and is recorded.
-pub(super) async fn values_of<O: Releases>(
+/// All the values of a hand-over that is recorded. What keeps one of them from being had
+/// keeps all, and is recorded.
+pub(crate) async fn handed_of<'r, O: Releases>(
     open: &Open,
-    recorded: &Recorded<O>,
+    recorded: &'r Recorded<O>,
     now: Timestamp,
-    hand: impl for<'a> FnOnce(&'a O, Vec<Released>) -> Result<Vec<Handed<'a>>, AuthorityError>,
-) -> Result<(BTreeMap<EnvName, RunValue>, usize), Failure> {
+    hand: impl FnOnce(&'r O, Vec<Released>) -> Result<Vec<Handed<'r>>, AuthorityError>,
+) -> Result<Vec<Handed<'r>>, Failure> {
     let released = match open.vault.release(recorded, now) {
         Ok(released) => released,
         Err(error) => {
@@ -60,13 +60,23 @@ pub(super) async fn values_of<O: Releases>(
             });
         }
     };
-    let handed = match hand(recorded.op(), released) {
-        Ok(handed) => handed,
+    match hand(recorded.op(), released) {
+        Ok(handed) => Ok(handed),
         Err(error) => {
             open.recorder.failed(recorded, "not_rendered").await?;
-            return Err(error.into());
+            Err(error.into())
         }
-    };
+    }
+}
+
+/// The same by name, and how long they are in the answer.
+pub(super) async fn values_of<O: Releases>(
+    open: &Open,
+    recorded: &Recorded<O>,
+    now: Timestamp,
+    hand: impl for<'a> FnOnce(&'a O, Vec<Released>) -> Result<Vec<Handed<'a>>, AuthorityError>,
+) -> Result<(BTreeMap<EnvName, RunValue>, usize), Failure> {
+    let handed = handed_of(open, recorded, now, hand).await?;
     let values: BTreeMap<_, RunValue> = handed
         .into_iter()
         .map(|handed| {

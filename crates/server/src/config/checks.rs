@@ -2,6 +2,9 @@
 
 use super::{Config, ConfigError, WebOrigin};
 
+/// Identity providers that one sign-in page offers.
+const MOST_PROVIDERS: usize = 8;
+
 impl Config {
     /// Refuses combinations that would be unsafe or do nothing.
     pub fn check(&self) -> Result<(), ConfigError> {
@@ -62,6 +65,12 @@ impl Config {
     /// as a password.
     fn check_web(&self) -> Result<(), ConfigError> {
         let contradiction = |text: &str| Err(ConfigError::Contradiction(text.to_owned()));
+        if !self.web.enabled && !self.oidc.is_empty() {
+            return contradiction("oidc says nothing without web.enabled = true");
+        }
+        if self.oidc.len() > MOST_PROVIDERS {
+            return contradiction("oidc names more than 8 identity providers");
+        }
         if !self.web.enabled {
             return match self.web.origin {
                 Some(_) => contradiction("web.origin says nothing without web.enabled = true"),
@@ -170,6 +179,30 @@ mod tests {
         assert!(error.contains("unknown field `enable`"), "{error}");
         let by_variable = load("", &[("PROCURA_WEB", "{ enabled = true }")]).unwrap();
         assert!(by_variable.web.enabled);
+    }
+
+    #[test]
+    fn identity_providers_are_for_pages() {
+        let of = |name: &str| {
+            format!("[oidc.{name}]\nissuer = \"https://login.example\"\nclient_id = \"procura\"\n")
+        };
+        let error = load(&of("work"), &[]).unwrap().check().unwrap_err();
+        let error = error.to_string();
+        assert_eq!(error, "oidc says nothing without web.enabled = true");
+        let web = "[web]\nenabled = true\n";
+        let config = load(&format!("{web}{}", of("work")), &[]).unwrap();
+        config.check().unwrap();
+        assert_eq!(config.oidc.len(), 1);
+        let many: String = (0..9).map(|number| of(&format!("p{number}"))).collect();
+        let config = load(&format!("{web}{many}"), &[]).unwrap();
+        assert!(config.check().is_err());
+        assert!(load(&of("Not-A-Label"), &[]).is_err());
+        let error = load(
+            "[oidc.work]\nissuer = \"http://login.example\"\nclient_id = \"x\"",
+            &[],
+        );
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("issuer must be a URL"), "{error}");
     }
 
     #[test]

@@ -124,9 +124,9 @@ impl Missed {
 
     /// From what was kept; none of what this program does not know.
     pub(super) fn of(kept: MissedKey, row: MissedRow) -> Option<Self> {
-        let native = [Profile::Native, Profile::Session];
+        let others = [Profile::Native, Profile::Session, Profile::Legacy];
         let foreign = Foreign::ALL.into_iter().map(Profile::Foreign);
-        let mut profiles = native.into_iter().chain(foreign).map(Profile::as_str);
+        let mut profiles = others.into_iter().chain(foreign).map(Profile::as_str);
         let mut actions = Action::ALL.iter().map(|action| action.as_str());
         Some(Self {
             who: Who {

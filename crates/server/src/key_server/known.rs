@@ -7,6 +7,8 @@ use crate::problem::{Code, Failure};
 use procura_crypto::PublicKey;
 use procura_directory::{ForeignRecord, Snapshot};
 use procura_identity::{SecretTerms, agent_secrets};
+use procura_proof::agent_session::AgentKeyMark;
+use procura_proof::foreign::legacy::{LegacyKey, LegacyKeys, LegacyMark};
 use procura_proof::foreign::{AgentSecret, Foreign, ForeignKey, ForeignKeys, KeysUnavailable};
 use procura_store::Store;
 use procura_types::{ForeignId, Timestamp};
@@ -131,6 +133,30 @@ impl Public {
             Self::Enrolled { key, .. } => key,
             Self::File(file) => file.key(),
         }
+    }
+
+    /// What tells it from any other key of this id.
+    fn mark(&self, id: &ForeignId) -> LegacyMark {
+        let key = self.key().thumbprint();
+        let mark = match self {
+            Self::Enrolled { .. } => AgentKeyMark::Device(&key),
+            Self::File(file) => AgentKeyMark::File {
+                key: &key,
+                file: file.identity.as_bytes(),
+            },
+        };
+        LegacyMark::of(id, &mark)
+    }
+}
+
+impl LegacyKeys for KeysNow<'_> {
+    fn find(&self, agent: &ForeignId) -> Result<Option<LegacyKey>, KeysUnavailable> {
+        let public = self.public_key(agent)?;
+        Ok(public.map(|public| LegacyKey {
+            mark: public.mark(agent),
+            public: public.key().clone(),
+            revoked: self.is_revoked(agent),
+        }))
     }
 }
 

@@ -7,8 +7,9 @@ use prometheus_client::registry::Registry;
 
 /// By what they were counted; `violations` is the wait of an address whose requests
 /// proved nothing, `forwarded` a trusted proxy that does not say whom it stands for,
-/// `notify_tests` messages that operators send to see whether a channel works.
-const KINDS: [&str; 8] = [
+/// `notify_tests` messages that operators send to see whether a channel works, `oidc`
+/// sign-ins by an identity provider of one address that came to nothing.
+const KINDS: [&str; 9] = [
     "address",
     "violations",
     "agent",
@@ -17,6 +18,7 @@ const KINDS: [&str; 8] = [
     "device_grants",
     "user_codes",
     "notify_tests",
+    "oidc",
 ];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -54,7 +54,7 @@ impl Proofs {
             proofs.sessions.clone(),
         );
         // From zero on, so that the first one of a kind is a rise.
-        for profile in [Profile::Native, Profile::Session] {
+        for profile in [Profile::Native, Profile::Session, Profile::Legacy] {
             proofs.begin(profile.as_str());
         }
         for profile in Foreign::ALL {

@@ -1,9 +1,9 @@
 //! `POST /oauth/device_authorization`: a device asks (RFC 8628 §3.1).
 
 use super::form::Form;
-use super::polls::{Full, INTERVAL, Network};
+use super::polls::INTERVAL;
 use super::refused::{Refused, Word};
-use super::{client, signature_of};
+use super::{client, documentation, signature_of};
 use crate::problem::{Code, Failure};
 use crate::proving::{LOCAL, refused};
 use crate::serve::{Context, Reply, permitted};
@@ -24,12 +24,14 @@ const NAMELESS: &str = "unnamed";
 /// Answers with both codes.
 pub(super) async fn ask(context: &Context<'_>) -> Result<Response, Refused> {
     let Context { app, open, input } = context;
-    app.oauth.admit(app, input.peer)?;
+    app.oauth.admit(app, input.peer).map_err(often)?;
     let form = Form::read(input)?;
     client(input, &form)?;
-    let key = jwk(form.need("device_jwk")?)?;
+    let needed = ["client_id", "device_jwk", "device_signature"];
+    let [_, key, signature] = form.need(needed, || documentation(app))?;
+    let key = jwk(key)?;
     let host = host(form.get("device_host").unwrap_or(NAMELESS))?;
-    let signature = signature_of(&form)?;
+    let signature = signature_of(signature)?;
     let (snapshot, server) = (open.directory.snapshot(), server_id(&open.vault));
     let asked = DeviceAsk {
         key: &key,
@@ -39,15 +41,9 @@ pub(super) async fn ask(context: &Context<'_>) -> Result<Response, Refused> {
     let peer = input.peer.unwrap_or(LOCAL);
     let (device, caller) = verify_ask(asked, &server, &snapshot, input.now, peer)
         .map_err(|refusal| unproven(refused(app, open, &snapshot, input, &refusal)))?;
-    let (polls, network) = (&app.oauth.polls, Network::of(input.peer));
-    polls.has_room(network, input.now).map_err(|full| {
-        let detail = match full {
-            Full::Network => {
-                "As many devices of this network wait for an answer as may; ask again later."
-            }
-            Full::All => "As many devices wait for an answer as may; ask again later.",
-        };
-        Refused::later(detail, DEVICE_GRANT_LIFE.as_secs() / 10)
+    app.oauth.room(input.peer, input.now).map_err(|full| {
+        let seconds = DEVICE_GRANT_LIFE.as_secs() / 10;
+        Refused::later(full.as_str(), seconds)
     })?;
     let op = DeviceGrantAsk::new(device, input.peer);
     let permit = permitted(context, &snapshot, caller, op)?;
@@ -59,7 +55,8 @@ pub(super) async fn ask(context: &Context<'_>) -> Result<Response, Refused> {
         })
         .await
         .map_err(|error: ChangeError<IdentityError>| Failure::from(error))?;
-    polls.begin(new.tag, (network, new.expires), input.now);
+    let waits = (input.peer, new.expires);
+    app.oauth.waits(new.tag, waits, input.now);
     let page = format!("{}{PAGE}", app.web_origin());
     let answer = DeviceAuthorization {
         device_code: ValueB64::of_text(&new.device_code),
@@ -71,6 +68,12 @@ pub(super) async fn ask(context: &Context<'_>) -> Result<Response, Refused> {
     };
     let reply = Reply::secret(&answer, answer.device_code.len())?;
     Ok(reply.into_response(input.trace, None))
+}
+
+/// The answer to an address from which more devices ask than may.
+fn often(seconds: u64) -> Refused {
+    let detail = "Devices ask from this address more often than they may; ask again later.";
+    Refused::later(detail, seconds)
 }
 
 /// A device that does not hold the key that it shows is the wrong client.

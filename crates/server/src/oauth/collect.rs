@@ -4,7 +4,7 @@
 use super::form::Form;
 use super::polls::Network;
 use super::refused::{Refused, Word};
-use super::{client, signature_of};
+use super::{client, documentation, signature_of};
 use crate::events_log::{AgentEvent, Happened, agent_event};
 use crate::problem::{Code, Failure};
 use crate::proving::LOCAL;
@@ -35,15 +35,19 @@ const POP: &str = "PoP";
 pub(super) async fn collect(context: &Context<'_>) -> Result<Response, Refused> {
     let Context { app, open, input } = context;
     let form = Form::read(input)?;
-    if form.need("grant_type")? != DEVICE_CODE {
+    if form
+        .get("grant_type")
+        .is_some_and(|kind| kind != DEVICE_CODE)
+    {
         return Err(Refused::new(
             Word::UnsupportedGrantType,
             format!("The one grant type is {DEVICE_CODE}."),
         ));
     }
     client(input, &form)?;
-    let code = form.need("device_code")?;
-    let signature = signature_of(&form)?;
+    let needed = ["grant_type", "client_id", "device_code", "device_signature"];
+    let [_, _, code, signature] = form.need(needed, || documentation(app))?;
+    let signature = signature_of(signature)?;
     let tag = DeviceCodeTag::of(open.vault.device_grant_key(), code);
     let (store, polls) = (open.vault.store(), &app.oauth.polls);
     let steady = app.clock.steady();
@@ -214,6 +218,8 @@ fn worded(refusal: DeviceGrantRefusal) -> Refused {
         DeviceGrantRefusal::Unknown
         | DeviceGrantRefusal::Answered
         | DeviceGrantRefusal::OtherDevice
+        | DeviceGrantRefusal::LentRole
+        | DeviceGrantRefusal::NoOneId
         | DeviceGrantRefusal::Collected => Word::InvalidGrant,
     };
     let refused = Refused::new(word, refusal.to_string());

@@ -72,14 +72,27 @@ impl Form {
         Some(value.expose().as_str()).filter(|value| !value.is_empty())
     }
 
-    /// A parameter that has to be there.
-    pub(super) fn need(&self, name: &'static str) -> Result<&str, Refused> {
-        self.get(name).ok_or_else(|| {
-            Refused::new(
-                Word::InvalidRequest,
-                format!("The parameter {name} is missing."),
-            )
-        })
+    /// Those parameters that have to be there, in their order. A client that knows the
+    /// standard and nothing of devices' keys is told all that it lacks at once, and where
+    /// that is written (`about`).
+    pub(super) fn need<const COUNT: usize>(
+        &self,
+        names: [&'static str; COUNT],
+        about: impl FnOnce() -> String,
+    ) -> Result<[&str; COUNT], Refused> {
+        let found = names.map(|name| self.get(name));
+        let missing: Vec<&str> = names
+            .into_iter()
+            .zip(found)
+            .filter_map(|(name, value)| value.is_none().then_some(name))
+            .collect();
+        if missing.is_empty() {
+            return Ok(found.map(Option::unwrap_or_default));
+        }
+        let (missing, about) = (missing.join(", "), about());
+        Err(invalid(&format!(
+            "Missing: {missing}. What a device gets is bound to a key of its own, which it shows and signs with: {about} (spec/protocol.md, 2.1)."
+        )))
     }
 }
 
@@ -154,6 +167,11 @@ mod tests {
         ] {
             assert!(Form::parse(refused.as_bytes()).is_err(), "{refused}");
         }
+        assert!(matches!(
+            form.need(["a", "e"], String::new),
+            Ok(["1 2", "€"])
+        ));
+        assert!(form.need(["a", "c"], String::new).is_err());
         let most: Vec<String> = (0..=MOST).map(|place| format!("p{place}=1")).collect();
         assert!(Form::parse(most.join("&").as_bytes()).is_err());
         assert!(Form::parse(most[1..].join("&").as_bytes()).is_ok());

@@ -2,7 +2,7 @@
 //! whom a device signs for.
 
 use super::collect::DEVICE_CODE;
-use super::{ASK_PATH, COLLECT_PATH};
+use super::{ASK_PATH, COLLECT_PATH, documentation};
 use crate::jwks;
 use crate::problem::Failure;
 use crate::serve::{Context, Reply};
@@ -22,6 +22,7 @@ pub(super) fn metadata(context: &Context<'_>) -> Result<Response, Failure> {
         grant_types_supported: vec![DEVICE_CODE.to_owned()],
         response_types_supported: none(),
         token_endpoint_auth_methods_supported: none(),
+        service_documentation: Some(documentation(app)),
         procura_server_key: open.vault.server_key().public().to_jwk(),
         procura_installation: open.vault.installation().id,
     };

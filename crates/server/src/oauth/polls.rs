@@ -49,11 +49,23 @@ impl Network {
 
 /// Why one more may not wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Full {
+pub(crate) enum Full {
     /// Its network has its share.
     Network,
     /// All places are taken, and no network has more of them than this one would.
     All,
+}
+
+impl Full {
+    /// What is said of it to whoever asks.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => {
+                "As many devices of this network wait for an answer as may; ask again later."
+            }
+            Self::All => "As many devices wait for an answer as may; ask again later.",
+        }
+    }
 }
 
 /// What a device that waits was last seen to be.

@@ -13,8 +13,8 @@ use askama::Template;
 use procura_directory::Snapshot;
 use procura_policy::{Action, Op, Permit, Resource};
 use procura_record::{Notice, Since};
-use procura_types::Timestamp;
 use procura_types::wire::{Event, EventKind};
+use procura_types::{Role, Timestamp};
 use std::sync::Arc;
 
 /// How many are on one page.
@@ -58,6 +58,8 @@ struct Alarms {
     earlier: Option<String>,
     /// Whether this is not the first page.
     turned: bool,
+    /// Whether whoever looks has a say in what is proposed to stewards.
+    is_steward: bool,
 }
 
 /// `GET /alarms`.
@@ -89,6 +91,8 @@ impl Page for List {
         let shown: Vec<_> = found.into_iter().take(SHOWN).collect();
         let last = shown.last().filter(|_| more).map(|notice| notice.index);
         let now = visit.context.input.now;
+        let roles = visit.snapshot.roles(permit.caller().actor());
+        let is_steward = roles.is_some_and(|held| held.has(Role::Steward, None));
         let alarms = shown
             .iter()
             .filter_map(|notice| alarm(notice, &visit.snapshot, now))
@@ -98,6 +102,7 @@ impl Page for List {
             alarms,
             earlier: last.map(|index| format!("/alarms?before={index}")),
             turned: permit.op().before.is_some(),
+            is_steward,
         })
     }
 }
@@ -166,6 +171,9 @@ fn words(action: &str, reason: Option<&str>) -> &'static str {
         "unseal_source.remove" => "A way to open the vault was removed",
         "proposal.create" => "Something was proposed that takes a quorum of stewards",
         "operator.device.hold" => "A steward put an operator's device on hold",
+        "break_glass.create" => "A break-glass account was made",
+        "break_glass.use" => "A break-glass account was used: somebody acts by it",
+        "approval_rule.set" => "It was changed how many stewards an act takes",
         "operator.recover" => {
             "An operator gets another key by the word of whoever is at the server"
         }
@@ -192,6 +200,7 @@ fn words(action: &str, reason: Option<&str>) -> &'static str {
         Some("nonce_replayed") => "A proof was used a second time",
         Some("revoked") => "Something that is revoked was used",
         Some("source_not_allowed") => "An agent's proof came from where the agent may not be",
+        Some("api_key_device") => "An API key was shown by another device than its own",
         Some("counter_back") => "A passkey was used whose copy was used before",
         _ => "Something happened that is to be looked at",
     }

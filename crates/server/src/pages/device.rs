@@ -16,7 +16,7 @@ use askama::Template;
 use procura_identity::{DeviceGrantDeny, DeviceGrantShow};
 use procura_policy::Permit;
 use procura_types::wire::{DeviceGrant, DeviceGrantState};
-use procura_types::{ActorId, Malformed, Namespace, Timestamp, UserCode};
+use procura_types::{Malformed, Namespace, Timestamp, UserCode};
 use procura_vault::NamespaceListing;
 use std::str::FromStr;
 
@@ -43,6 +43,8 @@ pub(super) struct Device {
     from: Shown,
     device: String,
     fingerprint: Option<String>,
+    /// Whether a client of CortexAuth asks, which shows no key.
+    legacy: bool,
     asked: Moment,
     expires: Moment,
     state: &'static str,
@@ -69,8 +71,8 @@ impl Page for Ask {
         Ok(NamespaceListing)
     }
 
-    async fn run(visit: Visit<'_>, permit: Permit<Self::Op>) -> Result<Answer, Failure> {
-        let looked = Looked::of(&visit.snapshot, permit.caller().actor(), &visit.form)?;
+    async fn run(visit: Visit<'_>, _: Permit<Self::Op>) -> Result<Answer, Failure> {
+        let looked = Looked::of(&visit.snapshot, &visit.roles, &visit.form)?;
         let code = visit.form.text(USER_CODE).unwrap_or_default();
         Answer::page(&AskCode {
             code: Shown::of(code),
@@ -97,14 +99,14 @@ fn sent(asked: &Asked<'_>) -> Result<(Namespace, UserCode), Failure> {
 }
 
 /// The form again, with what was wrong; what is no answer to a code goes on as it is.
-fn again(visit: Visit<'_>, actor: &ActorId, failure: Failure) -> Result<Answer, Failure> {
+fn again(visit: Visit<'_>, failure: Failure) -> Result<Answer, Failure> {
     if !matches!(
         failure.code,
         Code::NotFound | Code::Conflict | Code::RateLimited
     ) {
         return Err(failure);
     }
-    let looked = Looked::of(&visit.snapshot, actor, &visit.form)?;
+    let looked = Looked::of(&visit.snapshot, &visit.roles, &visit.form)?;
     let code = visit.form.text(USER_CODE).unwrap_or_default();
     let page = AskCode {
         code: Shown::of(code),
@@ -136,13 +138,14 @@ impl Page for Show {
                 let DeviceGrantShow { namespace, code } = permit.op();
                 let now = visit.context.input.now;
                 let waits = grant.state == DeviceGrantState::Pending;
-                let answering = waits.then(|| Answering::of(&visit, permit.caller(), namespace));
+                let to = (namespace, grant.legacy);
+                let answering = waits.then(|| Answering::of(&visit, permit.caller(), to));
                 let mut page = shown(visit.frame, (namespace, code), &grant, now);
                 page.is_here = answering.as_ref().is_some_and(Answering::is_here);
                 page.answering = answering;
                 Answer::page(&page)
             }
-            Err(failure) => again(visit, permit.caller().actor(), failure),
+            Err(failure) => again(visit, failure),
         }
     }
 }
@@ -163,12 +166,14 @@ pub(super) fn shown(
             .map_or_else(|| Shown::of("this machine"), Shown::of),
         device: grant.device.to_string(),
         fingerprint: grant.fingerprint.clone(),
+        legacy: grant.legacy,
         asked: Moment::of(grant.asked, now),
         expires: Moment::of(grant.expires, now),
         state: match grant.state {
             DeviceGrantState::Pending => "waits for an answer",
             DeviceGrantState::Approved => "is approved",
             DeviceGrantState::Denied => "is denied",
+            DeviceGrantState::Joined if grant.legacy => "has logged in",
             DeviceGrantState::Joined => "has joined",
         },
         is_pending: grant.state == DeviceGrantState::Pending,
@@ -194,7 +199,6 @@ impl Page for Deny {
     }
 
     async fn run(visit: Visit<'_>, permit: Permit<Self::Op>) -> Result<Answer, Failure> {
-        let actor = *permit.caller().actor();
         let (namespace, text) = (permit.op().namespace.clone(), permit.op().code.to_string());
         match deny_permitted(&visit.context, permit).await {
             Ok(grant) => {
@@ -203,7 +207,7 @@ impl Page for Deny {
                 let page = shown(visit.frame, (&namespace, &code), &grant, now);
                 Answer::page(&page)
             }
-            Err(failure) => again(visit, &actor, failure),
+            Err(failure) => again(visit, failure),
         }
     }
 }

@@ -1,5 +1,7 @@
-//! The yes to a device that asks to join: by a passkey, over whose device it becomes
-//! ([ADR 38](../../../../docs/adr/0038-device-grant.md)).
+//! The yes to a device that asks to join, and to a client of CortexAuth that asks to log in:
+//! by a passkey, over whose device or login it becomes
+//! ([ADR 38](../../../../docs/adr/0038-device-grant.md),
+//! [ADR 43](../../../../docs/adr/0043-cortexauth-clients.md)).
 
 use super::LABEL;
 use super::answer::Answer;
@@ -7,7 +9,7 @@ use super::approval::Offer;
 use super::device::{USER_CODE, required, shown};
 use super::form::Form;
 use super::layout::Place;
-use super::namespaces::{NAMESPACE, holds_one_of};
+use super::namespaces::NAMESPACE;
 use super::page::{Entered, Visit, Way, enter, enter_call, frame, mount_call, mount_work};
 use super::passkeys::{ANSWER, answered};
 use super::shown::Shown;
@@ -18,7 +20,7 @@ use crate::problem::Failure;
 use crate::serve::Context;
 use axum::Router;
 use procura_directory::ActorRecord;
-use procura_identity::DeviceGrantDraft;
+use procura_identity::{DeviceGrantDraft, legacy_id};
 use procura_policy::{Action, Concerned, Question, Resource};
 use procura_proof::Caller;
 use procura_types::wire::AssertedCredential;
@@ -46,6 +48,8 @@ pub(super) struct Choosable {
     /// What people call it, where that is something else.
     pub(super) called: Option<Shown>,
     pub(super) lineage: Shown,
+    /// By which id a client of CortexAuth knows it, where one asks.
+    pub(super) id: Option<Shown>,
 }
 
 /// How whoever looks at a device can say yes to it.
@@ -60,12 +64,19 @@ pub(super) struct Answering {
 }
 
 impl Answering {
-    pub(super) fn of(visit: &Visit<'_>, caller: &Caller, namespace: &Namespace) -> Self {
-        let (snapshot, actor) = (&visit.snapshot, caller.actor());
-        let approves = holds_one_of(snapshot, actor, namespace, &[Role::Admin]);
-        let offer = Offer::of(visit, actor);
+    /// `legacy` is whether a client of CortexAuth asks: it logs in as an agent that has one
+    /// id there, and no other is offered.
+    pub(super) fn of(
+        visit: &Visit<'_>,
+        caller: &Caller,
+        (namespace, legacy): (&Namespace, bool),
+    ) -> Self {
+        // Not what a group lends in this web login: what is let in outlives that.
+        let own = visit.snapshot.roles(caller.actor());
+        let approves = own.is_some_and(|own| own.has(Role::Admin, Some(namespace)));
+        let offer = Offer::of(visit, caller.actor());
         let mut agents = if approves && offer.by_passkey {
-            choosable(visit, caller, namespace)
+            choosable(visit, caller, (namespace, legacy))
         } else {
             Vec::new()
         };
@@ -90,7 +101,11 @@ impl Answering {
 
 /// The agents of a namespace for which the caller may let devices in, by label: as roles and
 /// policies decide it for each, which they do again when it is done. One more than are shown.
-fn choosable(visit: &Visit<'_>, caller: &Caller, namespace: &Namespace) -> Vec<Choosable> {
+fn choosable(
+    visit: &Visit<'_>,
+    caller: &Caller,
+    (namespace, legacy): (&Namespace, bool),
+) -> Vec<Choosable> {
     let snapshot = &visit.snapshot;
     let mut agents: Vec<&Arc<ActorRecord>> = snapshot
         .actors()
@@ -109,14 +124,17 @@ fn choosable(visit: &Visit<'_>, caller: &Caller, namespace: &Namespace) -> Vec<C
         };
         decider.decide(snapshot, &question).is_ok()
     };
-    agents
-        .into_iter()
-        .filter(|agent| may(agent))
+    let ids = agents.into_iter().filter_map(|agent| {
+        let id = legacy.then(|| legacy_id(snapshot, &agent.id));
+        Some((agent, id.transpose().ok()?))
+    });
+    ids.filter(|(agent, _)| may(agent))
         .take(MOST + 1)
-        .map(|agent| Choosable {
+        .map(|(agent, id)| Choosable {
             label: Shown::of(agent.label()),
             called: agent.display_name.as_ref().map(Shown::of),
             lineage: Shown::of(snapshot.lineage(&agent.id)),
+            id: id.map(Shown::of),
         })
         .collect()
 }

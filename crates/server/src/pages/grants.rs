@@ -61,9 +61,8 @@ impl Page for List {
         Ok(NamespaceListing)
     }
 
-    async fn run(visit: Visit<'_>, permit: Permit<Self::Op>) -> Result<Answer, Failure> {
-        let actor = permit.caller().actor();
-        let looked = Looked::of(&visit.snapshot, actor, &visit.form)?;
+    async fn run(visit: Visit<'_>, _: Permit<Self::Op>) -> Result<Answer, Failure> {
+        let looked = Looked::of(&visit.snapshot, &visit.roles, &visit.form)?;
         let after = visit.form.value("after")?;
         let now = visit.context.input.now;
         let mut lists = Vec::new();
@@ -78,7 +77,7 @@ impl Page for List {
             let roles = [Role::Admin, Role::Approver];
             lists.push(Holding {
                 namespace: Shown::of(namespace),
-                withdraws: holds_one_of(&visit.snapshot, actor, namespace, &roles),
+                withdraws: holds_one_of(&visit.roles, namespace, &roles),
                 grants: found
                     .grants
                     .iter()

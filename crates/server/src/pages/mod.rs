@@ -19,8 +19,10 @@ mod layout;
 mod moment;
 mod namespaces;
 mod next;
+mod oidc;
 mod page;
 mod passkeys;
+mod proposals;
 mod refused;
 mod requests;
 mod shown;
@@ -44,8 +46,18 @@ use std::sync::Arc;
 const LABEL: &str = "page";
 
 /// With what the paths of pages begin.
-const PATHS: [&str; 9] = [
-    "account", "alarms", "assets", "device", "grants", "passkey", "requests", "sign-in", "sign-out",
+const PATHS: [&str; 11] = [
+    "account",
+    "alarms",
+    "assets",
+    "device",
+    "grants",
+    "oidc",
+    "passkey",
+    "proposals",
+    "requests",
+    "sign-in",
+    "sign-out",
 ];
 
 /// Whether a path is one of pages.
@@ -89,7 +101,7 @@ pub(crate) fn route(router: Router<Arc<App>>, app: &App) -> Router<Arc<App>> {
     let router = mount::<device::Show>(router);
     let router = mount::<device::Deny>(router);
     let router = device_approval::route(router);
-    passkeys::route(account::route(router))
+    oidc::route(proposals::route(passkeys::route(account::route(router))))
 }
 
 /// The first page.

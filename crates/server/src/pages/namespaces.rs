@@ -4,7 +4,8 @@ use super::form::Form;
 use super::shown::Shown;
 use crate::problem::Failure;
 use procura_directory::Snapshot;
-use procura_types::{ActorId, Namespace, Role};
+use procura_types::wire::RoleAssignment;
+use procura_types::{Namespace, Role};
 use std::collections::BTreeSet;
 
 /// The key of a query that names one.
@@ -32,14 +33,16 @@ pub(super) struct Choice {
 }
 
 impl Looked {
-    /// The one that the query names, or all in which the operator has a role. What they
+    /// The one that the query names, or all in which the operator has one of these roles. What they
     /// may do there is decided where it is done.
-    pub(super) fn of(snapshot: &Snapshot, actor: &ActorId, form: &Form) -> Result<Self, Failure> {
+    pub(super) fn of(
+        snapshot: &Snapshot,
+        roles: &[RoleAssignment],
+        form: &Form,
+    ) -> Result<Self, Failure> {
         let chosen: Option<Namespace> = form.value(NAMESPACE)?;
-        let roles = snapshot.roles(actor);
         let held: BTreeSet<Namespace> = roles
             .iter()
-            .flat_map(|held| &held.roles)
             .filter_map(|role| role.namespace.clone())
             .filter(|name| snapshot.namespace(name).is_some())
             .collect();
@@ -64,13 +67,10 @@ impl Looked {
 }
 
 /// Whether an operator answers for what happens in a namespace, in one of these roles.
-pub(super) fn holds_one_of(
-    snapshot: &Snapshot,
-    actor: &ActorId,
-    namespace: &Namespace,
-    roles: &[Role],
-) -> bool {
-    snapshot
-        .roles(actor)
-        .is_some_and(|held| roles.iter().any(|role| held.has(*role, Some(namespace))))
+pub(super) fn holds_one_of(held: &[RoleAssignment], namespace: &Namespace, roles: &[Role]) -> bool {
+    let there = held
+        .iter()
+        .filter(|held| held.namespace.as_ref() == Some(namespace));
+    let mut words = there.map(|held| held.role);
+    words.any(|role| roles.contains(&role))
 }

@@ -17,7 +17,8 @@ impl Next {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.?=&".contains(&byte);
         let rest = text.strip_prefix('/')?;
         let first = rest.split(['/', '?']).next()?;
-        let is_ours = PATHS.contains(&first) && !matches!(first, "sign-in" | "sign-out" | "assets");
+        let is_ours =
+            PATHS.contains(&first) && !matches!(first, "sign-in" | "sign-out" | "assets" | "oidc");
         let fits = text.len() <= LONGEST && text.bytes().all(plain) && !text.contains("//");
         (is_ours && fits).then(|| Self(text.to_owned()))
     }
@@ -73,6 +74,7 @@ mod tests {
             "/v1/seal",
             "/sign-in",
             "/sign-out",
+            "/oidc/work/callback?code=x&state=y",
             "/assets/style.css",
             "/requests#x",
             "/requests?\u{202e}",

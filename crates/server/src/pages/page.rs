@@ -23,10 +23,11 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use http::Method;
 use procura_directory::Snapshot;
-use procura_policy::{Op, Permit};
+use procura_policy::{Op, Permit, roles_of};
 use procura_proof::{Caller, Reason};
-use procura_types::wire::WebLogin;
+use procura_types::wire::{RoleAssignment, WebLogin};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The field of every form that says that it is ours.
@@ -95,6 +96,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) site: Site,
     /// The web login that the request came with.
     pub(crate) login: WebLogin,
+    /// The roles of who asks, and those that groups lend them in this web login.
+    pub(crate) roles: Vec<RoleAssignment>,
 }
 
 impl Visit<'_> {
@@ -170,6 +173,7 @@ async fn handle<P: Page>(app: Arc<App>, arrived: Arrived) -> Result<Answer, Fail
         input: &input,
     };
     let frame = frame(&snapshot, &caller, &csrf, P::PLACE);
+    let roles = roles_of(&snapshot, &caller).cloned().collect();
     let permit = permitted(&context, &snapshot, caller, op)?;
     let visit = Visit {
         context,
@@ -178,6 +182,7 @@ async fn handle<P: Page>(app: Arc<App>, arrived: Arrived) -> Result<Answer, Fail
         form,
         site,
         login,
+        roles,
     };
     P::run(visit, permit).await
 }
@@ -301,6 +306,11 @@ impl Entered {
         }
     }
 }
+
+/// A call that says nothing, and an answer that does not either.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
 
 /// What the script says that its page was given.
 pub(super) fn sent_token(input: &Input) -> Option<&str> {

@@ -7,7 +7,7 @@ use super::account::ACCOUNT;
 use super::answer::Answer;
 use super::form::{Form, LONGEST};
 use super::layout::{Frame, Place};
-use super::page::{Entered, Way, enter, enter_call, frame, mount_call, mount_work};
+use super::page::{Entered, Nothing, Way, enter, enter_call, frame, mount_call, mount_work};
 use super::sign_in::Visited;
 use super::site::Site;
 use super::visit::Visit;
@@ -18,17 +18,12 @@ use crate::problem::{Code, Failure};
 use crate::serve::{Context, read};
 use askama::Template;
 use axum::Router;
+use procura_proof::Caller;
 use procura_types::wire::{
-    ApprovalAsk, PasskeyAnswer, PasskeyApproval, PasskeyEnrol, PasskeyEnrolStart,
+    ApprovalAsk, PasskeyAnswer, PasskeyApproval, PasskeyEnrol, PasskeyEnrolStart, PasskeyRequest,
 };
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// A call that says nothing, and an answer that does not either.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 /// The field of a form in which the script says what a passkey answered.
 pub(super) const ANSWER: &str = "answer";
@@ -92,13 +87,20 @@ async fn sign_in(app: Arc<App>, arrived: Arrived) -> Result<Answer, Failure> {
         .with_cookie(Visit::clearing(&visited.site)?))
 }
 
-async fn again_options(app: Arc<App>, arrived: Arrived) -> Result<Answer, Failure> {
+/// What a passkey of whoever is signed in is asked with.
+type Asking = fn(&Context<'_>, &Caller) -> Result<PasskeyRequest, Failure>;
+
+/// Answers a call that says nothing with what a passkey of whoever makes it is asked with.
+async fn asked(app: Arc<App>, arrived: Arrived, asking: Asking) -> Result<Answer, Failure> {
     let open = app.open()?;
     let entered = enter_call(&app, &open, arrived).await?;
     let Nothing {} = entered.json(&app, &open)?;
     let context = context(&app, &open, &entered.input);
-    let caller = &entered.signed_in.caller;
-    Answer::json(&passkeys::reauthenticate_options(&context, caller)?)
+    Answer::json(&asking(&context, &entered.signed_in.caller)?)
+}
+
+async fn again_options(app: Arc<App>, arrived: Arrived) -> Result<Answer, Failure> {
+    asked(app, arrived, passkeys::reauthenticate_options).await
 }
 
 async fn again(app: Arc<App>, arrived: Arrived) -> Result<Answer, Failure> {
@@ -200,12 +202,7 @@ pub(super) fn answered<T: DeserializeOwned>(form: &Form) -> Result<Option<T>, Fa
 }
 
 async fn invite_options(app: Arc<App>, arrived: Arrived) -> Result<Answer, Failure> {
-    let open = app.open()?;
-    let entered = enter_call(&app, &open, arrived).await?;
-    let Nothing {} = entered.json(&app, &open)?;
-    let context = context(&app, &open, &entered.input);
-    let caller = &entered.signed_in.caller;
-    Answer::json(&passkeys::invite_options(&context, caller)?)
+    asked(app, arrived, passkeys::invite_options).await
 }
 
 /// The page for one more passkey of whoever is signed in by one, and shows one for it.
@@ -244,13 +241,10 @@ async fn invite(app: Arc<App>, arrived: Arrived) -> Result<Answer, Failure> {
 }
 
 async fn remove_options(app: Arc<App>, arrived: Arrived) -> Result<Answer, Failure> {
-    let open = app.open()?;
-    let entered = enter_call(&app, &open, arrived).await?;
-    let Nothing {} = entered.json(&app, &open)?;
-    let id = entered.input.param("id")?;
-    let context = context(&app, &open, &entered.input);
-    let caller = &entered.signed_in.caller;
-    Answer::json(&passkeys::remove_options(&context, caller, id)?)
+    asked(app, arrived, |context, caller| {
+        passkeys::remove_options(context, caller, context.input.param("id")?)
+    })
+    .await
 }
 
 /// Removes a passkey of whoever is signed in, and shows one for it.

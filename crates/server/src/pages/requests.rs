@@ -57,8 +57,8 @@ impl Page for List {
         Ok(NamespaceListing)
     }
 
-    async fn run(visit: Visit<'_>, permit: Permit<Self::Op>) -> Result<Answer, Failure> {
-        let looked = Looked::of(&visit.snapshot, permit.caller().actor(), &visit.form)?;
+    async fn run(visit: Visit<'_>, _: Permit<Self::Op>) -> Result<Answer, Failure> {
+        let looked = Looked::of(&visit.snapshot, &visit.roles, &visit.form)?;
         let after = visit.form.value("after")?;
         let now = visit.context.input.now;
         let store = visit.context.open.vault.store();
@@ -167,7 +167,7 @@ impl Page for Read {
         let request = RequestRead::run(&permit, &visit.snapshot, store, now)?;
         let actor = permit.caller().actor();
         let roles = [Role::Approver];
-        let answers = holds_one_of(&visit.snapshot, actor, &request.namespace, &roles);
+        let answers = holds_one_of(&visit.roles, &request.namespace, &roles);
         let offer = Offer::of(&visit, actor);
         Answer::page(&shown(visit.frame, request, (answers, offer), now))
     }

@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::form::{Form, LONGEST};
 use super::layout::Frame;
 use super::next::Next;
+use super::oidc::Offers;
 use super::page::{CSRF, Entered, enter, sent_token};
 use super::passkeys::Bound;
 use super::refused::{Unfit, refuse_form};
@@ -22,7 +23,7 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// Where somebody goes who did not want to go anywhere else.
-const HOME: &str = "/requests";
+pub(super) const HOME: &str = "/requests";
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
@@ -35,6 +36,7 @@ struct SignIn {
     /// What was wrong with what was sent.
     problem: Option<Shown>,
     bound: Bound,
+    offers: Offers,
 }
 
 /// A page that leads on to itself, so that the browser brings the cookie which it leaves
@@ -51,7 +53,11 @@ pub(super) fn look_again(input: &Input) -> Result<Answer, Failure> {
     let Some(next) = Next::of(&input.parts.uri) else {
         return first_sign_in(input);
     };
-    let path = next.as_str().to_owned();
+    lead_on(next.as_str().to_owned())
+}
+
+/// A page that leads on to another of ours.
+pub(super) fn lead_on(path: String) -> Result<Answer, Failure> {
     let frame = Frame::of_nobody();
     let refresh = HeaderValue::from_str(&format!("0; url={path}")).map_err(Failure::internal)?;
     let answer = Answer::page(&GoOn { frame, path })?;
@@ -78,6 +84,7 @@ fn form(
         name: Shown::of(name),
         problem: problem.map(Shown::of),
         bound: Bound::of(app, site),
+        offers: Offers::of(app, site),
     })
 }
 
@@ -124,7 +131,12 @@ impl Visited {
     }
 
     /// Its form.
-    fn form(&self, app: &App, open: &Open, fields: &[&'static str]) -> Result<Form, Failure> {
+    pub(super) fn form(
+        &self,
+        app: &App,
+        open: &Open,
+        fields: &[&'static str],
+    ) -> Result<Form, Failure> {
         let known: Vec<&'static str> = [CSRF].iter().chain(fields).copied().collect();
         let form = Form::of_body(&self.input.parts.headers, &self.input.body, &known)?;
         self.carries(app, open, form.text(CSRF))?;

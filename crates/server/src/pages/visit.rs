@@ -29,17 +29,7 @@ impl Visit {
 
     /// The one that a request brings; none of two, and none that this server never made.
     pub(super) fn of(headers: &HeaderMap, site: &Site) -> Option<Self> {
-        let name = name(site);
-        let lines = headers.get_all(header::COOKIE).iter();
-        let mut found = lines
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(';'))
-            .filter_map(|pair| pair.trim_ascii().split_once('='))
-            .filter(|(found, _)| *found == name)
-            .map(|(_, value)| value);
-        let (Some(value), None) = (found.next(), found.next()) else {
-            return None;
-        };
+        let value = one_cookie(headers, name(site))?;
         encoding::from_b64url_fixed::<BYTES>("cookie", value).ok()?;
         Some(Self(Secret::new(value.to_owned())))
     }
@@ -79,6 +69,21 @@ impl Visit {
         let text = format!("{}=; Max-Age=0{}", name(site), attributes(site));
         HeaderValue::from_str(&text).map_err(Failure::internal)
     }
+}
+
+/// The value of the cookie of this name; none of two.
+pub(super) fn one_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(header::COOKIE).iter();
+    let mut found = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim_ascii().split_once('='))
+        .filter(|(found, _)| *found == name)
+        .map(|(_, value)| value);
+    let (Some(value), None) = (found.next(), found.next()) else {
+        return None;
+    };
+    Some(value)
 }
 
 fn message() -> FieldTuple {

@@ -2,7 +2,7 @@
 //! told from each other by their shape and never tried one after the other.
 
 use super::weak::record_weak;
-use super::{LOCAL, Lines, addressed, held_back, not_by_browser, refused_by, view};
+use super::{LOCAL, Lines, addressed, held_back, not_by_browser, refused_by, shown_api_key, view};
 use crate::app::{App, Open};
 use crate::key_server::KeysNow;
 use crate::problem::Failure;
@@ -127,7 +127,8 @@ pub(crate) async fn examine(
             let pending = pending.map_err(Unproven::of(Some(shown)))?;
             let proven = open.verifier.finish(pending).await;
             let proven = proven.and_then(|caller| held_back(open, snapshot, caller));
-            proven.map(Proven::Native)
+            let api_key = shown_api_key(&input.parts.headers);
+            proven.map(|caller| Proven::Native(caller.showing(api_key)))
         }
         Shown::Foreign(profile) => {
             let pending = {

@@ -3,6 +3,7 @@
 use super::{keeps_informed, retry_after};
 use crate::app::App;
 use crate::foreign_answer::{ForeignRefused, bad_request, json, unavailable};
+use crate::legacy;
 use crate::oauth;
 use crate::pages;
 use crate::problem::{Code, Failure, Told};
@@ -12,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode, header};
 use procura_edge::source::{Reserve, Turned};
+use procura_identity::oidc::OidcRefusal;
 use procura_proof::Reason;
 use procura_types::TraceId;
 use std::sync::Arc;
@@ -27,6 +29,8 @@ enum Surface {
     Foreign,
     /// What devices ask that have no link code, in the words of OAuth.
     Oauth,
+    /// What clients of CortexAuth ask, where that is switched on.
+    Legacy,
     /// Pages for people in a browser.
     Pages,
 }
@@ -51,9 +55,11 @@ impl Surface {
         }
     }
 
-    /// In the words of pages, where there are any.
+    /// In the words of what is switched on, where it has the path.
     fn at(app: &App, path: &str) -> Self {
-        if pages::answers(app, path, None) {
+        if legacy::answers(app, path) {
+            Self::Legacy
+        } else if pages::answers(app, path, None) {
             Self::Pages
         } else {
             Self::of(path)
@@ -79,6 +85,7 @@ impl Surface {
                 self.refused(app, failure)
             }
             Self::Oauth => oauth::turned_away(seconds, trace(app)),
+            Self::Legacy => legacy::turned_away(seconds, trace(app)),
             // Its clients know no status for too many.
             Self::KeyServer => unavailable(Reason::RateLimited.as_str(), seconds),
             Self::Foreign => {
@@ -97,8 +104,10 @@ impl Surface {
 
     /// The answer to a proxy that does not say whom it stands for.
     fn unclear(self, app: &App) -> Response {
-        if self == Self::Oauth {
-            return oauth::unclear(trace(app));
+        match self {
+            Self::Oauth => return oauth::unclear(trace(app)),
+            Self::Legacy => return legacy::unclear(trace(app)),
+            _ => {}
         }
         if !matches!(self, Self::Native | Self::Pages) {
             return bad_request("forwarded");
@@ -133,6 +142,8 @@ impl Surface {
             // The signature of an approval, which has a word of proofs, but comes with a
             // proof that is good.
             Code::SignatureRefused => false,
+            // Each may have cost an identity provider something.
+            Code::OidcRefused => told.reason.is_some_and(OidcRefusal::counts_against_source),
             code => match told.reason.and_then(|word| word.parse::<Reason>().ok()) {
                 Some(reason) => reason.counts_against_source(),
                 // A proof of another kind than the call takes.
@@ -256,6 +267,17 @@ mod tests {
             (Code::SignatureRefused, Some("bad_signature"), false),
             (Code::Forbidden, None, false),
             (Code::Malformed, None, false),
+            (Code::OidcRefused, Some("code_refused"), true),
+            (Code::OidcRefused, Some("flow_unknown"), true),
+            (Code::OidcRefused, Some("flow_expired"), true),
+            (Code::OidcRefused, Some("flow_used"), true),
+            // Whoever loads a page of their history anew, or is led there by another site.
+            (Code::OidcRefused, Some("flow_missing"), false),
+            (Code::OidcRefused, Some("wrong_state"), false),
+            // Whoever changes their mind at the provider, or is new.
+            (Code::OidcRefused, Some("provider_refused"), false),
+            (Code::OidcRefused, Some("not_linked"), false),
+            (Code::OidcRefused, None, false),
         ] {
             let response = told(code, reason);
             assert_eq!(

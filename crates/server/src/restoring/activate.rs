@@ -3,6 +3,8 @@
 //! was taken away on that way is taken away again; or it goes on under another origin,
 //! and whoever was let in before is held until an operator lets them go on.
 
+mod taking_away;
+
 use super::copies;
 use super::done::Done;
 use super::error::RestoreError;
@@ -14,11 +16,8 @@ use super::sources::bring;
 use super::step::ActivationStep;
 use super::verify::{Means, Report, Sandbox, look_through, open};
 use crate::admin::DATABASE;
-use procura_authority::end_namespace;
 use procura_crypto::PublicKey;
-use procura_directory::{
-    BaselineRecord, DeviceRecord, QuarantineRecord, ReleaseKeyRecord, ReleaseRecord, Snapshot,
-};
+use procura_directory::{DeviceRecord, QuarantineRecord, Snapshot};
 use procura_identity::account::forget_everybody;
 use procura_identity::end_all_proposals;
 use procura_identity::web_login::end_everybodys;
@@ -28,8 +27,8 @@ use procura_record::tables::LEDGER;
 use procura_record::{ChangeError, Origin, RecordedBatch, Recorder, keep_for_ever};
 use procura_store::{Batch, Seq};
 use procura_types::wire::{Opening, Recovery};
-use procura_types::{BatchId, GrantId, Namespace, SecretPath, Thumbprint, TraceId};
-use procura_vault::{Brought, SecretEnded, Vault, end_secret};
+use procura_types::{BatchId, GrantId, Thumbprint, TraceId};
+use procura_vault::{Brought, Vault};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -170,19 +169,6 @@ fn reached(means: &Means, step: ActivationStep) {
 fn close(sandbox: Sandbox) {
     sandbox.vault.store().seal();
     drop(sandbox);
-}
-
-/// What was ended of a secret, as the entry says it.
-fn ended_words(namespace: &Namespace, path: &SecretPath, ended: SecretEnded) -> String {
-    let word = if ended.destroyed {
-        "destroyed"
-    } else {
-        "deleted"
-    };
-    match ended.version {
-        None => format!("{word}:{namespace}/secret/{path}"),
-        Some(version) => format!("{word}:{namespace}/secret/{path}@{version}"),
-    }
 }
 
 /// A restored home, and the way to change it.
@@ -369,156 +355,6 @@ impl Work {
             })
     }
 
-    /// Takes away once more what was taken away after the backup; what is gone already is
-    /// left.
-    async fn again(&self, measures: &Measures) -> Result<(), RestoreError> {
-        let now = self.means.clock.now();
-        let snapshot = self.snapshot();
-        let agents = measures
-            .agents
-            .iter()
-            .filter_map(|(namespace, label)| snapshot.agent_named(namespace, label));
-        let operators = measures
-            .operators
-            .iter()
-            .filter_map(|name| snapshot.owner_named(name));
-        for actor in agents.chain(operators) {
-            let what = format!("revoked:{}", actor.id);
-            let of = snapshot.subtree(&actor.id);
-            // What a steward put on hold goes on when they go.
-            let holds: Vec<&Arc<QuarantineRecord>> = snapshot
-                .all_quarantines()
-                .filter(|found| found.lifted.is_none() && found.by == Some(actor.id))
-                .collect();
-            self.change(|batch| {
-                batch.details().with = Some(what.clone());
-                let seq = batch.directory().seq();
-                for hold in &holds {
-                    batch.put_quarantine(&QuarantineRecord {
-                        lifted: Some(seq),
-                        lifted_at: Some(now),
-                        ..QuarantineRecord::clone(hold)
-                    });
-                }
-                for id in &of {
-                    let live = batch.directory().actor(id).cloned();
-                    if let Some(live) = live.filter(|live| live.revoked.is_none()) {
-                        let mut record = live.as_ref().clone();
-                        record.revoked = Some(now);
-                        batch.put_actor(&record);
-                    }
-                }
-                Ok(())
-            })
-            .await?;
-            self.reached(ActivationStep::OneTakenAway);
-        }
-        self.end_holds(measures).await?;
-        for device in &measures.devices {
-            let found = snapshot
-                .device(device)
-                .filter(|found| found.revoked.is_none());
-            let Some(found) = found else { continue };
-            let mut record = found.as_ref().clone();
-            record.revoked = Some(now);
-            self.change(|batch| {
-                batch.details().with = Some(format!("revoked:device/{device}"));
-                batch.put_device(&record);
-                Ok(())
-            })
-            .await?;
-            self.reached(ActivationStep::OneTakenAway);
-        }
-        for passkey in &measures.passkeys {
-            let found = snapshot
-                .passkey(passkey)
-                .filter(|found| found.removed.is_none());
-            let Some(found) = found else { continue };
-            let mut record = found.as_ref().clone();
-            record.removed = Some(now);
-            self.change(|batch| {
-                batch.details().with = Some(format!("removed:passkey/{passkey}"));
-                batch.put_passkey(&record);
-                Ok(())
-            })
-            .await?;
-            self.reached(ActivationStep::OneTakenAway);
-        }
-        for grant in &measures.grants {
-            let found = snapshot
-                .grant(grant)
-                .filter(|found| found.withdrawn.is_none());
-            let Some(found) = found else { continue };
-            let mut record = found.as_ref().clone();
-            record.withdrawn = Some(now);
-            self.change(|batch| {
-                batch.details().with = Some(format!("withdrawn:grant/{grant}"));
-                batch.put_grant(&record);
-                Ok(())
-            })
-            .await?;
-            self.reached(ActivationStep::OneTakenAway);
-        }
-        self.vouches_no_more(measures).await?;
-        let ended = [(&measures.destroyed, true), (&measures.deleted, false)];
-        for (secrets, destroyed) in ended {
-            for (namespace, path, version) in secrets {
-                let end = SecretEnded {
-                    destroyed,
-                    version: *version,
-                };
-                let changed = self
-                    .change(|batch| {
-                        let ended = end_secret(batch, namespace, path, end, now)?;
-                        batch.details().with = Some(ended_words(namespace, path, ended));
-                        Ok(())
-                    })
-                    .await;
-                match changed {
-                    Ok(()) => self.reached(ActivationStep::OneTakenAway),
-                    // It is not in the backup, or ended in it already.
-                    Err(RestoreError::Nothing) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        // Last, since what is in one that ended is looked at no more.
-        for name in &measures.ended {
-            if snapshot.namespace(name).is_none() {
-                continue;
-            }
-            self.change(|batch| {
-                batch.details().with = Some(format!("ended:namespace/{name}"));
-                Ok(end_namespace(&self.sandbox.vault, batch, name, now)?)
-            })
-            .await?;
-            self.reached(ActivationStep::OneTakenAway);
-        }
-        Ok(())
-    }
-
-    /// What a steward put on hold goes on as well when they were made one no more.
-    async fn end_holds(&self, measures: &Measures) -> Result<(), RestoreError> {
-        let now = self.means.clock.now();
-        for part in measures.ended_holds(&self.snapshot()).chunks(CHANGES) {
-            self.change(|batch| {
-                batch.details().with = Some(format!("let_go:{}", part.len()));
-                let seq = batch.directory().seq();
-                for hold in part {
-                    batch.put_quarantine(&QuarantineRecord {
-                        lifted: Some(seq),
-                        lifted_at: Some(now),
-                        ..QuarantineRecord::clone(hold)
-                    });
-                }
-                Ok(())
-            })
-            .await?;
-            self.reached(ActivationStep::OneTakenAway);
-        }
-        Ok(())
-    }
-
     /// Holds those who are not held yet, or not as strictly. Who touched a decoy or was put
     /// on hold before the backup stays held because of that, and not to be safe alone: it is
     /// not let go with the others. Who is on hold may still vote the one out who did it, and
@@ -604,64 +440,6 @@ impl Work {
             Ok(())
         })
         .await
-    }
-
-    /// Takes away once more what vouched for daemons: programs, release keys, baselines.
-    async fn vouches_no_more(&self, measures: &Measures) -> Result<(), RestoreError> {
-        let now = self.means.clock.now();
-        let snapshot = self.snapshot();
-        for sha256 in &measures.releases {
-            let found = snapshot.release(sha256);
-            let Some(found) = found.filter(|found| found.withdrawn.is_none()) else {
-                continue;
-            };
-            let record = ReleaseRecord {
-                withdrawn: Some(now),
-                ..found.as_ref().clone()
-            };
-            self.change(|batch| {
-                batch.details().with = Some(format!("withdrawn:release/{sha256}"));
-                batch.put_release(&record);
-                Ok(())
-            })
-            .await?;
-            self.reached(ActivationStep::OneTakenAway);
-        }
-        for key in &measures.release_keys {
-            let found = snapshot.release_key(key);
-            let Some(found) = found.filter(|found| found.removed.is_none()) else {
-                continue;
-            };
-            let record = ReleaseKeyRecord {
-                removed: Some(now),
-                ..found.as_ref().clone()
-            };
-            self.change(|batch| {
-                batch.details().with = Some(format!("removed:release_key/{key}"));
-                batch.put_release_key(&record);
-                Ok(())
-            })
-            .await?;
-            self.reached(ActivationStep::OneTakenAway);
-        }
-        for device in &measures.baselines {
-            let found = snapshot.baseline(device);
-            let Some(found) = found.filter(|found| found.removed.is_none()) else {
-                continue;
-            };
-            let record = BaselineRecord {
-                removed: Some(now),
-                ..found.as_ref().clone()
-            };
-            self.change(|batch| {
-                batch.details().with = Some(format!("removed:baseline/{device}"));
-                batch.put_baseline(&record);
-                Ok(())
-            })
-            .await?;
-            self.reached(ActivationStep::OneTakenAway);
-        }
-        Ok(())
     }
 
     /// Nobody knows which of them were withdrawn since.

@@ -3,6 +3,9 @@
 //! where authority was changed in a way that an entry does not tell whole, those whom it
 //! may have concerned are held until an operator lets them go on.
 
+mod actions;
+
+use actions::{ADDED, NOTHING, UNDONE};
 use procura_directory::{DeviceRecord, QuarantineRecord, Snapshot, Suspect};
 use procura_ledger::{Decision, Entry, Phase, SUMMARY};
 use procura_types::{
@@ -87,158 +90,12 @@ impl Blame {
     }
 }
 
-/// What takes nothing away and adds nothing that is kept: nothing follows from it.
-const NOTHING: &[&str] = &[
-    "agent.display_name",
-    "agent.list",
-    "agent.token.refresh",
-    "attestation.challenge",
-    "attestation.list",
-    "attestation.make",
-    "authenticate",
-    "device_grant.ask",
-    "device_grant.deny",
-    "device_grant.list",
-    "device_grant.read",
-    "events.read",
-    "foreign.list",
-    "foreign.weak",
-    "grant.read",
-    "honey.bait",
-    "honey.list",
-    "honey.which",
-    "installation.auth_mode",
-    "installation.backup",
-    "installation.check",
-    "installation.keys",
-    "installation.rewrap",
-    "installation.rotated",
-    "installation.seal",
-    "installation.spool",
-    "installation.unseal",
-    "key.list",
-    "key.read",
-    "ledger.checkpoint",
-    "ledger.export",
-    "ledger.forget",
-    "ledger.read",
-    "ledger.retention",
-    "namespace.display_name",
-    "namespace.list",
-    "namespace.quota",
-    "namespace.read",
-    "namespace.sweep",
-    "notify.key",
-    "notify.read",
-    "notify.redeliver",
-    "notify.test",
-    // No operator has any of it in a home that was restored.
-    "operator.account",
-    "operator.account.end",
-    "operator.list",
-    "operator.passkey.list",
-    "operator.passkey.rename",
-    "operator.passkey.use",
-    "operator.password",
-    "operator.password.void",
-    "operator.recovery_codes",
-    "operator.totp",
-    "operator.totp.confirm",
-    "policy.read",
-    "project.display_name",
-    "project.read",
-    "project_token.list",
-    "project_token.prune",
-    "project_token.use",
-    "proposal.create",
-    "proposal.list",
-    "proposal.refuse",
-    "proposal.sign",
-    "quarantine.list",
-    "recovery.seen",
-    "release.list",
-    "release_key.list",
-    "request.create",
-    "request.deny",
-    "request.list",
-    "request.prune",
-    "request.read",
-    "run.deliver",
-    "run.end",
-    "run.prune",
-    "secret.due",
-    "secret.export",
-    "secret.history",
-    "secret.list",
-    "secret.list.at",
-    "secret.list.deleted",
-    "secret.read",
-    "server.left_out",
-    "server.list",
-    "server.remove",
-    "service.follow",
-    "service.read",
-    "service.verify",
-    "session.start",
-    "signing_key.list",
-    "signing_key.make",
-    "transit.list",
-    "transit.unwrap",
-    "transit.wrap",
-    "unseal_source.test",
-    "verify",
-    "web_login.end",
-    "web_login.list",
-    "web_login.start",
-    "web_login.wrong_codes",
-];
-
-/// What only adds: without it there is less.
-const ADDED: &[&str] = &[
-    "agent.create",
-    "agent.enrol.start",
-    "agent.link",
-    "baseline.set",
-    "device.join",
-    "device_grant.approve",
-    "honey.plant",
-    "installation.import",
-    "namespace.create",
-    "operator.invite",
-    "operator.join",
-    "operator.link",
-    "operator.passkey.enrol",
-    "operator.passkey.invite",
-    "operator.recover",
-    "policy.write",
-    "project_token.issue",
-    "quarantine.lift",
-    "release.add",
-    "release_key.add",
-    "request.approve",
-    "secret.import",
-    "secret.undelete",
-    "secret.write",
-    "unseal_source.add",
-];
-
-/// What changes nothing about what any device or id may do: it is undone, and said, so that
-/// somebody does it once more.
-const UNDONE: &[&str] = &[
-    "honey.remove",
-    "installation.passphrase",
-    "installation.rotate",
-    "namespace.rotate",
-    "notify.write",
-    "signing_key.retire",
-    "signing_key.roll",
-    "unseal_source.remove",
-];
-
 /// A project token took the place of another, by the device that alone can use either.
 const TOKEN_ROTATE: &str = "project_token.rotate";
 /// A steward let somebody out of quarantine.
 const LET_OUT: &str = "quarantine.lift";
+/// A break-glass account was made, perhaps in the place of the one of its name, which ended.
+const BREAK_GLASS: &str = "break_glass.create";
 
 impl Measures {
     /// Reads the next entry.
@@ -259,6 +116,9 @@ impl Measures {
             );
             if action == LET_OUT {
                 self.let_out(entry);
+            }
+            if action == BREAK_GLASS {
+                self.operators.extend(named_operator(entry));
             }
             self.lose(index, entry);
             return;
@@ -291,7 +151,8 @@ impl Measures {
         };
         let namespace = entry.namespace.clone();
         match action {
-            "device.revoke" | "operator.device.revoke" => {
+            // An API key goes with its device.
+            "device.revoke" | "operator.device.revoke" | "api_key.revoke" => {
                 let words = resource.split(' ').skip(1);
                 let passkeys = words.filter_map(|word| {
                     let id = word.strip_prefix("passkey/")?;
@@ -308,7 +169,8 @@ impl Measures {
             // Its process would count again: the device waits until somebody has looked.
             "attestation.revoke" => blame(&mut self.held_devices, name.parse().ok(), None, None),
             "agent.revoke" => add(&mut self.agents, namespace.zip(name.parse().ok())),
-            "operator.revoke" => add(&mut self.operators, name.parse().ok()),
+            // One that was used once must not open a second time.
+            "operator.revoke" | "break_glass.use" => add(&mut self.operators, name.parse().ok()),
             "grant.withdraw" => add(&mut self.grants, name.parse().ok()),
             "release.withdraw" => add(&mut self.releases, name.parse().ok()),
             "release_key.remove" => add(&mut self.release_keys, name.parse().ok()),
@@ -387,12 +249,7 @@ impl Measures {
 
     fn hold(&mut self, index: u64, action: &str, entry: &Entry) {
         self.tell(index, entry);
-        let operator = entry
-            .resource
-            .as_deref()
-            .and_then(|resource| resource.strip_prefix("operator/"))
-            .and_then(|rest| rest.split(' ').next()?.parse::<Label>().ok());
-        match (action, operator, &entry.namespace) {
+        match (action, named_operator(entry), &entry.namespace) {
             ("operator.roles", Some(operator), _) => {
                 if leaves_no_steward(entry) {
                     self.unmade.insert(operator.clone(), index);
@@ -584,7 +441,9 @@ impl Measures {
             })
             .flat_map(|actor| snapshot.devices_of(&actor.id))
             .filter(|device| {
-                self.acts(snapshot, device) && !self.devices.contains(&device.thumbprint)
+                self.acts(snapshot, device)
+                    && !self.devices.contains(&device.thumbprint)
+                    && snapshot.api_key(&device.thumbprint).is_none()
             })
             .map(|device| Steward {
                 device: device.thumbprint,
@@ -599,11 +458,13 @@ impl Measures {
     }
 }
 
-/// Whether somebody is a steward in what was restored.
+/// Whether somebody is a steward in what was restored; a break-glass account has the role
+/// and is none.
 pub(super) fn is_steward(snapshot: &Snapshot, actor: &ActorId) -> bool {
     snapshot
         .roles(actor)
         .is_some_and(|held| held.has(Role::Steward, None))
+        && snapshot.break_glass(actor).is_none()
 }
 
 /// A device of a steward.
@@ -624,6 +485,12 @@ pub(super) struct Held {
     pub(super) by: Option<ActorId>,
     /// The decoy that it touched.
     pub(super) canary: Option<CanaryId>,
+}
+
+/// The operator that an entry is about.
+fn named_operator(entry: &Entry) -> Option<Label> {
+    let rest = entry.resource.as_deref()?.strip_prefix("operator/")?;
+    rest.split(' ').next()?.parse().ok()
 }
 
 /// Adds what was named; false when nothing was.

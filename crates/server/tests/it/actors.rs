@@ -50,15 +50,17 @@ pub(crate) fn join_body_as(code: &LinkCodeText, key: &SigningKey, actor: ActorId
 
 impl Actors {
     pub(crate) async fn new() -> Self {
-        Self::within(World::empty()).await
+        Self::within(World::configured(crate::oidc::configured)).await
     }
 
     pub(crate) async fn within(world: World) -> Self {
         let root = SigningKey::generate_p256(&SystemEntropy).unwrap();
         let installation = world.init(&root).await.installation;
+        // The key of an account that nobody has made yet.
+        let night = SigningKey::generate_p256(&SystemEntropy).unwrap();
         let mut actors = Self {
             world,
-            keys: BTreeMap::from([("alice", root)]),
+            keys: BTreeMap::from([("alice", root), ("night", night)]),
             installation,
             grant: String::new(),
             run: String::new(),
@@ -229,6 +231,14 @@ impl Actors {
         let rows = list["entries"].as_array().unwrap().iter();
         rows.map(|row| serde_json::from_str(row["entry"].as_str().unwrap()).unwrap())
             .collect()
+    }
+
+    /// One more operator.
+    pub(crate) async fn enters(&mut self, name: &'static str, roles: Value) {
+        let invitation = json!({"name": name, "roles": roles});
+        let code = self.ok("alice", "POST", "/v1/operators", invitation).await;
+        let key = SigningKey::generate_p256(&SystemEntropy).unwrap();
+        self.join(name, &code, key).await;
     }
 
     /// A new device of an agent.

@@ -20,7 +20,9 @@ fn another(key: &str) -> &'static str {
         "listen" | "health_listen" => "\"127.0.0.1:1\"",
         "danger_stop_at" => "\"old-root-gone\"",
         "danger_stop_activation_at" => "\"key-changed\"",
-        "danger_unlocked_memory" | "danger_plain_guard" | "danger_async_standby" => "true",
+        "danger_unlocked_memory" | "danger_plain_guard" | "danger_async_standby" | "cortexauth" => {
+            "true"
+        }
         "rate_address" | "rate_agent" | "rate_route" | "rate_device_grants" => "\"5/s burst 7\"",
         "trusted_proxies" => "[\"10.0.0.0/8\", \"::1\"]",
         "tls_cert"
@@ -41,6 +43,7 @@ fn another(key: &str) -> &'static str {
         "otlp_ratio" => "0.5",
         "notify_networks" => "[\"10.0.0.0/8\"]",
         "web" => "{ enabled = true }",
+        "oidc" => "{ work = { issuer = \"https://id.example\", client_id = \"procura\" } }",
         _ => "77",
     }
 }

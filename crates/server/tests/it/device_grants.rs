@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 
 pub(crate) const ASK: &str = "/oauth/device_authorization";
-const TOKEN: &str = "/oauth/token";
+pub(crate) const TOKEN: &str = "/oauth/token";
 const METADATA: &str = "/.well-known/oauth-authorization-server";
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
-const GRANTS: &str = "/v1/namespaces/shop/device-grants";
-const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+pub(crate) const GRANTS: &str = "/v1/namespaces/shop/device-grants";
+pub(crate) const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 pub(crate) fn form<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)]) -> Vec<u8> {
     let mut body = String::new();
@@ -103,8 +103,13 @@ impl Host {
     }
 
     pub(crate) async fn asks_with(world: &World, key: SigningKey) -> Self {
+        Self::asks_called(world, key, "build-7").await
+    }
+
+    /// One that says that it is called so.
+    pub(crate) async fn asks_called(world: &World, key: SigningKey, host: &str) -> Self {
         let server = server(world).await;
-        let parameters = question(&key, &server, "build-7");
+        let parameters = question(&key, &server, host);
         let answer = post(world, ASK, &form(&parameters), HERE).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(answer.headers["cache-control"], "no-store");
@@ -132,13 +137,17 @@ impl Host {
         self.key.public().thumbprint()
     }
 
+    pub(crate) fn device_code(&self) -> &str {
+        &self.device_code
+    }
+
     pub(crate) fn fingerprint(&self) -> String {
         let code: UserCode = self.user_code.parse().unwrap();
         fingerprint(&self.server, &self.device(), &code)
     }
 
     /// The parameters of a look, signed by `key`.
-    fn look(&self, key: &SigningKey) -> Vec<(&'static str, String)> {
+    pub(crate) fn look(&self, key: &SigningKey) -> Vec<(&'static str, String)> {
         let code_sha256 = sha256(self.device_code.as_bytes());
         let signed = collect_message(&self.server, &code_sha256, &key.public().thumbprint());
         vec![
@@ -294,203 +303,6 @@ async fn the_metadata_says_where_and_for_whom() {
     elsewhere.set("host", |_| "elsewhere.example".to_owned());
     let answer = actors.world.send(&elsewhere).await;
     refused(&answer, 400, "invalid_request", "another server's name");
-}
-
-#[tokio::test]
-async fn what_is_no_question_gets_the_word_for_it() {
-    let actors = Actors::new().await;
-    let world = &actors.world;
-    let key = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
-    let good = question(&key, &server(world).await, "build-7");
-    let with = |name: &'static str, value: Option<&str>| {
-        let mut changed = good.clone();
-        changed.retain(|(found, _)| *found != name);
-        changed.extend(value.map(|value| (name, value.to_owned())));
-        form(&changed)
-    };
-    let other = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
-    let jwk = serde_json::to_string(&other.public().to_jwk()).unwrap();
-    let lured = question(&key, &Thumbprint::from_bytes([1; 32]), "build-7");
-    let mut doubled = form(&good);
-    doubled.extend_from_slice(b"&client_id=procura-daemon");
-    for (body, status, word, what) in [
-        (with("client_id", None), 400, "invalid_request", "no client"),
-        (
-            with("client_id", Some("another")),
-            401,
-            "invalid_client",
-            "another client",
-        ),
-        (
-            with("client_secret", Some("x")),
-            401,
-            "invalid_client",
-            "a secret",
-        ),
-        (with("device_jwk", None), 400, "invalid_request", "no key"),
-        (
-            with("device_jwk", Some("{")),
-            400,
-            "invalid_request",
-            "no JSON",
-        ),
-        (
-            with("device_jwk", Some(r#"{"kty":"RSA"}"#)),
-            400,
-            "invalid_request",
-            "no key of ours",
-        ),
-        (
-            with("device_jwk", Some(&jwk)),
-            401,
-            "invalid_client",
-            "another key",
-        ),
-        (
-            with("device_host", Some("a\nb")),
-            400,
-            "invalid_request",
-            "a host of two lines",
-        ),
-        (
-            with("device_host", Some("other")),
-            401,
-            "invalid_client",
-            "another host",
-        ),
-        (
-            with("device_signature", None),
-            400,
-            "invalid_request",
-            "no signature",
-        ),
-        (
-            with("device_signature", Some("!")),
-            400,
-            "invalid_request",
-            "no base64url",
-        ),
-        (
-            with("device_signature", Some("AAAA")),
-            401,
-            "invalid_client",
-            "a short signature",
-        ),
-        (
-            form(&lured),
-            401,
-            "invalid_client",
-            "signed for another server",
-        ),
-        (doubled, 400, "invalid_request", "a parameter twice"),
-        (b"client_id=%zz".to_vec(), 400, "invalid_request", "no form"),
-        (b"\xff".to_vec(), 400, "invalid_request", "no text"),
-    ] {
-        refused(&post(world, ASK, &body, HERE).await, status, word, what);
-    }
-    let body = form(&good);
-    let json = world.send(&Sent::new("POST", ASK, Some(&body))).await;
-    refused(&json, 400, "invalid_request", "another media type");
-    let answer = post(
-        world,
-        &format!("{ASK}?client_id=procura-daemon"),
-        &body,
-        HERE,
-    )
-    .await;
-    refused(&answer, 400, "invalid_request", "parameters in the query");
-    for (name, value) in [
-        ("origin", "http://evil.example"),
-        ("sec-fetch-site", "cross-site"),
-        ("authorization", "Basic cHJvY3VyYTp4"),
-    ] {
-        let mut sent = Sent::new("POST", ASK, Some(&body));
-        sent.set("content-type", |_| {
-            "application/x-www-form-urlencoded".to_owned()
-        });
-        sent.headers.push((name.to_owned(), value.to_owned()));
-        let answer = world.send(&sent).await;
-        let (status, word) = match name {
-            "authorization" => (401, "invalid_client"),
-            _ => (400, "invalid_request"),
-        };
-        refused(&answer, status, word, name);
-        let told = answer.headers.contains_key("www-authenticate");
-        assert_eq!(told, status == 401, "{name}");
-    }
-    // Nothing of all this waits.
-    let list = actors.ok("adam", "GET", GRANTS, Value::Null).await;
-    assert_eq!(list["grants"], json!([]));
-    assert_eq!(post(world, ASK, &body, HERE).await.status, 200);
-}
-
-#[tokio::test]
-async fn what_is_no_look_gets_the_word_for_it() {
-    let actors = Actors::new().await;
-    let world = &actors.world;
-    let host = Host::asks(world).await;
-    let good = host.look(&host.key);
-    let with = |name: &str, value: &str| -> Vec<u8> {
-        let changed: Vec<(&str, &str)> = good
-            .iter()
-            .map(|(found, old)| (*found, if *found == name { value } else { old.as_str() }))
-            .filter(|(_, value)| !value.is_empty())
-            .collect();
-        form(&changed)
-    };
-    let mut doubled = form(&good);
-    doubled.extend_from_slice(b"&device_code=x");
-    for (body, status, word, what) in [
-        (
-            with("grant_type", ""),
-            400,
-            "invalid_request",
-            "no grant type",
-        ),
-        (
-            with("grant_type", "authorization_code"),
-            400,
-            "unsupported_grant_type",
-            "another",
-        ),
-        (
-            with("grant_type", "password"),
-            400,
-            "unsupported_grant_type",
-            "a password",
-        ),
-        (with("client_id", ""), 400, "invalid_request", "no client"),
-        (
-            with("client_id", "another"),
-            401,
-            "invalid_client",
-            "another client",
-        ),
-        (with("device_code", ""), 400, "invalid_request", "no code"),
-        (
-            with("device_code", "wrong"),
-            400,
-            "invalid_grant",
-            "a wrong code",
-        ),
-        (
-            with("device_signature", ""),
-            400,
-            "invalid_request",
-            "no signature",
-        ),
-        (
-            with("device_signature", "AAAA"),
-            400,
-            "invalid_grant",
-            "a short signature",
-        ),
-        (doubled, 400, "invalid_request", "a code twice"),
-    ] {
-        refused(&post(world, TOKEN, &body, HERE).await, status, word, what);
-    }
-    let answer = host.looks(world).await;
-    refused(&answer, 400, "authorization_pending", "none of it did harm");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@
 //! of this run differ by themselves, if that is more.
 
 use crate::actors::{join_body, value_b64};
-use crate::honey_timing::difference;
+use crate::honey_timing::{difference, findable};
 use crate::process::{Home, NOW, Server, connect, start};
 use procura_crypto::{SigningKey, SystemEntropy};
 use procura_proof::RequestView;
@@ -27,7 +27,7 @@ const APART: f64 = 5.0;
 const PLANTED: Duration = Duration::from_micros(20);
 
 /// Says a figure to whoever runs the tests.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let mut out = std::io::stderr();
     writeln!(out, "{text}").unwrap();
 }
@@ -268,16 +268,10 @@ impl Asker<'_> {
 
     /// What was planted, and at how many deviations it was found.
     fn planted(&mut self, missing: &str, pairs: usize) -> (Duration, f64) {
-        let mut plain: Vec<Duration> = (0..pairs.max(100))
+        let plain: Vec<Duration> = (0..pairs.max(100))
             .map(|_| self.timed(missing, Duration::ZERO))
             .collect();
-        plain.sort();
-        let spread = plain[plain.len() * 3 / 4] - plain[plain.len() / 4];
-        // Of a normal distribution, whose middle half is 1.35 deviations wide, a shift by
-        // one deviation is 0.28 of all pairs in the other order.
-        let number = f64::from(u32::try_from(pairs).unwrap());
-        let ranks = ((2.0 * number + 1.0) / (12.0 * number * number)).sqrt();
-        let least = spread.mul_f64(APART * ranks / 0.28 / 1.35);
+        let (spread, least) = findable(&plain, pairs, APART);
         let planted = PLANTED.max(least * 2);
         let (mut delayed, mut others) = (Vec::new(), Vec::new());
         for pair in 0..pairs {

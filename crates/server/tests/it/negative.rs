@@ -15,7 +15,7 @@ fn bytes(body: Option<&Value>) -> Option<Vec<u8>> {
 }
 
 impl Case {
-    fn sent(&self, actors: &Actors, by: &str) -> Sent {
+    pub(crate) fn sent(&self, actors: &Actors, by: &str) -> Sent {
         self.sent_with(actors, by, &self.target, self.body.as_ref())
     }
 
@@ -25,7 +25,7 @@ impl Case {
         sent.signed(Signer::Device(actors.key(by)), actors.world.now())
     }
 
-    fn unsigned(&self) -> Sent {
+    pub(crate) fn unsigned(&self) -> Sent {
         let body = bytes(self.body.as_ref());
         let mut sent = Sent::new(self.method, &self.target, body.as_deref());
         sent.headers.extend(self.fields.iter().cloned());

@@ -123,16 +123,12 @@ async fn a_session_makes_no_code_for_a_passkey_or_a_device_and_removes_no_passke
     for (what, counter) in [("passkey-code", 2), ("link-code", 3)] {
         let target = format!("/v1/operators/otto/{what}");
         let refused = world.send(&sent("POST", &target, counter)).await;
-        refused.expect("unauthorized", None, None, what);
-        let text = refused.text();
-        assert!(text.contains("by the device's own key"), "{what}: {text}");
+        refused.expect("reauthenticate", Some("own_key"), None, what);
         actors.ok("otto", "POST", &target, Value::Null).await;
     }
     let target = format!("/v1/passkeys/{id}");
     let refused = world.send(&sent("DELETE", &target, 4)).await;
-    refused.expect("unauthorized", None, None, "removal");
-    let text = refused.text();
-    assert!(text.contains("by the device's own key"), "{text}");
+    refused.expect("reauthenticate", Some("own_key"), None, "removal");
     let kept = id.parse().unwrap();
     let open = world.app.open().ok().unwrap();
     assert!(open.directory.snapshot().passkey_may_act(&kept));

@@ -157,7 +157,7 @@ async fn every_success_in_a_session_is_signed_for_its_request() {
     let (session, _) = started(world, actors.key("adam"), None).await;
     let secret = "/v1/namespaces/shop/secrets/signed/one";
     let put = json!({"value_b64": "aGVsbG8"});
-    let delete = format!("{secret}?destroy=true");
+    let delete = format!("{secret}?version=1");
     let add = json!({"label": "zoe"});
     let calls = [
         ("GET", "/v1/namespaces", None, 200, "application/json"),

@@ -27,7 +27,7 @@ async fn add(actors: &Actors, body: Value) -> Answer {
 }
 
 /// Another steward.
-async fn steward(actors: &Actors, name: &str) -> SigningKey {
+pub(crate) async fn steward(actors: &Actors, name: &str) -> SigningKey {
     let roles = json!({"name": name, "roles": [{"role": "steward"}]});
     let code = actors.ok("alice", "POST", "/v1/operators", roles).await;
     let code = LinkCodeText::parse(code["code"].as_str().unwrap()).unwrap();
@@ -49,7 +49,7 @@ async fn propose(actors: &Actors, name: &str, count: u8, retires: Option<&str>) 
     serde_json::from_value(made).unwrap()
 }
 
-async fn sign(actors: &Actors, key: &SigningKey, proposal: &Proposal) -> Proposal {
+pub(crate) async fn sign(actors: &Actors, key: &SigningKey, proposal: &Proposal) -> Proposal {
     let signature = key.sign(&proposal.message(&actors.installation)).unwrap();
     let target = format!("/v1/proposals/{}/sign", proposal.id);
     let body = json!({"signature": encoding::b64url(&signature)});

@@ -15,19 +15,19 @@ use std::task::Poll;
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 
 /// The form of the sign-in, ready to be sent from anywhere.
-struct Door {
+pub(crate) struct Door {
     browser: Browser<'static>,
     token: String,
 }
 
 impl Door {
-    async fn of(world: &'static World) -> Self {
+    pub(crate) async fn of(world: &'static World) -> Self {
         let mut browser = Browser::new(world);
         let token = browser.token("/sign-in").await;
         Self { browser, token }
     }
 
-    fn form(&self, name: &str, password: &str, code: &str) -> Sent {
+    pub(crate) fn form(&self, name: &str, password: &str, code: &str) -> Sent {
         let fields = [
             ("csrf", self.token.as_str()),
             ("next", ""),
@@ -40,7 +40,7 @@ impl Door {
 }
 
 /// Everybody, for as long as the test runs, where no time passes but what the test turns.
-async fn everybody() -> &'static Actors {
+pub(crate) async fn everybody() -> &'static Actors {
     let world = World::standing(|config| {
         config.web = Web {
             enabled: true,
@@ -50,7 +50,20 @@ async fn everybody() -> &'static Actors {
     Box::leak(Box::new(Actors::within(world).await))
 }
 
-fn counted(world: &World, line: &str) -> u64 {
+/// The entries of the record about sign-ins, as they came.
+async fn sign_ins(actors: &Actors) -> Vec<Value> {
+    let mut entries = actors.recorded("web_login.start").await;
+    entries.reverse();
+    entries
+}
+
+/// Why those of them were refused that were.
+fn reasons(entries: &[Value]) -> Vec<&str> {
+    let found = entries.iter();
+    found.filter_map(|entry| entry["reason"].as_str()).collect()
+}
+
+pub(crate) fn counted(world: &World, line: &str) -> u64 {
     let text = world.app.metrics.render(&world.app);
     let found = text.lines().find_map(|found| found.strip_prefix(line));
     found
@@ -60,11 +73,11 @@ fn counted(world: &World, line: &str) -> u64 {
         .unwrap()
 }
 
-fn hashes(world: &World) -> u64 {
+pub(crate) fn hashes(world: &World) -> u64 {
     counted(world, "procura_password_hashes_total ")
 }
 
-async fn from(world: &World, sent: &Sent, peer: IpAddr) -> Answer {
+pub(crate) async fn from(world: &World, sent: &Sent, peer: IpAddr) -> Answer {
     world.send_from(sent, peer).await
 }
 
@@ -101,14 +114,12 @@ async fn whatever_is_wrong_costs_the_same_and_says_the_same() {
     let used = from(world, &door.form("anna", PASSWORD, &code), HOME).await;
     assert_eq!(used.status, 401);
     // Why it was, the record says, and nobody else.
-    let mut entries = actors.recorded("web_login.start").await;
-    entries.reverse();
-    let reasons: Vec<&str> = entries
-        .iter()
-        .filter_map(|entry| entry["reason"].as_str())
-        .collect();
+    let entries = sign_ins(actors).await;
     let expected: Vec<&str> = tries.iter().map(|(.., reason)| *reason).collect();
-    assert_eq!(reasons, [expected.as_slice(), &["code_used"]].concat());
+    assert_eq!(
+        reasons(&entries),
+        [expected.as_slice(), &["code_used"]].concat()
+    );
     for entry in &entries {
         let text = entry.to_string();
         assert!(!text.contains("by mistake") && !text.contains(PASSWORD));
@@ -139,6 +150,60 @@ async fn whatever_is_wrong_costs_the_same_and_says_the_same() {
         ),
         6
     );
+}
+
+/// Each kind of code is good once, and the app's only around its time: one step of 30
+/// seconds early or late, and never a step that is not after the last one that was used.
+#[tokio::test]
+async fn a_code_of_the_app_is_good_once_and_for_its_time_and_a_recovery_code_once() {
+    let actors = everybody().await;
+    let world = &actors.world;
+    let mut anna = Person::new(actors, "anna").await;
+    let door = Door::of(world).await;
+    let recovery = anna.code();
+    let signs_in = async |code: String| {
+        let form = door.form("anna", PASSWORD, &code);
+        from(world, &form, HOME).await.status
+    };
+    // It showed that the app is there, and is used by that.
+    assert_eq!(signs_in(anna.app_code(world, 0)).await, 401);
+    world.clock.turn(Duration::from_secs(90));
+    let tries: [(i64, u16); 7] = [
+        (0, 303),
+        (0, 401),
+        (-1, 401),
+        (-2, 401),
+        (2, 401),
+        // Of a clock that goes fast.
+        (1, 303),
+        // What comes before what was used is used as well.
+        (0, 401),
+    ];
+    for (steps, status) in tries {
+        let said = signs_in(anna.app_code(world, steps)).await;
+        assert_eq!(said, status, "{steps} steps from now");
+    }
+    for status in [303_u16, 401] {
+        assert_eq!(signs_in(recovery.clone()).await, status);
+    }
+    let entries = sign_ins(actors).await;
+    let expected = [
+        "code_used",
+        "code_used",
+        "code_used",
+        "wrong_code",
+        "wrong_code",
+        "code_used",
+        "code_used",
+    ];
+    assert_eq!(reasons(&entries), expected);
+    // By which of the two it was, the record says of those who were let in.
+    let by: Vec<&str> = entries
+        .iter()
+        .filter(|entry| entry["decision"] == "allow")
+        .filter_map(|entry| entry["resource"].as_str()?.rsplit(' ').next())
+        .collect();
+    assert_eq!(by, ["totp", "totp", "recovery_code"]);
 }
 
 #[tokio::test]
@@ -394,7 +459,7 @@ async fn what_somebody_signs_in_with_is_set_by_the_device_itself() {
         let answer = world
             .in_session(&session, counter, method, &target, body)
             .await;
-        answer.expect("unauthorized", None, None, &target);
+        answer.expect("reauthenticate", Some("own_key"), None, &target);
     }
     // By the device it is another matter.
     actors

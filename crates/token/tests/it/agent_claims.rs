@@ -1,15 +1,12 @@
 //! What a verifier of agents' tokens takes, and the reason for each that it does not.
 
-use crate::{p256, signed};
+use crate::{ISSUER, NOW, bent, expected, p256, signed};
 use procura_crypto::SigningKey;
 use procura_token::{
-    AGENT_AUDIENCE, AGENT_TYPE, AgentClaims, Expected, KeySet, SKEW, TOKEN_LIFE, TokenError,
+    AGENT_AUDIENCE, AGENT_TYPE, AgentClaims, KeySet, SKEW, TOKEN_LIFE, TokenError,
 };
 use procura_types::{ActorId, Duration, Timestamp};
 use serde_json::{Value, json};
-
-const ISSUER: &str = "https://keys.example";
-const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_123);
 
 fn claims() -> AgentClaims {
     let iat = NOW.as_secs();
@@ -29,11 +26,7 @@ fn claims() -> AgentClaims {
 
 fn verify(token: &str, keys: &[&SigningKey], now: Timestamp) -> Result<AgentClaims, TokenError> {
     let keys = KeySet::new(keys.iter().map(|key| key.public().clone())).unwrap();
-    let expected = Expected {
-        issuer: ISSUER,
-        now,
-    };
-    AgentClaims::verify(token, &keys, &expected)
+    AgentClaims::verify(token, &keys, &expected(now))
 }
 
 fn header(key: &SigningKey, typ: &str) -> String {
@@ -44,9 +37,7 @@ fn header(key: &SigningKey, typ: &str) -> String {
 /// The refusal of a token whose claims were changed, signed well.
 fn changed(change: impl Fn(&mut Value)) -> TokenError {
     let key = p256();
-    let mut value = serde_json::to_value(claims()).unwrap();
-    change(&mut value);
-    let token = signed(&key, &header(&key, AGENT_TYPE), &value.to_string());
+    let token = bent(&key, AGENT_TYPE, &claims(), change);
     verify(&token, &[&key], NOW).unwrap_err()
 }
 

@@ -1,16 +1,13 @@
 //! What a verifier of devices' tokens takes, and the reason for each that it does not.
 
-use crate::{p256, signed};
+use crate::{ISSUER, NOW, bent, counts_until, expected, names, p256};
 use procura_crypto::SigningKey;
 use procura_token::{
-    AGENT_TYPE, Confirmation, DAEMON_AUDIENCE, DAEMON_LIFE, DAEMON_TYPE, DaemonClaims, Expected,
-    KeySet, PROJECT_AUDIENCE, PROJECT_TYPE, SKEW, TokenError,
+    AGENT_TYPE, Confirmation, DAEMON_AUDIENCE, DAEMON_LIFE, DAEMON_TYPE, DaemonClaims, KeySet,
+    PROJECT_AUDIENCE, PROJECT_TYPE, TokenError,
 };
-use procura_types::{ActorId, Duration, Thumbprint, Timestamp, TokenId};
+use procura_types::{ActorId, Thumbprint, Timestamp, TokenId};
 use serde_json::{Value, json};
-
-const ISSUER: &str = "https://keys.example";
-const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_123);
 
 fn claims() -> DaemonClaims {
     let iat = NOW.as_secs();
@@ -30,21 +27,13 @@ fn claims() -> DaemonClaims {
 
 fn verify(token: &str, key: &SigningKey, now: Timestamp) -> Result<DaemonClaims, TokenError> {
     let keys = KeySet::new([key.public().clone()]).unwrap();
-    let expected = Expected {
-        issuer: ISSUER,
-        now,
-    };
-    DaemonClaims::verify(token, &keys, &expected)
+    DaemonClaims::verify(token, &keys, &expected(now))
 }
 
 /// What becomes of a token of this type whose claims were changed, signed well.
 fn changed(typ: &str, change: impl Fn(&mut Value)) -> Result<DaemonClaims, TokenError> {
     let key = p256();
-    let mut value = serde_json::to_value(claims()).unwrap();
-    change(&mut value);
-    let header = json!({"alg": "ES256", "kid": key.public().thumbprint(), "typ": typ});
-    let token = signed(&key, &header.to_string(), &value.to_string());
-    verify(&token, &key, NOW)
+    verify(&bent(&key, typ, &claims(), change), &key, NOW)
 }
 
 #[test]
@@ -68,28 +57,13 @@ fn the_json_has_the_claims_of_the_format_and_no_others() {
 fn it_counts_for_thirty_days_to_the_second() {
     let key = p256();
     let token = claims().sign(&key).unwrap();
-    let end = Timestamp::from_secs(claims().exp);
-    let early = NOW.minus(SKEW).minus(Duration::from_secs(1));
-    for (now, found) in [
-        (NOW, Ok(claims())),
-        (end.minus(Duration::from_millis(1)), Ok(claims())),
-        (end, Err(TokenError::Expired)),
-        (early, Err(TokenError::NotYet)),
-    ] {
-        assert_eq!(verify(token.expose(), &key, now), found, "{now}");
-    }
+    let verified = |now| verify(token.expose(), &key, now);
+    counts_until(claims().exp, claims, verified);
 }
 
 #[test]
 fn every_claim_is_required_and_no_other_is_there() {
-    let names: Vec<String> = serde_json::to_value(claims())
-        .unwrap()
-        .as_object()
-        .unwrap()
-        .keys()
-        .cloned()
-        .collect();
-    for name in names {
+    for name in names(&claims()) {
         let without = changed(DAEMON_TYPE, |claims| {
             claims.as_object_mut().unwrap().remove(&name);
         });

@@ -1,18 +1,15 @@
 //! What a verifier of project tokens takes, and the reason for each that it does not.
 
-use crate::{p256, signed};
+use crate::{ISSUER, NOW, bent, counts_until, expected, names, p256, signed};
 use procura_crypto::{SigningKey, SystemEntropy};
 use procura_token::{
-    AGENT_AUDIENCE, AGENT_TYPE, AgentClaims, Confirmation, Expected, KeyRing, KeySet, KeyState,
-    MAX_TOKEN, OPAQUE_PREFIX, OpaqueToken, PROJECT_AUDIENCE, PROJECT_LIFE, PROJECT_TYPE,
-    ProjectClaims, SKEW, TOKEN_LIFE, TokenError, scope,
+    AGENT_AUDIENCE, AGENT_TYPE, AgentClaims, Confirmation, KeyRing, KeySet, KeyState, MAX_TOKEN,
+    OPAQUE_PREFIX, OpaqueToken, PROJECT_AUDIENCE, PROJECT_LIFE, PROJECT_TYPE, ProjectClaims, SKEW,
+    TOKEN_LIFE, TokenError, scope,
 };
 use procura_types::wire::GrantItem;
 use procura_types::{ActorId, Duration, Thumbprint, Timestamp, TokenId};
 use serde_json::{Value, json};
-
-const ISSUER: &str = "https://keys.example";
-const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_123);
 
 fn claims() -> ProjectClaims {
     let iat = NOW.as_secs();
@@ -34,11 +31,7 @@ fn claims() -> ProjectClaims {
 
 fn verify(token: &str, keys: &[&SigningKey], now: Timestamp) -> Result<ProjectClaims, TokenError> {
     let keys = KeySet::new(keys.iter().map(|key| key.public().clone())).unwrap();
-    let expected = Expected {
-        issuer: ISSUER,
-        now,
-    };
-    ProjectClaims::verify(token, &keys, &expected)
+    ProjectClaims::verify(token, &keys, &expected(now))
 }
 
 fn header(key: &SigningKey, typ: &str) -> String {
@@ -49,9 +42,7 @@ fn header(key: &SigningKey, typ: &str) -> String {
 /// What becomes of a token whose claims were changed, signed well.
 fn changed(change: impl Fn(&mut Value)) -> Result<ProjectClaims, TokenError> {
     let key = p256();
-    let mut value = serde_json::to_value(claims()).unwrap();
-    change(&mut value);
-    let token = signed(&key, &header(&key, PROJECT_TYPE), &value.to_string());
+    let token = bent(&key, PROJECT_TYPE, &claims(), change);
     verify(&token, &[&key], NOW)
 }
 
@@ -78,35 +69,14 @@ fn the_json_has_the_claims_of_the_format_and_no_others() {
 fn it_counts_to_the_second_that_it_names_and_no_longer() {
     let key = p256();
     let token = claims().sign(&key).unwrap();
-    let end = Timestamp::from_secs(claims().exp);
-    let last = end.minus(Duration::from_millis(1));
-    for now in [NOW, last] {
-        assert_eq!(verify(token.expose(), &[&key], now), Ok(claims()));
-    }
-    // The server's clock says it; no other clock is asked, so nothing is added.
-    for now in [end, end.plus(SKEW)] {
-        assert_eq!(
-            verify(token.expose(), &[&key], now),
-            Err(TokenError::Expired)
-        );
-    }
-    let early = NOW.minus(SKEW).minus(Duration::from_secs(1));
-    assert_eq!(
-        verify(token.expose(), &[&key], early),
-        Err(TokenError::NotYet)
-    );
+    // The server's clock says it; no other clock is asked, so nothing is added at the end.
+    let verified = |now| verify(token.expose(), &[&key], now);
+    counts_until(claims().exp, claims, verified);
 }
 
 #[test]
 fn every_claim_is_required_and_no_other_is_there() {
-    let names: Vec<String> = serde_json::to_value(claims())
-        .unwrap()
-        .as_object()
-        .unwrap()
-        .keys()
-        .cloned()
-        .collect();
-    for name in names {
+    for name in names(&claims()) {
         let without = changed(|claims| {
             claims.as_object_mut().unwrap().remove(&name);
         });
@@ -161,10 +131,7 @@ fn tokens_of_agents_and_of_projects_are_never_each_other() {
         jti: "AAAAAAAAAAAAAAAAAAAAAA".to_owned(),
     };
     let keys = KeySet::new([key.public().clone()]).unwrap();
-    let expected = Expected {
-        issuer: ISSUER,
-        now: NOW,
-    };
+    let expected = expected(NOW);
     let (agent, project) = (agents.sign(&key).unwrap(), claims().sign(&key).unwrap());
     let as_project = ProjectClaims::verify(agent.expose(), &keys, &expected);
     let as_agent = AgentClaims::verify(project.expose(), &keys, &expected);

@@ -21,6 +21,8 @@ pub struct Account {
     pub totp_waits: bool,
     /// How many recovery codes are left.
     pub recovery_codes: usize,
+    /// How many identities at identity providers are linked.
+    pub identities: usize,
 }
 
 /// `PUT /v1/operators/{name}/password`.

@@ -37,6 +37,11 @@ impl DeviceGrantState {
 pub struct DeviceGrant {
     /// RFC 7638 thumbprint of its key, which it has proven to hold.
     pub device: Thumbprint,
+    /// Whether a client of CortexAuth asks to log in. It shows no key: there is no
+    /// fingerprint, `device` only tells it from others, and whoever has its code gets the
+    /// token. What it gets makes nobody a device.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub legacy: bool,
     /// What the host shows as well, in four groups of four: the same only where host and
     /// server are the same, and the code. Told to whoever brings the code, and in no list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,6 +144,10 @@ pub struct OauthMetadata {
     pub response_types_supported: Vec<String>,
     /// `none`: the device's own key proves more than a client's secret would.
     pub token_endpoint_auth_methods_supported: Vec<String>,
+    /// Where whoever writes a client reads which parameters there are beside those of
+    /// the standard, and what a device signs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_documentation: Option<String>,
     /// The key whose thumbprint is the `server_id` of what is signed.
     pub procura_server_key: PublicJwk,
     /// The installation.

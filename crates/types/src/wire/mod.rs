@@ -3,8 +3,11 @@
 
 mod account;
 mod agent;
+mod api_key;
+mod approval_rule;
 mod attestation;
 mod backup;
+mod break_glass;
 mod device;
 mod device_grant;
 mod display_name;
@@ -18,6 +21,7 @@ mod join;
 mod ledger;
 mod namespace;
 mod notify;
+mod oidc;
 mod operator;
 mod passkey;
 mod policy;
@@ -46,6 +50,8 @@ pub use account::{
     WebLoginsEnded,
 };
 pub use agent::{Agent, AgentCreate, AgentList, AgentSources, LinkCode, RevokedActors};
+pub use api_key::{ApiKey, ApiKeyCreate, ApiKeyCreated, ApiKeyList, ApiKeyState};
+pub use approval_rule::{ApprovalRule, ApprovalRuleList, ApprovalRulePut, GuardedAct};
 pub use attestation::{
     Attestation, AttestationAsk, AttestationChallenge, AttestationGiven, AttestationList,
     AttestationPut, AttestationState, AttestationStatement, Baseline, BaselinePut, QuoteSeen,
@@ -53,6 +59,9 @@ pub use attestation::{
     SessionAttestation, TpmCredential, TpmKeys, TpmQuote,
 };
 pub use backup::{BACKUP_STREAM, BackupHead, BackupKind};
+pub use break_glass::{
+    BreakGlass, BreakGlassCreate, BreakGlassList, BreakGlassState, BreakGlassUse,
+};
 pub use device::{Device, PublicJwk};
 pub use device_grant::{
     DeviceAuthorization, DeviceGrant, DeviceGrantApprove, DeviceGrantCode, DeviceGrantList,
@@ -88,6 +97,7 @@ pub use notify::{
     NotifyDeadDone, NotifyDeadList, NotifyDeadPick, NotifyDelivery, NotifyEvent, NotifyQueue,
     NotifyRoute, NotifyRouteList, NotifyRoutePut, Severity,
 };
+pub use oidc::{IdentityLink, OperatorIdentity, OperatorIdentityList};
 pub use operator::{
     Operator, OperatorInvite, OperatorList, OperatorRecover, RoleAssignment, RolesPut,
 };
@@ -113,8 +123,8 @@ pub use project_token::{
     ProjectTokenRotate, ProjectTokenState, ProjectTokensRevoked, ProjectValues, ValuesRequest,
 };
 pub use proposal::{
-    NewProposal, Proposal, ProposalList, ProposalRefuse, ProposalSign, ProposalSigner,
-    ProposalState, ProposedAct,
+    NewProposal, PasskeyProposalSign, Proposal, ProposalList, ProposalOptions, ProposalRefuse,
+    ProposalSign, ProposalSigner, ProposalState, ProposedAct, RootTurn,
 };
 pub use request::{AccessRequest, Approve, RequestList, RequestState};
 pub use retention::{Retention, RetentionSet};

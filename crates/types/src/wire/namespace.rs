@@ -1,4 +1,4 @@
-use crate::{DisplayName, Namespace, Timestamp};
+use crate::{DisplayName, Namespace, ProposalId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/namespaces`.
@@ -109,6 +109,9 @@ pub struct NamespaceDelete {
     /// namespace ends that nothing is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<Namespace>,
+    /// What the stewards agreed to, where it takes more than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<ProposalId>,
 }
 
 /// A namespace that ended.

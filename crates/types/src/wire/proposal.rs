@@ -1,8 +1,30 @@
-use super::ShareScheme;
-use crate::{ActorId, FieldTuple, InstallationId, Label, ProposalId, Thumbprint, Timestamp};
+use super::{AssertedCredential, GuardedAct, RequestOptions, ShareScheme};
+use crate::{
+    ActorId, FieldTuple, InstallationId, Label, Namespace, ProposalId, Thumbprint, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
-/// What takes a quorum of stewards.
+/// How the root turns.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum RootTurn {
+    /// By itself: what opens the vault stays as it is.
+    Keys {
+        /// Whether sessions of before go on until their end.
+        #[serde(default)]
+        sessions_go_on: bool,
+    },
+    /// With another passphrase in the place of one.
+    Passphrase,
+    /// Without an unseal source.
+    Remove {
+        /// Its name.
+        source: Label,
+    },
+}
+
+/// What takes more than one steward.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -37,6 +59,28 @@ pub enum ProposedAct {
         /// Who.
         name: Label,
     },
+    /// The root turns.
+    RotateRoot {
+        /// How.
+        turn: RootTurn,
+    },
+    /// A namespace ends with all that is in it.
+    EndNamespace {
+        /// Which.
+        name: Namespace,
+    },
+    /// A break-glass account may open.
+    UseBreakGlass {
+        /// Which.
+        name: Label,
+    },
+    /// An act takes so many stewards from then on.
+    SetApprovals {
+        /// Which.
+        act: GuardedAct,
+        /// So many.
+        needs: u8,
+    },
 }
 
 /// `POST /v1/proposals`.
@@ -66,6 +110,25 @@ pub struct ProposalSign {
     pub signature: Vec<u8>,
 }
 
+/// What a browser asks a passkey by that says yes to a proposal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProposalOptions {
+    /// For `navigator.credentials.get`. Its challenge is the SHA-256 of
+    /// [`Proposal::message`].
+    #[serde(rename = "publicKey")]
+    pub public_key: RequestOptions,
+    /// What is signed.
+    pub proposal: Proposal,
+}
+
+/// A steward's yes by a passkey.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PasskeyProposalSign {
+    /// The assertion over the proposal.
+    pub credential: AssertedCredential,
+}
+
 /// Where a proposal stands.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,15 +150,18 @@ pub enum ProposalState {
 pub struct ProposalSigner {
     /// Who.
     pub steward: ActorId,
-    /// With the key of which device.
+    /// With the key of which device, or with which passkey.
     pub device: Thumbprint,
     /// When.
     pub time: Timestamp,
     /// Whether it counts still: the steward is one, and the device good and not on hold.
     pub counts: bool,
+    /// Whether it was a passkey.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_passkey: bool,
 }
 
-/// Something that a quorum of stewards has to agree to.
+/// Something that several stewards have to agree to.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Proposal {
@@ -141,7 +207,10 @@ impl ProposedAct {
     /// expires in ms, act …)`. Of shares the act is `"make_shares", name, u8 threshold, u8
     /// count, name of the source that is retired or nothing`, of words the same with
     /// `"make_slip39"`; of operators `"make_steward"`, `"remove_steward"` or
-    /// `"recover_operator"`, then `name` and the id of the actor whom it is `about`.
+    /// `"recover_operator"`, then `name` and the id of the actor whom it is `about`; the same
+    /// of `"use_break_glass"`. Of the root `"rotate_root"` and `"keys"` with `u8` 1 where
+    /// sessions go on, else 0; `"passphrase"`; or `"remove"` and the name of the source. Of a
+    /// namespace `"end_namespace", name`. Of a rule `"set_approvals", act, u8 needs`.
     #[must_use]
     pub fn message(
         &self,
@@ -176,6 +245,21 @@ impl ProposedAct {
             Self::MakeSteward { name } => of_operator(tuple, "make_steward", name),
             Self::RemoveSteward { name } => of_operator(tuple, "remove_steward", name),
             Self::RecoverOperator { name } => of_operator(tuple, "recover_operator", name),
+            Self::UseBreakGlass { name } => of_operator(tuple, "use_break_glass", name),
+            Self::RotateRoot { turn } => {
+                let tuple = tuple.text("rotate_root");
+                match turn {
+                    RootTurn::Keys { sessions_go_on } => {
+                        tuple.text("keys").u8(u8::from(*sessions_go_on))
+                    }
+                    RootTurn::Passphrase => tuple.text("passphrase"),
+                    RootTurn::Remove { source } => tuple.text("remove").text(source.as_str()),
+                }
+            }
+            Self::EndNamespace { name } => tuple.text("end_namespace").text(name.as_str()),
+            Self::SetApprovals { act, needs } => {
+                tuple.text("set_approvals").text(act.as_str()).u8(*needs)
+            }
         };
         tuple.into_bytes()
     }
@@ -203,6 +287,40 @@ impl ProposedAct {
             Self::MakeSteward { name } => format!("make {name} a steward"),
             Self::RemoveSteward { name } => format!("make {name} a steward no more"),
             Self::RecoverOperator { name } => format!("let another key of {name} join"),
+            Self::RotateRoot { turn } => match turn {
+                RootTurn::Keys {
+                    sessions_go_on: false,
+                } => "turn the root".to_owned(),
+                RootTurn::Keys {
+                    sessions_go_on: true,
+                } => "turn the root, and let sessions go on".to_owned(),
+                RootTurn::Passphrase => {
+                    "turn the root with another passphrase in the place of one".to_owned()
+                }
+                RootTurn::Remove { source } => {
+                    format!("turn the root without the unseal source {source}")
+                }
+            },
+            Self::EndNamespace { name } => {
+                format!("end the namespace {name} with all that is in it")
+            }
+            Self::UseBreakGlass { name } => format!("let the break-glass account {name} open"),
+            Self::SetApprovals { act, needs } => format!("have {act} take {needs} stewards"),
+        }
+    }
+
+    /// The act of a rule that it is, if it is one.
+    #[must_use]
+    pub const fn guarded(&self) -> Option<GuardedAct> {
+        match self {
+            Self::MakeShares { .. } => Some(GuardedAct::MakeShares),
+            Self::RotateRoot { .. } => Some(GuardedAct::RotateRoot),
+            Self::EndNamespace { .. } => Some(GuardedAct::EndNamespace),
+            Self::UseBreakGlass { .. } => Some(GuardedAct::UseBreakGlass),
+            Self::MakeSteward { .. }
+            | Self::RemoveSteward { .. }
+            | Self::RecoverOperator { .. }
+            | Self::SetApprovals { .. } => None,
         }
     }
 }

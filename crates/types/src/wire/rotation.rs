@@ -1,5 +1,5 @@
 use super::{Opening, SigningKeyState};
-use crate::{Namespace, Timestamp};
+use crate::{Namespace, ProposalId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// `POST /admin/rotate` on the admin socket: another root, and with it other keys for
@@ -12,6 +12,9 @@ pub struct RootRotate {
     /// Whether sessions of before go on until their end; else they end now.
     #[serde(default)]
     pub sessions_go_on: bool,
+    /// What the stewards agreed to, where it takes more than one.
+    #[serde(default)]
+    pub proposal: Option<ProposalId>,
 }
 
 /// `POST /v1/namespaces/{ns}/rotate`: the namespace has another key.

@@ -1,5 +1,5 @@
 use super::PublicJwk;
-use crate::{ActorId, InstallationId, Label, Secret};
+use crate::{ActorId, InstallationId, Label, ProposalId, Secret};
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/status`.
@@ -75,4 +75,7 @@ pub struct PassphraseChange {
     /// The new one.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub new: Secret<String>,
+    /// What the stewards agreed to, where it takes more than one.
+    #[serde(default)]
+    pub proposal: Option<ProposalId>,
 }

@@ -59,18 +59,21 @@ pub struct ShareProgress {
     pub opened: bool,
 }
 
-/// A use of what opens the vault of which each device of every operator is told once: shares,
-/// or a code for another key of an operator.
+/// What each device of every operator is told of once: a use of what opens the vault (shares,
+/// or a code for another key of an operator), or of a break-glass account.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Recovery {
     /// When.
     pub time: Timestamp,
-    /// By which unseal source.
+    /// By which unseal source; of the use of a break-glass account, which.
     pub source: Label,
     /// The operator for whom a code was made, if it was that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<Label>,
+    /// Whether it is the use of a break-glass account, which `source` names then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub break_glass: bool,
 }
 
 /// `POST /v1/recoveries/seen`: the operator was told of the unseals with shares until then, at
@@ -321,4 +324,7 @@ pub struct UnsealSourceRemove {
     /// opens the vault.
     #[serde(default)]
     pub danger_wrappers_alone: bool,
+    /// What the stewards agreed to, where it takes more than one.
+    #[serde(default)]
+    pub proposal: Option<ProposalId>,
 }

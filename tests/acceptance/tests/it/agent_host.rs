@@ -4,6 +4,7 @@
 use crate::scene::Scene;
 use procura_acceptance::{Outcome, program};
 use serde_json::{Value, json};
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -217,8 +218,8 @@ fn without_seccomp_nothing_runs() {
     assert_eq!(deliveries(&scene), before);
 }
 
-/// How many runs the record says that values were delivered to.
-fn deliveries(scene: &Scene) -> usize {
+/// The entries of runs that values were delivered to.
+fn delivered(scene: &Scene) -> Vec<Value> {
     let words = [
         "-n",
         "shop",
@@ -229,7 +230,12 @@ fn deliveries(scene: &Scene) -> usize {
         "run.deliver",
     ];
     let listed = scene.server.cli(&words).ok().json();
-    listed["entries"].as_array().unwrap().len()
+    listed["entries"].as_array().unwrap().clone()
+}
+
+/// How many runs the record says that values were delivered to.
+fn deliveries(scene: &Scene) -> usize {
+    delivered(scene).len()
 }
 
 #[test]
@@ -407,6 +413,34 @@ fn the_units_have_each_setting_and_systemd_takes_them() {
     }
 }
 
+/// SHA-256 in hexadecimal, by another program.
+fn sha256sum(bytes: &[u8]) -> String {
+    let mut child = Command::new("sha256sum")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    let said: Outcome = child.wait_with_output().unwrap().into();
+    said.ok().text()[..64].to_owned()
+}
+
+/// The digest of arguments, by its description: what it is of, after its length in one
+/// byte, and each argument after its length in four.
+fn digest_of(arguments: &[&str]) -> String {
+    let mut tuple = b"\x0fprocura.argv.v1".to_vec();
+    for word in arguments {
+        tuple.extend(u32::try_from(word.len()).unwrap().to_be_bytes());
+        tuple.extend(word.as_bytes());
+    }
+    sha256sum(&tuple)
+}
+
+fn kernel(file: &str) -> String {
+    let text = std::fs::read_to_string(Path::new("/proc/sys/kernel").join(file)).unwrap();
+    text.trim().to_owned()
+}
+
 #[test]
 fn the_record_has_the_commands_program_and_where_it_stands() {
     let scene = Scene::set();
@@ -415,30 +449,29 @@ fn the_record_has_the_commands_program_and_where_it_stands() {
     std::fs::write(work.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
     let commit = "0123456789abcdef0123456789abcdef01234567";
     std::fs::write(work.join(".git/refs/heads/main"), format!("{commit}\n")).unwrap();
-    let waits = scene
-        .daemon
-        .run_for(&work, "orders", &["API_KEY"], &["sh", "-c", ":"]);
-    let _ = waits.code(75);
+    let command = ["sh", "-c", "printf %s $$"];
+    let run = || {
+        scene
+            .daemon
+            .run_for(&work, "orders", &["API_KEY"], &command)
+    };
+    let _ = run().code(75);
+    // What the command is, not the stub that becomes it, which gives it its own id.
+    let mut expected = json!({
+        "exe_sha256": sha256sum(&std::fs::read("/bin/sh").unwrap()),
+        "argv_sha256": digest_of(&command),
+        "cwd": work,
+        "git": commit,
+        "host": kernel("hostname"),
+        "os": format!("{} {}", kernel("ostype"), kernel("osrelease")),
+        "traced": false,
+        "danger_same_uid": true,
+    });
     let requests = crate::scene::requests(&scene.server, "shop");
-    let caller: &Value = &requests[0]["caller"];
-    // What the command is, not the stub that becomes it.
-    let digest: Outcome = Command::new("sha256sum")
-        .arg("/bin/sh")
-        .output()
-        .unwrap()
-        .into();
-    let digest = digest.ok().text();
-    assert_eq!(caller["exe_sha256"], digest.split(' ').next().unwrap());
-    assert_eq!(caller["git"], commit);
-    assert_eq!(caller["cwd"], work.to_str().unwrap());
-    assert_eq!(caller["argv_sha256"].as_str().unwrap().len(), 64);
-    assert!(caller["pid"].as_u64().unwrap() > 1, "{caller}");
-    assert!(
-        caller["os"].as_str().unwrap().starts_with("Linux "),
-        "{caller}"
-    );
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-    assert_eq!(caller["host"], host.trim());
+    let mut asked = requests[0]["caller"].clone();
+    let pid = asked.as_object_mut().unwrap().remove("pid").unwrap();
+    assert!(pid.as_u64().unwrap() > 1, "{pid}");
+    assert_eq!(asked, expected);
     // A person is told that nobody checked it.
     let id = requests[0]["id"].as_str().unwrap();
     let shown = scene
@@ -452,4 +485,18 @@ fn the_record_has_the_commands_program_and_where_it_stands() {
         "{}",
         shown.text()
     );
+
+    // All of it stands in the entry of the hand-over as well, of the process that had it.
+    let approve = ["-n", "shop", "request", "approve", id];
+    scene.server.cli(&approve).ok();
+    let pid: u32 = run().ok().text().parse().unwrap();
+    let delivered = delivered(&scene);
+    assert_eq!(delivered.len(), 1, "{delivered:?}");
+    let entry: Value = serde_json::from_str(delivered[0]["entry"].as_str().unwrap()).unwrap();
+    expected["pid"] = pid.into();
+    assert_eq!(entry["caller"], expected, "{entry}");
+    // The record's description says of what worth that is.
+    let page = std::fs::read_to_string(repository("spec/ledger.md")).unwrap();
+    let mut rows = page.lines().filter(|line| line.starts_with("| `caller` |"));
+    assert!(rows.next().unwrap().contains("; advisory |"));
 }

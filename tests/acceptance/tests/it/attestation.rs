@@ -263,6 +263,18 @@ fn a_tpm_vouches_for_the_host_until_it_starts_otherwise() {
         problem.contains("has not started as was accepted"),
         "{problem}"
     );
+    // Which of the checks it failed is in the record, as a refusal of this device.
+    let of_attesting = ["--json", "audit", "list", "--everywhere"];
+    let of_attesting = [&of_attesting[..], &["--action", "attestation.make"]].concat();
+    let denied = until("the refusal in the record", PATIENCE, || {
+        let list = scene.server.cli(&of_attesting).ok().json();
+        let rows = list["entries"].as_array().unwrap().iter();
+        let mut entries = rows
+            .map(|row| -> Value { serde_json::from_str(row["entry"].as_str().unwrap()).unwrap() });
+        entries.find(|entry| entry["decision"] == "deny")
+    });
+    assert_eq!(denied["reason"], "wrong_pcr", "{denied}");
+    assert_eq!(denied["device"], device, "{denied}");
     // It shows the process before, which is over for nobody but those who had it.
     assert!(
         attestations(&scene)

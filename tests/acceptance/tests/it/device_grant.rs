@@ -2,7 +2,7 @@
 //! operator's, and a server and a daemon that are killed in between.
 
 use crate::scene::{CANARY, PATIENCE, orders, requests, shop};
-use procura_acceptance::{Daemon, Installation, until};
+use procura_acceptance::{Daemon, Installation, Terminal, program, read_qr, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -19,6 +19,11 @@ struct Waiting {
 
 impl Waiting {
     fn begin(server: &Installation, daemon: &Daemon) -> Self {
+        Self::called(server, daemon, "build-7")
+    }
+
+    /// One that says that it is called so.
+    fn called(server: &Installation, daemon: &Daemon, host: &str) -> Self {
         let words = [
             "--json",
             "--server",
@@ -26,7 +31,7 @@ impl Waiting {
             "join",
             "--device",
             "--host",
-            "build-7",
+            host,
         ];
         let mut child = daemon
             .procura(&words)
@@ -148,6 +153,34 @@ fn a_host_joins_by_an_operators_yes_and_runs() {
     assert_eq!(run(0), CANARY);
 }
 
+/// A host says itself what it is called: that stands in the terminal of whoever answers as
+/// the host says it, in its own place, and what steers a terminal is no name.
+#[test]
+fn what_a_host_calls_itself_is_text() {
+    const NAME: &str = "<b>x</b> & \"7\" $(id)";
+    let (server, daemon) = scene();
+    let waiting = Waiting::called(&server, &daemon, NAME);
+    let code = waiting.text("user_code");
+    let list = server.cli(&["-n", "shop", "device", "pending"]).ok().text();
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines.len(), 2, "{list}");
+    let device = waiting.text("device");
+    let shown = format!("{device}  {NAME}  127.0.0.1  ");
+    assert!(lines[1].starts_with(&shown), "{list}");
+    let approve = ["-n", "shop", "device", "approve", code, "--agent", "scribe"];
+    let host = format!("  host         {NAME} (as it says itself)\n");
+    server.cli(&approve).says(&host).ok();
+    let (_, err, exit) = waiting.end();
+    assert_eq!(exit, Some(0), "{err}");
+    for steering in ["a\u{1b}[2Jb", "a\nb", "x\u{202e}gpj"] {
+        let join = ["join", "--device", "--host", steering];
+        let join = [&["--server", server.url()][..], &join].concat();
+        let outcome: procura_acceptance::Outcome = daemon.procura(&join).output().unwrap().into();
+        let outcome = outcome.code(64).says("display_name");
+        assert!(!outcome.stderr.contains(steering), "{outcome:?}");
+    }
+}
+
 #[test]
 fn a_no_is_said_and_leaves_nothing() {
     let (server, daemon) = scene();
@@ -235,6 +268,48 @@ fn for_people_there_is_where_to_go_what_to_type_and_what_to_compare() {
     ] {
         assert!(said.contains(word), "{word}: {said}");
     }
+}
+
+/// At a terminal the address is a picture too. It leads where the words lead, and what is
+/// shown to be compared is what the operator sees.
+#[test]
+fn a_terminal_shows_the_address_as_a_picture_and_what_to_compare() {
+    let (server, daemon) = scene();
+    let terminal = Terminal::open(server.folder());
+    terminal.line(&format!(
+        "PROCURA_HOME={} PROCURA_SOCKET={} {} --server {} join --device --host build-7",
+        daemon.home().display(),
+        daemon.socket().display(),
+        program("procura").display(),
+        server.url(),
+    ));
+    let screen = until("what an operator needs", PATIENCE, || {
+        let screen = terminal.screen();
+        screen.contains("Ctrl-C stops.").then_some(screen)
+    });
+    let said = |name: &str| {
+        let lines = screen.lines().map(str::trim);
+        let mut named = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix("  "));
+        let said = named.next().map(|said| said.trim().to_owned());
+        said.unwrap_or_else(|| panic!("{name}: {screen}"))
+    };
+    let (code, fingerprint) = (said("code"), said("fingerprint"));
+    // The pages of a server on this machine go by a name.
+    let pages = server.url().replace("127.0.0.1", "localhost");
+    assert_eq!(said("open"), format!("{pages}/device"));
+    let typed = format!("procura device approve {code} --agent NAME");
+    assert_eq!(said("or type"), typed);
+    let complete = format!("{pages}/device?user_code={code}");
+    assert_eq!(read_qr(&screen), complete);
+    // Of a fingerprint of 80 bits no part is left out.
+    let groups: Vec<usize> = fingerprint.split('-').map(str::len).collect();
+    assert_eq!(groups, [4, 4, 4, 4], "{fingerprint}");
+    let approve = [
+        "-n", "shop", "device", "approve", &code, "--agent", "scribe",
+    ];
+    server.cli(&approve).says(&fingerprint).ok();
+    terminal.shows("this machine is alice//scribe now");
+    assert_eq!(devices(&server), 1);
 }
 
 #[test]

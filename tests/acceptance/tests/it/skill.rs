@@ -1,14 +1,15 @@
 //! The skill for coding agents: its form, and that every command in it does what it says,
 //! against a server and a daemon.
 
+use crate::host_setup::release;
 use crate::scene::requests;
 use procura_acceptance::{Daemon, Installation, Outcome, program};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../skills/procura")
@@ -78,18 +79,32 @@ const OF_THE_AGENT: [(&str, i32); 12] = [
     ("procura doctor", 0),
 ];
 
+/// What makes the machine wait for an admin, who types [`LET_IN`].
+const JOIN: &str = "procura join --device --server \"$PROCURA_SERVER\"";
+const LET_IN: &str = "procura device approve \"$CODE\" --agent scribe";
+const SOME: &str = "procura request approve \"$REQUEST\" --names DB_URL --for 12h";
+const NO: &str = "procura request deny \"$REQUEST\"";
+
 /// Those of a person, who is asked nothing in between.
-const OF_A_PERSON: [&str; 10] = [
+const OF_A_PERSON: [&str; 18] = [
     "procura request list",
     "procura request show \"$REQUEST\"",
     "procura request approve \"$REQUEST\"",
+    SOME,
+    NO,
     "procura grant list",
     "procura audit list --action run.deliver",
     "procura grant withdraw \"$REQUEST\"",
     "procura secret put new/key --env NEW_KEY",
     "procura project set shop --env OTHER_KEY=new/key",
+    "procura secret import .env",
+    "rm .env",
+    JOIN,
+    "procura device pending",
+    LET_IN,
     "procura agent code scribe > code.txt",
     "procura join < code.txt",
+    "sudo procura setup agent-host --user \"$USER\"",
 ];
 
 struct Desk {
@@ -128,30 +143,71 @@ impl Desk {
         }
     }
 
-    /// Types one line in a shell, with these variables and no others.
-    fn type_in(&self, line: &str, home: &Path, input: &str, request: &str) -> Outcome {
+    /// A line in a shell, with these variables and no others.
+    fn shell(&self, line: &str, home: &Path, request: &str, code: &str) -> Command {
         let programs = program("procura").parent().unwrap().to_owned();
-        let mut child = Command::new("bash")
+        let stand_in = self.work.join("stand-in");
+        let path = [&stand_in, &programs].map(|place| place.display());
+        let mut command = Command::new("bash");
+        command
             .args(["-uc", line])
             .env_clear()
-            .env("PATH", format!("{}:/usr/bin:/bin", programs.display()))
+            .env("PATH", format!("{}:{}:/usr/bin:/bin", path[0], path[1]))
             .env("PROCURA_HOME", home)
             .env("PROCURA_SOCKET", self.daemon.socket())
             .env("PROCURA_SERVER", self.server.url())
             .env("REQUEST", request)
+            .env("CODE", code)
+            .env("USER", "alice")
             .current_dir(&self.work)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Types it.
+    fn type_in(&self, mut line: Command, input: &str) -> Outcome {
+        let mut child = line.spawn().unwrap();
         // A command that reads nothing may be gone already.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         child.wait_with_output().unwrap().into()
     }
 
+    /// Puts a `sudo` before the machine's, which sets up the image of a machine with
+    /// programs that nobody else could have replaced; on the machine itself it is typed in
+    /// `host_setup.rs`.
+    fn stand_in_for_sudo(&self, programs: &Path) -> PathBuf {
+        let image = self.server.folder().join("image");
+        fs::create_dir_all(image.join("etc")).unwrap();
+        let keep = |name: &str, text: &str| fs::write(image.join("etc").join(name), text).unwrap();
+        keep(
+            "passwd",
+            "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n",
+        );
+        keep("group", "root:x:0:\nalice:x:1000:\n");
+        let folder = self.work.join("stand-in");
+        fs::create_dir(&folder).unwrap();
+        let sudo = folder.join("sudo");
+        let text = format!(
+            "#!/bin/sh\n[ \"$1\" = procura ] || exit 64\nshift\nexec '{}' \"$@\" --root '{}'\n",
+            programs.join("procura").display(),
+            image.display()
+        );
+        fs::write(&sudo, text).unwrap();
+        fs::set_permissions(&sudo, fs::Permissions::from_mode(0o755)).unwrap();
+        image
+    }
+
     fn agent(&self, line: &str) -> Outcome {
-        self.type_in(line, &self.daemon.home(), "", "")
+        self.type_in(self.shell(line, &self.daemon.home(), "", ""), "")
+    }
+
+    /// Has the agent ask for what it has no grant for; the request.
+    fn asked(&self, what: &str) -> String {
+        let asked = self.agent(&format!("procura run --project shop {what} -- true"));
+        assert_eq!(asked.code, 75, "{what}: {}", asked.stderr);
+        self.waiting()
     }
 
     /// The one request that waits.
@@ -161,6 +217,36 @@ impl Desk {
         let id = waiting.next().unwrap()["id"].as_str().unwrap().to_owned();
         assert!(waiting.next().is_none(), "{all:?}");
         id
+    }
+}
+
+/// A machine that waits for an admin, and the code that it shows.
+struct Joining {
+    child: Child,
+    code: String,
+}
+
+impl Joining {
+    fn begin(mut line: Command) -> Self {
+        let mut child = line.stdin(Stdio::null()).spawn().unwrap();
+        let said = BufReader::new(child.stderr.take().unwrap());
+        let mut lines = said.lines().map(Result::unwrap);
+        let code =
+            lines.find_map(|line| Some(line.trim().strip_prefix("code ")?.trim().to_owned()));
+        // Whatever it says later is read away, so that it never waits for that.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            child,
+            code: code.expect("it shows a code"),
+        }
+    }
+}
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -215,13 +301,40 @@ fn every_command_does_what_the_skill_says() {
     }
     assert!(!said.contains(VALUE), "no value is shown");
 
-    let asked = desk.agent("procura run --project shop --delivery file --name STRIPE_KEY -- true");
-    assert_eq!(asked.code, 75);
-    let request = desk.waiting();
+    of_a_person(&desk);
+    let withdrawn =
+        desk.agent("procura run --project shop --delivery file --name STRIPE_KEY -- true");
+    assert_eq!(withdrawn.code, 75, "what was withdrawn is asked for anew");
+}
+
+/// What a person types, on both sides.
+fn of_a_person(desk: &Desk) {
+    for (path, name) in [("db/url", "DB_URL"), ("mail/key", "MAIL_KEY")] {
+        let put = ["secret", "put", path, "--env", name];
+        desk.server.cli_with(&put, b"a value").ok();
+    }
+    let env = desk.work.join(".env");
+    fs::write(&env, "IMPORTED_KEY=imported-value\n").unwrap();
+    let programs = release();
+    let image = desk.stand_in_for_sudo(programs.path());
+    let first = desk.asked("--delivery file --name STRIPE_KEY");
+    let mut joining = None;
     for line in OF_A_PERSON {
+        // Each answer is to a request of its own.
+        let request = match line {
+            SOME => desk.asked("--name DB_URL --name MAIL_KEY"),
+            NO => desk.asked("--name MAIL_KEY"),
+            _ => first.clone(),
+        };
         // Whom a terminal would ask is asked nothing.
         let typed = line.replacen("procura", "procura --yes", 1);
-        let outcome = desk.type_in(&typed, &desk.server.home(), "new-value", &request);
+        let code = joining.as_ref().map_or("", |it: &Joining| it.code.as_str());
+        let shell = desk.shell(&typed, &desk.server.home(), &request, code);
+        if line == JOIN {
+            joining = Some(Joining::begin(shell));
+            continue;
+        }
+        let outcome = desk.type_in(shell, "new-value");
         assert_eq!(
             outcome.code,
             0,
@@ -229,10 +342,25 @@ fn every_command_does_what_the_skill_says() {
             outcome.text(),
             outcome.stderr
         );
+        match line {
+            SOME => {
+                let ran = desk.agent("procura run --project shop --name DB_URL -- true");
+                assert_eq!(ran.code, 0, "{}", ran.stderr);
+            }
+            LET_IN => {
+                let mut joined = joining.take().unwrap();
+                assert!(joined.child.wait().unwrap().success());
+            }
+            _ => {}
+        }
     }
-    let withdrawn =
-        desk.agent("procura run --project shop --delivery file --name STRIPE_KEY -- true");
-    assert_eq!(withdrawn.code, 75, "what was withdrawn is asked for anew");
+    let denied = ["request", "list", "--all"];
+    let denied = desk.server.cli(&denied).ok().text();
+    assert!(denied.contains("denied"), "{denied}");
+    let imported = desk.server.cli(&["secret", "get", "imported_key"]).ok();
+    assert_eq!(imported.text(), "imported-value");
+    assert!(!env.exists());
+    assert!(image.join("usr/bin/procurad").is_file());
 }
 
 #[test]
@@ -259,15 +387,38 @@ fn it_is_a_skill_by_the_open_format() {
             .to_str()
             .unwrap()
     );
-    assert!(
-        field("name")
-            .bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
-    );
-    let description = field("description");
-    assert!((1..=1024).contains(&description.chars().count()));
-    assert!(!description.contains(": "), "a plain scalar of YAML");
+    assert!((1..=64).contains(&field("name").len()));
+    let parts: Vec<String> = field("name").split('-').map(str::to_owned).collect();
+    for part in parts {
+        // No hyphen at an end, and no two together.
+        assert!(!part.is_empty());
+        assert!(
+            part.bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9'))
+        );
+    }
+    assert!((1..=1024).contains(&field("description").chars().count()));
     assert!((1..=500).contains(&field("compatibility").chars().count()));
+    // The licence is the project's.
+    let workspace = folder().join("../../Cargo.toml");
+    let licence = format!("license = \"{}\"\n", field("license"));
+    assert!(fs::read_to_string(workspace).unwrap().contains(&licence));
+    // These are the fields that the format has, each a plain scalar of YAML.
+    for line in front.lines() {
+        let (name, value) = line.split_once(": ").unwrap();
+        let fields = [
+            "name",
+            "description",
+            "license",
+            "compatibility",
+            "metadata",
+            "allowed-tools",
+        ];
+        assert!(fields.contains(&name), "{line}");
+        assert!(!value.contains(": ") && !value.contains(" #"), "{line}");
+        let begins = value.starts_with(|letter: char| letter.is_ascii_alphanumeric());
+        assert!(begins, "{line}");
+    }
     assert!(
         body.lines().count() < 500,
         "the rest belongs into references"

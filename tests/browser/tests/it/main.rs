@@ -9,9 +9,13 @@
     reason = "test code: it fails by panicking, and its passwords are of this moment"
 )]
 
+mod alarms;
 mod devices;
+mod framed;
+mod oidc;
 mod pages;
 mod passkeys;
+mod proposals;
 mod restored;
 mod site;
 mod team_guide;

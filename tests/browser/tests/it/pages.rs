@@ -1,11 +1,12 @@
 //! Signing in, saying no and taking back, without a mouse.
 
+use crate::restored::with_passkey;
 use crate::site::Site;
 use procura_browser::{Browser, ENTER, SPACE, Screen};
 
 #[test]
 fn everything_goes_by_keyboard_on_a_desk() {
-    let mut site = Site::new();
+    let site = Site::new();
     site.ask(&["API_KEY"]);
     let browser = Browser::open(Screen::Desk);
     browser.go(&site.page("/requests"));
@@ -14,7 +15,7 @@ fn everything_goes_by_keyboard_on_a_desk() {
     // The first key leads past the navigation.
     browser.tab_to("Skip to the content");
     browser.press(ENTER);
-    site.sign_in(&browser);
+    site.sign_in_by_app(&browser);
     browser.see("Requests that wait");
     browser.see("alice//scribe for project orders");
     browser.look("desk-requests");
@@ -111,6 +112,58 @@ fn everything_fits_on_a_phone() {
     let grants = ["-n", "shop", "--json", "grant", "list", "--all"];
     let grants = site.server.cli(&grants).ok().json();
     assert!(grants["grants"][0]["withdrawn"].is_string(), "{grants}");
+}
+
+/// Whoever runs no scripts does everything but what takes a passkey, and where one is
+/// offered is told so, with what goes instead.
+#[test]
+fn everything_but_passkeys_goes_without_scripts() {
+    const TOLD: &str = "Passkeys take a script, which this browser does not run.";
+    let mut site = Site::new();
+    site.ask(&["API_KEY"]);
+    let list = ["-n", "shop", "--json", "request", "list"];
+    let waiting = site.server.cli(&list).ok().json();
+    let id = waiting["requests"][0]["id"].as_str().unwrap().to_owned();
+    let approve = ["-n", "shop", "request", "approve", &id];
+    site.server.cli(&approve).ok();
+    site.ask(&["DB_URL"]);
+    // A passkey is offered to whoever has one.
+    drop(with_passkey(&site, "Key of the test"));
+    let browser = Browser::without_scripts(Screen::Desk);
+    browser.go(&site.page("/requests"));
+    browser.see("Sign in");
+    assert!(!browser.text().contains("With a passkey"));
+    browser.look("desk-sign-in-without-scripts");
+    site.sign_in(&browser);
+    browser.see("Requests that wait");
+    browser.tab_to("alice//scribe for project orders");
+    browser.leave(|browser| browser.press(ENTER));
+    browser.see("DB_URL");
+    browser.see(TOLD);
+    browser.see("procura -n shop request approve");
+    browser.look("desk-request-without-scripts");
+    browser.tab_to("Deny");
+    browser.leave(|browser| browser.press(SPACE));
+    browser.see("is over: denied");
+    let all = ["-n", "shop", "--json", "request", "list", "--all"];
+    let all = site.server.cli(&all).ok().json();
+    let mut all = all["requests"].as_array().unwrap().iter();
+    let denied = all.find(|request| request["id"] != id.as_str()).unwrap();
+    assert_eq!(denied["state"], "denied", "{denied}");
+    browser.go(&site.page("/grants"));
+    browser.tab_to("Withdraw the grant of alice//scribe for project orders");
+    browser.leave(|browser| browser.press(SPACE));
+    browser.see("No grant holds here.");
+    let grants = ["-n", "shop", "--json", "grant", "list", "--all"];
+    let grants = site.server.cli(&grants).ok().json();
+    assert!(grants["grants"][0]["withdrawn"].is_string(), "{grants}");
+    browser.go(&site.page("/passkey/enrol"));
+    browser.see(TOLD);
+    browser.look("desk-enrol-without-scripts");
+    browser.go(&site.page("/account"));
+    browser.tab_to("Sign out");
+    browser.leave(|browser| browser.press(SPACE));
+    browser.see("Sign in");
 }
 
 /// A link in a message of another site leads to the page, for whoever is signed in.

@@ -9,13 +9,18 @@ use std::time::Duration;
 
 /// A browser with a passkey of the owner's, of this name, that has signed in with it.
 pub(crate) fn with_passkey(site: &Site, name: &str) -> Browser {
-    let browser = Browser::open(Screen::Desk);
-    browser.plug_in_passkeys();
     let invite = ["operator", "passkey", "invite"];
     let code = site.server.cli(&invite).ok().text();
+    enrolled(site, name, &code)
+}
+
+/// The same of whoever made this code.
+pub(crate) fn enrolled(site: &Site, name: &str, code: &str) -> Browser {
+    let browser = Browser::open(Screen::Desk);
+    browser.plug_in_passkeys();
     browser.go(&site.page("/passkey/enrol"));
     browser.tab_to("Code");
-    browser.press(&code);
+    browser.press(code);
     browser.tab_to("Name of the passkey");
     browser.press(name);
     browser.tab_to("Enrol a passkey");

@@ -2,14 +2,16 @@
 
 use procura_acceptance::{Daemon, Installation, PASSPHRASE};
 use procura_browser::{Browser, ENTER};
-use procura_crypto::{TotpSecret, totp_step};
-use procura_types::Timestamp;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// One server, one host of the agent `scribe` of project `orders`.
 pub(crate) struct Site {
     pub(crate) daemon: Daemon,
     pub(crate) server: Installation,
+    /// What alice's authenticator app scanned.
+    app: String,
     codes: Vec<String>,
 }
 
@@ -47,7 +49,8 @@ impl Site {
             .cli_lines(&home, &lines, &["operator", "password"])
             .ok();
         let app = server.cli(&["--json", "operator", "totp"]).ok().json();
-        let code = app_code(app["secret"].as_str().unwrap());
+        let app = app["uri"].as_str().unwrap().to_owned();
+        let code = app_code(&app, 0);
         server.cli(&["operator", "totp", "--confirm", &code]).ok();
         let codes = server
             .cli(&["--json", "operator", "recovery-codes"])
@@ -60,6 +63,7 @@ impl Site {
         Self {
             daemon,
             server,
+            app,
             codes,
         }
     }
@@ -78,22 +82,44 @@ impl Site {
             .code(75);
     }
 
-    /// Signs in by keyboard alone, from the page that is shown.
+    /// Signs in by keyboard alone, from the page that is shown, with a recovery code.
     pub(crate) fn sign_in(&mut self, browser: &Browser) {
-        browser.tab_to("Name");
-        browser.press("alice");
-        browser.tab_to("Password");
-        browser.press(PASSPHRASE);
-        browser.tab_to("Code");
-        browser.press(&self.codes.pop().expect("a code is left"));
-        browser.leave(|browser| browser.press(ENTER));
+        let code = self.codes.pop().expect("a code is left");
+        sign_in(browser, &code);
+    }
+
+    /// The same with the code of the app: of the step after this one, as the one of now may
+    /// have been used when the app was set up.
+    pub(crate) fn sign_in_by_app(&self, browser: &Browser) {
+        sign_in(browser, &app_code(&self.app, 1));
     }
 }
 
-/// The code that an authenticator app with this secret shows now.
-pub(crate) fn app_code(secret: &str) -> String {
-    let secret = TotpSecret::from_base32(secret).unwrap();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let code = secret.code(totp_step(Timestamp::from_secs(now.as_secs())));
-    code.expose().clone()
+fn sign_in(browser: &Browser, code: &str) {
+    for (field, typed) in [("Name", "alice"), ("Password", PASSPHRASE), ("Code", code)] {
+        browser.tab_to(field);
+        browser.press(typed);
+    }
+    browser.leave(|browser| browser.press(ENTER));
+}
+
+/// The code that an authenticator app which scanned this shows so many steps from now. The
+/// app is a program of others.
+pub(crate) fn app_code(scanned: &str, steps: u32) -> String {
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("../acceptance/clients");
+    // The Python that the packages of the system are for.
+    let mut app = Command::new("/usr/bin/python3")
+        .arg("-B")
+        .arg(clients.join("totp.py"))
+        .arg(steps.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("python3: {error}; run ./x setup first"));
+    let mut stdin = app.stdin.take().unwrap();
+    stdin.write_all(scanned.as_bytes()).unwrap();
+    drop(stdin);
+    let shown = app.wait_with_output().unwrap();
+    assert!(shown.status.success(), "{}", shown.status);
+    String::from_utf8(shown.stdout).unwrap().trim().to_owned()
 }

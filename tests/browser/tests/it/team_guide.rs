@@ -9,10 +9,11 @@ use std::net::{Ipv4Addr, TcpListener};
 const STRIPE_KEY: &str = "canary-of-stripe-4f";
 const DB_URL: &str = "canary-of-the-database-93";
 
-/// The secret that `operator totp` gave to an app, as somebody scans it.
-fn scanned(printed: &str) -> String {
-    let (_, rest) = printed.split_once("?secret=").unwrap();
-    rest.split('&').next().unwrap().to_owned()
+/// What `operator totp` gave to an app, as somebody scans it.
+fn scanned(printed: &str) -> &str {
+    let mut words = printed.split_whitespace();
+    let found = words.find(|word| word.starts_with("otpauth:"));
+    found.unwrap_or_else(|| panic!("nothing to scan: {printed}"))
 }
 
 /// What follows a word in what a host shows.
@@ -77,7 +78,7 @@ fn a_team_goes_from_nothing_to_people_hosts_and_agents() {
     // 3: ways into a browser.
     guide.block();
     for (variable, file) in [("BOB_CODE", "bob-app.txt"), ("CAROL_CODE", "carol-app.txt")] {
-        let code = app_code(&scanned(&guide.file(file)));
+        let code = app_code(scanned(&guide.file(file)), 0);
         guide.set(variable, &code);
     }
     guide.block();
@@ -149,7 +150,21 @@ fn a_team_goes_from_nothing_to_people_hosts_and_agents() {
         assert!(said.contains(&length), "{said}");
     }
 
-    // 9: what came of it.
+    // 9: a key for automation, as long as there is any.
+    let said = guide.block();
+    assert!(
+        said.contains("stripe/key") && !said.contains("canary"),
+        "{said}"
+    );
+    let row = said.lines().find(|line| line.starts_with("deploy "));
+    let row = row.unwrap_or_else(|| panic!("{said}"));
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(cells[1], "live", "{said}");
+    guide.set("DEVICE", cells[2]);
+    let said = guide.block();
+    assert!(said.contains("\"revoked\""), "{said}");
+
+    // 10: what came of it.
     let said = guide.block();
     guide.is_done();
     let is_use = |line: &&str| line.contains("run.deliver") && line.contains("allow");

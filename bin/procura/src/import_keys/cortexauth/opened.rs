@@ -8,8 +8,8 @@ use procura_crypto::{KdfError, PublicKey, derive_foreign_key, open_once};
 use procura_store::cortexauth::{CortexAuth, CortexAuthAgent, CortexAuthSecret};
 use procura_types::wire::{PortableSecret, ValueB64};
 use procura_types::{
-    EnvName, ForeignId, Malformed, Namespace, ProjectName, Secret, SecretBytes, SecretKind,
-    SecretPath, encoding, template,
+    EnvName, ForeignId, ForeignProject, Malformed, Namespace, ProjectName, Secret, SecretBytes,
+    SecretKind, SecretPath, encoding, template,
 };
 use serde::Serialize;
 use serde::de::IgnoredAny;
@@ -414,15 +414,10 @@ impl Reading<'_> {
             .ok_or("there is no such secret, or it is not brought in")?
             .as_ref()
             .ok_or("more than one secret has its id")?;
-        let name: ProjectName = project
+        let name: ForeignProject = project
             .parse()
-            .or_else(|_| {
-                project
-                    .to_ascii_lowercase()
-                    .replace(['_', ' ', '.'], "-")
-                    .parse()
-            })
             .map_err(|error: Malformed| error.to_string())?;
+        let name = name.into_name();
         let env: EnvName = env.parse().map_err(|error: Malformed| error.to_string())?;
         env.deliverable().map_err(|error| error.to_string())?;
         let contents = self.opened.namespaces.entry(namespace.clone()).or_default();

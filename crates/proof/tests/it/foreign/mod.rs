@@ -3,6 +3,7 @@
 mod accepted;
 mod bound;
 pub(crate) mod cases;
+pub(crate) mod legacy;
 mod presented;
 mod refused;
 mod replay;

@@ -24,7 +24,9 @@ fn read(action: &'static str, resource: Option<&str>, namespace: Option<&str>) -
 /// What is taken away again, as the entry says it.
 const AGAIN: &[&str] = &[
     "agent.revoke",
+    "api_key.revoke",
     "baseline.remove",
+    "break_glass.use",
     "device.revoke",
     "grant.withdraw",
     "namespace.delete",
@@ -171,6 +173,27 @@ fn passkeys_that_went_with_a_device_go_again() {
     assert_eq!(measures.devices, BTreeSet::from([device]));
     assert_eq!(measures.passkeys, BTreeSet::from([one, other]));
     assert!(!measures.all && measures.because.is_empty());
+}
+
+#[test]
+fn a_break_glass_account_that_was_used_or_renewed_opens_no_second_time() {
+    for (action, lost) in [("break_glass.use", 0), ("break_glass.create", 1)] {
+        let measures = read(action, Some("operator/night until 2026"), None);
+        assert!(measures.operators.contains("night"), "{action}");
+        assert_eq!(measures.lost.len(), lost, "{action}");
+        assert!(!measures.all && measures.because.is_empty(), "{action}");
+    }
+    // One that cannot be read is not passed over.
+    assert!(read("break_glass.use", Some("operator/-"), None).all);
+}
+
+#[test]
+fn an_api_key_that_was_revoked_goes_with_its_device() {
+    let device = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let measures = read("api_key.revoke", Some(&format!("device/{device}")), None);
+    assert_eq!(measures.devices, BTreeSet::from([device.parse().unwrap()]));
+    assert!(!measures.all);
+    assert!(read("api_key.revoke", Some("device/x"), None).all);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What devices prove of themselves and of their hosts, and the releases that they are
 //! held against.
 
-use super::{Case, NS, c};
+use super::{Case, NS, c, plain};
 use crate::actors::Actors;
 use crate::attestations::{Daemon, release, with_quote};
 use procura_types::ExeDigest;
@@ -14,7 +14,7 @@ pub(super) async fn cases(actors: &Actors) -> Vec<Case> {
     let released = ExeDigest::from_bytes([1; 32]).to_string();
     let (vkey, note) = release();
     vec![
-        c("POST", "/v1/sessions", "/v1/sessions", "scribe")
+        plain("POST", "/v1/sessions", "scribe")
             .body(json!({"audience": "procura"}))
             .bad_body(
                 json!({"audience": "another"}),
@@ -33,7 +33,7 @@ pub(super) async fn cases(actors: &Actors) -> Vec<Case> {
             )
             .bad_body(json!({}), "invalid_json", Some("audience")),
         // Before another challenge takes the place of the one that it was signed for.
-        c("POST", "/v1/attestations", "/v1/attestations", "scribe")
+        plain("POST", "/v1/attestations", "scribe")
             .body(attested)
             .refuses("adam", "not_found")
             .bad_body(json!({}), "invalid_json", Some("statement"))
@@ -42,16 +42,11 @@ pub(super) async fn cases(actors: &Actors) -> Vec<Case> {
                 "invalid_json",
                 Some("installation"),
             ),
-        c(
-            "POST",
-            "/v1/attestations/challenge",
-            "/v1/attestations/challenge",
-            "scribe",
-        )
-        .body(json!({}))
-        .refuses("adam", "not_found")
-        .bad_body(json!({"tpm": {"ek": 7}}), "invalid_json", None)
-        .bad_body(json!({"chip": {}}), "invalid_json", None),
+        plain("POST", "/v1/attestations/challenge", "scribe")
+            .body(json!({}))
+            .refuses("adam", "not_found")
+            .bad_body(json!({"tpm": {"ek": 7}}), "invalid_json", None)
+            .bad_body(json!({"chip": {}}), "invalid_json", None),
         c(
             "GET",
             "/v1/namespaces/{ns}/attestations",
@@ -95,14 +90,14 @@ pub(super) async fn cases(actors: &Actors) -> Vec<Case> {
         )
         .refuses("otto", "forbidden")
         .bad_target(&said, "7", "attestation"),
-        c("GET", "/v1/release-keys", "/v1/release-keys", "alice").refuses("adam", "forbidden"),
-        c("POST", "/v1/release-keys", "/v1/release-keys", "alice")
+        plain("GET", "/v1/release-keys", "alice").refuses("adam", "forbidden"),
+        plain("POST", "/v1/release-keys", "alice")
             .body(json!({"vkey": vkey}))
             .refuses("adam", "forbidden")
             .bad_body(json!({"vkey": "a+b+c"}), "malformed", Some("vkey"))
             .bad_body(json!({}), "invalid_json", Some("vkey")),
-        c("GET", "/v1/releases", "/v1/releases", "alice").refuses("adam", "forbidden"),
-        c("POST", "/v1/releases", "/v1/releases", "alice")
+        plain("GET", "/v1/releases", "alice").refuses("adam", "forbidden"),
+        plain("POST", "/v1/releases", "alice")
             .body(json!({"note": note}))
             .refuses("adam", "forbidden")
             .bad_body(json!({"note": 7}), "invalid_json", None)

@@ -1,6 +1,6 @@
 //! What comes last, since little is left after it.
 
-use super::{Case, c};
+use super::{Case, c, plain};
 use crate::actors::Actors;
 
 pub(super) fn cases(actors: &Actors) -> Vec<Case> {
@@ -38,6 +38,6 @@ pub(super) fn cases(actors: &Actors) -> Vec<Case> {
         .refuses("adam", "forbidden")
         .bad_target("otto", "o%00", "label"),
         c("GET", "/v1/status", "/v1/status?deep=true", "alice").refuses("adam", "forbidden"),
-        c("POST", "/v1/seal", "/v1/seal", "alice").refuses("adam", "forbidden"),
+        plain("POST", "/v1/seal", "alice").refuses("adam", "forbidden"),
     ]
 }

@@ -1,6 +1,6 @@
 //! Decoys, and what was held because it touched one.
 
-use super::{Case, c};
+use super::{Case, c, plain};
 use crate::actors::{Actors, value_b64};
 use crate::honey::touch_of;
 use procura_crypto::SystemEntropy;
@@ -33,7 +33,7 @@ async fn in_quarantine(actors: &Actors) -> (String, String) {
 pub(super) async fn cases(actors: &Actors) -> Vec<Case> {
     let held = in_quarantine(actors).await;
     vec![
-        c("GET", "/v1/honey", "/v1/honey", "alice").refuses("adam", "forbidden"),
+        plain("GET", "/v1/honey", "alice").refuses("adam", "forbidden"),
         c(
             "PUT",
             "/v1/honey/{ns}/{path}",
@@ -62,7 +62,7 @@ pub(super) async fn cases(actors: &Actors) -> Vec<Case> {
             Some("env"),
         )
         .bad_body(json!({"value_b64": ""}), "malformed", Some("value_b64")),
-        c("POST", "/v1/honey/which", "/v1/honey/which", "alice")
+        plain("POST", "/v1/honey/which", "alice")
             .body(json!({"value_b64": value_b64()}))
             .refuses("adam", "forbidden")
             .bad_body(json!({"value_b64": "+"}), "malformed", Some("value_b64"))
@@ -75,7 +75,7 @@ pub(super) async fn cases(actors: &Actors) -> Vec<Case> {
         )
         .refuses("adam", "forbidden")
         .bad_target("prod/aws", "prod/../aws", "path"),
-        c("GET", "/v1/quarantine", "/v1/quarantine", "alice").refuses("adam", "forbidden"),
+        plain("GET", "/v1/quarantine", "alice").refuses("adam", "forbidden"),
         c(
             "POST",
             "/v1/devices/{thumbprint}/reinstate",

@@ -1,7 +1,7 @@
 //! What belongs to the installation as a whole: the keys that sign, what several stewards
 //! agree to, its servers, its copies.
 
-use super::{Case, c};
+use super::{Case, c, plain};
 use crate::actors::Actors;
 use procura_crypto::SystemEntropy;
 use procura_store::{Batch, Kind, Table};
@@ -52,8 +52,8 @@ pub(super) async fn cases(actors: &Actors) -> Vec<Case> {
         )
         .refuses("adam", "forbidden")
         .bad_target("tokens=agent", "token=agent", "query"),
-        c("GET", "/v1/proposals", "/v1/proposals", "alice").refuses("adam", "forbidden"),
-        c("POST", "/v1/proposals", "/v1/proposals", "alice")
+        plain("GET", "/v1/proposals", "alice").refuses("adam", "forbidden"),
+        plain("POST", "/v1/proposals", "alice")
             .body(json!({"act": {"make_shares": {"name": "recovery", "threshold": 2, "count": 3}}}))
             .refuses("adam", "forbidden")
             .bad_body(
@@ -92,7 +92,7 @@ pub(super) async fn cases(actors: &Actors) -> Vec<Case> {
         .refuses("adam", "forbidden")
         .bad_target(&proposal, "7", "proposal")
         .bad_body(json!({"signature": "!"}), "invalid_json", None),
-        c("GET", "/v1/servers", "/v1/servers", "alice").refuses("adam", "forbidden"),
+        plain("GET", "/v1/servers", "alice").refuses("adam", "forbidden"),
         c(
             "DELETE",
             "/v1/servers/{id}",
@@ -101,7 +101,7 @@ pub(super) async fn cases(actors: &Actors) -> Vec<Case> {
         )
         .refuses("adam", "forbidden")
         .bad_target(&beside, "7", "instance"),
-        c("POST", "/v1/recoveries/seen", "/v1/recoveries/seen", "otto")
+        plain("POST", "/v1/recoveries/seen", "otto")
             .body(json!({"until": "2026-11-21T20:00:00Z"}))
             .refuses("scribe", "not_found")
             .bad_body(json!({"until": "yesterday"}), "invalid_json", Some("time"))
@@ -117,7 +117,7 @@ pub(super) async fn cases(actors: &Actors) -> Vec<Case> {
         c("GET", "/v1/backup", "/v1/backup?ledger_since=1", "alice")
             .refuses("adam", "forbidden")
             .bad_target("ledger_since=1", "ledger_since=all", "query"),
-        c("GET", "/v1/rotation", "/v1/rotation", "alice").refuses("adam", "forbidden"),
+        plain("GET", "/v1/rotation", "alice").refuses("adam", "forbidden"),
         c(
             "POST",
             "/v1/namespaces/{ns}/rotate",

@@ -1,6 +1,6 @@
 //! The record, and what is told of it.
 
-use super::{Case, c};
+use super::{Case, c, plain};
 use crate::actors::Actors;
 use serde_json::{Value, json};
 
@@ -16,43 +16,17 @@ pub(super) async fn cases(actors: &Actors) -> Vec<Case> {
             .bad_target("follow=false", "follow=maybe", "query")
             .bad_target("follow=false", "follow=false&after=-1", "query")
             .bad_target("follow=false", "follow=false&namespace=shop", "query"),
-        c(
-            "GET",
-            "/v1/ledger/handovers",
-            "/v1/ledger/handovers",
-            "scribe",
-        ),
-        c(
-            "GET",
-            "/v1/ledger/checkpoint",
-            "/v1/ledger/checkpoint",
-            "scribe",
-        ),
-        c(
-            "GET",
-            "/v1/ledger/retention",
-            "/v1/ledger/retention",
-            "scribe",
-        ),
-        c(
-            "PUT",
-            "/v1/ledger/retention",
-            "/v1/ledger/retention",
-            "alice",
-        )
-        .body(json!({"keep_days": 400}))
-        .refuses("adam", "forbidden")
-        .bad_body(json!({"keep_days": 6}), "malformed", Some("keep_days"))
-        .bad_body(json!({"keep_days": 36_501}), "malformed", Some("keep_days"))
-        .bad_body(json!({"keep_days": 7, "for": "now"}), "invalid_json", None)
-        .bad_body(json!({}), "invalid_json", Some("keep_days")),
-        c(
-            "GET",
-            "/v1/ledger/forgotten",
-            "/v1/ledger/forgotten",
-            "alice",
-        )
-        .refuses("adam", "forbidden"),
+        plain("GET", "/v1/ledger/handovers", "scribe"),
+        plain("GET", "/v1/ledger/checkpoint", "scribe"),
+        plain("GET", "/v1/ledger/retention", "scribe"),
+        plain("PUT", "/v1/ledger/retention", "alice")
+            .body(json!({"keep_days": 400}))
+            .refuses("adam", "forbidden")
+            .bad_body(json!({"keep_days": 6}), "malformed", Some("keep_days"))
+            .bad_body(json!({"keep_days": 36_501}), "malformed", Some("keep_days"))
+            .bad_body(json!({"keep_days": 7, "for": "now"}), "invalid_json", None)
+            .bad_body(json!({}), "invalid_json", Some("keep_days")),
+        plain("GET", "/v1/ledger/forgotten", "alice").refuses("adam", "forbidden"),
         c(
             "GET",
             "/v1/ledger/consistency",

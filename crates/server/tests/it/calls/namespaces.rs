@@ -1,12 +1,12 @@
 //! Namespaces: what is in them, how much may be, what they are called.
 
-use super::{Case, NS, c};
+use super::{Case, NS, c, plain};
 use serde_json::json;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        c("GET", "/v1/namespaces", "/v1/namespaces", "scribe"),
-        c("POST", "/v1/namespaces", "/v1/namespaces", "alice")
+        plain("GET", "/v1/namespaces", "scribe"),
+        plain("POST", "/v1/namespaces", "alice")
             .body(json!({"name": "dock"}))
             .refuses("adam", "forbidden")
             .bad_body(json!({"name": "Not-A-Label"}), "invalid_json", Some("namespace"))

@@ -1,6 +1,6 @@
 //! Operators, what they sign in with, and their web logins.
 
-use super::{Case, c};
+use super::{Case, c, plain};
 use crate::actors::Actors;
 use crate::passkeys::enrolled;
 use procura_crypto::{SystemEntropy, TotpSecret, totp_step};
@@ -55,8 +55,8 @@ pub(super) async fn cases(actors: &Actors) -> Vec<Case> {
         )
         .refuses("adam", "not_found")
         .bad_target(&login, "7", "web_login"),
-        c("GET", "/v1/operators", "/v1/operators", "alice").refuses("adam", "forbidden"),
-        c("POST", "/v1/operators", "/v1/operators", "alice")
+        plain("GET", "/v1/operators", "alice").refuses("adam", "forbidden"),
+        plain("POST", "/v1/operators", "alice")
             .body(json!({"name": "nina", "roles": [{"role": "auditor", "namespace": "shop"}]}))
             .refuses("adam", "forbidden")
             .bad_body(

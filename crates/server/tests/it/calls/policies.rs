@@ -1,6 +1,6 @@
 //! Policies, of a namespace and of the installation.
 
-use super::{Case, NS, c};
+use super::{Case, NS, c, plain};
 use serde_json::json;
 
 pub(super) fn cases() -> Vec<Case> {
@@ -31,12 +31,12 @@ pub(super) fn cases() -> Vec<Case> {
             .bad_body(json!({"principal": "agent/scribe", "action": "run.walk", "resource": "project/web"}), "malformed", Some("question"))
             .bad_body(json!({}), "invalid_json", Some("principal")),
         c("GET", "/v1/namespaces/{ns}/policies/report", format!("{NS}/policies/report"), "otto").refuses("scribe", "forbidden"),
-        c("POST", "/v1/policies", "/v1/policies", "alice")
+        plain("POST", "/v1/policies", "alice")
             .body(json!({"text": "permit(principal, action, resource);"}))
             .refuses("adam", "forbidden")
             .bad_body(json!({"text": "permit(principal, action, resource) when { context.hours > 3 };"}), "policies_flawed", None)
             .bad_body(json!({}), "invalid_json", Some("text")),
-        c("GET", "/v1/policies", "/v1/policies", "alice").refuses("adam", "forbidden"),
+        plain("GET", "/v1/policies", "alice").refuses("adam", "forbidden"),
         c("GET", "/v1/policies/{version}", "/v1/policies/1", "alice")
             .refuses("otto", "forbidden")
             .bad_target("policies/1", "policies/1.0", "version"),
@@ -48,11 +48,11 @@ pub(super) fn cases() -> Vec<Case> {
         c("POST", "/v1/policies/{version}/rollback", "/v1/policies/1/rollback", "alice")
             .refuses("adam", "forbidden")
             .bad_target("policies/1", "policies/0", "version"),
-        c("POST", "/v1/policies/explain", "/v1/policies/explain", "alice")
+        plain("POST", "/v1/policies/explain", "alice")
             .body(json!({"principal": "operator/adam", "action": "namespace.create", "resource": "installation"}))
             .refuses("adam", "forbidden")
             .bad_body(json!({"principal": "adam", "action": "namespace.create", "resource": "installation"}), "malformed", Some("question"))
             .bad_body(json!({}), "invalid_json", Some("principal")),
-        c("GET", "/v1/policies/report", "/v1/policies/report", "alice").refuses("adam", "forbidden"),
+        plain("GET", "/v1/policies/report", "alice").refuses("adam", "forbidden"),
     ]
 }

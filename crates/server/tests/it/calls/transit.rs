@@ -57,7 +57,7 @@ pub(super) async fn cases(actors: &Actors) -> Vec<Case> {
             "malformed",
             Some("context"),
         )
-        .bad_body(json!({"value_b64": "AA"}), "invalid_json", None),
+        .bad_body(json!({"value_b64": "AA"}), "invalid_json", Some("context")),
         c(
             "POST",
             "/v1/namespaces/{ns}/transit/{key}/unwrap",

@@ -1,8 +1,9 @@
 //! What waits is told in the end, once each as far as anybody can know: through restarts,
 //! through an hour without the receiver, and in few messages when it is much.
 
+use super::mailbox::Mailbox;
 use super::receiver::{Receiver, status};
-use super::{actors, eventually, queue, remind, remind_by, webhook};
+use super::{actors, eventually, put, queue, queues, remind, remind_by, webhook};
 use crate::actors::Actors;
 use procura_store::{Blob, KeyPrefix, Kind, Table};
 use procura_types::{Duration, Label};
@@ -67,6 +68,18 @@ async fn an_hour_without_the_receiver_loses_nothing() {
     let actors = actors().await;
     webhook(&actors, &url, 20).await;
     drop(down);
+    // Beside it a mail server, which nobody reaches either.
+    let mut mailbox = Mailbox::closed();
+    let mail = json!({
+        "host": "localhost", "port": mailbox.port, "tls": "tls",
+        "from": "procura@example.com", "to": ["ops@example.com"],
+    });
+    let channel = json!({"kind": "mail", "mail": mail, "ca_pem": mailbox.ca_pem});
+    let answer = put(&actors, "post", &channel).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let target = "/v1/notify/routes/post?namespace=shop";
+    let post = json!({"channel": "post"});
+    actors.ok("adam", "PUT", target, post).await;
     remind(&actors, 0..3).await;
     let clock = &actors.world.clock;
     // Each look is a try, if one is due.
@@ -76,14 +89,38 @@ async fn an_hour_without_the_receiver_loses_nothing() {
     }
     let found = eventually("tries", async || {
         clock.turn(Duration::from_secs(1));
-        let queue = queue(&actors).await;
-        (!queue["failure"].is_null()).then_some(queue)
+        let queues = queues(&actors).await;
+        let tried = queues.iter().all(|queue| !queue["failure"].is_null());
+        (queues.len() == 2 && tried).then_some(queues)
     })
     .await;
-    assert_eq!((&found["waiting"], &found["dead"]), (&json!(3), &json!(0)));
-    assert_eq!(found["failure"], "the receiver takes no connection");
+    for (queue, (channel, failure)) in found.iter().zip([
+        ("ops", "the receiver takes no connection"),
+        ("post", "the mail server takes no connection"),
+    ]) {
+        assert_eq!(queue["channel"], channel);
+        assert_eq!((&queue["waiting"], &queue["dead"]), (&json!(3), &json!(0)));
+        assert_eq!(queue["failure"], failure);
+    }
     let up = Receiver::at(url.strip_prefix("http://").unwrap()).await;
+    mailbox.open();
     until_told(&actors, &up, 3).await;
+    eventually("nothing waits", async || {
+        clock.turn(Duration::from_secs(61));
+        let queues = queues(&actors).await;
+        let all = queues.iter().all(|queue| queue["waiting"] == 0);
+        all.then_some(())
+    })
+    .await;
+    // Of each thing once, by either way.
+    let told = up.told();
+    assert_eq!(told.len(), 3);
+    assert!(told.values().all(|count| *count == 1), "{told:?}");
+    let texts = mailbox.texts().join("\n");
+    for number in 0..3 {
+        let times = texts.matches(&format!("secret/shop/date/{number}")).count();
+        assert_eq!(times, 1, "{number}: {texts}");
+    }
 }
 
 #[tokio::test]

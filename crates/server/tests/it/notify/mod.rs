@@ -5,6 +5,7 @@ mod channels;
 mod crowds;
 mod kinds;
 mod lasting;
+mod mailbox;
 mod network;
 pub(crate) mod receiver;
 mod secrecy;
@@ -69,11 +70,16 @@ async fn tried(actors: &Actors) -> Answer {
     world.call(actors.key("adam"), "POST", target, None).await
 }
 
-/// What waits in `ops`.
-async fn queue(actors: &Actors) -> Value {
+/// What waits in the channels of `shop`, by their names.
+async fn queues(actors: &Actors) -> Vec<Value> {
     let target = "/v1/notify/queue?namespace=shop";
     let queue = actors.ok("adam", "GET", target, Value::Null).await;
-    queue["channels"][0].clone()
+    queue["channels"].as_array().unwrap().clone()
+}
+
+/// What waits in `ops`.
+async fn queue(actors: &Actors) -> Value {
+    queues(actors).await[0].clone()
 }
 
 /// Lets dates of so many secrets of `shop` be over, as the record has it.

@@ -27,9 +27,10 @@ pub(crate) async fn served() -> Actors {
     .await
 }
 
-/// Somebody who can sign in: a name, and recovery codes that are left.
+/// Somebody who can sign in: a name, an authenticator app, and recovery codes that are left.
 pub(crate) struct Person {
     name: &'static str,
+    app: TotpSecret,
     codes: Vec<String>,
 }
 
@@ -44,8 +45,8 @@ impl Person {
         let app = actors
             .ok(name, "POST", &format!("{at}/totp"), Value::Null)
             .await;
-        let secret = TotpSecret::from_base32(app["secret"].as_str().unwrap()).unwrap();
-        let code = secret.code(totp_step(actors.world.now()));
+        let app = TotpSecret::from_base32(app["secret"].as_str().unwrap()).unwrap();
+        let code = app.code(totp_step(actors.world.now()));
         let confirm = json!({"code": code.expose()});
         actors
             .ok(name, "POST", &format!("{at}/totp/confirm"), confirm)
@@ -56,15 +57,24 @@ impl Person {
         let codes = codes["codes"].as_array().unwrap().iter();
         Self {
             name,
+            app,
             codes: codes
                 .map(|code| code.as_str().unwrap().to_owned())
                 .collect(),
         }
     }
 
-    /// A code that was not used yet.
+    /// A recovery code that was not used yet: as many sign in with these at one moment as
+    /// there are, where the app has one code for each.
     pub(crate) fn code(&mut self) -> String {
         self.codes.pop().expect("a recovery code is left")
+    }
+
+    /// The code that the app shows so many steps of 30 seconds from now. The one of the
+    /// moment when it was set up was used by that.
+    pub(crate) fn app_code(&self, world: &World, steps: i64) -> String {
+        let step = totp_step(world.now()).checked_add_signed(steps).unwrap();
+        self.app.code(step).expose().clone()
     }
 
     /// Another browser, in which this person is signed in.

@@ -3,11 +3,12 @@
 
 use super::browser::{Browser, LOGIN, served};
 use crate::actors::Actors;
+use crate::share_quorum;
 use crate::world::Answer;
 use procura_crypto::SystemEntropy;
 use procura_crypto::webauthn::SoftwarePasskey;
 use procura_types::encoding::{b64url, from_b64url_fixed};
-use procura_types::wire::Grant;
+use procura_types::wire::{Grant, Proposal};
 use serde_json::{Value, json};
 
 /// Where a browser on this machine finds the pages when it uses passkeys.
@@ -156,16 +157,103 @@ async fn a_passkey_is_enrolled_signs_in_and_approves() {
     assert!(approved.status.is_success(), "{}", approved.text());
     // Clicked twice.
     let again = browser.call(&approve, &token, &answer).await;
-    assert_eq!(again.status, 409, "{}", again.text());
-    let grant = format!("/v1/namespaces/shop/grants/{id}");
-    let grant = actors.ok("anna", "GET", &grant, Value::Null).await;
+    again.expect("conflict", None, None, "clicked twice");
+    let path = format!("/v1/namespaces/shop/grants/{id}");
+    let grant = actors.ok("anna", "GET", &path, Value::Null).await;
     let grant: Grant = serde_json::from_value(grant).unwrap();
     assert_eq!(grant.receipt.device, passkey.key.public().thumbprint());
     assert!(grant.receipt.assertion.is_some());
+    // And once more when it was withdrawn: that brings nothing back.
+    let withdraw = format!("{path}/withdraw");
+    actors.ok("anna", "POST", &withdraw, Value::Null).await;
+    let again = browser.call(&approve, &token, &answer).await;
+    again.expect("conflict", None, None, "after withdrawal");
+    let grant = actors.ok("anna", "GET", &path, Value::Null).await;
+    assert!(grant["withdrawn"].is_string(), "{grant}");
     assert_eq!(
         refusals(&actors, "request.approve").await,
         ["wrong_challenge"]
     );
+}
+
+#[tokio::test]
+async fn a_steward_says_yes_by_a_passkey_to_what_was_proposed_and_no() {
+    let actors = served().await;
+    let bea = share_quorum::steward(&actors, "bea").await;
+    let made = code(&actors, "alice").await;
+    let mut browser = Browser::at(&actors.world, NAMED);
+    let mut passkey = enrol(&mut browser, &made).await;
+    sign_in(&mut browser, &mut passkey).await;
+    let mut proposals = Vec::new();
+    for name in ["bank", "shop"] {
+        let body = json!({"act": {"end_namespace": {"name": name}}});
+        let made = actors.ok("alice", "POST", "/v1/proposals", body).await;
+        proposals.push(serde_json::from_value::<Proposal>(made).unwrap());
+    }
+    let [proposal, other] = &proposals[..] else {
+        panic!("there are two");
+    };
+    let page = browser.get("/proposals").await.text();
+    for part in [
+        "end the namespace bank with all that is in it",
+        "waits for signatures",
+        "2 stewards",
+        &format!("procura proposal sign {}", proposal.id),
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let token = browser.token("/proposals").await;
+    let sign = format!("/proposals/{}/sign", proposal.id);
+    let ask = format!("{sign}/options");
+    let another = format!("/proposals/{}/sign/options", other.id);
+    let options = browser.call(&another, &token, &json!({})).await.json();
+    let credential = assertion(&mut passkey, &options);
+    let answer = json!({"credential": credential});
+    let refused = browser.call(&sign, &token, &answer).await;
+    refused.expect(
+        "passkey_refused",
+        Some("wrong_challenge"),
+        None,
+        "another proposal",
+    );
+    let options = browser.call(&ask, &token, &json!({})).await;
+    assert_eq!(options.status, 200, "{}", options.text());
+    let options = options.json();
+    assert_eq!(options["proposal"]["id"], json!(proposal.id));
+    let credential = assertion(&mut passkey, &options);
+    let answer = json!({"credential": credential});
+    let signed = browser.call(&sign, &token, &answer).await;
+    assert_eq!(signed.status, 200, "{}", signed.text());
+    let signed = signed.json();
+    assert_eq!(signed["signed"][0]["by_passkey"], true);
+    assert_eq!(signed["state"], "open");
+    let page = browser.get("/proposals").await.text();
+    assert!(page.contains("You said yes to it."), "{page}");
+    let agreed = share_quorum::sign(&actors, &bea, proposal).await;
+    assert_eq!(agreed.signed.len(), 2);
+    let page = browser.get("/proposals").await.text();
+    assert!(page.contains("is agreed to"), "{page}");
+    // The no takes the yes back.
+    let refuse = format!("/proposals/{}/refuse", proposal.id);
+    let answer = browser.post(&refuse, &token, &[]).await;
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    let page = browser.get("/proposals").await.text();
+    assert!(!page.contains("You said yes to it."), "{page}");
+    assert!(!page.contains("is agreed to"), "{page}");
+    assert_eq!(
+        refusals(&actors, "proposal.sign").await,
+        ["wrong_challenge"]
+    );
+
+    // It is for stewards.
+    let annas = code(&actors, "anna").await;
+    let mut browser = Browser::at(&actors.world, NAMED);
+    let mut passkey = enrol(&mut browser, &annas).await;
+    sign_in(&mut browser, &mut passkey).await;
+    let token = browser.token("/account").await;
+    assert_eq!(browser.get("/proposals").await.status, 403);
+    let refused = browser.call(&ask, &token, &json!({})).await;
+    refused.expect("forbidden", None, None, "anna is no steward");
 }
 
 #[tokio::test]

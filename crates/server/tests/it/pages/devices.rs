@@ -12,12 +12,15 @@ use procura_server::Web;
 use procura_types::Duration;
 use serde_json::{Value, json};
 
-const APPROVE: &str = "/device/approve";
-const OPTIONS: &str = "/device/approve/options";
-const SHOW: &str = "/v1/namespaces/shop/device-grants/show";
+pub(super) const APPROVE: &str = "/device/approve";
+pub(super) const OPTIONS: &str = "/device/approve/options";
+pub(super) const SHOW: &str = "/v1/namespaces/shop/device-grants/show";
 
 /// Somebody who signed in by a passkey of theirs, and the token of their forms.
-async fn signed_in<'a>(actors: &'a Actors, name: &str) -> (Browser<'a>, SoftwarePasskey, String) {
+pub(super) async fn signed_in<'a>(
+    actors: &'a Actors,
+    name: &str,
+) -> (Browser<'a>, SoftwarePasskey, String) {
     let mut browser = Browser::at(&actors.world, NAMED);
     let made = code(actors, name).await;
     let mut passkey = enrol(&mut browser, &made).await;
@@ -27,7 +30,7 @@ async fn signed_in<'a>(actors: &'a Actors, name: &str) -> (Browser<'a>, Software
 }
 
 /// What a yes is to that makes a host one of an agent's, as the script says it.
-fn ask(host: &Host, agent: &str) -> Value {
+pub(super) fn ask(host: &Host, agent: &str) -> Value {
     json!({
         "namespace": "shop",
         "user_code": host.user_code,
@@ -37,7 +40,7 @@ fn ask(host: &Host, agent: &str) -> Value {
 }
 
 /// Looks at the device of a host.
-async fn look(browser: &mut Browser<'_>, token: &str, host: &Host) -> Answer {
+pub(super) async fn look(browser: &mut Browser<'_>, token: &str, host: &Host) -> Answer {
     let fields = [
         ("user_code", host.user_code.as_str()),
         ("namespace", "shop"),
@@ -46,7 +49,7 @@ async fn look(browser: &mut Browser<'_>, token: &str, host: &Host) -> Answer {
 }
 
 /// What a passkey answers to what these options ask.
-async fn answered(
+pub(super) async fn answered(
     browser: &mut Browser<'_>,
     token: &str,
     passkey: &mut SoftwarePasskey,
@@ -59,7 +62,12 @@ async fn answered(
 }
 
 /// Sends the form, with what the script filled into it.
-async fn approve(browser: &mut Browser<'_>, token: &str, ask: &Value, answer: &str) -> Answer {
+pub(super) async fn approve(
+    browser: &mut Browser<'_>,
+    token: &str,
+    ask: &Value,
+    answer: &str,
+) -> Answer {
     let mut fields: Vec<(&str, &str)> = ["namespace", "user_code", "agent", "device"]
         .into_iter()
         .map(|name| (name, ask[name].as_str().unwrap()))
@@ -69,7 +77,7 @@ async fn approve(browser: &mut Browser<'_>, token: &str, ask: &Value, answer: &s
 }
 
 /// That a form was refused for this.
-fn assert_failed(answer: &Answer, status: u16, code: &str, reason: &str) {
+pub(super) fn assert_failed(answer: &Answer, status: u16, code: &str, reason: &str) {
     let text = answer.text();
     assert_eq!(answer.status, status, "{reason}: {text}");
     for word in [code, reason] {

@@ -47,6 +47,7 @@ fn forms(actors: &Actors) -> Vec<(String, Vec<(&'static str, &'static str)>)> {
             vec![("name", "blue key")],
         ),
         ("/account/passkeys/invite".to_owned(), vec![]),
+        (format!("/proposals/{login}/refuse"), vec![]),
         (
             "/device".to_owned(),
             vec![("user_code", "WDJB-MJHT"), ("namespace", "shop")],

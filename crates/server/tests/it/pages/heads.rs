@@ -10,7 +10,7 @@ use procura_types::RateLimit;
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; script-src 'self'; connect-src 'self'";
 
 /// That an answer has all that a page needs, and nothing inline.
-fn assert_protected(answer: &Answer, what: &str) {
+pub(crate) fn assert_protected(answer: &Answer, what: &str) {
     let field = |name: &str| {
         let values: Vec<_> = answer.headers.get_all(name).iter().collect();
         assert_eq!(values.len(), 1, "{what}: {name}");
@@ -52,6 +52,7 @@ fn targets(actors: &Actors) -> Vec<(&'static str, String, u16)> {
         get(&format!("/requests/shop/{waiting}"), 200),
         get("/grants", 200),
         get("/alarms", 200),
+        get("/proposals", 403),
         get("/account", 200),
         get("/device", 200),
         get("/sign-in", 200),
@@ -75,7 +76,14 @@ fn targets(actors: &Actors) -> Vec<(&'static str, String, u16)> {
         ("PUT", "/assets/style.css".to_owned(), 405),
         ("POST", "/sign-out".to_owned(), 403),
         ("POST", "/sign-in".to_owned(), 403),
+        ("POST", "/oidc/work".to_owned(), 403),
+        ("GET", "/oidc/work".to_owned(), 405),
         ("POST", format!("/requests/shop/{waiting}/deny"), 403),
+        (
+            "POST",
+            "/proposals/01997a3e-5a6c-7d21-9d0e-3f6f2f6f0a11/refuse".to_owned(),
+            403,
+        ),
     ]
 }
 

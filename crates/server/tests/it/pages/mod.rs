@@ -8,9 +8,11 @@ mod ceremonies;
 mod devices;
 mod forms;
 mod heads;
+mod legacy_logins;
 mod names;
 mod off;
 mod passkeys;
 mod signing_in;
 
-pub(crate) use browser::{Browser, PASSWORD, Person};
+pub(crate) use browser::{Browser, LOGIN, ORIGIN, PASSWORD, Person};
+pub(crate) use heads::assert_protected;

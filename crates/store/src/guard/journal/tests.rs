@@ -361,8 +361,8 @@ fn the_journals_of_a_home_do_not_touch_each_other() {
         ]
     );
     let lost = open_one(&home, Of::Foreign, OTHER_BOOT, Start::Again, T + 2);
-    assert_eq!(lost.refuse_until(), Some(at(T + 122)));
-    assert!(made(&lost, b"one", T + 122, T + 3).is_err());
+    assert_eq!(lost.refuse_until(), Some(at(T + 302)));
+    assert!(made(&lost, b"one", T + 302, T + 3).is_err());
     let native = open(&home, OTHER_BOOT, Start::Again, T + 2);
     assert_eq!(native.refuse_until(), Some(at(T + 17)));
 }

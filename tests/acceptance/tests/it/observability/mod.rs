@@ -248,6 +248,7 @@ fn labels_are_words(scrape: &Scrape) {
                         let more = [
                             "hmac-v1",
                             "hmac-v2",
+                            "legacy",
                             "web_login_password",
                             "web_login_passkey",
                             "web_login_oidc",

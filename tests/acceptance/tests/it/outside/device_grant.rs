@@ -2,8 +2,12 @@
 //! server that is killed between the yes and its collection.
 
 use super::Program;
-use procura_acceptance::{Installation, Outcome};
+use procura_acceptance::{Guide, Installation, Outcome};
 use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// Has the client do one thing, and gives what it says of it.
 #[track_caller]
@@ -107,4 +111,95 @@ fn a_standard_client_joins_once_though_the_server_is_killed_in_between() {
         assert!(!text.contains(code) && !text.contains("eyJhbGci"), "{text}");
     }
     assert!(client.rest().is_empty());
+}
+
+/// The client of the guide, as it stands there.
+struct OfTheGuide {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl OfTheGuide {
+    fn begin(server: &Installation, key_file: &Path) -> Self {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides/device-grant.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let (_, code) = page.split_once("```python\n").unwrap();
+        let (code, _) = code.split_once("\n```").unwrap();
+        let file = server.folder().join("join.py");
+        std::fs::write(&file, code).unwrap();
+        // What the packages of the system are for. Its library wants TLS, and the server is
+        // on this machine.
+        let mut child = Command::new("/usr/bin/python3")
+            .arg("-B")
+            .arg(file)
+            .args([server.url(), "build-7"])
+            .arg(key_file)
+            .env_clear()
+            .env("OAUTHLIB_INSECURE_TRANSPORT", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stdout }
+    }
+
+    /// What its next line says of this.
+    #[track_caller]
+    fn says(&mut self, name: &str) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        match line.strip_prefix(name) {
+            Some(said) => said.trim().to_owned(),
+            None => {
+                // It has ended, or it will say no more: what it said instead is wanted.
+                let _ = self.child.kill();
+                let mut stderr = String::new();
+                let mut pipe = self.child.stderr.take().unwrap();
+                pipe.read_to_string(&mut stderr).unwrap();
+                panic!("not {name:?}: {line:?} {stderr}");
+            }
+        }
+    }
+}
+
+impl Drop for OfTheGuide {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_client_of_the_guide_joins_as_it_stands_there() {
+    let server = Installation::ready();
+    server.cli(&["namespace", "create", "shop"]).ok();
+    cli(&server, &["agent", "add", "scribe", "--no-code"]).ok();
+    let key_file = server.folder().join("device.pem");
+    let mut client = OfTheGuide::begin(&server, &key_file);
+    let open = client.says("open");
+    let code = client.says("code");
+    assert!(
+        open.ends_with(&format!("/device?user_code={code}")),
+        "{open}"
+    );
+    let fingerprint = client.says("fingerprint");
+    let looked = ["device", "approve", &code, "--agent", "nobody"];
+    let _ = cli(&server, &looked).says(&fingerprint);
+
+    let mut guide = Guide::open("guides/device-grant.md", server.folder());
+    guide.set("PROCURA_HOME", server.home().to_str().unwrap());
+    guide.set("PROCURA_SERVER", server.url());
+    guide.set("CODE", &code);
+    guide.block();
+    guide.is_done();
+    assert_eq!(client.says("joined as"), "alice//scribe");
+    assert!(client.child.wait().unwrap().success());
+    let mode = std::fs::metadata(&key_file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let agents = cli(&server, &["--json", "agent", "list"]).ok().json();
+    let devices = agents["agents"][0]["devices"].as_array().unwrap();
+    assert_eq!(devices.len(), 1, "{agents}");
 }

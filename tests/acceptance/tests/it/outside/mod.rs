@@ -2,12 +2,14 @@
 //! Node (`tests/acceptance/clients`), and OpenSSL. What they know of a profile they
 //! have from its description.
 
+mod cortexauth;
 mod device_grant;
 mod grpc;
 mod middleware;
 mod native;
 mod notify;
-mod program;
+mod notify_down;
+mod oidc;
 mod project_token;
 mod record;
 mod shares;
@@ -18,8 +20,7 @@ mod websocket;
 use crate::gate::{gate, service};
 use crate::scene::agent;
 use crate::verify::Agent;
-use procura_acceptance::{GateHost, Installation};
-use program::Program;
+use procura_acceptance::{GateHost, Installation, Program};
 use serde_json::{Value, json};
 
 /// A server whose own routes and the service `web`, with a gate in front of it, all

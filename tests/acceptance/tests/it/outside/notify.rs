@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The password at the mail server, and a part of each URL.
-const PASSWORD: &str = "password-canary-1f6b0c93d2aa";
+pub(super) const PASSWORD: &str = "password-canary-1f6b0c93d2aa";
 
 const NETWORKS: &str = "notify_networks = [\"127.0.0.0/8\", \"::1\"]\n";
 
@@ -27,19 +27,19 @@ fn guide() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides/notifications.md")
 }
 
-fn server() -> Installation {
+pub(super) fn server() -> Installation {
     let server = Installation::configured(NETWORKS);
     server.cli(&["namespace", "create", "shop"]).ok();
     server
 }
 
 /// An agent that is made and revoked: something to tell of.
-fn revocation(server: &Installation, label: &str) {
+pub(super) fn revocation(server: &Installation, label: &str) {
     server.cli(&["-n", "shop", "agent", "add", label]).ok();
     server.cli(&["-n", "shop", "agent", "revoke", label]).ok();
 }
 
-fn route(server: &Installation, events: &[&str]) {
+pub(super) fn route(server: &Installation, events: &[&str]) {
     let add = ["-n", "shop", "notify", "route", "add", "all"];
     let events: Vec<&str> = events.iter().flat_map(|event| ["--event", event]).collect();
     let words = [&add[..], &["--channel", "ops"], &events[..]].concat();
@@ -96,14 +96,16 @@ fn webhooks_are_believed_as_they_are_and_not_changed() {
 }
 
 /// A mail server with a certificate for a name.
-struct Mail {
-    program: Program,
+pub(super) struct Mail {
+    pub(super) program: Program,
     port: String,
     ca: String,
+    /// What it was started with, but for the port.
+    words: Vec<String>,
 }
 
 impl Mail {
-    fn start(server: &Installation, way: &str, name: &str) -> Self {
+    pub(super) fn start(server: &Installation, way: &str, name: &str) -> Self {
         let file = |end: &str| server.folder().join(format!("{way}-{name}.{end}"));
         let (certificate, key) = (file("crt"), file("key"));
         let made = Command::new("openssl")
@@ -125,16 +127,59 @@ impl Mail {
         assert!(made.status.success(), "{made:?}");
         let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
         let words = [way, certificate, key, "procura", PASSWORD];
-        let program = Program::python("mail_server.py", &words);
+        Self::running(words.map(str::to_owned).to_vec(), "0")
+    }
+
+    fn running(words: Vec<String>, port: &str) -> Self {
+        let all: Vec<&str> = words.iter().map(String::as_str).chain([port]).collect();
+        let program = Program::python("mail_server.py", &all);
         let port = program.hear()["port"].to_string();
         Self {
             program,
             port,
-            ca: certificate.to_owned(),
+            ca: words[1].clone(),
+            words,
         }
     }
 
-    fn channel(&self, server: &Installation, way: &str, password: &str) {
+    /// Ends it as a failure of power would, and starts it where it was once something has
+    /// happened meanwhile.
+    pub(super) fn down(self, meanwhile: impl FnOnce()) -> Self {
+        let Self {
+            program,
+            port,
+            words,
+            ..
+        } = self;
+        drop(program);
+        meanwhile();
+        Self::running(words, &port)
+    }
+
+    /// Has it answer so from here on.
+    pub(super) fn answers(&mut self, line: &str) {
+        self.program.tell(line);
+        // On a slow machine somebody tries it again meanwhile, and hears what was so before.
+        loop {
+            let said = self.program.hear();
+            if said == json!({"answers": line}) {
+                return;
+            }
+            assert!(said["turned_away"].is_u64(), "{said}");
+        }
+    }
+
+    /// Its next message, which has to tell of the revocation of this agent.
+    pub(super) fn hears_of(&self, agent: &str) -> Value {
+        let got = self.program.hear();
+        let subject = "[procura] revocation in shop: agent.revoke";
+        assert_eq!(got["subject"], subject, "{got}");
+        let text = got["text"].as_str().unwrap();
+        assert!(text.contains(agent), "{agent}: {text}");
+        got
+    }
+
+    pub(super) fn channel(&self, server: &Installation, way: &str, password: &str) {
         let add = ["-n", "shop", "notify", "channel", "add", "ops", "--kind"];
         let of = ["mail", "--host", "localhost", "--port", &self.port];
         let from = ["--from", "procura@example.com", "--user", "procura"];

@@ -150,6 +150,27 @@ fn tests_of_pages() -> String {
     all
 }
 
+/// The first line of a page that is a block by its indentation. Whoever types pages looks
+/// for fences, so nobody types such a block.
+fn indented(text: &str) -> Option<&str> {
+    let mut fenced = false;
+    text.lines().find(|line| {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        }
+        !fenced && (line.starts_with('\t') || line.starts_with("    "))
+    })
+}
+
+#[test]
+fn a_block_by_indentation_is_found() {
+    let fenced = "Type\n\n```sh\nif a; then\n    b\nfi\n```\n\n- one\n  and more\n";
+    assert_eq!(indented(fenced), None);
+    let block = format!("{fenced}\nand\n\n    procura status\n");
+    assert_eq!(indented(&block), Some("    procura status"));
+    assert_eq!(indented("\tprocura status\n"), Some("\tprocura status"));
+}
+
 /// A guide whose commands nobody types is wrong before long.
 #[test]
 fn a_test_types_the_commands_of_every_guide_and_runbook() {
@@ -157,12 +178,14 @@ fn a_test_types_the_commands_of_every_guide_and_runbook() {
     let mut typed = 0;
     for page in ["docs/guides", "docs/runbooks"].into_iter().flat_map(pages) {
         let text = read(&page);
+        let hidden = indented(&text);
+        assert_eq!(hidden, None, "{page}: nobody types a block without a fence");
         let fences: Vec<&str> = text
             .lines()
             .filter(|line| line.trim_start().starts_with("```"))
             .collect();
         for fence in &fences {
-            // Code in Python is run by what it is for, a receiver of webhooks.
+            // Code in Python is run by what it is for: a receiver of webhooks, a host that joins.
             let known = ["```", "```sh", "```python"].contains(fence);
             assert!(
                 known,

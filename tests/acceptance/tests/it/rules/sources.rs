@@ -127,8 +127,9 @@ fn unsafe_code_is_where_the_architecture_page_says() {
 /// Whoever vouches for a person lets them in, so only what checks a proof of theirs does.
 #[test]
 fn people_are_vouched_for_where_their_proofs_are_checked() {
-    const CHECKED: [&str; 3] = [
+    const CHECKED: [&str; 4] = [
         "crates/identity/src/account/sign_in.rs",
+        "crates/identity/src/oidc/using.rs",
         "crates/identity/src/passkey/enrol.rs",
         "crates/identity/src/passkey/using.rs",
     ];
@@ -137,7 +138,9 @@ fn people_are_vouched_for_where_their_proofs_are_checked() {
         .filter(|path| !shown(path).contains("/tests/"))
         .filter(|path| {
             let text = std::fs::read_to_string(path).unwrap();
-            text.contains("Authenticated::vouched(") || text.contains("Authenticated::by_passkey(")
+            ["vouched(", "by_passkey(", "by_provider("]
+                .iter()
+                .any(|made| text.contains(&["Authenticated::", made].concat()))
         })
         .map(|path| shown(&path))
         .collect();

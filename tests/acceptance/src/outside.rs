@@ -1,20 +1,23 @@
 //! A program in another language that runs beside a test: each line that it prints is
 //! JSON, and it may go on with a line on stdin.
 
-use crate::scene::PATIENCE;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
 use tempfile::NamedTempFile;
+
+/// How long one may take on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The Python that the packages of the system are for; another one may come first in
 /// the path.
 const PYTHON: &str = "/usr/bin/python3";
 
 /// One that runs. It is ended when it is dropped.
-pub(super) struct Program {
+pub struct Program {
     child: Child,
     stdin: Option<ChildStdin>,
     lines: Receiver<Value>,
@@ -23,12 +26,20 @@ pub(super) struct Program {
 
 impl Program {
     /// In Python, which is not to leave anything beside the sources.
-    pub(super) fn python(file: &str, words: &[&str]) -> Self {
+    ///
+    /// # Panics
+    /// When nothing runs it, with what to type.
+    #[must_use]
+    pub fn python(file: &str, words: &[&str]) -> Self {
         Self::start(Command::new(PYTHON).arg("-B"), file, words)
     }
 
     /// In JavaScript.
-    pub(super) fn node(file: &str, words: &[&str]) -> Self {
+    ///
+    /// # Panics
+    /// When nothing runs it, with what to type.
+    #[must_use]
+    pub fn node(file: &str, words: &[&str]) -> Self {
         Self::start(&mut Command::new("node"), file, words)
     }
 
@@ -63,14 +74,21 @@ impl Program {
     }
 
     /// Gives it a line.
-    pub(super) fn tell(&mut self, line: &str) {
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn tell(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().unwrap();
         writeln!(stdin, "{line}").unwrap();
     }
 
     /// Its next line.
+    ///
+    /// # Panics
+    /// When it says no more.
     #[track_caller]
-    pub(super) fn hear(&self) -> Value {
+    #[must_use]
+    pub fn hear(&self) -> Value {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => line,
             Err(error) => panic!("it says no more: {error}"),
@@ -78,19 +96,27 @@ impl Program {
     }
 
     /// The URL that it says first, of a service.
-    pub(super) fn url(&self) -> String {
+    ///
+    /// # Panics
+    /// When it says none.
+    #[must_use]
+    pub fn url(&self) -> String {
         let line = self.hear();
         line["url"].as_str().unwrap().to_owned()
     }
 
     /// What it has said and nobody heard.
-    pub(super) fn unheard(&self) -> Vec<Value> {
+    #[must_use]
+    pub fn unheard(&self) -> Vec<Value> {
         self.lines.try_iter().collect()
     }
 
     /// All that it says from here to its end, which has to be a good one.
+    ///
+    /// # Panics
+    /// When it does not end, or not well.
     #[track_caller]
-    pub(super) fn rest(mut self) -> Vec<Value> {
+    pub fn rest(mut self) -> Vec<Value> {
         drop(self.stdin.take());
         let mut all = Vec::new();
         loop {
@@ -106,10 +132,6 @@ impl Program {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "what a program said before a test failed is for whoever reads that"
-)]
 impl Drop for Program {
     fn drop(&mut self) {
         // Fails only when it has ended already, which is what is wanted.
@@ -118,6 +140,7 @@ impl Drop for Program {
         if std::thread::panicking()
             && let Ok(said) = std::fs::read_to_string(self.stderr.path())
         {
+            // It is for whoever reads why the test failed.
             eprintln!("{said}");
         }
     }
