@@ -59,13 +59,22 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// Whether what was read last is one of the variables that are somebody or something.
+    /// Whether what was read last is one of the variables that are somebody or something,
+    /// and begins what `is` is asked of: a sum or a product that ends with one is all on the
+    /// left.
     fn is_behind_a_variable(&self) -> bool {
-        matches!(
-            self.last,
-            [Some(Token::Word("principal" | "action" | "resource")), before]
-                if before != Some(Token::Sign('.'))
-        )
+        let [variable, before] = self.last;
+        let begins = match before {
+            None => true,
+            Some(Token::Sign(sign)) => matches!(sign, '(' | '{' | '[' | ',' | ':' | '&' | '|'),
+            Some(Token::Word(word)) => matches!(word, "if" | "then" | "else"),
+            Some(Token::Text(_)) => false,
+        };
+        let is_one = matches!(
+            variable,
+            Some(Token::Word("principal" | "action" | "resource"))
+        );
+        begins && is_one
     }
 
     /// What of it is more than may be parsed, if anything is.
@@ -149,7 +158,18 @@ mod tests {
     fn what_would_be_doubled_is_one_of_the_variables() {
         let odd = Some("`is` is asked of principal, action or resource only".to_owned());
         for text in [
+            "permit(principal is T, action, resource is T) when { !(principal is T) && resource is T || action is T };",
+            "if principal is T then resource is T else action is T",
+        ] {
+            assert_eq!(flaw(text), None, "{text}");
+        }
+        for text in [
             "principal is T in N::\"x\"",
+            "(x)+principal is T in N::\"x\"",
+            "(x) - resource is T in N::\"x\"",
+            "2 * action is T in N::\"x\"",
+            "!principal is T in N::\"x\"",
+            "(x)+1is T in N::\"x\"",
             "(resource) is",
             "{action: (x)}.action is T",
             "{a: x}[\"a\"] is T",

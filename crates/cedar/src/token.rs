@@ -95,7 +95,12 @@ impl<'a> Iterator for Tokens<'a> {
                     (Token::Text(end.saturating_sub(from + 2)), end)
                 }
                 _ if is_of_a_word(letter) => {
-                    let end = self.pass(is_of_a_word);
+                    // A number ends with its digits: to Cedar `1is` is two words.
+                    let end = if letter.is_ascii_digit() {
+                        self.pass(|letter| letter.is_ascii_digit())
+                    } else {
+                        self.pass(is_of_a_word)
+                    };
                     (
                         Token::Word(self.text.get(from..end).unwrap_or_default()),
                         end,

@@ -121,6 +121,14 @@ impl Snapshot {
         })
     }
 
+    /// Whether nothing that an API key hangs on took back what this device may do: its maker's
+    /// device acts, and the key is not over. So it is of every device that is bound to none.
+    #[must_use]
+    pub fn api_key_stands(&self, device: &Thumbprint, now: Timestamp) -> bool {
+        self.api_key(device)
+            .is_none_or(|key| self.may_act(&key.made_with) && now < key.until)
+    }
+
     /// Whether what a caller shows lets its device do this there: of one that is bound to no
     /// key, that it shows none. Device, actor and roles are looked at by whoever decides.
     ///

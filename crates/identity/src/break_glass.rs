@@ -219,9 +219,9 @@ impl BreakGlassUse {
             return Err(IdentityError::MakerGone);
         }
         // Nor does whoever was stopped go on by it.
-        let is_held = snapshot.devices_of(&account.made_by).any(|device| {
-            device.revoked.is_none() && snapshot.on_hold(&device.thumbprint).is_some()
-        });
+        let is_held = snapshot
+            .devices_in_person(&account.made_by)
+            .any(|device| snapshot.on_hold(&device.thumbprint).is_some());
         if is_held {
             return Err(IdentityError::MakerOnHold);
         }

@@ -77,6 +77,9 @@ impl CodeRow {
         // With a device, or in a web login with a passkey that answered for it.
         let key_stands =
             made_with.is_none_or(|key| snapshot.may_act(key) || snapshot.passkey_lets_in(key));
+        // What was made with an API key falls with it.
+        let key_stands =
+            key_stands && made_with.is_none_or(|key| snapshot.api_key_stands(key, now));
         let namespace = match &self.purpose {
             Purpose::Device(actor) | Purpose::Enrol(Enrol { actor, .. }) => {
                 snapshot.actor(actor).and_then(|actor| actor.namespace())

@@ -25,7 +25,12 @@ pub(super) fn is_own_user(socket: &OwnedFd, path: &Path) -> Result<bool, DaemonE
     }
     let look = |source| DaemonError::io(format!("look at {}", path.display()), source);
     let file = path.metadata().map_err(look)?;
-    let directory = path.parent().unwrap_or(Path::new("/"));
+    // The parent of a name alone is the directory that we are in.
+    let directory = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => Path::new("/"),
+    };
     let directory = directory.metadata().map_err(look)?;
     let place = (directory.uid(), directory.mode());
     if may_answer(peer, own, file.uid(), place) {

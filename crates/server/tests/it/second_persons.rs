@@ -1,6 +1,6 @@
 //! What takes more than one steward, accounts for emergencies, and keys of automation.
 
-use crate::actors::Actors;
+use crate::actors::{Actors, join_body};
 use crate::share_quorum::{sign, steward};
 use crate::world::{Answer, PASSPHRASE, Sent};
 use procura_crypto::{SigningKey, SystemEntropy};
@@ -8,7 +8,7 @@ use procura_policy::Action;
 use procura_proof::sign::Signer;
 use procura_record::Since;
 use procura_types::wire::{ApiKeyCreate, BreakGlassCreate, EventKind, Proposal};
-use procura_types::{Duration, Label, encoding};
+use procura_types::{Duration, Label, LinkCodeText, encoding};
 use serde_json::{Value, json};
 
 /// What makes a break-glass account of this key.
@@ -661,7 +661,8 @@ async fn an_api_key_goes_with_the_device_that_made_it() {
     let actors = Actors::new().await;
     let keys = "/v1/operators/adam/api-keys";
     let key = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
-    let wanted = api_key(&actors, "adam", "deploy", &key, &["secret.list"]);
+    let lets = ["secret.list", "agent.link"];
+    let wanted = api_key(&actors, "adam", "deploy", &key, &lets);
     let made = actors.ok("adam", "POST", keys, wanted).await;
     let device = actors.device("adam");
     assert_eq!(made["made_with"], json!(device));
@@ -673,12 +674,24 @@ async fn an_api_key_goes_with_the_device_that_made_it() {
         found["keys"][0]["state"].as_str().unwrap().to_owned()
     };
     assert_eq!(shows(&actors, &key, Some(&token), list).await.status, 200);
+    let mut codes = Vec::new();
+    for _ in 0..2 {
+        let link = ("POST", "/v1/namespaces/shop/agents/baker/link-code");
+        let code = shows(&actors, &key, Some(&token), link).await.json();
+        codes.push(LinkCodeText::parse(code["code"].as_str().unwrap()).unwrap());
+    }
     for (what, expected) in [("hold", "live"), ("revoke", "revoked")] {
         actors
             .ok("alice", "POST", &of_device(what), Value::Null)
             .await;
         let answer = shows(&actors, &key, Some(&token), list).await;
         answer.expect("api_key_refused", Some("api_key_maker"), None, what);
+        // Nor does a code that the key made before let anything in.
+        let joins = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
+        let body = serde_json::to_vec(&join_body(&codes.pop().unwrap(), &joins)).unwrap();
+        let sent = Sent::new("POST", "/v1/join", Some(&body));
+        let answer = actors.world.send(&sent).await;
+        answer.expect("code_refused", Some("unknown_code"), None, what);
         assert_eq!(state().await, expected, "{what}");
         if what == "hold" {
             let target = of_device("reinstate");
