@@ -27,9 +27,10 @@ const TELLS: u32 = 3;
 /// 6,600 that one of them was right.
 const VOIDS: u32 = 50;
 
-/// How often a count is begun anew over what others changed meanwhile: another such try or a
-/// sign-in, which are few at a time.
-const TRIES: usize = 16;
+/// How often a count is begun anew over what others changed meanwhile. Each time it is another
+/// such try that was counted, of which there are no more than [`VOIDS`] until there is nothing
+/// left to count, or a sign-in, which are few: so none is left uncounted.
+const TRIES: u32 = 4 * VOIDS;
 
 /// An operator whose password was right, and whose code was not.
 #[derive(Debug, Clone, PartialEq, Eq)]
