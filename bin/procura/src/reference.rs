@@ -8,6 +8,14 @@ use clap::{Arg, ArgAction, Args, Command, CommandFactory as _, ValueEnum};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+// The daemon is a program of its own: what it takes is read where it takes it from.
+#[path = "../../procurad/src/args.rs"]
+#[allow(
+    dead_code,
+    reason = "what the daemon takes is listed here, and parsed by the daemon alone"
+)]
+mod procurad;
+
 /// Which reference to print.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum What {
@@ -44,14 +52,20 @@ fn markdown() -> String {
         .get_subcommands()
         .filter(|command| !command.is_hide_set())
     {
-        section(&mut out, command, "procura");
+        section(
+            &mut out,
+            command,
+            &format!("procura {}", command.get_name()),
+        );
     }
+    let mut daemon = procurad::Args::command();
+    daemon.build();
+    section(&mut out, &daemon, daemon.get_name());
     let _ = write!(out, "\n## Exit codes\n\nSee `spec/exit-codes.md`.\n");
     out
 }
 
-fn section(out: &mut String, command: &Command, above: &str) {
-    let name = format!("{above} {}", command.get_name());
+fn section(out: &mut String, command: &Command, name: &str) {
     let _ = writeln!(out, "\n## {name}\n\n{}", about(command));
     let nested: Vec<&Command> = command
         .get_subcommands()
@@ -59,7 +73,7 @@ fn section(out: &mut String, command: &Command, above: &str) {
         .collect();
     // One that has subcommands may also be typed without any of them.
     if nested.is_empty() || !command.is_subcommand_required_set() {
-        let _ = writeln!(out, "\n```\n{}\n```\n", usage(command, &name));
+        let _ = writeln!(out, "\n```\n{}\n```\n", usage(command, name));
         for arg in command
             .get_arguments()
             .filter(|arg| !arg.is_global_set() && !arg.is_hide_set())
@@ -71,7 +85,7 @@ fn section(out: &mut String, command: &Command, above: &str) {
         }
     }
     for command in nested {
-        section(out, command, &name);
+        section(out, command, &format!("{name} {}", command.get_name()));
     }
 }
 

@@ -7,12 +7,15 @@ use std::path::PathBuf;
 
 /// Holds the device keys of this host's agents and hands them, process by
 /// process, the secrets that they were granted.
+///
+/// It prints {"event":"ready",…} when it listens. An agent of this host joins by
+/// `procura join`.
 #[derive(Debug, Parser)]
 #[command(
     name = "procurad",
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  procurad\n  procurad --home /var/lib/procura --group agents\n\nIt prints {\"event\":\"ready\",…} when it listens. Join an agent with `procura join CODE`."
+    after_help = "Examples:\n  procurad\n  procurad --home /var/lib/procurad --group procura-agents"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -11,8 +11,9 @@ was called wrongly. Only the standard library is used.
 import fnmatch
 import os
 import re
-import shlex
 import sys
+
+from shell_line import ASSIGNMENT, HEREDOC, OUTPUT, parts_of, program_of, simple_commands, words_of
 
 PASS, REFUSE, MISUSE = 0, 2, 64
 
@@ -45,15 +46,14 @@ INTERPRETERS = SHELLS | {
     "lua", "awk", "gawk", "mawk", "sed", "jq", "yq", "xargs", "tclsh", "Rscript", "eval",
 }
 
-# Words before a program that are not it.
-BEFORE = {
-    "sudo", "command", "exec", "time", "nice", "nohup", "builtin", "then", "do", "else", "if",
-    "while", "until", "!", "{", "stdbuf", "ionice", "setsid", "doas",
-}
+# Programs that print the names that they are given or find.
+NAMING = {"ls", "find", "fd", "fdfind", "realpath", "readlink", "echo", "printf", "basename", "locate"}
 
-SEPARATORS = {";", "&", "&&", "|", "||", "|&", "(", ")", "\n", ";;", "$(", "`"}
-ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*\+?=")
-HEREDOC = re.compile(r"<<-?\s*(['\"]?)([A-Za-z_]\w*)\1")
+# Tests of `find` that look at names, and what they are held against.
+NAME_TESTS = {"-name", "-iname", "-path", "-ipath", "-wholename", "-iwholename", "-regex", "-iregex"}
+NAMES = (".env", ".env.local", ".envrc")
+EXECUTES = {"-exec", "-execdir", "-ok", "-okdir"}
+
 MOST_FILES = 20000
 
 
@@ -112,113 +112,204 @@ def braces(pattern):
     return [one for middle in found.group(1).split(",") for one in braces(head + middle + tail)]
 
 
-def words_of(command):
-    """The words of a command line, with what separates commands among them."""
-    lexer = shlex.shlex(command.replace("\n", " ; "), posix=True, punctuation_chars="();<>|&`")
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    return list(lexer)
-
-
-def take_heredocs(command):
-    """The command without the texts in it, and whether one of them is read as a program."""
-    lines, kept, i = command.split("\n"), [], 0
+def take_heredocs(command, cwd):
+    """The command without the texts in it, and those in which the shell substitutes; nothing
+    when one of them is a program that would read such a file."""
+    lines, kept, open_texts, i = command.split("\n"), [], [], 0
     while i < len(lines):
         line = lines[i]
         kept.append(line)
         i += 1
-        for _, mark in HEREDOC.findall(line):
-            body = []
-            while i < len(lines) and lines[i].strip() != mark:
-                body.append(lines[i])
-                i += 1
-            i += 1
+        for quote, mark in HEREDOC.findall(line):
+            ends = [k for k in range(i, len(lines)) if lines[k].strip() == mark]
+            if not ends:
+                # It was a shift of bits, or a text that names one.
+                continue
+            body, i = "\n".join(lines[i : ends[0]]), ends[0] + 1
+            if not quote:
+                open_texts.append(body)
             try:
                 program = program_of(words_of(line))[0]
             except ValueError:
                 program = ""
-            if program in INTERPRETERS and mentions("\n".join(body)):
+            if program in INTERPRETERS and mentions(body):
                 return None
-    return "\n".join(kept)
-
-
-def simple_commands(words):
-    """The simple commands of a line, without where their output goes."""
-    current, after_output = [], False
-    for word in words:
-        if after_output:
-            after_output = False
-            continue
-        if word in SEPARATORS or set(word) <= set("();&|`"):
-            if current:
-                yield current
-            current = []
-        elif set(word) <= set("<>&|") and ">" in word and "<" not in word:
-            # What is written is not read.
-            after_output = True
-            # The number of a descriptor is no argument.
-            if current and current[-1].isdigit():
-                current.pop()
-        else:
-            current.append(word)
-    if current:
-        yield current
-
-
-def program_of(words):
-    """The program of a simple command, and its arguments."""
-    words = list(words)
-    while words and (ASSIGNMENT.match(words[0]) or words[0] in BEFORE or words[0] == "$"):
-        words.pop(0)
-    if not words:
-        return "", []
-    return os.path.basename(words[0]), words[1:]
+            if program in SHELLS and refused(body, cwd):
+                return None
+    return "\n".join(kept), open_texts
 
 
 def refused(command, cwd="."):
     """Why a command line is refused; nothing when it may pass."""
-    command = command.replace("\\\n", "")
-    kept = take_heredocs(command)
-    if kept is None:
-        return "This would read .env. " + ADVICE
     try:
-        words = words_of(kept)
-    except ValueError:
-        # Quotes that do not match: what is named counts.
-        return "This would read .env. " + ADVICE if mentions(command) else None
-    for simple in simple_commands(words):
-        why = refused_simple(simple, cwd)
+        why = refused_lines(command, cwd)
+    except RecursionError:
+        why = "This cannot be read: too much stands in one another."
+    return why + " " + ADVICE if why else None
+
+
+def refused_lines(command, cwd):
+    # A line goes on below, but a remark does not.
+    joined = re.sub(r"(?m)^((?:(?!(?<![^\s;&|()])#).)*)\\\n", r"\1", command)
+    taken = take_heredocs(joined, cwd)
+    if taken is None:
+        return "This would read .env."
+    kept, open_texts = taken
+
+    def names(part):
+        return is_named(part, cwd)
+
+    parts = [part for text in open_texts for part in parts_of(text, names, is_text=True)]
+    for part in parts + parts_of(kept, names):
+        try:
+            words = words_of(part)
+        except ValueError:
+            # Quotes that do not match: what is named counts.
+            if mentions(command):
+                return "This would read .env."
+            continue
+        why = refused_words(words, cwd)
         if why:
-            return why + " " + ADVICE
+            return why
     return None
 
 
+def refused_words(words, cwd):
+    named = None
+    for simple, is_piped in simple_commands(words):
+        why = refused_simple(simple, cwd)
+        if why:
+            return why
+        if is_piped and named and takes_names(simple):
+            return "This would read .env, by a name that it is given."
+        named = passed_on(simple, named if is_piped else None, cwd)
+    return None
+
+
+def is_named(part, cwd):
+    """Whether what a command line prints would name such a file."""
+    try:
+        words = words_of(part)
+    except ValueError:
+        return mentions(part)
+    named, found = None, False
+    for simple, is_piped in simple_commands(words):
+        if not is_piped:
+            found = found or named is not None
+        named = passed_on(simple, named if is_piped else None, cwd)
+    return found or named is not None
+
+
+def passed_on(words, named, cwd):
+    """What a command prints of names of such files: `some` that it was told, `all` that there
+    are, or nothing; `named` is what it reads of them."""
+    program, arguments, _ = program_of(words)
+    own = None
+    if program == "find":
+        own = selected(arguments, cwd)
+    elif program in NAMING or (program == "git" and subcommand(arguments) == "ls-files"):
+        given = [word for word in arguments if not any(c.isspace() for c in word)]
+        own = "some" if any(mentions(word) or globs_to_secret(word, cwd) for word in given) else None
+    if own or program == "wc":
+        return own
+    # What is left of all of them is mostly others.
+    return named if named == "some" or program in ("sort", "uniq", "tr") else None
+
+
+def takes_names(words):
+    """Whether a command reads the files whose names it is given on its standard input."""
+    program, arguments, before = program_of(words)
+    if program in ("read", "mapfile", "readarray", "cpio"):
+        return True
+    is_behind = any(os.path.basename(word) in ("xargs", "parallel") for word in before)
+    return is_behind and program != "" and not is_blind(program, arguments)
+
+
+def is_blind(program, arguments):
+    """Whether a program looks into none of the files that it is given."""
+    if program == "git":
+        return not arguments or subcommand(arguments) in GIT_BLIND
+    if program == "fd" and set(arguments) & {"-x", "-X", "--exec", "--exec-batch"}:
+        return False
+    return program in BLIND
+
+
+def selected(arguments, cwd):
+    """Whether `find` would find such files: `some` that it is told, `all` that there are, or
+    nothing."""
+    is_told, is_vague = False, False
+    for i, word in enumerate(arguments[:-1]):
+        if word == "-type" and arguments[i + 1] == "d":
+            return None
+        if word not in NAME_TESTS or arguments[i + 2 : i + 3] == ["-prune"]:
+            continue
+        fits = fits_secret(word, arguments[i + 1])
+        if i and arguments[i - 1] in ("!", "-not"):
+            if fits:
+                return None
+            continue
+        is_told = True
+        base = os.path.basename(arguments[i + 1])
+        if fits and (mentions(base) or base.startswith((".", "["))):
+            return "some"
+        is_vague = is_vague or fits
+    if is_told and not is_vague:
+        return None
+    return "all" if has_secret_below(arguments, cwd) else None
+
+
+def fits_secret(test, pattern):
+    """Whether a test of `find` is true for such a file."""
+    pattern = pattern.lower()
+    if test.endswith("regex"):
+        try:
+            return any(re.fullmatch(pattern, "./" + name) for name in NAMES)
+        except re.error:
+            return mentions(pattern)
+    base = os.path.basename(pattern)
+    if not test.endswith("path") and not test.endswith("wholename"):
+        return any(fnmatch.fnmatch(name, pattern) for name in NAMES)
+    return any(
+        fnmatch.fnmatch("./" + name, pattern) or (base.startswith(".") and fnmatch.fnmatch(name, base))
+        for name in NAMES
+    )
+
+
 def refused_simple(words, cwd):
-    program, arguments = program_of(words)
-    # The assignments before it are looked at as well: X=$(cat .env).
+    program, arguments, before = program_of(words)
+    # The assignments before it are looked at as well.
     for word in words:
         if re.search(r"/proc/[^/\s]+/environ\b", word):
             return "This would print an environment."
     if prints_environment(program, arguments):
         return "This would print an environment."
+    for word in before:
+        # A file of names or arguments, as of xargs.
+        if not ASSIGNMENT.match(word) and mentions(word):
+            return "This would read .env."
     if program in SHELLS and "-c" in short_options(arguments):
         script = script_of(arguments)
         if script is not None:
             return inner(script, cwd)
     if program == "procura":
         return behind_procura(arguments, cwd)
-    if program == "git" and (not arguments or subcommand(arguments) in GIT_BLIND):
+    if is_blind(program, arguments) and (program == "git" or "<" not in words):
         return None
-    if program in BLIND and "<" not in words:
-        return None
-    if program == "find" and not set(arguments) & {"-exec", "-execdir", "-ok", "-okdir"}:
-        return None
+    if program == "find":
+        executed = [arguments[i + 1 :] for i, word in enumerate(arguments) if word in EXECUTES]
+        if not executed:
+            return None
+        reads = any(not is_blind(*program_of(behind)[:2]) for behind in executed)
+        if reads and selected(arguments, cwd):
+            return "This would read .env, by a name that it finds."
+    # Who is not known may be one who executes sentences.
+    is_interpreter = program in INTERPRETERS or program == OUTPUT or program.startswith("$")
     for word in words:
         if word.startswith(("--exclude", "--glob=!", "--ignore")):
             continue
         text = word.split("=", 1)[1] if re.match(r"^-{0,2}[\w-]+=", word) else word
         # A sentence that names it is no path, except for who executes sentences.
-        is_text = any(c.isspace() for c in word) and program not in INTERPRETERS
+        is_text = any(c.isspace() for c in word) and not is_interpreter
         if not is_text and (mentions(word) or globs_to_secret(text, cwd)):
             return "This would read .env."
         if not word.startswith("-") and not is_text and leads_to_secret(text, cwd):
@@ -268,9 +359,8 @@ def prints_environment(program, arguments):
     if program == "printenv":
         return True
     if program == "env":
-        # A command behind it makes it another one.
-        rest = [w for w in arguments if not ASSIGNMENT.match(w) and not w.startswith("-")]
-        return not rest
+        # With a command behind it, that is the program.
+        return True
     if program in ("export", "declare", "typeset") and set(arguments) & {"-p", "-x", "-px", "-xp"}:
         return all(word.startswith("-") for word in arguments)
     return program in ("set", "export") and not arguments

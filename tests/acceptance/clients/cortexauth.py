@@ -1,6 +1,7 @@
-"""The command line and the daemon of CortexAuth, as hosts have them that are not moved yet.
-They know nothing of the server that they ask: words, fields, files and what they give up on
-are those of CortexAuth 0.1. The daemon shows no `Authorization` to discover, keeps tokens of
+"""An imitation of the command line and the daemon of CortexAuth, as hosts have them that are
+not moved yet, by its documented formats; it is none of its code. It knows nothing of the
+server that it asks: words, fields, files and what it gives up on are those of CortexAuth 0.1.
+The daemon shows no `Authorization` to discover, keeps tokens of
 projects in a file until a minute before they end, and signs a path as it is, though it sends
 it escaped.
 

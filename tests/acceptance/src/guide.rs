@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 /// found, whoever its parent is by then.
 const MARK: &str = "FOLDER_OF_THE_GUIDE";
 
+/// The file in which a block leaves what it exported.
+const EXPORTED: &str = ".exported";
+
 /// How many seconds a block may take that waits for something.
 const LONGEST: &str = "300";
 
@@ -56,7 +59,7 @@ impl Guide {
     }
 
     /// From here on, whoever types has this in their environment. There is nothing else in
-    /// it.
+    /// it but what blocks export: the page is typed in one shell.
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.retain(|(other, _)| other != name);
         self.variables.push((name.to_owned(), value.to_owned()));
@@ -69,9 +72,11 @@ impl Guide {
     #[track_caller]
     pub fn block(&mut self) -> String {
         let block = self.blocks.next().expect("another block of the page");
+        let exported = self.folder.join(EXPORTED);
+        let script = format!("{block}\nenv -0 > '{}'", exported.display());
         let child = Command::new("setsid")
             .args(["--wait", "timeout", "--foreground", LONGEST])
-            .args(["bash", "-euc", &block])
+            .args(["bash", "-euc", &script])
             .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.folder)
@@ -89,7 +94,24 @@ impl Guide {
             "{}: {block}\n{printed}\n{said}",
             self.name
         );
+        self.keep_exported(&exported);
         printed.into_owned()
+    }
+
+    /// Takes over the environment that a block ended with, without what each shell sets by
+    /// itself. The file goes: it is none of the page's.
+    fn keep_exported(&mut self, file: &Path) {
+        const OF_EACH_SHELL: [&str; 4] = ["OLDPWD", "PWD", "SHLVL", "_"];
+        let text = std::fs::read(file)
+            .unwrap_or_else(|error| panic!("{}: {}: {error}", self.name, file.display()));
+        std::fs::remove_file(file).unwrap();
+        self.variables = String::from_utf8(text)
+            .unwrap()
+            .split('\0')
+            .filter_map(|variable| variable.split_once('='))
+            .filter(|(name, _)| !OF_EACH_SHELL.contains(name))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
     }
 
     /// A file that a block made.

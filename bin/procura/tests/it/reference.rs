@@ -54,6 +54,12 @@ fn what_may_be_typed_without_a_subcommand_is_in_it_with_its_options() {
             "procura device attestations",
             "\nprocura device attestations\n",
         ),
+        ("procurad", "\nprocurad [OPTIONS]\n"),
+        ("procurad", "\n- `--socket <PATH>`: "),
+        (
+            "procurad exec",
+            "\nprocurad exec [OPTIONS] -- <COMMAND>...\n",
+        ),
     ] {
         let (_, section) = reference.split_once(&format!("\n## {title}\n")).unwrap();
         let (section, _) = section.split_once("\n## ").unwrap();

@@ -1,5 +1,5 @@
-//! The command line and the daemon of CortexAuth as they are, while their host is moved: they
-//! log in, wait for people, run a program and give its exit code.
+//! The command line and the daemon of CortexAuth, an imitation by its documented formats, while
+//! their host is moved: they log in, wait for people, run a program and give its exit code.
 
 use super::Program;
 use crate::scene::{CANARY, PATIENCE, orders, requests};

@@ -177,7 +177,7 @@ fn the_client_of_the_guide_joins_as_it_stands_there() {
     let server = Installation::ready();
     server.cli(&["namespace", "create", "shop"]).ok();
     cli(&server, &["agent", "add", "scribe", "--no-code"]).ok();
-    let key_file = server.folder().join("device.pem");
+    let key_file = server.folder().join("device.key");
     let mut client = OfTheGuide::begin(&server, &key_file);
     let open = client.says("open");
     let code = client.says("code");
@@ -194,9 +194,15 @@ fn the_client_of_the_guide_joins_as_it_stands_there() {
     guide.set("PROCURA_SERVER", server.url());
     guide.set("CODE", &code);
     guide.block();
-    guide.is_done();
     assert_eq!(client.says("joined as"), "alice//scribe");
     assert!(client.child.wait().unwrap().success());
+    // The host has no home of an operator: what signs is the device's key alone.
+    let home = server.folder().join("home-of-the-host");
+    std::fs::create_dir(&home).unwrap();
+    guide.set("PROCURA_HOME", home.to_str().unwrap());
+    let said = guide.block();
+    guide.is_done();
+    assert!(said.contains("\"shop\""), "{said}");
     let mode = std::fs::metadata(&key_file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let agents = cli(&server, &["--json", "agent", "list"]).ok().json();

@@ -1,6 +1,6 @@
 //! Every command that a document names is one of the command line, with options that it has:
 //! in blocks, in sentences, and in the skill of coding agents. What the command line has is
-//! `schema/cli.md`, which is held against the program.
+//! `schema/cli.md`, which is held against the programs.
 
 use super::{documents, read, root};
 use std::collections::BTreeMap;
@@ -52,10 +52,10 @@ impl Reference {
 
     /// What is wrong with a command.
     fn problem(&self, words: &[&str]) -> Option<String> {
-        let mut title = "procura".to_owned();
+        let mut words = words.iter().copied();
+        let mut title = words.next().unwrap_or_default().to_owned();
         let mut named: Vec<&str> = Vec::new();
         let mut is_argument = false;
-        let mut words = words.iter().copied();
         while let Some(word) = words.next() {
             if let Some(name) = option_in(word) {
                 let (name, is_apart) = match name.split_once('=') {
@@ -154,14 +154,20 @@ fn commands(line: &str) -> Vec<Vec<String>> {
                 None => break,
             }
         }
-        let Some(ours) = part.strip_prefix("procura ") else {
+        let program = ["procura", "procurad"].into_iter().find_map(|program| {
+            let rest = part.strip_prefix(program)?.strip_prefix(' ')?;
+            Some((program, rest))
+        });
+        let Some((program, ours)) = program else {
             continue;
         };
         // What stands behind the dashes is somebody else's.
         let ours = ours.split(" -- ").next().unwrap_or(ours);
         let begins = ours.starts_with(|letter: char| letter == '-' || letter.is_ascii_lowercase());
         if begins && !CONSTANTS.contains(&ours) {
-            found.push(words(ours));
+            let mut command = vec![program.to_owned()];
+            command.extend(words(ours));
+            found.push(command);
         }
     }
     found
@@ -239,6 +245,7 @@ fn a_command_that_is_none_is_found() {
         "procura server",
         "procura backup monday.procura",
         "procura backup check monday.procura",
+        "procurad --home one --tpm /dev/tpmrm0 > daemon.log 2>&1",
     ] {
         assert_eq!(problem(good), None, "{good}");
     }
@@ -253,6 +260,7 @@ fn a_command_that_is_none_is_found() {
             "x=$(procura status --hom=one)",
             "procura status has no --hom",
         ),
+        ("procurad --sockets a.sock", "procurad has no --sockets"),
     ] {
         assert_eq!(problem(bad).as_deref(), Some(why), "{bad}");
     }
