@@ -132,7 +132,8 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.shutdown().await;
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Got> {
+/// The request that somebody sends, whole; none when they hang up before its end.
+pub(crate) async fn read(stream: &mut TcpStream) -> Option<Got> {
     let mut bytes = Vec::new();
     let head = loop {
         let mut part = [0; 4096];
@@ -151,7 +152,9 @@ async fn read(stream: &mut TcpStream) -> Option<Got> {
             (name.to_ascii_lowercase(), value.to_owned())
         })
         .collect();
-    let length: usize = fields["content-length"].parse().unwrap();
+    let length = fields
+        .get("content-length")
+        .map_or(0, |length| length.parse().unwrap());
     let mut body = bytes[head + 4..].to_vec();
     while body.len() < length {
         let mut part = [0; 4096];

@@ -1,12 +1,13 @@
 //! An identity provider on this machine that does as it is told: it answers about itself,
 //! gives its keys, and tokens for codes that a test made it give out.
 
+use crate::notify::receiver;
 use procura_crypto::{SigningKey, SystemEntropy, sha256};
 use procura_types::encoding::b64url;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -201,33 +202,11 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
 }
 
 async fn read(stream: &mut TcpStream) -> Option<Got> {
-    let mut bytes = Vec::new();
-    let head = loop {
-        let mut part = [0; 4096];
-        let read = stream.read(&mut part).await.ok().filter(|read| *read > 0)?;
-        bytes.extend_from_slice(&part[..read]);
-        if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-            break at;
-        }
-    };
-    let text = String::from_utf8(bytes[..head].to_vec()).unwrap();
-    let mut lines = text.split("\r\n");
-    let target = lines.next().unwrap().split(' ').nth(1).unwrap().to_owned();
-    let fields: BTreeMap<String, String> = lines
-        .map(|line| {
-            let (name, value) = line.split_once(": ").unwrap();
-            (name.to_ascii_lowercase(), value.to_owned())
-        })
-        .collect();
-    let length = fields
-        .get("content-length")
-        .map_or(0, |length| length.parse().unwrap());
-    let mut body = bytes[head + 4..].to_vec();
-    while body.len() < length {
-        let mut part = [0; 4096];
-        let read = stream.read(&mut part).await.ok().filter(|read| *read > 0)?;
-        body.extend_from_slice(&part[..read]);
-    }
+    let receiver::Got {
+        target,
+        fields,
+        body,
+    } = receiver::read(stream).await?;
     Some(Got {
         path: target.split('?').next().unwrap().to_owned(),
         authorization: fields.get("authorization").cloned(),
