@@ -8,6 +8,7 @@ use procura_crypto::{
     Binding, Holder, MacKey, Purpose, SigningKey, SystemEntropy, XaesKey, open, seal,
 };
 use procura_types::InstallationId;
+use rustix::time::{ClockId, clock_gettime};
 use std::fs::OpenOptions;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt as _;
@@ -86,20 +87,30 @@ pub(crate) fn measure(dir: &Path) -> Outcome<(Floors, Vec<Figure>)> {
     ))
 }
 
-/// Microseconds that `part` takes. Batches are short and the median of many is
+/// Microseconds of CPU time that `part` takes. Batches are short and the median of many is
 /// taken, so that what else runs on the machine falls out.
 pub(crate) fn repeat(part: impl Fn() -> bool) -> f64 {
     const BATCH: u32 = 32;
     let mut batches = Vec::new();
     let end = Instant::now() + TIME;
     while Instant::now() < end {
-        let began = Instant::now();
+        let began = cpu_of_thread();
         for _ in 0..BATCH {
             part();
         }
-        batches.push(began.elapsed().as_secs_f64() * 1e6 / f64::from(BATCH));
+        let took = cpu_of_thread().saturating_sub(began);
+        batches.push(took.as_secs_f64() * 1e6 / f64::from(BATCH));
     }
     median(batches)
+}
+
+/// CPU time of the thread that asks.
+fn cpu_of_thread() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or_default(),
+        time.tv_nsec.try_into().unwrap_or_default(),
+    )
 }
 
 /// Three runs of something that waits: mean, latencies, and CPU of this process.
