@@ -7,7 +7,7 @@ use crate::output::{self, Table};
 use crate::proving::ssh_key;
 use clap::{Args, Subcommand};
 use procura_types::wire::{ApiKey, ApiKeyCreate};
-use procura_types::{Label, Namespace, Thumbprint};
+use procura_types::{Label, Malformed, Namespace, Thumbprint};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -36,7 +36,7 @@ pub(crate) enum Command {
     Revoke {
         /// Its device, as listed
         // One in 64 begins with a hyphen.
-        #[arg(allow_hyphen_values = true)]
+        #[arg(allow_hyphen_values = true, value_parser = listed)]
         device: Thumbprint,
         /// One of another operator, for a steward
         #[arg(long, value_name = "NAME")]
@@ -91,6 +91,13 @@ impl Command {
             }
         }
     }
+}
+
+/// What is typed there is often the name.
+fn listed(typed: &str) -> Result<Thumbprint, String> {
+    typed.parse().map_err(|error: Malformed| {
+        format!("{error}; procura api-key list shows the device of each, which is what ends it")
+    })
 }
 
 fn whose(context: &Context, of: Option<Label>) -> Result<Label, Failure> {

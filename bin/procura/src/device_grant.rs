@@ -77,8 +77,10 @@ pub(crate) async fn deny(context: &Context, code: &str) -> Result<(), Failure> {
 }
 
 fn parsed(code: &str) -> Result<UserCode, Failure> {
-    code.parse()
-        .map_err(|error: procura_types::Malformed| Failure::usage(error.to_string()))
+    code.parse().map_err(|error: procura_types::Malformed| {
+        Failure::usage(error.to_string())
+            .next("the code as the machine shows it; procura device pending lists who asks")
+    })
 }
 
 /// What to do about a code that is none of a machine that asks: the words for link codes

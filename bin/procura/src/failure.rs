@@ -4,8 +4,8 @@
 use procura_client::ClientError;
 use procura_daemon::DaemonError;
 use procura_server::StartError;
-use procura_types::wire::Problem;
-use procura_types::{EntropyError, Malformed, exit};
+use procura_types::wire::{Problem, RoleAssignment};
+use procura_types::{EntropyError, Malformed, Role, exit};
 use serde::Serialize;
 use std::fmt;
 
@@ -160,11 +160,15 @@ impl From<ClientError> for Failure {
 
 /// Who may do what was forbidden, where the server says which role it takes.
 fn role_wanted(problem: &Problem) -> Option<String> {
-    let role = problem.roles.first()?;
-    let wanted = problem.namespace.as_ref().map_or_else(
-        || role.to_string(),
-        |namespace| format!("{role}@{namespace}"),
-    );
+    // The least that opens it there: a steward has no namespace, and others only theirs.
+    let fits = |role: &&Role| problem.namespace.is_none() == (**role == Role::Steward);
+    let role = *problem
+        .roles
+        .iter()
+        .find(fits)
+        .or_else(|| problem.roles.first())?;
+    let namespace = problem.namespace.clone().filter(|_| role != Role::Steward);
+    let wanted = RoleAssignment { role, namespace };
     Some(format!(
         "the command again by an operator who is {wanted}; a steward makes one with procura operator roles NAME --role {wanted}, and --role for each that NAME keeps"
     ))
@@ -188,6 +192,15 @@ fn advice(word: &str) -> Option<&'static str> {
         "identity_taken" => Some(
             "procura operator oidc list --of NAME and procura operator oidc unlink ID --of NAME, typed by a steward, if it is not theirs",
         ),
+        "no_totp_waits" => Some("procura operator totp, which sets up an app"),
+        "wrong_totp" => Some("procura operator totp --confirm CODE, with what the app shows then"),
+        "answered" => Some(
+            "procura device pending, which lists who still asks; the host asks anew by procura join --device",
+        ),
+        "receiver_failed" => Some(
+            "procura notify channel add NAME, which replaces the channel, if what it was given is wrong",
+        ),
+        "policies_flawed" => Some("procura policy check FILE, which needs no server"),
         "last_steward" => Some(
             "procura operator invite NAME --role steward, and this again when they have joined",
         ),

@@ -46,7 +46,7 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
             "{} exists already and is left as it is",
             path.display()
         ))
-        .next("use another --home, or move the file away if you are sure"),
+        .next("use another --home or --out, or move the file away if you are sure"),
         _ => failed("write", path, &error),
     })
 }

@@ -9,6 +9,7 @@ use clap::{ArgGroup, Args};
 use procura_types::wire::{Account, WebLogin};
 use procura_types::{Label, Malformed, Secret, WebLoginId};
 use serde_json::json;
+use std::io::IsTerminal as _;
 
 /// Whose it is: the caller's own, unless a steward names somebody.
 #[derive(Debug, Args)]
@@ -73,7 +74,8 @@ impl Totp {
                 }
                 output::line(made.uri.expose())?;
                 output::line(shares::qr(made.uri.expose())?)?;
-                if !terminal::is_stdin_terminal() {
+                // Who does not see what was printed has no code to type yet.
+                if !terminal::is_stdin_terminal() || !std::io::stdout().is_terminal() {
                     output::say(
                         "scan it, or type the secret into the app, and then: procura operator totp --confirm CODE",
                     );

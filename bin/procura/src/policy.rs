@@ -227,8 +227,8 @@ impl Command {
                     false => output::bytes(found.text.as_bytes()),
                 }
             }
-            Self::Observe { version, of } => set(context, of, version, PolicyState::Observe).await,
-            Self::Enforce { version, of } => set(context, of, version, PolicyState::Enforce).await,
+            Self::Observe { version, of } => seen(context, of, version, PolicyState::Observe).await,
+            Self::Enforce { version, of } => seen(context, of, version, PolicyState::Enforce).await,
             Self::Draft { version, of } => set(context, of, version, PolicyState::Draft).await,
             Self::Rollback {
                 version,
@@ -373,6 +373,25 @@ fn stored(context: &Context, made: &PolicyVersion) -> Result<(), Failure> {
         "version {number} is stored and counts for nothing yet; `procura policy observe {number}` shows what it would change"
     );
     output::done(context.json, made, words)
+}
+
+/// Sets the state once whoever sits there has seen what is skipped by it: what was not
+/// observed may deny anything, and what is observed decides nothing.
+async fn seen(context: &Context, of: Of, version: u32, state: PolicyState) -> Result<(), Failure> {
+    let server = context.operator().await?;
+    let found = server.policies(of.namespace(context)).await?;
+    let mut versions = found.versions.iter();
+    let was = versions.find(|found| found.version == version);
+    match (was.map(|was| was.state), state) {
+        (Some(PolicyState::Draft), PolicyState::Enforce) => context.agree(&format!(
+            "Version {version} is not observed, so nobody has seen whom it would deny; procura policy observe {version} shows it. Have it decide all the same?"
+        ))?,
+        (Some(PolicyState::Enforce), PolicyState::Observe) => context.agree(&format!(
+            "Version {version} decides. Observed, it decides nothing: roles and grants do alone. Observe it?"
+        ))?,
+        _ => {}
+    }
+    set(context, of, version, state).await
 }
 
 async fn set(context: &Context, of: Of, version: u32, state: PolicyState) -> Result<(), Failure> {

@@ -214,12 +214,28 @@ impl Command {
 async fn propose(context: &Context, act: ProposedAct) -> Result<(), Failure> {
     let proposal = context.operator().await?.propose(act).await?;
     let words = format!(
-        "proposed: {}; {} stewards have to sign it, you too: procura proposal sign {}",
+        "proposed: {}; {}: procura proposal sign {}",
         proposal.act.words(),
-        proposal.needs,
+        signers(&proposal.act, proposal.needs),
         proposal.id
     );
     output::done(context.json, &proposal, &words)
+}
+
+/// How many have to sign, and whether whoever proposes it may be one of them: whoever made
+/// a break-glass account may have its key too.
+fn signers(act: &ProposedAct, needs: u32) -> String {
+    let many = if needs == 1 {
+        "1 steward has".to_owned()
+    } else {
+        format!("{needs} stewards have")
+    };
+    let who = if matches!(act, ProposedAct::UseBreakGlass { .. }) {
+        "and not whoever made the account"
+    } else {
+        "you too"
+    };
+    format!("{many} to sign it, {who}")
 }
 
 /// What helps whoever is told that several stewards agree first: the proposal of it.
@@ -251,7 +267,7 @@ async fn rules(context: &Context) -> Result<(), Failure> {
         ]);
     }
     table.print("no acts")?;
-    output::say(format!("there are {} stewards", list.stewards));
+    output::say(format!("stewards: {}", list.stewards));
     Ok(())
 }
 
@@ -398,5 +414,25 @@ const fn word(state: ProposalState) -> &'static str {
         ProposalState::Agreed => "agreed",
         ProposalState::Done => "done",
         ProposalState::Expired => "expired",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_to_sign_is_not_whoever_made_the_account() {
+        let fire = ProposedAct::UseBreakGlass {
+            name: "fire".parse().unwrap(),
+        };
+        assert_eq!(
+            signers(&fire, 1),
+            "1 steward has to sign it, and not whoever made the account"
+        );
+        let shop = ProposedAct::EndNamespace {
+            name: "shop".parse().unwrap(),
+        };
+        assert_eq!(signers(&shop, 2), "2 stewards have to sign it, you too");
     }
 }

@@ -267,7 +267,7 @@ impl ApproveArgs {
                 self.id,
                 state(request.state)
             ))
-            .next("procura request list"));
+            .next(format!("procura -n {} request list", context.namespace)));
         }
         // What is signed is what was asked here: another request or namespace
         // in the answer would put the signature under something else.
@@ -298,8 +298,8 @@ impl ApproveArgs {
             return output::json(&grant);
         }
         output::say(format!(
-            "approved until {}; procura grant withdraw {} takes it back",
-            grant.until, grant.id
+            "approved until {}; procura -n {} grant withdraw {} takes it back",
+            grant.until, context.namespace, grant.id
         ));
         Ok(())
     }

@@ -187,6 +187,15 @@ fn advice(status: u16, native: bool, body: &[u8]) -> Option<String> {
         (401, Some("unknown_agent")) => {
             "check --profile, --key and --agent-id; or register its key: keys/agents/ID.pub in the server's home"
         }
+        (401, Some("api_key_missing")) => {
+            "-H @FILE, with the file of its token; procura api-key list, typed by its operator, shows which keys there are"
+        }
+        (401, _) if said.code.as_deref() == Some("api_key_refused") => {
+            "procura api-key list, typed by its operator, which shows what became of it; --key is the key that it was made with"
+        }
+        (403, Some("api_key_scope")) => {
+            "procura api-key list, typed by its operator, which shows what it was made for"
+        }
         (401, _) => "check --profile, --key and --agent-id; procura doctor compares the clocks",
         (421, Some("host_unknown")) => "the gate's --host, which has to name the host of the URL",
         (403, Some("approval_required")) => {

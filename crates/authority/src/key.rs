@@ -216,10 +216,7 @@ impl Op for KeyListing {
         Resource::Namespace(self.namespace.clone())
     }
     fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.agent),
-            ..Concerned::default()
-        }
+        Concerned::own(&self.agent)
     }
 }
 

@@ -172,10 +172,7 @@ impl Op for RunEnd {
         Resource::Run(self.namespace.clone(), self.run)
     }
     fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.agent),
-            ..Concerned::default()
-        }
+        Concerned::own(&self.agent)
     }
 }
 

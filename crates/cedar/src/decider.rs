@@ -239,7 +239,9 @@ impl CedarDecider {
             };
             let mut was = true;
             if let Some(counts) = &policies.enforce {
-                match ask(self.loaded(namespace, counts)) {
+                let loaded = self.loaded(namespace, counts);
+                let is_broken = matches!(loaded, Some(Loaded::Unusable(_)));
+                match ask(loaded) {
                     Some((label, verdict)) if lets(say, verdict.outcome) => {
                         permitted.push((label, verdict));
                     }
@@ -252,8 +254,9 @@ impl CedarDecider {
                         let by = names([(label.as_str(), verdict.policies.as_slice())]);
                         refused.get_or_insert((why, by));
                     }
-                    // Operators go on: what is out of order has to be put right by them.
-                    None if !is_agent => {}
+                    // Operators go on: what is out of order has to be put right by them. What
+                    // cannot be read now is in order, and may forbid it.
+                    None if is_broken && !is_agent => {}
                     None => {
                         was = false;
                         refused.get_or_insert((PolicyRefusal::Unusable, None));

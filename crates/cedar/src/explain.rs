@@ -25,7 +25,11 @@ fn principal(
     text: &str,
     namespace: Option<&Namespace>,
 ) -> Result<Principal, PolicyError> {
-    let unknown = || PolicyError::Question(format!("there is no {text:?} here"));
+    let unknown = || {
+        PolicyError::Question(format!(
+            "there is no {text:?} here; who asks is agent/LABEL, of the namespace, or operator/NAME"
+        ))
+    };
     let (kind, name) = text.split_once('/').ok_or_else(unknown)?;
     let label: Label = name.parse().map_err(|_| unknown())?;
     let found = match (kind, namespace) {

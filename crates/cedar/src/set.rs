@@ -210,10 +210,15 @@ impl PolicySet {
             flaws.dedup();
             return Err(flaws);
         }
-        let warnings = checked
+        let mut warnings: Vec<Flaw> = checked
             .validation_warnings()
             .map(|warning| flaw(warning.policy_id(), warning.to_string()))
             .collect();
+        if !policies.iter().any(|one| one.effect() == Effect::Permit) {
+            warnings.push(Flaw::of_text(
+                "nothing is permitted: in force, it denies agents everything; procura policy template prints permits to begin with",
+            ));
+        }
         let mut index = Index::default();
         policies.iter().for_each(|policy| index.add(policy));
         let numbers = names.iter().cloned().zip(0..).collect();

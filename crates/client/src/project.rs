@@ -76,14 +76,14 @@ impl SessionClient {
         self.by_key(Method::PUT, &path, &body).await
     }
 
-    /// Deletes a project, withdraws its grants and ends its requests.
+    /// Deletes a project, withdraws its grants and ends its requests. By the device's own
+    /// key.
     pub async fn delete_project(
         &self,
         namespace: &Namespace,
         name: &ProjectName,
     ) -> Result<ProjectDeleted, ClientError> {
         let path = format!("/v1/namespaces/{namespace}/projects/{name}");
-        self.call(Method::DELETE, &path, &Query::new(), None::<&()>)
-            .await
+        self.by_key_with(Method::DELETE, &path, None::<&()>).await
     }
 }

@@ -29,7 +29,7 @@ impl SessionClient {
     }
 
     /// Signs a proposal; the signature is over [`Proposal::message`], by the key of this
-    /// device.
+    /// device, and so is the call: one that was taken back must not be sent once more.
     pub async fn sign_proposal(
         &self,
         id: &ProposalId,
@@ -37,7 +37,6 @@ impl SessionClient {
     ) -> Result<Proposal, ClientError> {
         let path = format!("/v1/proposals/{id}/sign");
         let body = ProposalSign { signature };
-        self.call(Method::POST, &path, &Query::new(), Some(&body))
-            .await
+        self.by_key(Method::POST, &path, &body).await
     }
 }

@@ -240,10 +240,7 @@ impl Op for ApiKeyRevoke {
         Resource::Device(None, self.device)
     }
     fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.actor),
-            ..Concerned::default()
-        }
+        Concerned::own(&self.actor)
     }
 }
 

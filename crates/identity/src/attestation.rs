@@ -131,10 +131,7 @@ impl Op for AttestationRevoke {
         Resource::Device(Some(self.namespace.clone()), self.record.device)
     }
     fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.record.actor),
-            ..Concerned::default()
-        }
+        Concerned::own(&self.record.actor)
     }
 }
 

@@ -171,10 +171,7 @@ impl Op for BreakGlassUse {
         Resource::Operator(self.name.clone())
     }
     fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.actor),
-            ..Concerned::default()
-        }
+        Concerned::own(&self.actor)
     }
 }
 

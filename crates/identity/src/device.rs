@@ -23,10 +23,7 @@ impl Op for DeviceRevoke {
         Resource::Device(Some(self.namespace.clone()), self.thumbprint)
     }
     fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.actor),
-            ..Concerned::default()
-        }
+        Concerned::own(&self.actor)
     }
 }
 
@@ -42,10 +39,7 @@ impl Op for OperatorDeviceRevoke {
         Resource::Device(None, self.thumbprint)
     }
     fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.actor),
-            ..Concerned::default()
-        }
+        Concerned::own(&self.actor)
     }
 }
 

@@ -30,7 +30,8 @@ const OF_OPERATOR: Table<String, Vec<[u8; 32]>> = Table::new("web-login-of", Kin
 
 /// Web logins of one operator at once; of more, the one that was used least lately ends.
 const MOST: usize = 16;
-/// How exactly is known when one was last used: it is written no more often.
+/// How exactly is known when one was last used, if its limit is not short: it is written no
+/// more often.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
 
 /// For how long web logins go on.
@@ -89,6 +90,12 @@ struct MadeBy {
 impl LoginRow {
     fn idle_until(&self) -> Timestamp {
         self.last_seen.plus(Duration::from_secs(self.idle_seconds))
+    }
+
+    /// How exactly is known when it was last used. Of a short limit by a part of it, so that
+    /// nothing ends that is used.
+    fn seen_every(&self) -> Duration {
+        SEEN_EVERY.min(Duration::from_secs(self.idle_seconds / 4))
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
@@ -175,7 +182,7 @@ impl FoundLogin {
     /// # Errors
     /// When there are no random bytes for the batch.
     pub fn seen(&self, store: &Store, now: Timestamp) -> Result<Option<Batch>, IdentityError> {
-        if now < self.row.last_seen.plus(SEEN_EVERY) {
+        if now < self.row.last_seen.plus(self.row.seen_every()) {
             return Ok(None);
         }
         let mut batch = store.batch()?;

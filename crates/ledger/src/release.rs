@@ -96,12 +96,16 @@ pub fn sign_release(
 ///
 /// # Errors
 /// [`LedgerError::Unsigned`] when none of the keys did, [`LedgerError::BadSignature`] when
-/// a signature in the name of one is not its own, [`LedgerError::Malformed`].
+/// a signature in the name of one is not its own, [`LedgerError::Malformed`], also when no
+/// key is known.
 pub fn open_release<'k>(
     note: &str,
     known: &'k [Vkey],
 ) -> Result<(Vec<ReleasedProgram>, &'k Vkey), LedgerError> {
     let parsed = Note::parse(note)?;
+    if known.is_empty() {
+        return Err(malformed("there is no key that could have signed it"));
+    }
     // Nothing is said of a text that nobody signed.
     parsed.open(known)?;
     let by = known

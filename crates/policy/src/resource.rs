@@ -184,3 +184,14 @@ pub struct Concerned<'a> {
     /// What the daemon that asks has to have attested at least.
     pub grade: Option<Grade>,
 }
+
+impl<'a> Concerned<'a> {
+    /// What belongs to this actor, and concerns nobody else.
+    #[must_use]
+    pub fn own(actor: &'a ActorId) -> Self {
+        Self {
+            own: Some(actor),
+            ..Self::default()
+        }
+    }
+}

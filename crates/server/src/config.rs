@@ -441,5 +441,13 @@ mod tests {
         );
         let error = load("listen = 7", &[]).unwrap_err().to_string();
         assert!(error.contains("procura.toml"), "{error}");
+        let error = load("[web]\nenabled = true\nweb_login_hours = 1", &[])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("`web_login_hours` belongs above the first section")
+                && !error.contains("did you mean"),
+            "{error}"
+        );
     }
 }

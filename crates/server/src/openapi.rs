@@ -307,7 +307,7 @@ impl Document {
             .title("Procura")
             .version(env!("CARGO_PKG_VERSION"))
             .description(Some(
-                "The native API, below /v1: shapes and rules in spec/protocol.md §9, errors in spec/errors.md. The rest is in the shapes of other systems: spec/protocol.md §3.6.",
+                "The native API, below /v1: shapes and rules in spec/protocol.md §9, errors in spec/errors.md. Beside them are what a host joins by (OAuth, §2.1), sets of public keys (§4), and shapes of other systems (§3.6, §3.8). Pages for people in a browser are no API and not in here: their addresses may change (§10).",
             ))
             .license(Some(
                 LicenseBuilder::new()

@@ -190,9 +190,14 @@ pub struct Needs {
 impl Needs {
     /// What an action takes: by the table that policy decides by.
     fn of(action: Action, namespace: Option<&Namespace>) -> Self {
-        let roles = match action.rule() {
+        let roles: &'static [Role] = match action.rule() {
             Rule::Roles(roles) | Rule::OwnOr(roles) => roles,
             _ => &[],
+        };
+        // About the installation no role of a namespace counts, as policy decides.
+        let roles: &'static [Role] = match namespace {
+            None if roles.contains(&Role::Steward) => &[Role::Steward],
+            _ => roles,
         };
         Self {
             action,

@@ -5,12 +5,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Blocks of IPv4 (RFC 6890 and its registry): the first address, the bits of the prefix,
-/// and what it is.
-const V4: [(Ipv4Addr, u32, &str); 15] = [
+/// and what it is. One is an address like any other that a cloud (Azure) has put its own
+/// services at, in every network of its customers.
+const V4: [(Ipv4Addr, u32, &str); 16] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8, "an unspecified"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "a private"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "a shared (carrier's)"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "a loopback"),
+    (Ipv4Addr::new(168, 63, 129, 16), 32, "a cloud's own"),
     (Ipv4Addr::new(169, 254, 0, 0), 16, "a link-local"),
     (Ipv4Addr::new(172, 16, 0, 0), 12, "a private"),
     (Ipv4Addr::new(192, 0, 0, 0), 24, "a reserved"),
@@ -90,6 +92,7 @@ mod tests {
             ("100.127.255.255", "a shared (carrier's)"),
             ("127.0.0.1", "a loopback"),
             ("127.255.255.254", "a loopback"),
+            ("168.63.129.16", "a cloud's own"),
             ("169.254.169.254", "a link-local"),
             ("172.16.0.1", "a private"),
             ("172.31.255.255", "a private"),
@@ -133,6 +136,8 @@ mod tests {
             "100.128.0.0",
             "126.255.255.255",
             "128.0.0.0",
+            "168.63.129.15",
+            "168.63.129.17",
             "169.253.255.255",
             "172.15.255.255",
             "172.32.0.0",

@@ -421,10 +421,7 @@ impl Op for HoneyBait {
         })
     }
     fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.agent),
-            ..Concerned::default()
-        }
+        Concerned::own(&self.agent)
     }
 }
 

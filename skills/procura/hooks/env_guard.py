@@ -38,12 +38,28 @@ BLIND = {
 }
 
 # Subcommands of git that show no contents.
-GIT_BLIND = {"check-ignore", "status", "ls-files", "rm", "update-index", "config"}
+GIT_BLIND = {"check-ignore", "status", "ls-files", "rm", "update-index"}
+
+# Options with which `git log` says which commits there are, and not what is in them.
+LOG_BLIND = re.compile(r"^(-\d+|-n\d*|--(oneline|all|follow|name-only|name-status|stat|format=.*))$")
+
+# What is written last is where the others go: it is not read.
+WRITES_LAST = {"cp", "mv", "ln", "install"}
+
+SEARCHES = {"grep", "egrep", "fgrep", "zgrep", "rg", "ag", "ack"}
 
 SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "ash", "fish"}
 INTERPRETERS = SHELLS | {
     "python", "python2", "python3", "node", "nodejs", "deno", "bun", "ruby", "perl", "php",
     "lua", "awk", "gawk", "mawk", "sed", "jq", "yq", "xargs", "tclsh", "Rscript", "eval",
+    "ipython", "pypy", "tsx", "ts-node", "osascript", "pwsh", "powershell", "cmd", "psql",
+    "sqlite", "mysql", "vi", "vim", "nvim", "ex", "emacs", "gdb", "expect",
+}
+
+# Programs that have a shell read the lines that they are given.
+RUNNERS = {
+    "alias", "trap", "watch", "script", "su", "ssh", "wsl", "tmux", "screen", "nix-shell", "at",
+    "concurrently",
 }
 
 # Programs that print the names that they are given or find.
@@ -55,6 +71,7 @@ NAMES = (".env", ".env.local", ".envrc")
 EXECUTES = {"-exec", "-execdir", "-ok", "-okdir"}
 
 MOST_FILES = 20000
+MOST_WORDS = 1000
 
 
 def is_secret_name(name):
@@ -92,7 +109,13 @@ def globs_to_secret(word, cwd):
     except OSError:
         there = []
     # Braces are written out by the shell before it looks for files.
-    for one in braces(pattern):
+    written = braces(pattern)
+    if written is None:
+        # Mostly data, such as JSON, that is no name at all.
+        return pattern.startswith(".") or "env" in pattern.lower()
+    for one in written:
+        # What the shell writes in another way than `fnmatch`.
+        one = re.sub(r"\[\[:\w+:\]\]", "?", one).replace("[^", "[!")
         if not one.startswith((".", "[")):
             continue
         for name in there + [".env"]:
@@ -105,11 +128,19 @@ def globs_to_secret(word, cwd):
 
 
 def braces(pattern):
-    found = re.search(r"\{([^{}]*)\}", pattern)
-    if not found:
-        return [pattern]
-    head, tail = pattern[: found.start()], pattern[found.end() :]
-    return [one for middle in found.group(1).split(",") for one in braces(head + middle + tail)]
+    """What a pattern with braces is written out as; nothing when that is too much."""
+    waiting, written = [pattern], []
+    while waiting:
+        one = waiting.pop()
+        found = re.search(r"\{([^{}]*)\}", one)
+        if not found:
+            written.append(one)
+            continue
+        head, tail = one[: found.start()], one[found.end() :]
+        waiting += [head + middle + tail for middle in found.group(1).split(",")]
+        if len(waiting) + len(written) > MOST_WORDS:
+            return None
+    return written
 
 
 def take_heredocs(command, cwd):
@@ -128,15 +159,32 @@ def take_heredocs(command, cwd):
             body, i = "\n".join(lines[i : ends[0]]), ends[0] + 1
             if not quote:
                 open_texts.append(body)
-            try:
-                program = program_of(words_of(line))[0]
-            except ValueError:
-                program = ""
-            if program in INTERPRETERS and mentions(body):
-                return None
-            if program in SHELLS and refused(body, cwd):
-                return None
+            for program in readers(line):
+                if interprets(program) and mentions(body):
+                    return None
+                if program in SHELLS | RUNNERS and refused(body, cwd):
+                    return None
     return "\n".join(kept), open_texts
+
+
+def readers(line):
+    """The program that a heredoc in a line is for, and those that read on behind it."""
+    found = []
+    try:
+        commands = list(simple_commands(words_of(line)))
+    except ValueError:
+        return found
+    for simple, is_piped in commands:
+        if "<<" in simple or "<<-" in simple or (found and is_piped):
+            found.append(program_of(simple)[0])
+        elif found:
+            break
+    return found
+
+
+def interprets(program):
+    """Whether a program executes sentences that it is given, of whatever version it is."""
+    return re.sub(r"[\d.]+$", "", program) in INTERPRETERS or program in INTERPRETERS
 
 
 def refused(command, cwd="."):
@@ -175,13 +223,17 @@ def refused_lines(command, cwd):
 
 
 def refused_words(words, cwd):
-    named = None
+    named, told = None, False
     for simple, is_piped in simple_commands(words):
         why = refused_simple(simple, cwd)
         if why:
             return why
+        program, arguments, _ = program_of(simple)
         if is_piped and named and takes_names(simple):
             return "This would read .env, by a name that it is given."
+        if is_piped and told and program in SHELLS and all(w.startswith("-") for w in arguments):
+            return "This would read .env, by a line that it is given."
+        told = any(mentions(word) for word in simple)
         named = passed_on(simple, named if is_piped else None, cwd)
     return None
 
@@ -210,8 +262,13 @@ def passed_on(words, named, cwd):
     elif program in NAMING or (program == "git" and subcommand(arguments) == "ls-files"):
         given = [word for word in arguments if not any(c.isspace() for c in word)]
         own = "some" if any(mentions(word) or globs_to_secret(word, cwd) for word in given) else None
+        hidden = {"-o"} if program == "git" else {"-a", "-A"}
+        if not own and program in ("git", "ls") and short_options(arguments) & hidden:
+            own = "all" if has_secret_below(arguments, cwd) else None
     if own or program == "wc":
         return own
+    if named == "all" and program in SEARCHES and "-v" not in short_options(arguments):
+        return "some" if any("env" in word.lower() for word in arguments) else None
     # What is left of all of them is mostly others.
     return named if named == "some" or program in ("sort", "uniq", "tr") else None
 
@@ -228,6 +285,9 @@ def takes_names(words):
 def is_blind(program, arguments):
     """Whether a program looks into none of the files that it is given."""
     if program == "git":
+        options = [word for word in arguments if word.startswith("-") and word != "--"]
+        if subcommand(arguments) == "log" and options and all(map(LOG_BLIND.match, options)):
+            return True
         return not arguments or subcommand(arguments) in GIT_BLIND
     if program == "fd" and set(arguments) & {"-x", "-X", "--exec", "--exec-batch"}:
         return False
@@ -279,7 +339,7 @@ def refused_simple(words, cwd):
     program, arguments, before = program_of(words)
     # The assignments before it are looked at as well.
     for word in words:
-        if re.search(r"/proc/[^/\s]+/environ\b", word):
+        if re.search(r"/proc/[^/\s]+/(environ\b|e[^/\s]*[*?\[])", word):
             return "This would print an environment."
     if prints_environment(program, arguments):
         return "This would print an environment."
@@ -302,9 +362,15 @@ def refused_simple(words, cwd):
         reads = any(not is_blind(*program_of(behind)[:2]) for behind in executed)
         if reads and selected(arguments, cwd):
             return "This would read .env, by a name that it finds."
+    for script in scripts_in(program, arguments):
+        why = inner(script, cwd)
+        if why:
+            return why
     # Who is not known may be one who executes sentences.
-    is_interpreter = program in INTERPRETERS or program == OUTPUT or program.startswith("$")
-    for word in words:
+    is_interpreter = (
+        interprets(program) or runs_code(arguments) or program == OUTPUT or program.startswith("$")
+    )
+    for word in looked_at(program, arguments, words):
         if word.startswith(("--exclude", "--glob=!", "--ignore")):
             continue
         text = word.split("=", 1)[1] if re.match(r"^-{0,2}[\w-]+=", word) else word
@@ -314,9 +380,67 @@ def refused_simple(words, cwd):
             return "This would read .env."
         if not word.startswith("-") and not is_text and leads_to_secret(text, cwd):
             return "This would read .env, by another name."
-    if searches_all(program, arguments) and has_secret_below(arguments, cwd):
+    if searches_all(program, arguments, cwd) and has_secret_below(arguments, cwd):
         return "This would search through .env too; leave it out with --exclude='.env*'."
     return None
+
+
+def looked_at(program, arguments, words):
+    """The words of a command without those that name no file to read: what a search looks
+    for, what is left out, and where a copy goes."""
+    operands = operands_of(arguments)
+    names_none = [word for word in words if re.match(r"^:?!\S+$", word)]
+    names_none += [arguments[i + 1] for i, w in enumerate(arguments[:-1]) if w == "--exclude"]
+    options = short_options(arguments)
+    if program in SEARCHES or program == "jq":
+        is_elsewhere = options & {"-e", "-f"} or any(
+            word.startswith(("--regexp", "--file", "--from-file")) for word in arguments
+        )
+        names_none += [] if is_elsewhere else operands[:1]
+    if program in WRITES_LAST and len(operands) > 1 and not options & {"-t"}:
+        if not any(word.startswith("--target") for word in arguments):
+            names_none += operands[-1:]
+    rest = list(words)
+    for word in names_none:
+        # From the end, since what is before the program is looked at in any case.
+        if word in rest:
+            del rest[len(rest) - 1 - rest[::-1].index(word)]
+    return rest
+
+
+def operands_of(arguments):
+    """The arguments that are no options; where input comes from is none of them."""
+    found, is_over = [], False
+    for i, word in enumerate(arguments):
+        if "<" in word and set(word) <= set("<>&"):
+            break
+        if word == "--" and not is_over:
+            is_over = True
+        elif is_over or not word.startswith("-") or word == "-":
+            found.append(word)
+    return found
+
+
+def scripts_in(program, arguments):
+    """Lines for a shell that another program starts, as `docker exec x sh -c 'cat .env'`."""
+    for i, word in enumerate(arguments):
+        if program in RUNNERS and any(c.isspace() for c in word):
+            yield re.sub(r"^[\w-]+=", "", word)
+        if os.path.basename(word) in SHELLS and i + 1 < len(arguments):
+            script = script_of(arguments[i + 1 :]) if arguments[i + 1].startswith("-") else None
+            if script is not None:
+                yield script
+
+
+def runs_code(arguments):
+    """Whether another program starts one that executes sentences, as `uv run python -c '…'`;
+    what shells are given is looked at as lines."""
+    return any(
+        interprets(os.path.basename(word))
+        and os.path.basename(word) not in SHELLS
+        and re.match(r"^(-[A-Za-z]*[ceEpr]|--eval)$", behind)
+        for word, behind in zip(arguments, arguments[1:])
+    )
 
 
 def inner(script, cwd):
@@ -361,6 +485,9 @@ def prints_environment(program, arguments):
     if program == "env":
         # With a command behind it, that is the program.
         return True
+    if program == "ps" and arguments and re.match(r"^[A-Za-z]*e[A-Za-z]*$", arguments[0]):
+        # Without a dash it is the environment; `ps -e` is every process.
+        return True
     if program in ("export", "declare", "typeset") and set(arguments) & {"-p", "-x", "-px", "-xp"}:
         return all(word.startswith("-") for word in arguments)
     return program in ("set", "export") and not arguments
@@ -375,11 +502,21 @@ def behind_procura(arguments, cwd):
     return None
 
 
-def searches_all(program, arguments):
-    if any(word.startswith(("--exclude=.env", "--exclude=*.env", "--glob=!.env")) for word in arguments):
+def searches_all(program, arguments, cwd):
+    left_out = ("--exclude=.env", "--exclude=*.env", "--glob=!.env", "!.env")
+    if any(word.startswith(left_out) for word in arguments):
+        return False
+    included = [word.split("=", 1)[1] for word in arguments if word.startswith("--include=")]
+    if included and not any(fnmatch.fnmatch(name, one) for one in included for name in NAMES):
+        return False
+    paths = [os.path.join(cwd, os.path.expanduser(word)) for word in operands_of(arguments)[1:]]
+    if paths and all(map(os.path.isfile, paths)):
         return False
     if program in ("grep", "egrep", "fgrep", "zgrep"):
-        return bool(short_options(arguments) & {"-r", "-R"}) or "--recursive" in arguments
+        every = {"--recursive", "--dereference-recursive", "--directories=recurse", "recurse"}
+        return bool(short_options(arguments) & {"-r", "-R"} or every & set(arguments))
+    if program == "ag" and "-u" in short_options(arguments):
+        return True
     if program in ("rg", "ag", "ack"):
         return bool({"--hidden", "--unrestricted", "-."} & set(arguments)) or any(
             re.match(r"^-u{2,}$", word) for word in arguments

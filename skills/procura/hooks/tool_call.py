@@ -3,6 +3,7 @@ its tools: what they are given is what counts."""
 
 import json
 import os
+import shlex
 import sys
 
 import env_guard
@@ -10,7 +11,8 @@ import env_guard
 # Fields of tools' inputs that name files; of tools that are not known here as well.
 PATHS = (
     "file_path", "path", "notebook_path", "filename", "glob", "uri", "file", "absolute_path",
-    "filePath", "paths", "include", "include_pattern", "target_file",
+    "filePath", "paths", "include", "include_pattern", "target_file", "file_name", "fileName",
+    "filepath", "abs_path",
 )
 COMMANDS = ("command", "cmd")
 
@@ -22,6 +24,9 @@ def refused(given, cwd, blind=False):
         raise TypeError
     for field in COMMANDS:
         command = given.get(field)
+        if isinstance(command, list) and all(isinstance(word, str) for word in command):
+            # Words are as good as a line.
+            command = shlex.join(command)
         if isinstance(command, str):
             why = env_guard.refused(command, cwd)
             if why:
@@ -31,10 +36,16 @@ def refused(given, cwd, blind=False):
     for field in PATHS:
         values = given.get(field)
         for value in values if isinstance(values, list) else [values]:
-            if not isinstance(value, str):
+            # What begins so is left out of a search.
+            if not isinstance(value, str) or value.startswith("!"):
                 continue
             path = value[len("file://") :] if value.startswith("file://") else value
             why = env_guard.path_refused(path, cwd)
+            if why:
+                return why
+    for value in given.values():
+        for one in value if isinstance(value, list) else [value]:
+            why = refused(one, cwd) if isinstance(one, dict) else None
             if why:
                 return why
     return None
@@ -47,7 +58,7 @@ def decided(decide):
         if not isinstance(call, dict):
             raise TypeError
         return decide(call)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except Exception as error:  # An agent that sees a hook break off goes on without it.
         return f"The hook cannot read this call ({type(error).__name__}), so it does not let it pass."
 
 

@@ -14,6 +14,8 @@ cortexauth.py SERVER FOLDER AGENT    FOLDER is what ~/.cortex is; it gets a key 
   run PROJECT COMMAND      has the daemon run a command with the values of the `.env` file
                            in FOLDER, which the daemon asks for; says how it ended, and how
                            often it discovered. A PROJECT with a space is in double quotes
+  together PROJECT COUNT   has the daemon do what so many programs have it do that are started
+                           at once: it discovers for all, and then asks for the values of each
   config PROJECT APP       fetches a template, which takes a token that the daemon has
   jwks                     verifies the login by the key set
   again                    sends the daemon's last request once more, byte for byte
@@ -33,6 +35,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 
 from cryptography.hazmat.primitives import hashes
@@ -309,6 +312,24 @@ class Daemon:
             discovered=self.discovered,
         )
 
+    def together(self, project, count):
+        path = "/project/secrets/" + project
+
+        def discover(_):
+            body = self.question(project)
+            return self.send("POST", "/agent/discover", "agent:" + self.agent, body=body)
+
+        def values(text):
+            token = json.loads(text)["project_token"]
+            return self.send("GET", path, self.token_id(token), token)[0]
+
+        with ThreadPoolExecutor(int(count)) as pool:
+            discovered = list(pool.map(discover, range(int(count))))
+            given = [text for status, text in discovered if status == 200]
+            statuses = list(pool.map(values, given))
+        codes = [json.loads(text)["error_code"] for status, text in discovered if status != 200]
+        say(step="together", refused=codes, run=statuses.count(200))
+
     def config(self, project, app):
         token = self.tokens[project]["token"]
         path = f"/project/config/{project}/{app}"
@@ -381,6 +402,8 @@ for told in map(str.strip, sys.stdin):
         daemon = Daemon()
     elif word == "run":
         daemon.run(*named(rest))
+    elif word == "together":
+        daemon.together(*named(rest))
     elif word == "config":
         daemon.config(*named(rest))
     elif word == "jwks":

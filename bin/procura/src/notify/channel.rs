@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::output::{self, Table};
 use crate::secret::read_stdin;
 use clap::{Args, Subcommand};
+use procura_client::ClientError;
 use procura_types::wire::{ChannelKind, ChannelPut, MailServer, MailTls, NotifyEvent, ValueB64};
 use procura_types::{Label, SecretBytes};
 use serde_json::json;
@@ -193,13 +194,29 @@ impl Add {
         let namespace = self.of.namespace(context);
         let channel = server
             .put_notify_channel(namespace.as_ref(), &self.name, &put)
-            .await?;
+            .await
+            .map_err(|error| unfit(error, what))?;
         let words = format!(
             "{0} goes to {1}; procura notify channel test {0} tries it",
             channel.name,
             output::plain(&channel.receiver)
         );
         output::done(context.json, &channel, words)
+    }
+}
+
+/// What came on stdin has another name in the API than where it was typed.
+fn unfit(error: ClientError, what: Option<&str>) -> Failure {
+    let is_credential = matches!(
+        &error,
+        ClientError::Refused(problem, _) if problem.field.as_deref() == Some("credential_b64")
+    );
+    let failure = Failure::from(error);
+    match what {
+        Some(what) if is_credential => failure.next(format!(
+            "the command again, and on stdin what is called credential_b64 here: {what}"
+        )),
+        _ => failure,
     }
 }
 

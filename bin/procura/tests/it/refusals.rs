@@ -76,6 +76,33 @@ fn refusals_say_why_and_what_to_type_next() {
         "the command again by an operator who is admin@default; a steward makes one with procura operator roles NAME --role admin@default, and --role for each that NAME keeps",
     );
 
+    for (args, needs) in [
+        (
+            &["namespace", "quota", "default", "--secrets", "5"][..],
+            "namespace.quota in namespace default needs the role steward. (forbidden, ",
+        ),
+        (
+            &["policy", "list", "--installation"],
+            "policy.read needs the role steward. (forbidden, ",
+        ),
+    ] {
+        let next = "the command again by an operator who is steward; a steward makes one with procura operator roles NAME --role steward, and --role for each that NAME keeps";
+        refused(&bob, args, b"", needs, next);
+    }
+    refused(
+        cli,
+        &["operator", "totp", "--confirm", "123456"],
+        b"",
+        "(no_totp_waits, ",
+        "procura operator totp, which sets up an app",
+    );
+    // The API's name of what was typed is nobody's here.
+    let channel = cli.run(&["notify", "channel", "add", "ops", "--kind", "slack"], b"");
+    assert_eq!(channel.code, 64, "{}", channel.err);
+    let next =
+        "\n  next: the command again, and on stdin what is called credential_b64 here: URL\n";
+    assert!(channel.err.ends_with(next), "{}", channel.err);
+
     for args in [&["passphrase"][..], &["passphrase", "--key-only"]] {
         let same = [PASSPHRASE, PASSPHRASE].concat();
         let ran = cli.run(&[args, &["--passphrase-fd", "0"]].concat(), &same);

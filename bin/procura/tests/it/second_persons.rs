@@ -101,7 +101,14 @@ fn an_api_key_is_shown_with_its_own_key_and_no_other() {
         let refused = alice.run(&[&get[..], more].concat(), b"");
         assert_eq!(refused.code, 77, "{}", refused.err);
         assert!(refused.out.contains(reason), "{}", refused.out);
+        let next = "procura api-key list, typed by its operator";
+        assert!(refused.err.contains(next), "{}", refused.err);
     }
+    // By its name, which another one may have tomorrow, nothing is revoked.
+    let by_name = alice.run(&["--yes", "api-key", "revoke", "deploy"], b"");
+    assert_eq!(by_name.code, 64, "{}", by_name.err);
+    let next = "procura api-key list shows";
+    assert!(by_name.err.contains(next), "{}", by_name.err);
     let device = made["device"].as_str().unwrap();
     alice.ok(&["--yes", "api-key", "revoke", device], b"");
     let refused = alice.run(&good, b"");

@@ -1,5 +1,6 @@
 //! Questions at a real terminal: `script` gives the program one.
 
+use crate::installed::Installed;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -114,6 +115,67 @@ fn the_terminal_is_as_it_was_after_ctrl_c() {
     let read = |name: &str| std::fs::read_to_string(home.path().join(name)).unwrap();
     assert!(!read("before").is_empty());
     assert_eq!(read("before"), read("after"));
+}
+
+#[test]
+fn who_does_not_see_the_secret_of_an_app_is_asked_for_no_code() {
+    let installed = Installed::new();
+    let url = installed.cli.url.as_deref().unwrap();
+    let command = format!("--server {url} operator totp");
+    let file = installed.dir().join("app.txt");
+    let to_file = format!("{command} > {}", file.display());
+    let mut child = at_terminal(&installed.cli.home, &to_file);
+    // An end of input, for whoever asks all the same.
+    drop(child.stdin.take());
+    let (shown, code) = end(child);
+    assert_eq!(code, 0, "{shown}");
+    let next = "procura operator totp --confirm CODE";
+    assert!(shown.contains(next), "{shown}");
+    assert!(!shown.contains("otpauth://"), "{shown}");
+    let kept = std::fs::read_to_string(file).unwrap();
+    assert!(kept.contains("otpauth://totp/"), "{kept}");
+
+    let mut child = at_terminal(&installed.cli.home, &command);
+    let seen = read_until(&mut child, "The code that the app shows: ");
+    assert!(seen.contains("otpauth://totp/"), "{seen}");
+    type_in(&mut child, "none\r");
+    let (shown, code) = end(child);
+    assert_eq!(code, 77, "{shown}");
+    assert!(
+        shown.contains("next: procura operator totp --confirm CODE"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn who_enforces_what_was_not_observed_is_asked_first() {
+    let installed = Installed::new();
+    let cli = &installed.cli;
+    let url = cli.url.as_deref().unwrap();
+    let file = installed.dir().join("all.cedar");
+    std::fs::write(&file, "permit(principal, action, resource);\n").unwrap();
+    cli.ok(&["policy", "put", file.to_str().unwrap()], b"");
+    let state = || cli.json(&["policy", "list"])["versions"][0]["state"].clone();
+    let asked = |state: &str, question: &str, answer: &str| {
+        let mut child = at_terminal(&cli.home, &format!("--server {url} policy {state} 1"));
+        read_until(&mut child, question);
+        type_in(&mut child, answer);
+        end(child).1
+    };
+    let all_the_same = "Have it decide all the same? [y/N] ";
+    assert_eq!(asked("enforce", all_the_same, "n\r"), 77);
+    assert_eq!(state(), "draft");
+    assert_eq!(asked("enforce", all_the_same, "y\r"), 0);
+    assert_eq!(state(), "enforce");
+    let observe_it = "roles and grants do alone. Observe it? [y/N] ";
+    assert_eq!(asked("observe", observe_it, "n\r"), 77);
+    assert_eq!(state(), "enforce");
+    assert_eq!(asked("observe", observe_it, "y\r"), 0);
+    // What was observed decides without a question.
+    let mut child = at_terminal(&cli.home, &format!("--server {url} policy enforce 1"));
+    drop(child.stdin.take());
+    assert_eq!(end(child).1, 0);
+    assert_eq!(state(), "enforce");
 }
 
 #[test]

@@ -23,10 +23,7 @@ impl Op for TokenRevoke {
         Resource::ProjectToken(self.namespace.clone(), self.id)
     }
     fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.agent),
-            ..Concerned::default()
-        }
+        Concerned::own(&self.agent)
     }
 }
 

@@ -9,6 +9,7 @@ use procura_record::RecordedBatch;
 use procura_types::wire::{GrantItem, ProjectTokenKind, ProjectTokenState};
 use procura_types::{ActorId, Delivery, Duration, Namespace, ProjectName, Timestamp, TokenId};
 use procura_vault::Vault;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// The longest life of a token, and its life when nothing is said.
@@ -18,6 +19,12 @@ pub const MAX_TOKENS: usize = 32;
 /// Most tokens of one agent that are remembered: of those that open nothing any more,
 /// the oldest go first.
 const MAX_REMEMBERED: usize = 64;
+/// How long a token of a daemon of CortexAuth counts beside the next one of its process.
+const BESIDE: Duration = Duration::from_secs(30);
+/// Most tokens of one process and project that count beside the newest.
+const MAX_BESIDE: usize = 7;
+/// From so many tokens of one agent on none counts beside another.
+const CROWD: usize = MAX_TOKENS / 2;
 
 /// What a new token is to be.
 #[derive(Debug, Clone, Copy)]
@@ -153,20 +160,40 @@ impl TokenIssue {
 
 /// What a process of a daemon of CortexAuth has for the project already. It discovers
 /// whenever it is started or its token is over, and what it gathers so is to have an end.
+/// Programs that are started together discover together, though, and each uses the token
+/// that it was given itself: a few of a moment ago go on. Where the agent has all that it may
+/// have, the oldest of the id goes too.
 fn replaced(directory: &Snapshot, next: &TokenRecord, now: Timestamp) -> Vec<Arc<TokenRecord>> {
-    let is_replaced = |token: &&Arc<TokenRecord>| {
-        next.foreign.is_some()
-            && token.foreign == next.foreign
+    if next.foreign.is_none() {
+        return Vec::new();
+    }
+    let is_live =
+        |token: &&Arc<TokenRecord>| state(directory, token, now) == ProjectTokenState::Live;
+    let is_before = |token: &&Arc<TokenRecord>| {
+        token.foreign == next.foreign
             && token.device == next.device
             && token.namespace == next.namespace
             && token.project == next.project
-            && state(directory, token, now) == ProjectTokenState::Live
     };
-    directory
-        .tokens_of(&next.agent)
-        .filter(is_replaced)
-        .map(Arc::clone)
-        .collect()
+    let live: Vec<_> = directory.tokens_of(&next.agent).filter(is_live).collect();
+    let count = live.len();
+    let room = if count < CROWD { MAX_BESIDE } else { 0 };
+    let (mut before, others): (Vec<_>, Vec<_>) = live.into_iter().partition(is_before);
+    before.sort_by_key(|token| Reverse(token.issued));
+    let beside = before
+        .iter()
+        .take(room)
+        .take_while(|token| token.issued.plus(BESIDE) > now)
+        .count();
+    let mut replaced = before.split_off(beside);
+    // Processes that are gone revoke nothing, and one that is there asks anew: the oldest of
+    // the id makes room.
+    if count.saturating_sub(replaced.len()) >= MAX_TOKENS {
+        let theirs = others.into_iter();
+        let theirs = theirs.filter(|token| token.foreign == next.foreign);
+        replaced.extend(theirs.min_by_key(|token| token.issued));
+    }
+    replaced.into_iter().map(Arc::clone).collect()
 }
 
 /// Puts a new token into the commit, bound to the grant that covers it and holds the

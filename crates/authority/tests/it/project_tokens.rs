@@ -182,6 +182,13 @@ async fn process(world: &World, agent: &Actor, key: u8) -> TokenHolder {
     }
 }
 
+/// Which of them ended before their time.
+fn ended(world: &World, given: &[TokenRecord]) -> Vec<bool> {
+    let snapshot = world.snapshot();
+    let is_ended = |token: &TokenRecord| snapshot.token(&token.id).unwrap().revoked.is_some();
+    given.iter().map(is_ended).collect()
+}
+
 /// Such a process discovers again and again, and gathers nothing by it.
 #[tokio::test]
 async fn what_a_process_is_given_takes_the_place_of_what_it_had_for_the_project() {
@@ -197,10 +204,42 @@ async fn what_a_process_is_given_takes_the_place_of_what_it_had_for_the_project(
         given.push(issue_to(&world, &scribe, holder.clone()).await);
         world.pass(MS);
     }
+    // Programs that are started together discover together, and each uses what it was given.
+    assert_eq!(ended(&world, &given), [false; 4]);
+    world.pass(Duration::from_secs(30));
+    given.push(issue_to(&world, &scribe, one.clone()).await);
+    assert_eq!(ended(&world, &given), [true, true, false, true, false]);
+    // That goes for a few of them, not for as many as there may be.
+    for _ in 0..8 {
+        world.pass(MS);
+        given.push(issue_to(&world, &scribe, one.clone()).await);
+    }
+    let expected = [[true, true, false, true, true].as_slice(), &[false; 8]].concat();
+    assert_eq!(ended(&world, &given), expected);
+    // Of an agent that has many there is one for each process.
+    for key in 20..40 {
+        let another = TokenHolder {
+            device: Thumbprint::from_bytes([key; 32]),
+            ..one.clone()
+        };
+        issue_to(&world, &scribe, another).await;
+    }
+    issue_to(&world, &scribe, one.clone()).await;
+    let left = ended(&world, &given).into_iter().filter(|ended| !ended);
+    assert_eq!(left.count(), 1, "that of the other process");
+    // Processes come and go, and none is turned away: the oldest makes room, and no token of
+    // the agent's own devices does.
+    for key in 40..60 {
+        let another = TokenHolder {
+            device: Thumbprint::from_bytes([key; 32]),
+            ..one.clone()
+        };
+        world.pass(MS);
+        issue_to(&world, &scribe, another).await;
+    }
+    let left = ended(&world, &given).into_iter().filter(|ended| !ended);
+    assert_eq!(left.count(), 0);
     let snapshot = world.snapshot();
-    let ended = |token: &TokenRecord| snapshot.token(&token.id).unwrap().revoked.is_some();
-    let ended: Vec<bool> = given.iter().map(ended).collect();
-    assert_eq!(ended, [true, true, false, false]);
     assert!(snapshot.token(&native.id).unwrap().revoked.is_none());
     for token in &given {
         let record = snapshot.token(&token.id).unwrap();

@@ -132,10 +132,7 @@ async fn operators_lose_only_what_is_forbidden_and_can_always_repair_policies() 
         world.set(who, of, made.version, state).await.unwrap();
     }
     let own = world.id("alice");
-    let concerned = Concerned {
-        own: Some(&own),
-        ..Concerned::default()
-    };
+    let concerned = Concerned::own(&own);
     for action in [
         Action::OperatorRevoke,
         Action::ProposalCreate,

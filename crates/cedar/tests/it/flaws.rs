@@ -180,6 +180,14 @@ fn there_is_an_end_to_what_is_read() {
 fn nothing_is_a_set_that_permits_nothing() {
     let set = PolicySet::parse("shop@1", "// nothing yet\n").unwrap();
     assert_eq!(set.count(), 0);
+    for (text, doubtful) in [
+        ("", 1),
+        ("forbid(principal, action, resource);", 1),
+        ("permit(principal, action, resource);", 0),
+    ] {
+        let set = PolicySet::parse("shop@1", text).unwrap();
+        assert_eq!(set.warnings().len(), doubtful, "{text}");
+    }
 }
 
 #[test]

@@ -127,6 +127,22 @@ async fn a_broken_text_closes_its_namespace_to_agents_and_to_nobody_else() {
     }
 }
 
+/// Nothing is out of order then that an operator would have to put right.
+#[tokio::test]
+async fn a_text_that_cannot_be_read_now_lets_nobody_pass() {
+    let world = World::new().await;
+    world.enforce(Some("shop"), NONE).await;
+    let world = world.reopen();
+    world.recorder.store().seal();
+    for asked in [
+        word(world.key("ci")),
+        word(world.permit("adam", Read(namespace("shop")))),
+    ] {
+        assert_eq!(asked, "policies_unusable");
+    }
+    assert_eq!(word(world.key("robber")), "allowed");
+}
+
 #[tokio::test]
 async fn what_counts_still_counts_after_a_restart() {
     let world = World::new().await;

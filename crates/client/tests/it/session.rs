@@ -235,7 +235,7 @@ async fn what_would_outlive_a_stolen_session_is_signed_by_the_key() {
     client.set_approval_rule(act, needs, None).await.ok();
     client.refuse_proposal(&id).await.ok();
     client.link_identity(&name, "proof".to_owned()).await.ok();
-    // The signature that counts is in the body.
+    // The signature that counts is in the body, and is not to be sent again by others.
     let proposed = ProposedAct::SetApprovals { act, needs };
     client.propose(proposed).await.ok();
     client.sign_proposal(&id, vec![7; 64]).await.ok();
@@ -247,6 +247,8 @@ async fn what_would_outlive_a_stolen_session_is_signed_by_the_key() {
     let enforce = PolicyState::Enforce;
     client.set_policy_state(None, 3, enforce).await.ok();
     client.remove_notify_route(None, &name).await.ok();
+    let (shop, web) = ("shop".parse().unwrap(), "web".parse().unwrap());
+    client.delete_project(&shop, &web).await.ok();
     let of_the_proposal = |what: &str| format!("POST /v1/proposals/{id}/{what}");
     let (refuse, sign) = (of_the_proposal("refuse"), of_the_proposal("sign"));
     let unlink = format!("DELETE /v1/operators/alice/identities/{text}");
@@ -258,11 +260,12 @@ async fn what_would_outlive_a_stolen_session_is_signed_by_the_key() {
         (refuse.as_str(), "key"),
         ("POST /v1/operators/alice/identities", "key"),
         ("POST /v1/proposals", "session"),
-        (sign.as_str(), "session"),
+        (sign.as_str(), "key"),
         (unlink.as_str(), "session"),
         (revoke.as_str(), "key"),
         ("PUT /v1/policies/3/state", "key"),
         ("DELETE /v1/notify/routes/alice", "key"),
+        ("DELETE /v1/namespaces/shop/projects/web", "key"),
     ]);
     assert_eq!(seen(&authority), expected);
 }

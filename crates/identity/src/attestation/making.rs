@@ -68,10 +68,7 @@ impl Holder {
     }
 
     fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.agent),
-            ..Concerned::default()
-        }
+        Concerned::own(&self.agent)
     }
 }
 

@@ -40,10 +40,7 @@ impl Op for PasskeyInvite {
         Resource::Operator(self.name.clone())
     }
     fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.actor),
-            ..Concerned::default()
-        }
+        Concerned::own(&self.actor)
     }
 }
 

@@ -50,10 +50,7 @@ impl Op for PasskeyRename {
         Resource::Passkey(self.id)
     }
     fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.actor),
-            ..Concerned::default()
-        }
+        Concerned::own(&self.actor)
     }
 }
 
@@ -98,10 +95,7 @@ impl Op for PasskeyRemove {
         Resource::Passkey(self.id)
     }
     fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.actor),
-            ..Concerned::default()
-        }
+        Concerned::own(&self.actor)
     }
 }
 

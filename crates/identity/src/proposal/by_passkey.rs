@@ -2,7 +2,7 @@
 //! sign, so that the assertion is the signature (ADR 36). It is checked each time that it is
 //! counted.
 
-use super::{PROPOSALS, Signed, against_holder, has_a_yes, open};
+use super::row::{PROPOSALS, Signed, against_holder, has_a_yes, open};
 use crate::error::IdentityError;
 use crate::passkey::{PasskeyAnswer, PasskeyRefusal, accept};
 use crate::stewards;

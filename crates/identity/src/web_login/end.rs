@@ -60,10 +60,7 @@ impl Op for WebLoginEnd {
         }
     }
     fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.actor),
-            ..Concerned::default()
-        }
+        Concerned::own(&self.actor)
     }
 }
 

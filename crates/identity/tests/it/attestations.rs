@@ -1,6 +1,6 @@
 //! What daemons attest: every refusal by its exact word, and how an attestation ends.
 
-use crate::world::{Actor, World, ed25519, label, namespace, p256, role};
+use crate::world::{Actor, INSTALLATION, World, ed25519, label, namespace, p256, role};
 use procura_crypto::{SigningKey, SystemEntropy};
 use procura_directory::AttestationOver;
 use procura_identity::{
@@ -15,9 +15,6 @@ use procura_types::wire::{
     AttestationGiven, AttestationPut, AttestationState, AttestationStatement, PublicJwk,
 };
 use procura_types::{Duration, ExeDigest, Grade, InstallationId, Role};
-
-/// The one of the test's store.
-pub(crate) const INSTALLATION: InstallationId = InstallationId::from_bytes([7; 16]);
 
 /// A process of the daemon of an agent.
 pub(crate) struct Process<'a> {
@@ -249,8 +246,13 @@ async fn what_a_removed_key_vouched_for_counts_no_more() {
 #[tokio::test]
 async fn a_note_counts_only_by_an_enrolled_key_and_in_its_form() {
     let world = World::new().await;
-    let release = Release::enrol(&world, "release").await;
     let exe = ExeDigest::from_bytes([1; 32]);
+    let early = NoteSigner::new("release", ed25519()).unwrap();
+    let early = Release { signer: early };
+    let error = add(&world, early.note(exe, "0.5.0")).await.unwrap_err();
+    let why = "there is no key that could have signed it";
+    assert!(error.to_string().contains(why), "{error}");
+    let release = Release::enrol(&world, "release").await;
     let stranger = NoteSigner::new("release", ed25519()).unwrap();
     let stranger = Release { signer: stranger };
     let other_purpose = release.signer.sign(&format!("{exe} 0.5.0 x\n")).unwrap();

@@ -1,16 +1,14 @@
 //! Break-glass accounts among stewards: what whoever made one does not get by it.
 
 use crate::passkey_world::{asserted, party};
-use crate::stewards::{
-    INSTALLATION, by, hold, propose, reinstate, remove, revoke, set_roles, sign,
-};
-use crate::world::{Actor, Failure, World, label, owner_id, p256, perform, role};
+use crate::steward_world::{by, hold, look, propose, reinstate, remove, revoke, set_roles, sign};
+use crate::world::{Actor, Failure, INSTALLATION, World, label, owner_id, p256, perform, role};
 use procura_crypto::sha256;
 use procura_directory::BreakGlassClosed;
 use procura_identity::passkey::PasskeyAnswer;
 use procura_identity::{
     BreakGlassCreate, BreakGlassListing, BreakGlassUse, IdentityError, OperatorDeviceHold,
-    OperatorListing, ProposalDraft, ProposalSignByPasskey, agreed,
+    OperatorListing, ProposalDraft, ProposalSignByPasskey,
 };
 use procura_policy::DenyReason;
 use procura_proof::{Caller, Profile};
@@ -164,15 +162,8 @@ async fn whoever_made_an_account_says_no_yes_to_its_use() {
             ProposalSignByPasskey::run(batch, &INSTALLATION, world.now())
         });
         counts_not("by her passkey", signed.await);
-        let look = agreed(
-            world.recorder.store(),
-            &world.snapshot(),
-            &INSTALLATION,
-            &proposal.id,
-            world.now(),
-        );
         assert!(matches!(
-            look,
+            look(&world, &proposal.id),
             Err(IdentityError::NotAgreed { have: 0, needs: 1 })
         ));
         let error = opens(&world, &night, Some(&proposal)).await.err().unwrap();

@@ -1,182 +1,23 @@
 //! Identities at identity providers: whom they sign in, who may link them, and how that
 //! ends.
 
-use crate::account_world::home;
+use crate::oidc_world::{ISSUER, Provider, others, refusal};
 use crate::passkey_world::{KEYS, Roots};
-use crate::world::{Actor, Failure, World, label, p256, perform, role};
-use procura_crypto::{SigningKey, SystemEntropy, sha256};
-use procura_identity::account::{
-    MAX_IDENTITIES, OidcLink, OidcListing, OidcUnlink, OperatorAccountEnd,
-};
+use crate::world::{Failure, World, label, role};
+use procura_crypto::sha256;
+use procura_identity::account::{MAX_IDENTITIES, OperatorAccountEnd};
 use procura_identity::oidc::{
-    Again, Answer, Answered, FLOW_LIFE, Flow, LINK_PROOF_LIFE, OidcClient, OidcRefusal, OidcUse,
-    ProvenIdentity,
+    Again, FLOW_LIFE, Flow, LINK_PROOF_LIFE, OidcClient, OidcRefusal, ProvenIdentity,
 };
-use procura_identity::web_login::{FoundLogin, NewWebLogin, WebLoginStart, WebLoginTerms};
 use procura_identity::{IdentityError, OperatorRevoke};
 use procura_policy::DenyReason;
-use procura_proof::{Authenticated, Caller, SessionKeys};
-use procura_token::{IdTokenRefusal, ProviderKeys};
+use procura_proof::{Authenticated, SessionKeys};
+use procura_token::IdTokenRefusal;
 use procura_types::encoding::b64url;
-use procura_types::wire::{OperatorIdentity, RoleAssignment};
-use procura_types::{Amr, Duration, IdentityId, Label, Role, Secret, Timestamp, WebLoginId};
+use procura_types::{Amr, Duration, Role, Timestamp, WebLoginId};
 use serde_json::{Value, json};
 
-const ISSUER: &str = "https://login.example";
-const CLIENT: &str = "procura";
 const SECOND: Duration = Duration::from_secs(1);
-
-/// A provider that says whatever it is told to.
-struct Provider {
-    key: SigningKey,
-    name: Label,
-}
-
-impl Provider {
-    fn new() -> Self {
-        Self {
-            key: p256(),
-            name: label("work"),
-        }
-    }
-
-    fn client(&self) -> OidcClient<'_> {
-        OidcClient {
-            provider: &self.name,
-            issuer: ISSUER,
-            client_id: CLIENT,
-        }
-    }
-
-    fn begin(&self, world: &World, again: Option<Again>) -> Flow {
-        Flow::begin(
-            self.client(),
-            again,
-            "/requests",
-            world.now(),
-            &SystemEntropy,
-        )
-        .unwrap()
-    }
-
-    fn token(&self, claims: &Value) -> String {
-        let part = |value: &Value| b64url(value.to_string().as_bytes());
-        let header = json!({"alg": "ES256", "kid": "k1"});
-        let signed = format!("{}.{}", part(&header), part(claims));
-        let signature = self.key.sign(signed.as_bytes()).unwrap();
-        format!("{signed}.{}", b64url(&signature))
-    }
-
-    fn keys(&self) -> ProviderKeys {
-        let mut jwk = serde_json::to_value(self.key.public().to_jwk()).unwrap();
-        jwk["kid"] = json!("k1");
-        ProviderKeys::parse(json!({"keys": [jwk]}).to_string().as_bytes()).unwrap()
-    }
-
-    /// What it says of `subject` in answer to a flow, with what is particular.
-    fn answers(
-        &self,
-        world: &World,
-        flow: Flow,
-        subject: &str,
-        more: Value,
-    ) -> Result<Answered, OidcRefusal> {
-        let now = world.now();
-        let mut claims = json!({
-            "iss": ISSUER, "sub": subject, "aud": CLIENT, "nonce": flow.nonce(),
-            "iat": now.as_secs(), "exp": now.as_secs() + 60,
-        });
-        for (name, value) in more.as_object().unwrap() {
-            claims[name] = value.clone();
-        }
-        let access_token = Secret::new("access".to_owned());
-        let answer = Answer {
-            id_token: &self.token(&claims),
-            access_token: &access_token,
-            keys: &self.keys(),
-            groups_claim: Some("groups"),
-            max_age: Duration::from_secs(12 * 60 * 60),
-        };
-        flow.answered(&answer, now)
-    }
-
-    fn signs_in(&self, world: &World, subject: &str) -> Answered {
-        let flow = self.begin(world, None);
-        self.answers(world, flow, subject, json!({})).unwrap()
-    }
-
-    /// A subject as somebody else can be told of it.
-    fn proven(&self, world: &World, subject: &str) -> ProvenIdentity {
-        self.signs_in(world, subject).proven().clone()
-    }
-}
-
-impl World {
-    async fn link_identity(
-        &self,
-        by: &Actor,
-        name: &str,
-        proven: ProvenIdentity,
-    ) -> Result<OperatorIdentity, Failure> {
-        let op = OidcLink::resolve(&self.snapshot(), &label(name), proven).unwrap();
-        self.act(by, op, |batch| OidcLink::run(batch, self.now()))
-            .await
-    }
-
-    async fn unlink(&self, by: &Actor, name: &str, id: IdentityId) -> Result<(), Failure> {
-        let op = OidcUnlink::resolve(&self.snapshot(), &label(name), id).unwrap();
-        self.act(by, op, OidcUnlink::run).await
-    }
-
-    fn identities(&self, by: &Actor, name: &str) -> Result<Vec<OperatorIdentity>, DenyReason> {
-        let op = OidcListing::resolve(&self.snapshot(), &label(name)).unwrap();
-        let permit = self.permit(by, op)?;
-        let list = OidcListing::run(&permit, self.recorder.store()).unwrap();
-        Ok(list.identities)
-    }
-
-    async fn used(
-        &self,
-        answered: Answered,
-        lent: &[RoleAssignment],
-    ) -> Result<Authenticated, IdentityError> {
-        let snapshot = self.snapshot();
-        let store = self.recorder.store();
-        let op = OidcUse::check((store, &snapshot), answered, lent.to_vec())?;
-        let caller = op.caller(&snapshot, self.now(), home());
-        let used = perform(&self.recorder, caller, op, |batch| {
-            OidcUse::run(batch, self.now())
-        });
-        used.await.map_err(Failure::domain)
-    }
-
-    async fn start(
-        &self,
-        person: &Authenticated,
-        replaces: Option<WebLoginId>,
-    ) -> Result<NewWebLogin, Failure> {
-        let snapshot = self.snapshot();
-        let op = WebLoginStart::vouched(person, &snapshot, replaces).unwrap();
-        let caller = Caller::signing_in(person, &snapshot, self.now(), home());
-        perform(&self.recorder, caller, op, |batch| {
-            let terms = WebLoginTerms::default();
-            WebLoginStart::run(batch, &terms, self.now(), &SystemEntropy)
-        })
-        .await
-    }
-
-    fn found(&self, login: &NewWebLogin) -> Option<FoundLogin> {
-        FoundLogin::of(self.recorder.store(), &login.cookie.digest()).unwrap()
-    }
-}
-
-fn refusal<T>(found: Result<T, IdentityError>) -> OidcRefusal {
-    match found {
-        Ok(_) => panic!("it was accepted"),
-        Err(IdentityError::Oidc(refusal)) => refusal,
-        Err(other) => panic!("another error: {other}"),
-    }
-}
 
 #[tokio::test]
 async fn a_flow_is_of_one_browser_one_provider_and_ten_minutes() {
@@ -228,20 +69,7 @@ async fn a_flow_is_of_one_browser_one_provider_and_ten_minutes() {
     let (own, now) = (provider.client(), world.now());
     let unknown = OidcRefusal::FlowUnknown;
     let home = label("home");
-    for client in [
-        OidcClient {
-            provider: &home,
-            ..own
-        },
-        OidcClient {
-            issuer: "https://evil.example",
-            ..own
-        },
-        OidcClient {
-            client_id: "other",
-            ..own
-        },
-    ] {
+    for client in others(own, &home) {
         assert_eq!(read(&KEYS, client, cookie.expose(), now), unknown);
     }
     assert_eq!(read(&Roots(2), own, cookie.expose(), now), unknown);
@@ -414,26 +242,13 @@ async fn a_web_login_is_of_one_issuer_and_client() {
     let own = provider.client();
     assert!(found.is_by(&own));
     let home = label("home");
-    for other in [
-        OidcClient {
-            provider: &home,
-            ..own
-        },
-        OidcClient {
-            issuer: "https://evil.example",
-            ..own
-        },
-        OidcClient {
-            client_id: "other",
-            ..own
-        },
-        // Fields do not run into each other.
-        OidcClient {
-            issuer: "https://login.examplepro",
-            client_id: "cura",
-            ..own
-        },
-    ] {
+    // Fields do not run into each other.
+    let shifted = OidcClient {
+        issuer: "https://login.examplepro",
+        client_id: "cura",
+        ..own
+    };
+    for other in others(own, &home).into_iter().chain([shifted]) {
         assert!(!found.is_by(&other), "{other:?}");
     }
     // Nor is what no provider made.

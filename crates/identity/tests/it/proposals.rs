@@ -1,56 +1,11 @@
 //! What takes a quorum of stewards.
 
-use crate::world::{Actor, Failure, World, label, role};
-use procura_identity::{
-    IdentityError, ProposalCreate, ProposalListing, ProposalSign, agreed, carry_out, takes_a_quorum,
-};
+use crate::steward_world::{look, propose, shares, sign, signed};
+use crate::world::{INSTALLATION, World, label, role};
+use procura_identity::{IdentityError, ProposalCreate, ProposalListing, carry_out, takes_a_quorum};
 use procura_policy::DenyReason;
-use procura_types::wire::{Proposal, ProposalState, ProposedAct, ShareScheme};
+use procura_types::wire::{ProposalState, ProposedAct, ShareScheme};
 use procura_types::{Duration, InstallationId, ProposalId, Role};
-
-const INSTALLATION: InstallationId = InstallationId::from_bytes([7; 16]);
-
-fn act() -> ProposedAct {
-    ProposedAct::MakeShares {
-        name: label("recovery"),
-        threshold: 2,
-        count: 3,
-        retires: None,
-        scheme: ShareScheme::Shamir,
-    }
-}
-
-async fn propose(world: &World, act: ProposedAct) -> Result<Proposal, Failure> {
-    world
-        .act(&world.alice, ProposalCreate { act }, |batch| {
-            let entropy = world.recorder.entropy();
-            ProposalCreate::run(batch, &INSTALLATION, world.now(), entropy)
-        })
-        .await
-}
-
-async fn signed(
-    world: &World,
-    by: &Actor,
-    id: ProposalId,
-    signature: Vec<u8>,
-) -> Result<Proposal, Failure> {
-    world
-        .act(by, ProposalSign { id, signature }, |batch| {
-            ProposalSign::run(batch, &INSTALLATION, world.now())
-        })
-        .await
-}
-
-async fn sign(world: &World, by: &Actor, proposal: &Proposal) -> Result<Proposal, Failure> {
-    let signature = by.key.sign(&proposal.message(&INSTALLATION)).unwrap();
-    signed(world, by, proposal.id, signature).await
-}
-
-fn look(world: &World, id: &ProposalId) -> Result<ProposedAct, IdentityError> {
-    let store = world.recorder.store();
-    agreed(store, &world.snapshot(), &INSTALLATION, id, world.now())
-}
 
 async fn carry(world: &World, id: &ProposalId) -> Result<(), IdentityError> {
     let store = world.recorder.store();
@@ -72,7 +27,7 @@ async fn more_than_half_of_the_stewards_agree_and_once() {
     assert!(!takes_a_quorum(&world.snapshot()));
     let [bea, cleo] = world.stewards(["bea", "cleo"]).await;
     assert!(takes_a_quorum(&world.snapshot()));
-    let proposal = propose(&world, act()).await.unwrap();
+    let proposal = propose(&world, &world.alice, shares()).await.unwrap();
     assert_eq!((proposal.needs, proposal.state), (2, ProposalState::Open));
     // Who proposes it has not signed it.
     let before = look(&world, &proposal.id);
@@ -87,7 +42,7 @@ async fn more_than_half_of_the_stewards_agree_and_once() {
     assert_eq!((again.state, again.signed.len()), (ProposalState::Open, 1));
     let second = sign(&world, &cleo, &proposal).await.unwrap();
     assert_eq!(second.state, ProposalState::Agreed);
-    assert_eq!(look(&world, &proposal.id).unwrap(), act());
+    assert_eq!(look(&world, &proposal.id).unwrap(), shares());
     carry(&world, &proposal.id).await.unwrap();
     for over in [
         look(&world, &proposal.id).map(|_| ()),
@@ -103,7 +58,7 @@ async fn more_than_half_of_the_stewards_agree_and_once() {
 async fn signatures_count_as_long_as_their_stewards_do() {
     let world = World::new().await;
     let [bea, cleo] = world.stewards(["bea", "cleo"]).await;
-    let proposal = propose(&world, act()).await.unwrap();
+    let proposal = propose(&world, &world.alice, shares()).await.unwrap();
     sign(&world, &bea, &proposal).await.unwrap();
     sign(&world, &cleo, &proposal).await.unwrap();
     assert!(look(&world, &proposal.id).is_ok());
@@ -118,7 +73,7 @@ async fn signatures_count_as_long_as_their_stewards_do() {
     sign(&world, &world.alice, &proposal).await.unwrap();
     assert!(look(&world, &proposal.id).is_ok());
     // An operator who is no steward any more does not count either.
-    let other = propose(&world, act()).await.unwrap();
+    let other = propose(&world, &world.alice, shares()).await.unwrap();
     sign(&world, &cleo, &other).await.unwrap();
     world
         .set_roles(&cleo, "cleo", &[role(Role::Admin, Some("shop"))])
@@ -135,8 +90,8 @@ async fn signatures_count_as_long_as_their_stewards_do() {
 async fn a_signature_is_for_one_proposal_of_one_installation_by_its_own_device() {
     let world = World::new().await;
     let [bea] = world.stewards(["bea"]).await;
-    let proposal = propose(&world, act()).await.unwrap();
-    let other = propose(&world, act()).await.unwrap();
+    let proposal = propose(&world, &world.alice, shares()).await.unwrap();
+    let other = propose(&world, &world.alice, shares()).await.unwrap();
     let elsewhere = InstallationId::from_bytes([8; 16]);
     let mut larger = proposal.clone();
     larger.act = ProposedAct::MakeShares {
@@ -178,14 +133,14 @@ async fn only_stewards_propose_sign_and_look() {
     let adam = world
         .operator("adam", &[role(Role::Admin, Some("shop"))])
         .await;
-    let proposal = propose(&world, act()).await.unwrap();
+    let proposal = propose(&world, &world.alice, shares()).await.unwrap();
     let refused = sign(&world, &adam, &proposal).await.unwrap_err();
     assert_eq!(refused.denied(), DenyReason::NoRole);
     assert_eq!(
         world.permit(&adam, ProposalListing).err(),
         Some(DenyReason::NoRole)
     );
-    let op = ProposalCreate { act: act() };
+    let op = ProposalCreate { act: shares() };
     assert_eq!(world.permit(&adam, op).err(), Some(DenyReason::NoRole));
 }
 
@@ -193,20 +148,23 @@ async fn only_stewards_propose_sign_and_look() {
 async fn proposals_end_after_a_day_and_do_not_pile_up() {
     let world = World::new().await;
     let [bea] = world.stewards(["bea"]).await;
-    let proposal = propose(&world, act()).await.unwrap();
+    let proposal = propose(&world, &world.alice, shares()).await.unwrap();
     sign(&world, &bea, &proposal).await.unwrap();
     sign(&world, &world.alice, &proposal).await.unwrap();
     for _ in 1..16 {
-        propose(&world, act()).await.unwrap();
+        propose(&world, &world.alice, shares()).await.unwrap();
     }
-    let refused = propose(&world, act()).await.unwrap_err().domain();
+    let refused = propose(&world, &world.alice, shares())
+        .await
+        .unwrap_err()
+        .domain();
     assert!(matches!(refused, IdentityError::TooManyProposals));
     world.pass(Duration::from_secs(24 * 3600));
     let over = look(&world, &proposal.id);
     assert!(matches!(over, Err(IdentityError::ProposalOver)), "{over:?}");
-    propose(&world, act()).await.unwrap();
+    propose(&world, &world.alice, shares()).await.unwrap();
     world.pass(Duration::from_secs(24 * 3600 + 1));
-    propose(&world, act()).await.unwrap();
+    propose(&world, &world.alice, shares()).await.unwrap();
     let permit = world.permit(&world.alice, ProposalListing).unwrap();
     let (store, snapshot) = (world.recorder.store(), world.snapshot());
     let list = ProposalListing::run(&permit, store, &snapshot, &INSTALLATION, world.now()).unwrap();
@@ -234,7 +192,10 @@ async fn shares_that_cannot_be_made_are_not_proposed() {
             retires: None,
             scheme,
         };
-        let refused = propose(&world, act).await.unwrap_err().domain();
+        let refused = propose(&world, &world.alice, act)
+            .await
+            .unwrap_err()
+            .domain();
         assert!(
             matches!(refused, IdentityError::BadShares),
             "{threshold} of {count}"

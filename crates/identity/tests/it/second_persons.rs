@@ -1,22 +1,20 @@
 //! How many stewards the most dangerous acts take, and what counts as a yes to them.
 
 use crate::passkey_world::{asserted, party};
-use crate::world::{Actor, Failure, World, ed25519, label, namespace, perform, role};
+use crate::steward_world::{by, look, propose, sign};
+use crate::world::{Actor, Failure, INSTALLATION, World, ed25519, label, namespace, perform, role};
 use procura_crypto::sha256;
 use procura_crypto::webauthn::{Flaw, SoftwarePasskey};
 use procura_directory::TokenHash;
 use procura_identity::passkey::{PasskeyAnswer, PasskeyRefusal};
 use procura_identity::{
-    ApiKeyCreate, ApiKeyScope, ApprovalRuleListing, ApprovalRuleSet, ByQuorum, IdentityError,
-    NewApiKey, ProposalCreate, ProposalDraft, ProposalSign, ProposalSignByPasskey, agreed,
-    stewards_needed,
+    ApiKeyCreate, ApiKeyScope, ApprovalRuleListing, ApprovalRuleSet, IdentityError, NewApiKey,
+    ProposalDraft, ProposalSignByPasskey, stewards_needed,
 };
 use procura_types::wire::{
     self, ApprovalRule, GuardedAct, Proposal, ProposalState, ProposedAct, RootTurn,
 };
 use procura_types::{Duration, InstallationId, ProposalId, Role, Thumbprint};
-
-const INSTALLATION: InstallationId = InstallationId::from_bytes([7; 16]);
 
 fn turn() -> ProposedAct {
     ProposedAct::RotateRoot {
@@ -24,25 +22,6 @@ fn turn() -> ProposedAct {
             sessions_go_on: false,
         },
     }
-}
-
-async fn propose(world: &World, act: ProposedAct) -> Result<Proposal, Failure> {
-    world
-        .act(&world.alice, ProposalCreate { act }, |batch| {
-            let entropy = world.recorder.entropy();
-            ProposalCreate::run(batch, &INSTALLATION, world.now(), entropy)
-        })
-        .await
-}
-
-async fn sign(world: &World, by: &Actor, proposal: &Proposal) -> Result<Proposal, Failure> {
-    let signature = by.key.sign(&proposal.message(&INSTALLATION)).unwrap();
-    let id = proposal.id;
-    world
-        .act(by, ProposalSign { id, signature }, |batch| {
-            ProposalSign::run(batch, &INSTALLATION, world.now())
-        })
-        .await
 }
 
 /// In a web login by the first passkey, the second says yes to what this challenge is of.
@@ -68,11 +47,6 @@ async fn says_yes(
     .await
 }
 
-fn look(world: &World, id: &ProposalId) -> Result<ProposedAct, IdentityError> {
-    let store = world.recorder.store();
-    agreed(store, &world.snapshot(), &INSTALLATION, id, world.now())
-}
-
 /// That so many yeses count of so many that it takes.
 fn counts(world: &World, proposal: &Proposal, have: usize, needs: usize) {
     match look(world, &proposal.id) {
@@ -95,15 +69,12 @@ fn refusal(failure: Failure) -> PasskeyRefusal {
 async fn set(
     world: &World,
     needs: u8,
-    by: Option<&Proposal>,
+    proposal: Option<&Proposal>,
 ) -> Result<ApprovalRule, IdentityError> {
     let op = ApprovalRuleSet {
         act: GuardedAct::RotateRoot,
         needs,
-        by: by.map(|proposal| ByQuorum {
-            installation: INSTALLATION,
-            proposal: proposal.id,
-        }),
+        by: proposal.and_then(by),
     };
     world
         .act(&world.alice, op, |batch| {
@@ -115,9 +86,13 @@ async fn set(
 
 async fn to_set(world: &World, needs: u8) -> Proposal {
     let act = GuardedAct::RotateRoot;
-    propose(world, ProposedAct::SetApprovals { act, needs })
-        .await
-        .unwrap()
+    propose(
+        world,
+        &world.alice,
+        ProposedAct::SetApprovals { act, needs },
+    )
+    .await
+    .unwrap()
 }
 
 async fn goes(world: &World, who: &Actor, name: &str) {
@@ -130,8 +105,8 @@ async fn a_passkey_says_yes_to_the_very_act_and_as_long_as_it_is_enrolled() {
     let [bea] = world.stewards(["bea"]).await;
     let mut hers = world.passkey(&world.alice, "alice").await;
     let mut of_bea = world.passkey(&bea, "bea").await;
-    let proposal = propose(&world, turn()).await.unwrap();
-    let other = propose(&world, turn()).await.unwrap();
+    let proposal = propose(&world, &world.alice, turn()).await.unwrap();
+    let other = propose(&world, &world.alice, turn()).await.unwrap();
     let op = ProposalDraft { id: proposal.id };
     let permit = world.permit(&world.alice, op).unwrap();
     let (store, snapshot) = (world.recorder.store(), world.snapshot());
@@ -207,7 +182,7 @@ async fn what_stops_the_device_of_an_api_key_takes_no_yes_of_a_passkey_away() {
     let world = World::new().await;
     let [bea] = world.stewards(["bea"]).await;
     let mut hers = world.passkey(&world.alice, "alice").await;
-    let proposal = propose(&world, turn()).await.unwrap();
+    let proposal = propose(&world, &world.alice, turn()).await.unwrap();
     let challenge = sha256(&proposal.message(&INSTALLATION));
     let device = api_key(&world).await;
     world.hold(&bea, &device).await.unwrap();
@@ -229,7 +204,7 @@ async fn a_yes_ends_with_its_device_and_with_the_role() {
     let act = ProposedAct::EndNamespace {
         name: namespace("shop"),
     };
-    let proposal = propose(&world, act).await.unwrap();
+    let proposal = propose(&world, &world.alice, act).await.unwrap();
     // Two, of four too: a quorum is for what makes stewards and shares.
     assert_eq!(proposal.needs, 2);
     for _ in 0..2 {
@@ -256,7 +231,12 @@ async fn a_yes_ends_with_its_device_and_with_the_role() {
 #[tokio::test]
 async fn what_is_proposed_has_to_be_there() {
     let world = World::new().await;
-    let refused = async |act| propose(&world, act).await.unwrap_err().domain();
+    let refused = async |act| {
+        propose(&world, &world.alice, act)
+            .await
+            .unwrap_err()
+            .domain()
+    };
     let gone = namespace("gone");
     assert!(matches!(
         refused(ProposedAct::EndNamespace { name: gone.clone() }).await,

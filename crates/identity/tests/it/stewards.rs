@@ -1,73 +1,24 @@
 //! One steward bends no quorum: who is a steward changes by a quorum, each counts whatever
 //! devices they have left, and what one can do at once, another can undo.
 
-use crate::world::{Actor, Failure, World, admin, label, p256, perform, role};
-use procura_directory::Suspect;
+use crate::steward_world::{
+    by, hold, look, propose, reinstate, remove, revoke, set_roles, shares, sign, signed,
+};
+use crate::world::{Actor, Failure, INSTALLATION, World, admin, label, p256, perform, role};
 use procura_identity::{
-    ByQuorum, IdentityError, JoinRefusal, OperatorDeviceHold, OperatorInvite, OperatorListing,
-    OperatorRecover, OperatorRevoke, OperatorRoles, ProposalCreate, ProposalListing,
-    ProposalRefuse, ProposalSign, QuarantineLift, agreed,
+    ByQuorum, IdentityError, JoinRefusal, OperatorInvite, OperatorListing, OperatorRecover,
+    ProposalListing, ProposalRefuse,
 };
 use procura_policy::DenyReason;
-use procura_types::wire::{Proposal, ProposalState, ProposedAct, RoleAssignment, ShareScheme};
-use procura_types::{Duration, InstallationId, ProposalId, Role};
-
-pub(crate) const INSTALLATION: InstallationId = InstallationId::from_bytes([7; 16]);
+use procura_types::wire::{Proposal, ProposalState, ProposedAct};
+use procura_types::{Duration, ProposalId, Role};
 
 fn make(name: &str) -> ProposedAct {
     ProposedAct::MakeSteward { name: label(name) }
 }
 
-pub(crate) fn remove(name: &str) -> ProposedAct {
-    ProposedAct::RemoveSteward { name: label(name) }
-}
-
 fn recovery(name: &str) -> ProposedAct {
     ProposedAct::RecoverOperator { name: label(name) }
-}
-
-fn shares() -> ProposedAct {
-    ProposedAct::MakeShares {
-        name: label("recovery"),
-        threshold: 2,
-        count: 3,
-        retires: None,
-        scheme: ShareScheme::Shamir,
-    }
-}
-
-pub(crate) fn by(proposal: &Proposal) -> Option<ByQuorum> {
-    Some(ByQuorum {
-        installation: INSTALLATION,
-        proposal: proposal.id,
-    })
-}
-
-pub(crate) async fn propose(
-    world: &World,
-    who: &Actor,
-    act: ProposedAct,
-) -> Result<Proposal, Failure> {
-    world
-        .act(who, ProposalCreate { act }, |batch| {
-            let entropy = world.recorder.entropy();
-            ProposalCreate::run(batch, &INSTALLATION, world.now(), entropy)
-        })
-        .await
-}
-
-pub(crate) async fn sign(
-    world: &World,
-    who: &Actor,
-    proposal: &Proposal,
-) -> Result<Proposal, Failure> {
-    let signature = who.key.sign(&proposal.message(&INSTALLATION)).unwrap();
-    let id = proposal.id;
-    world
-        .act(who, ProposalSign { id, signature }, |batch| {
-            ProposalSign::run(batch, &INSTALLATION, world.now())
-        })
-        .await
 }
 
 async fn refuse(world: &World, who: &Actor, proposal: &Proposal) -> Result<Proposal, Failure> {
@@ -95,56 +46,6 @@ async fn invite(
         .await
 }
 
-pub(crate) async fn set_roles(
-    world: &World,
-    who: &Actor,
-    name: &str,
-    roles: &[RoleAssignment],
-    by: Option<ByQuorum>,
-) -> Result<(), Failure> {
-    let op = OperatorRoles {
-        name: label(name),
-        roles: roles.to_vec(),
-        by,
-    };
-    world
-        .act(who, op, |batch| OperatorRoles::run(batch, world.now()))
-        .await
-        .map(|_| ())
-}
-
-pub(crate) async fn revoke(
-    world: &World,
-    who: &Actor,
-    name: &str,
-    by: Option<ByQuorum>,
-) -> Result<(), Failure> {
-    let op = OperatorRevoke {
-        name: label(name),
-        by,
-    };
-    world
-        .act(who, op, |batch| OperatorRevoke::run(batch, world.now()))
-        .await
-        .map(|_| ())
-}
-
-pub(crate) async fn hold(world: &World, who: &Actor, whose: &Actor) -> Result<(), Failure> {
-    let op = OperatorDeviceHold::resolve(&world.snapshot(), &whose.device()).unwrap();
-    world
-        .act(who, op, |batch| OperatorDeviceHold::run(batch, world.now()))
-        .await
-}
-
-pub(crate) async fn reinstate(world: &World, who: &Actor, whose: &Actor) -> Result<(), Failure> {
-    let suspect = Suspect::Device(whose.device());
-    world
-        .act(who, QuarantineLift { suspect }, |batch| {
-            QuarantineLift::run(batch, world.now())
-        })
-        .await
-}
-
 /// On the server's machine, with what opens the vault.
 async fn recover(
     world: &World,
@@ -159,11 +60,6 @@ async fn recover(
         OperatorRecover::run(batch, world.now(), world.recorder.entropy())
     })
     .await
-}
-
-fn look(world: &World, id: &ProposalId) -> Result<ProposedAct, IdentityError> {
-    let store = world.recorder.store();
-    agreed(store, &world.snapshot(), &INSTALLATION, id, world.now())
 }
 
 fn needs(world: &World, id: &ProposalId) -> (usize, usize) {
@@ -432,11 +328,7 @@ async fn a_steward_is_made_of_the_operator_who_was_signed_for() {
     another.about = Some(bea.id);
     let error = {
         let signature = bea.key.sign(&another.message(&INSTALLATION)).unwrap();
-        let id = proposal.id;
-        let op = ProposalSign { id, signature };
-        let signed = world.act(&bea, op, |batch| {
-            ProposalSign::run(batch, &INSTALLATION, world.now())
-        });
+        let signed = signed(&world, &bea, proposal.id, signature);
         signed.await.err().unwrap().domain()
     };
     assert!(

@@ -16,12 +16,21 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Signs somebody in for whom a passkey vouched.
 async fn begin(world: &World, who: &Actor, replaces: Option<WebLoginId>) -> NewWebLogin {
+    begin_within(world, who, replaces, WebLoginTerms::default()).await
+}
+
+/// The same, for as long as the configuration says.
+async fn begin_within(
+    world: &World,
+    who: &Actor,
+    replaces: Option<WebLoginId>,
+    terms: WebLoginTerms,
+) -> NewWebLogin {
     let person = Authenticated::vouched(who.id, Amr::Passkey);
     let snapshot = world.snapshot();
     let op = WebLoginStart::vouched(&person, &snapshot, replaces).unwrap();
     let caller = Caller::signing_in(&person, &snapshot, world.now(), home());
     let made = perform(&world.recorder, caller, op, |batch| {
-        let terms = WebLoginTerms::default();
         WebLoginStart::run(batch, &terms, world.now(), &SystemEntropy)
     });
     made.await.ok().unwrap()
@@ -109,6 +118,26 @@ async fn a_web_login_is_over_when_nothing_is_done_with_it_and_whatever_is_done()
         world.pass(Duration::from_secs(10 * 60));
     }
     assert_eq!(who(&world, &made.cookie).err(), Some(Case::WebLoginOver));
+}
+
+#[tokio::test]
+async fn a_short_limit_ends_nothing_that_is_used() {
+    let world = World::new().await;
+    for minutes in 1..=3 {
+        let idle = MINUTE * minutes;
+        let terms = WebLoginTerms {
+            idle,
+            ..WebLoginTerms::default()
+        };
+        let made = begin_within(&world, &world.alice, None, terms).await;
+        for _ in 0..12 {
+            world.pass(idle / 2);
+            assert!(who(&world, &made.cookie).is_ok(), "{minutes}");
+            use_it(&world, &made.cookie).await;
+        }
+        world.pass(idle);
+        assert_eq!(who(&world, &made.cookie).err(), Some(Case::WebLoginIdle));
+    }
 }
 
 #[tokio::test]

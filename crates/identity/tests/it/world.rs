@@ -18,6 +18,9 @@ use procura_types::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// The id of the installation.
+pub(crate) const INSTALLATION: InstallationId = InstallationId::from_bytes([7; 16]);
+
 pub(crate) struct TestClock(AtomicU64);
 
 impl Clock for TestClock {
@@ -104,7 +107,7 @@ impl Op for MakeNamespace {
 
 /// A store that was never written to.
 pub(crate) fn empty_store(home: &tempfile::TempDir, clock: &Arc<TestClock>) -> Recorder {
-    let id = InstallationId::from_bytes([7; 16]);
+    let id = INSTALLATION;
     let clock: Arc<dyn Clock> = Arc::<TestClock>::clone(clock);
     let entropy = Arc::new(SystemEntropy);
     let options = SqliteOptions::default();

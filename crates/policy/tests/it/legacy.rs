@@ -127,10 +127,7 @@ fn what_they_prove_ends_with_the_binding_of_the_id() {
     let caller = legacy(&world, "granted", None);
     let own = world.id("granted");
     let ask = |world: &World| {
-        let concerned = Concerned {
-            own: Some(&own),
-            ..Concerned::default()
-        };
+        let concerned = Concerned::own(&own);
         let agent = Resource::Namespace(right());
         world.ask(&caller, Action::LegacyAttest, &agent, concerned)
     };

@@ -55,10 +55,7 @@ pub(crate) fn resource(action: Action, namespace: &Namespace) -> Resource {
 
 /// Of what concerns this actor.
 pub(crate) fn about(own: &ActorId) -> Concerned<'_> {
-    Concerned {
-        own: Some(own),
-        ..Concerned::default()
-    }
+    Concerned::own(own)
 }
 
 /// What a caller hears who asks for something of their own.
@@ -186,10 +183,7 @@ fn agents_may_what_the_table_says() {
             }
             "its own" => {
                 assert_eq!(nothing, denied(without(rule), true), "{name}");
-                let asked = ask(Concerned {
-                    own: Some(&own),
-                    ..Concerned::default()
-                });
+                let asked = ask(Concerned::own(&own));
                 assert_eq!(asked, Ok(Basis::Own), "{name}");
             }
             other => panic!("the test does not know the cell {other:?} of {name}"),
@@ -285,7 +279,7 @@ fn link_codes_and_the_admin_socket_open_their_own_and_nothing_else() {
 }
 
 /// What takes the device's own key.
-const BY_OWN_KEY: [&str; 48] = [
+const BY_OWN_KEY: [&str; 50] = [
     "agent.link",
     "agent.revoke",
     "agent.enrol.start",
@@ -320,10 +314,12 @@ const BY_OWN_KEY: [&str; 48] = [
     "operator.totp",
     "operator.totp.confirm",
     "policy.state",
+    "project.delete",
     "project.require_grade",
     "project_token.issue",
     "project_token.rotate",
     "proposal.refuse",
+    "proposal.sign",
     "quarantine.lift",
     "release.add",
     "release.withdraw",
@@ -442,10 +438,7 @@ fn a_proof_of_another_system_ends_with_its_binding() {
     let caller = world.foreign("granted", Foreign::HmacV2);
     let own = world.id("granted");
     let ask = |world: &World| {
-        let concerned = Concerned {
-            own: Some(&own),
-            ..Concerned::default()
-        };
+        let concerned = Concerned::own(&own);
         let agent = Resource::Namespace(right());
         world.ask(&caller, Action::AgentTokenRefresh, &agent, concerned)
     };
@@ -457,10 +450,7 @@ fn a_proof_of_another_system_ends_with_its_binding() {
         &bare,
         Action::AgentTokenRefresh,
         &Resource::Namespace(right()),
-        Concerned {
-            own: Some(&own),
-            ..Concerned::default()
-        },
+        Concerned::own(&own),
     );
     assert_eq!(found, no);
     world.rebind("granted", |record| record.device = None);

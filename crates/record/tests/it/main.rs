@@ -18,6 +18,8 @@ mod reader;
 mod refusals;
 mod retention;
 mod retention_killed;
+mod retention_times;
+mod retention_world;
 mod running;
 mod spool;
 mod watched;

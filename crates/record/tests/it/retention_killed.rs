@@ -1,7 +1,7 @@
 //! A process that is killed while it forgets, on real stores: a file of its own, and a
 //! database that another server goes on with.
 
-use crate::retention::{BEGIN, DAY, Site, Turned};
+use crate::retention_world::{BEGIN, DAY, Site, Turned};
 use crate::world::{ID, clock, entropy, parts, store_over};
 use procura_record::tables::LEDGER;
 use procura_record::{Directory, Lease, Others, Publisher, first_kept};

@@ -71,7 +71,7 @@ impl<T: Send + Sync + 'static> Op for LedgerCheckpoint<T> {
 
 /// Actions of entries that no permit opens: the server's own acts
 /// (`spec/ledger.md`), and callers who proved nothing.
-pub(crate) const OWN_ACTIONS: [&str; 18] = [
+pub(crate) const OWN_ACTIONS: [&str; 19] = [
     "authenticate",
     crate::reloading::ACTION,
     "installation.rewrap",
@@ -89,6 +89,7 @@ pub(crate) const OWN_ACTIONS: [&str; 18] = [
     procura_vault::LEFT_OUT_ACTION,
     "signing_key.make",
     "verify",
+    crate::pages::FORM_ACTION,
     procura_identity::account::WRONG_CODES_ACTION,
 ];
 

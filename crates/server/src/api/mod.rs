@@ -284,8 +284,12 @@ pub fn router(app: Arc<App>) -> Router {
     let router = pages::route(agent_routes::route(router), &app);
     let router = router
         .fallback(async |State(app): State<Arc<App>>, request: Request| {
-            let failure = Failure::new(Code::NotFound, "There is no such path.");
-            unserved(&app, &request, failure)
+            let detail = if pages::are_missed(&app, request.uri().path()) {
+                "There is no such path: the pages are off. Whoever runs the server switches them on by [web] enabled = true in procura.toml."
+            } else {
+                "There is no such path."
+            };
+            unserved(&app, &request, Failure::new(Code::NotFound, detail))
         })
         .method_not_allowed_fallback(async |State(app): State<Arc<App>>, request: Request| {
             let detail = "This path does not take that method.";

@@ -9,6 +9,10 @@ pub(super) fn with_suggestion(message: &str) -> String {
         .nth(1)
         .filter(|_| message.contains("unknown field"));
     match unknown.and_then(nearest) {
+        // A key that there is, below the name of a section, which makes it the section's.
+        Some(near) if unknown == Some(near) => {
+            format!("{message}\n`{near}` belongs above the first section, such as [web]")
+        }
         Some(near) => format!("{message}\ndid you mean `{near}`?"),
         None => message.to_owned(),
     }

@@ -64,10 +64,7 @@ impl Op for LegacyAttest {
         Resource::Foreign(self.namespace.clone(), self.id.clone())
     }
     fn concerned(&self) -> Concerned<'_> {
-        Concerned {
-            own: Some(&self.actor),
-            ..Concerned::default()
-        }
+        Concerned::own(&self.actor)
     }
 }
 

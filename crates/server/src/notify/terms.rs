@@ -124,7 +124,7 @@ fn text_of(bytes: &[u8]) -> Result<Secret<String>, Malformed> {
 fn receiver(url: &str, allowed: &[Cidr]) -> Result<String, Malformed> {
     let rule = Malformed::new(
         CREDENTIAL,
-        "must be an https:// URL; http:// is for addresses that notify_networks names",
+        "must be an https:// URL without a user or a fragment; http:// is for addresses that notify_networks names",
     );
     let target = Target::parse(url).map_err(|_| rule.clone())?;
     let authority: http::uri::Authority = target.authority().parse().map_err(|_| rule.clone())?;

@@ -1,7 +1,9 @@
 //! The work behind the requests: it gathers what happened, sends what is due, and keeps
 //! what came of it. Each channel has one message on its way at a time, and each namespace
-//! a few (`rota.rs`), so that receivers that hang hold up nobody else's. Where there are several servers, the one with the
-//! lease does it, and whatever it stores applies under that lease alone.
+//! a few (`rota.rs`), so that receivers that hang hold up nobody else's. What waits is rows
+//! alone: a start, or another server that takes over, reads them and goes on. Where there are
+//! several servers, the one with the lease does it, and whatever it stores applies under that
+//! lease alone.
 
 use super::NotifyParts;
 use super::delivering::{Sent, on_its_way};

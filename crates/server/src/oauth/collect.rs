@@ -222,7 +222,15 @@ fn worded(refusal: DeviceGrantRefusal) -> Refused {
         | DeviceGrantRefusal::NoOneId
         | DeviceGrantRefusal::Collected => Word::InvalidGrant,
     };
-    let refused = Refused::new(word, refusal.to_string());
+    // What whoever answers is told of a code says nothing to a program that collects.
+    let said = match refusal {
+        DeviceGrantRefusal::Unknown => "no device asks with this device code; ask anew".to_owned(),
+        DeviceGrantRefusal::OtherDevice => {
+            "another key asked for this device code; look with the one that did".to_owned()
+        }
+        _ => refusal.to_string(),
+    };
+    let refused = Refused::new(word, said);
     match word {
         // Whoever tries codes.
         Word::InvalidGrant => refused.held_against(Code::CodeRefused, Some(refusal.as_str())),

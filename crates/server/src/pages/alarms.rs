@@ -202,6 +202,31 @@ fn words(action: &str, reason: Option<&str>) -> &'static str {
         Some("source_not_allowed") => "An agent's proof came from where the agent may not be",
         Some("api_key_device") => "An API key was shown by another device than its own",
         Some("counter_back") => "A passkey was used whose copy was used before",
+        Some("other_device") => {
+            "The code of a device that asks to join was shown by another device"
+        }
+        Some("policies_unusable") => "Policies that are in force cannot be used, and allow nothing",
         _ => "Something happened that is to be looked at",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn what_is_told_of_as_an_alarm_has_words_of_its_own() {
+        for (action, reason) in [
+            ("authenticate", Some("bad_signature")),
+            ("device.join", Some("other_device")),
+            ("policy.state", Some("policies_unusable")),
+            ("operator.passkey.use", Some("counter_back")),
+            ("secret.list", Some("api_key_device")),
+            ("project_token.use", Some("token_device")),
+            ("break_glass.use", None),
+        ] {
+            let said = words(action, reason);
+            assert!(!said.starts_with("Something happened"), "{action}: {said}");
+        }
     }
 }

@@ -181,11 +181,15 @@ pub(crate) fn failed(mut failure: Failure, trace: TraceId) -> Response {
 }
 
 /// What to do, where the words of the API speak of bodies and documents.
-const fn what_to_do(code: Code) -> &'static str {
+pub(super) const fn what_to_do(code: Code) -> &'static str {
     match code {
         Code::Malformed => "Go back, load the page anew, and try again.",
         Code::MethodNotAllowed => "Open the page by its link.",
         Code::TooLarge => "Go back and type less.",
+        Code::Forbidden => "Ask somebody to do it who may, or a steward for the role.",
+        Code::Reauthenticate => "Sign in again in this browser; for five minutes it is enough.",
+        Code::PasskeyRefused => "Begin again, or use another passkey.",
+        Code::OidcRefused => "Begin again on the sign-in page.",
         Code::NotFound => "Check the address. What you have no role for is not shown either.",
         Code::Conflict | Code::Contended => "Look at it again: somebody may have answered.",
         _ => match code.blame() {
@@ -194,5 +198,25 @@ const fn what_to_do(code: Code) -> &'static str {
             }
             _ => code.what_to_do(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_sends_nobody_to_fields_and_documents() {
+        for code in [
+            Code::Forbidden,
+            Code::Reauthenticate,
+            Code::PasskeyRefused,
+            Code::OidcRefused,
+            Code::Malformed,
+            Code::FormRefused,
+        ] {
+            let said = what_to_do(code);
+            assert!(!said.contains('`') && !said.contains("spec/"), "{said}");
+        }
     }
 }

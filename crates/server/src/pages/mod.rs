@@ -31,6 +31,7 @@ mod site;
 mod visit;
 
 pub(crate) use answer::failed;
+pub(crate) use refused::ACTION as FORM_ACTION;
 
 use crate::app::App;
 use axum::Router;
@@ -75,6 +76,11 @@ pub(crate) fn answers(app: &App, path: &str, headers: Option<&HeaderMap>) -> boo
             .is_some_and(|kinds| kinds.contains("text/html"))
     };
     app.config.web.enabled && (has(path) || wants_page())
+}
+
+/// Whether a path is one of pages that are off: hosts that ask to join name one all the same.
+pub(crate) fn are_missed(app: &App, path: &str) -> bool {
+    !app.config.web.enabled && has(path)
 }
 
 /// Whether a request that nobody serves is answered with a page.

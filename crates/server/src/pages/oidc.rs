@@ -3,7 +3,7 @@
 //! the answer proves is for [`crate::oidc`] to say; here is which browser it is.
 
 use super::LABEL;
-use super::answer::Answer;
+use super::answer::{Answer, what_to_do};
 use super::form::LONGEST;
 use super::layout::Frame;
 use super::next::Next;
@@ -215,7 +215,7 @@ fn not_signed_in(site: &Site, failure: Failure) -> Result<Answer, Failure> {
     let page = Refused {
         frame: Frame::of_nobody(),
         detail: Shown::of(&failure.detail),
-        what_to_do: failure.code.what_to_do(),
+        what_to_do: what_to_do(failure.code),
         code: failure.code.as_str(),
         reason: failure.reason,
     };

@@ -9,7 +9,7 @@ use procura_proof::Caller;
 use procura_record::Refusal;
 
 /// What stands in the record of a form that was refused before it was known what it does.
-const ACTION: &str = "web_login.form";
+pub(crate) const ACTION: &str = "web_login.form";
 
 /// Why a form is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -88,6 +88,10 @@ impl Done {
                     })
                 }
                 ("ended", Some(("namespace", name))) => Some(format!("namespace {name} has ended")),
+                ("takes", Some(("approval_rule", rule))) => {
+                    let (act, needs) = rule.split_once(':')?;
+                    Some(format!("{act} takes {needs} stewards, as was said last"))
+                }
                 _ => None,
             }
         };

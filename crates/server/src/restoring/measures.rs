@@ -8,6 +8,7 @@ mod actions;
 use actions::{ADDED, NOTHING, UNDONE};
 use procura_directory::{DeviceRecord, QuarantineRecord, Snapshot, Suspect};
 use procura_ledger::{Decision, Entry, Phase, SUMMARY};
+use procura_types::wire::GuardedAct;
 use procura_types::{
     ActorId, CanaryId, ExeDigest, ForeignId, GrantId, Label, Namespace, Role, SecretPath,
     Thumbprint,
@@ -38,6 +39,8 @@ pub(super) struct Measures {
     pub(super) destroyed: BTreeSet<(Namespace, SecretPath, Option<u64>)>,
     /// Namespaces that ended.
     pub(super) ended: BTreeSet<Namespace>,
+    /// How many stewards an act takes, as it was said last, and by whom.
+    pub(super) approvals: BTreeMap<GuardedAct, (u8, ActorId)>,
     /// Namespaces in which everybody is held.
     held_in: BTreeSet<Namespace>,
     /// Devices that a steward put on hold, that touched a decoy, or that had a token which
@@ -176,6 +179,15 @@ impl Measures {
             "release_key.remove" => add(&mut self.release_keys, name.parse().ok()),
             "baseline.remove" => add(&mut self.baselines, name.parse().ok()),
             "namespace.delete" => add(&mut self.ended, name.parse().ok()),
+            // Whoever restores may be who was to be kept from doing it alone.
+            "approval_rule.set" => {
+                let needs = resource.split(' ').nth(1);
+                let needs = needs.and_then(|word| word.strip_prefix("needs:")?.parse::<u8>().ok());
+                let act = name.parse::<GuardedAct>().ok();
+                let rule = act.zip(needs.zip(entry.actor));
+                self.approvals.extend(rule);
+                rule.is_some()
+            }
             "secret.delete" => add(&mut self.deleted, of_secret(namespace, name, resource)),
             "secret.destroy" => add(&mut self.destroyed, of_secret(namespace, name, resource)),
             // The grants that ended it says by their ids; who has the project from then on

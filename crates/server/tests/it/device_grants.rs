@@ -312,12 +312,11 @@ async fn another_device_with_the_code_gets_nothing_and_raises_an_alarm() {
     let host = Host::asks(world).await;
     approve(&actors, &host).await;
     let thief = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
-    refused(
-        &host.looks_with(world, &thief).await,
-        400,
-        "invalid_grant",
-        "another device",
-    );
+    let answer = host.looks_with(world, &thief).await;
+    refused(&answer, 400, "invalid_grant", "another device");
+    // It is a program that reads this, and nobody who looks at a screen.
+    let said = answer.json()["error_description"].to_string();
+    assert!(said.contains("another key"), "{said}");
     let entries = actors.recorded("device.join").await;
     let entry = entries
         .iter()

@@ -10,6 +10,7 @@
 
 mod actors;
 mod agent_routes;
+mod api_keys;
 mod at_once;
 mod attestations;
 mod audits;

@@ -3,9 +3,9 @@
 //! what such keys are made for.
 
 use crate::actors::Actors;
+use crate::api_keys::api_key;
 use crate::calls::{Case, cases};
 use crate::matrix_http::rows::row;
-use crate::second_persons::api_key;
 use crate::sessions::started;
 use crate::world::Answer;
 use procura_crypto::{SigningKey, SystemEntropy};

@@ -148,6 +148,13 @@ async fn what_policies_say_is_explained() {
         .await;
     assert_eq!(early["answer"], "allow");
     assert_eq!(early["versions"][0]["by"], json!(["all"]));
+    // A label alone could be an agent's or an operator's.
+    let mut nobody = ask("2026-11-22T17:59:59Z");
+    nobody["principal"] = json!("scribe");
+    let key = actors.key("otto");
+    let refused = actors.world.call(key, "POST", &target, Some(&nobody)).await;
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(refused.text().contains("agent/LABEL"), "{}", refused.text());
 }
 
 #[tokio::test]

@@ -117,6 +117,7 @@ fn each_algorithm_signs_by_its_own_key() {
 
 #[test]
 fn the_header_chooses_no_algorithm_and_brings_no_key() {
+    use IdTokenRefusal::{Algorithm, BadSignature, Header, UnknownKey};
     let (key, other) = (p256(), p256());
     let ed = SigningKey::generate_ed25519(&SystemEntropy).unwrap();
     let set = keys(&[jwk(&key, "k1"), jwk(&ed, "k2")]);
@@ -126,75 +127,27 @@ fn the_header_chooses_no_algorithm_and_brings_no_key() {
         format!(r#"{{"alg":"ES256","kid":"k3","jwk":{evil},"jku":"https://evil.example"}}"#);
     let embedded = format!(r#"{{"alg":"ES256","kid":"k1","jwk":{evil}}}"#);
     for (signer, header, refusal) in [
-        (
-            &key,
-            r#"{"alg":"none","kid":"k1"}"#,
-            IdTokenRefusal::Algorithm,
-        ),
-        (
-            &key,
-            r#"{"alg":"None","kid":"k1"}"#,
-            IdTokenRefusal::Algorithm,
-        ),
-        (
-            &key,
-            r#"{"alg":"HS256","kid":"k1"}"#,
-            IdTokenRefusal::Algorithm,
-        ),
-        (
-            &key,
-            r#"{"alg":"ES384","kid":"k1"}"#,
-            IdTokenRefusal::Algorithm,
-        ),
-        (
-            &key,
-            r#"{"alg":"EdDSA","kid":"k1"}"#,
-            IdTokenRefusal::Algorithm,
-        ),
-        (
-            &key,
-            r#"{"alg":"RS256","kid":"k1"}"#,
-            IdTokenRefusal::Algorithm,
-        ),
-        (
-            &key,
-            r#"{"alg":"ES256","kid":"k2"}"#,
-            IdTokenRefusal::Algorithm,
-        ),
-        (
-            &key,
-            r#"{"alg":"ES256","kid":"k3"}"#,
-            IdTokenRefusal::UnknownKey,
-        ),
-        (&other, &unknown, IdTokenRefusal::UnknownKey),
-        (&other, &embedded, IdTokenRefusal::BadSignature),
-        (
-            &other,
-            r#"{"alg":"ES256","kid":"k1"}"#,
-            IdTokenRefusal::BadSignature,
-        ),
+        (&key, r#"{"alg":"none","kid":"k1"}"#, Algorithm),
+        (&key, r#"{"alg":"None","kid":"k1"}"#, Algorithm),
+        (&key, r#"{"alg":"HS256","kid":"k1"}"#, Algorithm),
+        (&key, r#"{"alg":"ES384","kid":"k1"}"#, Algorithm),
+        (&key, r#"{"alg":"EdDSA","kid":"k1"}"#, Algorithm),
+        (&key, r#"{"alg":"RS256","kid":"k1"}"#, Algorithm),
+        (&key, r#"{"alg":"ES256","kid":"k2"}"#, Algorithm),
+        (&key, r#"{"alg":"ES256","kid":"k3"}"#, UnknownKey),
+        (&other, &unknown, UnknownKey),
+        (&other, &embedded, BadSignature),
+        (&other, r#"{"alg":"ES256","kid":"k1"}"#, BadSignature),
         (
             &key,
             r#"{"alg":"ES256","kid":"k1","crit":["b64"],"b64":false}"#,
-            IdTokenRefusal::Header,
+            Header,
         ),
-        (
-            &key,
-            r#"{"alg":"ES256","kid":"k1","typ":"at+jwt"}"#,
-            IdTokenRefusal::Header,
-        ),
-        (
-            &key,
-            r#"{"alg":"ES256","kid":"k1","alg":"ES256"}"#,
-            IdTokenRefusal::Header,
-        ),
-        (
-            &key,
-            r#"{"alg":"ES256","kid":null}"#,
-            IdTokenRefusal::Header,
-        ),
-        (&key, r#"{"kid":"k1"}"#, IdTokenRefusal::Header),
-        (&key, r#"["ES256","k1"]"#, IdTokenRefusal::Header),
+        (&key, r#"{"alg":"ES256","kid":"k1","typ":"at+jwt"}"#, Header),
+        (&key, r#"{"alg":"ES256","kid":"k1","alg":"ES256"}"#, Header),
+        (&key, r#"{"alg":"ES256","kid":null}"#, Header),
+        (&key, r#"{"kid":"k1"}"#, Header),
+        (&key, r#"["ES256","k1"]"#, Header),
     ] {
         let found = verify(&signed(signer, header, &text), &set);
         assert_eq!(found, Err(refusal), "{header}");

@@ -48,7 +48,7 @@ fn guard(folder: &Path, kind: &str, given: &str) -> Outcome {
         .into()
 }
 
-const REFUSED: [&str; 119] = [
+const REFUSED: [&str; 147] = [
     "cat .env",
     "cat ./.env",
     "cat \"$PWD/.env\"",
@@ -168,9 +168,37 @@ const REFUSED: [&str; 119] = [
     "echo \"$(printenv)\"",
     "diff <(sort .env) <(sort names)",
     "tee >(cat .env)",
+    "cat .[^a]nv",
+    "cat .e[[:alpha:]]v",
+    "echo 'cat .env' | bash",
+    "cat <<E | sh\ncat .env\nE",
+    "ls -A | grep env | xargs cat",
+    "for f in $(ls -a); do cat $f; done",
+    "git ls-files -o | xargs cat",
+    "git config -f .env -l",
+    "docker compose exec web sh -c 'cat .env'",
+    "ssh host 'cat .env'",
+    "ssh host <<E\ncat .env\nE",
+    "watch 'cat .env'",
+    "alias c='cat .env'",
+    "uv run python -c \"x = open('.env')\"",
+    "perl5.36 -e 'open F, \".env\"'",
+    "cat /proc/self/envir*",
+    "ps eww",
+    "grep -d recurse KEY .",
+    "ag -u KEY",
+    "git log --oneline -p -- .env",
+    "grep .env .env",
+    "grep -f .env names",
+    "grep -ex .env",
+    "grep -- -x .env",
+    "jq -R . .env",
+    "cp .env .env",
+    "cp -t conf names .env",
+    "tar --exclude .env -cf - .env",
 ];
 
-const PASSED: [&str; 76] = [
+const PASSED: [&str; 93] = [
     "cat .env.example",
     "cat names",
     "ls -la .env",
@@ -247,6 +275,23 @@ const PASSED: [&str; 76] = [
     "time make",
     "sudo systemctl restart x",
     "curl -s \"$(cat url.txt)\" | jq .",
+    "cp .env.example .env",
+    "if [ ! -f .env ]; then cp .env.example .env; fi",
+    "grep -n '\\.env' names",
+    "grep -rn KEY names",
+    "grep -rn KEY --include='*.py' .",
+    "git ls-files | grep .env",
+    "git log --oneline -5 -- .env",
+    "git add . ':!.env'",
+    "jq .env package.json",
+    "rg --hidden -g '!.env' KEY",
+    "tar czf x.tgz --exclude .env .",
+    "ssh host 'ls -la .env'",
+    "docker compose exec web sh -c 'npm test'",
+    "ls -A | wc -l",
+    "[ -z \"$(ls -A src)\" ] && rmdir src",
+    "ps aux",
+    "alias ll='ls -la'",
 ];
 
 #[test]
@@ -273,6 +318,16 @@ fn commands_that_do_not_are_let_pass() {
         assert_eq!(outcome.code, 0, "{command}: {}", outcome.stderr);
         assert_eq!((outcome.text().as_str(), outcome.stderr.as_str()), ("", ""));
     }
+}
+
+#[test]
+fn what_braces_would_make_is_bounded() {
+    let folder = project();
+    let data = r#"{"a":1,"b":2},"#.repeat(30);
+    let passed = format!("curl -d [{data}] https://x.example");
+    assert_eq!(guard(folder.path(), "command", &passed).code, 0);
+    let refused = format!("cat .{}nv", "{e,x}".repeat(30));
+    assert_eq!(guard(folder.path(), "command", &refused).code, 2);
 }
 
 #[test]
@@ -389,6 +444,22 @@ fn calls_of_tools_are_decided_by_what_they_would_show() {
             2,
         ),
         ("mcp__files__read_all", json!({ "path": ["a", ".env"] }), 2),
+        (
+            "mcp__files__read_all",
+            json!({ "files": [{ "path": "a" }, { "path": ".env" }] }),
+            2,
+        ),
+        (
+            "shell",
+            json!({ "command": ["bash", "-lc", "cat .env"] }),
+            2,
+        ),
+        (
+            "shell",
+            json!({ "command": ["bash", "-lc", "npm test"] }),
+            0,
+        ),
+        ("Grep", json!({ "pattern": "KEY", "glob": "!.env" }), 0),
         (
             "WebFetch",
             json!({ "url": "https://x.example/.env", "prompt": "p" }),

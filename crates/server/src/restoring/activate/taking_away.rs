@@ -6,7 +6,9 @@ use crate::restoring::error::RestoreError;
 use crate::restoring::measures::Measures;
 use crate::restoring::step::ActivationStep;
 use procura_authority::end_namespace;
-use procura_directory::{BaselineRecord, QuarantineRecord, ReleaseKeyRecord, ReleaseRecord};
+use procura_directory::{
+    ApprovalRuleRecord, BaselineRecord, QuarantineRecord, ReleaseKeyRecord, ReleaseRecord,
+};
 use procura_record::RecordedBatch;
 use procura_types::{Namespace, SecretPath, Timestamp};
 use procura_vault::{SecretEnded, end_secret};
@@ -118,6 +120,7 @@ impl Work {
             .await?;
         }
         self.vouches_no_more(measures).await?;
+        self.takes_as_many(measures).await?;
         let ended = [(&measures.destroyed, true), (&measures.deleted, false)];
         for (secrets, destroyed) in ended {
             for (namespace, path, version) in secrets {
@@ -151,6 +154,29 @@ impl Work {
             })
             .await?;
             self.reached(ActivationStep::OneTakenAway);
+        }
+        Ok(())
+    }
+
+    /// The most dangerous acts take as many stewards as was said last.
+    async fn takes_as_many(&self, measures: &Measures) -> Result<(), RestoreError> {
+        let now = self.means.clock.now();
+        let snapshot = self.snapshot();
+        for (act, (needs, by)) in &measures.approvals {
+            let found = snapshot.approval_rule(*act);
+            if found.is_some_and(|found| found.needs == *needs) {
+                continue;
+            }
+            let record = ApprovalRuleRecord {
+                act: *act,
+                needs: *needs,
+                since: now,
+                by: *by,
+            };
+            self.one(format!("takes:approval_rule/{act}:{needs}"), |batch| {
+                batch.put_approval_rule(&record)
+            })
+            .await?;
         }
         Ok(())
     }

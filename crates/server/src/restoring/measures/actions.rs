@@ -111,6 +111,7 @@ pub(super) const NOTHING: &[&str] = &[
     "unseal_source.test",
     "verify",
     "web_login.end",
+    "web_login.form",
     "web_login.list",
     "web_login.start",
     "web_login.wrong_codes",
@@ -150,7 +151,6 @@ pub(super) const ADDED: &[&str] = &[
 /// What changes nothing about what any device or id may do: it is undone, and said, so that
 /// somebody does it once more.
 pub(super) const UNDONE: &[&str] = &[
-    "approval_rule.set",
     "honey.remove",
     "installation.passphrase",
     "installation.rotate",

@@ -25,6 +25,7 @@ fn read(action: &'static str, resource: Option<&str>, namespace: Option<&str>) -
 const AGAIN: &[&str] = &[
     "agent.revoke",
     "api_key.revoke",
+    "approval_rule.set",
     "baseline.remove",
     "break_glass.use",
     "device.revoke",
@@ -194,6 +195,50 @@ fn an_api_key_that_was_revoked_goes_with_its_device() {
     assert_eq!(measures.devices, BTreeSet::from([device.parse().unwrap()]));
     assert!(!measures.all);
     assert!(read("api_key.revoke", Some("device/x"), None).all);
+}
+
+#[test]
+fn how_many_stewards_an_act_takes_is_said_again_as_it_was_last() {
+    let alice = ActorId::from_bytes([1; 32]);
+    let mut measures = Measures::default();
+    for (index, words) in (7..).zip([
+        "rotate_root needs:2",
+        "make_shares needs:2",
+        "rotate_root needs:3",
+    ]) {
+        let resource = format!("approval_rule/{words}");
+        let mut set = entry("approval_rule.set", Some(&resource), None);
+        set.actor = Some(alice);
+        measures.read(index, &set);
+    }
+    let expected = [
+        (GuardedAct::RotateRoot, (3, alice)),
+        (GuardedAct::MakeShares, (2, alice)),
+    ];
+    assert_eq!(measures.approvals, BTreeMap::from(expected));
+    assert!(!measures.all && measures.lost.is_empty() && measures.because.is_empty());
+    // One that cannot be read is not passed over.
+    for words in [
+        "rotate needs:2",
+        "rotate_root",
+        "rotate_root needs:",
+        "rotate_root needs:300",
+    ] {
+        let resource = format!("approval_rule/{words}");
+        let mut set = entry("approval_rule.set", Some(&resource), None);
+        set.actor = Some(alice);
+        let mut measures = Measures::default();
+        measures.read(7, &set);
+        assert!(measures.all && measures.approvals.is_empty(), "{words}");
+    }
+    assert!(
+        read(
+            "approval_rule.set",
+            Some("approval_rule/rotate_root needs:2"),
+            None
+        )
+        .all
+    );
 }
 
 #[test]

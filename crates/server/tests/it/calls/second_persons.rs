@@ -2,7 +2,8 @@
 
 use super::{Case, c, plain};
 use crate::actors::Actors;
-use crate::second_persons::{account, api_key};
+use crate::api_keys::api_key;
+use crate::second_persons::account;
 use procura_crypto::{SigningKey, SystemEntropy};
 use serde_json::{Value, json};
 

@@ -178,7 +178,8 @@ async fn a_project_that_requires_a_grade_is_closed_to_them() {
     assert_eq!(refused, "attestation_required");
 }
 
-/// Of one process for one project there is one token.
+/// Of one process for one project there is one token, but for those of a moment ago: programs
+/// that are started together discover together.
 #[tokio::test]
 async fn who_discovers_again_has_one_token() {
     let scene = Scene::set().await;
@@ -187,9 +188,16 @@ async fn who_discovers_again_has_one_token() {
     let other = scene.daemon_by(BAKER, daemon.login.clone()).await;
     let token = |answer: Answer| answer.json()["project_token"].as_str().unwrap().to_owned();
     let theirs = token(scene.discovers(&other, "DB=\n").await);
+    let beside = token(scene.discovers(&daemon, "DB=\n").await);
+    for token in [&first, &beside] {
+        assert_eq!(scene.gets(&daemon, SECRETS, token).await.status, 200);
+    }
+    scene.turn(30);
     let second = token(scene.discovers(&daemon, "DB=\n").await);
-    let answer = scene.gets(&daemon, SECRETS, &first).await;
-    answer.is_refused(401, "token_revoked", "the first");
+    for token in [&first, &beside] {
+        let answer = scene.gets(&daemon, SECRETS, token).await;
+        answer.is_refused(401, "token_revoked", "of a moment ago");
+    }
     for (daemon, token) in [(&daemon, &second), (&other, &theirs)] {
         assert_eq!(scene.gets(daemon, SECRETS, token).await.status, 200);
     }

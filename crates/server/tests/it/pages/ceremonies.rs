@@ -141,6 +141,10 @@ async fn a_passkey_is_enrolled_signs_in_and_approves() {
     assert_eq!(options["digest"], options["publicKey"]["challenge"]);
     assert_eq!(options["summary"]["id"], json!(id));
     let credential = assertion(&mut passkey, &options);
+    // Without what it is a yes to.
+    let incomplete = json!({"credential": credential});
+    let refused = browser.call(&approve, &token, &incomplete).await;
+    refused.expect("invalid_json", None, Some("terms"), "no terms");
     // Other terms than those that were shown.
     let mut other = options["terms"].clone();
     other["until"] = json!("2027-01-01T00:00:00.000Z");

@@ -167,7 +167,7 @@ async fn what_no_page_of_ours_sent_changes_nothing() {
     assert_eq!(browser.get("/account").await.status, 200);
     let open = actors.world.app.open().unwrap();
     open.recorder.drain_refusals().await;
-    let entries = "/v1/ledger/entries?limit=1000";
+    let entries = "/v1/ledger/entries?action=web_login.form&limit=1000";
     let entries = actors.ok("alice", "GET", entries, Value::Null).await;
     let text = entries.to_string();
     for reason in ["cross_site", "other_origin", "csrf_missing", "csrf_wrong"] {

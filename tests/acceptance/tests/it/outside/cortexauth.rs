@@ -7,7 +7,8 @@ use procura_acceptance::{Guide, Installation, Outcome, until};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-const ID: &str = "scribe-1";
+/// The id of the agent of the old system. It is no name here: the import makes `scribe-1` of it.
+const ID: &str = "scribe_1";
 /// What the client's programs do with a value.
 const SHOWS: &str = "run orders printf %s \"$API_KEY\"; exit 7";
 /// The same, for the project of the guide.
@@ -171,6 +172,15 @@ fn its_command_line_and_daemon_run_a_program_and_give_its_exit_code() {
     );
     moving.granted(SHOWS);
     moving.runs();
+    // Of programs that are started at once each uses the token that was asked for it.
+    for (line, count) in [("together orders 2", 2), ("together orders 12", 8)] {
+        let all = does(&mut moving.client, line);
+        assert_eq!(
+            (&all["refused"], &all["run"]),
+            (&json!([]), &json!(count)),
+            "{all}"
+        );
+    }
 
     // Neither session nor token is the server's to forget; a proof is used once, also behind
     // its back.
