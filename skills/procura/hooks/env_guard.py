@@ -129,8 +129,11 @@ def globs_to_secret(word, cwd):
 
 def braces(pattern):
     """What a pattern with braces is written out as; nothing when that is too much."""
-    waiting, written = [pattern], []
+    waiting, written, steps = [pattern], [], 0
     while waiting:
+        steps += 1
+        if steps > 4 * MOST_WORDS:
+            return None
         one = waiting.pop()
         found = re.search(r"\{([^{}]*)\}", one)
         if not found:
@@ -159,24 +162,25 @@ def take_heredocs(command, cwd):
             body, i = "\n".join(lines[i : ends[0]]), ends[0] + 1
             if not quote:
                 open_texts.append(body)
-            for program in readers(line):
-                if interprets(program) and mentions(body):
-                    return None
-                if program in SHELLS | RUNNERS and refused(body, cwd):
-                    return None
+            programs = readers(line)
+            if any(map(interprets, programs)) and mentions(body):
+                return None
+            # Once, however many read it: a text may have others in it, and so on.
+            if programs & (SHELLS | RUNNERS) and refused(body, cwd):
+                return None
     return "\n".join(kept), open_texts
 
 
 def readers(line):
     """The program that a heredoc in a line is for, and those that read on behind it."""
-    found = []
+    found = set()
     try:
         commands = list(simple_commands(words_of(line)))
     except ValueError:
         return found
     for simple, is_piped in commands:
         if "<<" in simple or "<<-" in simple or (found and is_piped):
-            found.append(program_of(simple)[0])
+            found.add(program_of(simple)[0])
         elif found:
             break
     return found
@@ -263,8 +267,10 @@ def passed_on(words, named, cwd):
         given = [word for word in arguments if not any(c.isspace() for c in word)]
         own = "some" if any(mentions(word) or globs_to_secret(word, cwd) for word in given) else None
         hidden = {"-o"} if program == "git" else {"-a", "-A"}
-        if not own and program in ("git", "ls") and short_options(arguments) & hidden:
-            own = "all" if has_secret_below(arguments, cwd) else None
+        leaves_out = "--exclude-standard" in arguments
+        if program in ("git", "ls") and short_options(arguments) & hidden and not leaves_out:
+            is_deep = program == "git" or "-R" in short_options(arguments)
+            own = own or ("all" if has_secret_below(arguments, cwd, is_deep) else None)
     if own or program == "wc":
         return own
     if named == "all" and program in SEARCHES and "-v" not in short_options(arguments):
@@ -362,7 +368,7 @@ def refused_simple(words, cwd):
         reads = any(not is_blind(*program_of(behind)[:2]) for behind in executed)
         if reads and selected(arguments, cwd):
             return "This would read .env, by a name that it finds."
-    for script in scripts_in(program, arguments):
+    for script in dict.fromkeys(scripts_in(program, arguments)):
         why = inner(script, cwd)
         if why:
             return why
@@ -389,12 +395,14 @@ def looked_at(program, arguments, words):
     """The words of a command without those that name no file to read: what a search looks
     for, what is left out, and where a copy goes."""
     operands = operands_of(arguments)
-    names_none = [word for word in words if re.match(r"^:?!\S+$", word)]
+    names_none = [word for word in words if re.match(r"^:?![\w./*?\[\]{},-]+$", word)]
     names_none += [arguments[i + 1] for i, w in enumerate(arguments[:-1]) if w == "--exclude"]
     options = short_options(arguments)
     if program in SEARCHES or program == "jq":
-        is_elsewhere = options & {"-e", "-f"} or any(
-            word.startswith(("--regexp", "--file", "--from-file")) for word in arguments
+        # What is behind `-g` names files, and may be before what is looked for.
+        elsewhere = ("--reg", "--match", "--glob", "--iglob", "--file", "--from-file")
+        is_elsewhere = options & {"-e", "-f", "-g"} or any(
+            word.startswith(elsewhere) for word in arguments
         )
         names_none += [] if is_elsewhere else operands[:1]
     if program in WRITES_LAST and len(operands) > 1 and not options & {"-t"}:
@@ -524,12 +532,13 @@ def searches_all(program, arguments, cwd):
     return False
 
 
-def has_secret_below(arguments, cwd):
+def has_secret_below(arguments, cwd, is_deep=True):
     folders = [w for w in arguments if os.path.isdir(os.path.join(cwd, os.path.expanduser(w)))]
     seen = 0
     for folder in folders or ["."]:
         for _, directories, files in os.walk(os.path.join(cwd, os.path.expanduser(folder))):
-            directories[:] = [name for name in directories if name not in (".git", "node_modules", "target")]
+            skipped = (".git", "node_modules", "target")
+            directories[:] = [name for name in directories if is_deep and name not in skipped]
             if any(is_secret_name(name) for name in files):
                 return True
             seen += len(files)

@@ -48,7 +48,7 @@ fn guard(folder: &Path, kind: &str, given: &str) -> Outcome {
         .into()
 }
 
-const REFUSED: [&str; 147] = [
+const REFUSED: [&str; 153] = [
     "cat .env",
     "cat ./.env",
     "cat \"$PWD/.env\"",
@@ -96,6 +96,12 @@ const REFUSED: [&str; 147] = [
     "grep -rn KEY",
     "rg --hidden KEY",
     "rg -uu KEY",
+    "rg -g .env KEY",
+    "rg -g '.env*' KEY",
+    "rg --iglob .env KEY",
+    "rg --files -g .env | xargs cat",
+    "grep --rege=K .env",
+    "node -e '!console.log(require(\"fs\").readFileSync(\".env\",\"utf8\"))'",
     "printenv",
     "env",
     "env | sort",
@@ -198,7 +204,7 @@ const REFUSED: [&str; 147] = [
     "tar --exclude .env -cf - .env",
 ];
 
-const PASSED: [&str; 93] = [
+const PASSED: [&str; 94] = [
     "cat .env.example",
     "cat names",
     "ls -la .env",
@@ -285,6 +291,7 @@ const PASSED: [&str; 93] = [
     "git add . ':!.env'",
     "jq .env package.json",
     "rg --hidden -g '!.env' KEY",
+    "git ls-files -co --exclude-standard | xargs wc -l",
     "tar czf x.tgz --exclude .env .",
     "ssh host 'ls -la .env'",
     "docker compose exec web sh -c 'npm test'",
@@ -321,13 +328,18 @@ fn commands_that_do_not_are_let_pass() {
 }
 
 #[test]
-fn what_braces_would_make_is_bounded() {
+fn what_a_line_stands_for_is_bounded() {
     let folder = project();
     let data = r#"{"a":1,"b":2},"#.repeat(30);
     let passed = format!("curl -d [{data}] https://x.example");
     assert_eq!(guard(folder.path(), "command", &passed).code, 0);
     let refused = format!("cat .{}nv", "{e,x}".repeat(30));
     assert_eq!(guard(folder.path(), "command", &refused).code, 2);
+    let mut nested = "make".to_owned();
+    for depth in 0..16 {
+        nested = format!("sh <<E{depth} | sh | sh | sh\n{nested}\nE{depth}");
+    }
+    assert_eq!(guard(folder.path(), "command", &nested).code, 0);
 }
 
 #[test]
