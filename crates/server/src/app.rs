@@ -141,6 +141,9 @@ pub struct App {
     /// `ceremony`, so that a slowed-down try keeps nobody from sealing.
     pub(crate) tries: tokio::sync::Mutex<()>,
     wrong_tries: AtomicU32,
+    /// A daemon of CortexAuth is made one token at a time: programs that are started together
+    /// discover together, and their client gives up on an answer that others were faster.
+    pub(crate) legacy_issuing: tokio::sync::Mutex<()>,
     /// What somebody brings for a wrapper is tried one at a time as well, apart from
     /// passphrases: a wrapper that hangs keeps nobody from another source.
     pub(crate) wrapper_tries: tokio::sync::Mutex<()>,
@@ -227,6 +230,7 @@ impl App {
             ceremony: Arc::default(),
             tries: tokio::sync::Mutex::new(()),
             wrong_tries: AtomicU32::new(0),
+            legacy_issuing: tokio::sync::Mutex::new(()),
             wrapper_tries: tokio::sync::Mutex::new(()),
             wrappers,
             places,

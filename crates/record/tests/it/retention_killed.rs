@@ -204,27 +204,7 @@ impl Real {
 
     /// Lets go of the store while something else has it, and looks at all of it after.
     async fn apart(self, between: impl FnOnce(&Path), open: impl FnOnce() -> Store) -> Self {
-        let Self {
-            disk,
-            home,
-            clock,
-            store,
-            publisher,
-            seen,
-        } = self;
-        publisher.stop().await;
-        drop((publisher, store));
-        between(home.path());
-        let store = open();
-        let publisher = Publisher::start(parts(&store, home.path())).await.unwrap();
-        let mut site = Self {
-            disk,
-            home,
-            clock,
-            store,
-            publisher,
-            seen,
-        };
+        let mut site = self.reopened(between, |()| open()).await;
         let (said, there) = site.where_it_is();
         assert!(there <= said, "entries went that nobody said so of");
         site.holds().await;

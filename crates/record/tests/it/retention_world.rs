@@ -11,6 +11,7 @@ use procura_record::{
 };
 use procura_store::{Batch, FakeDisk, Store, StoreError};
 use procura_types::{ActorId, BatchId, Clock, Duration, Timestamp};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -57,17 +58,29 @@ impl Site {
 
     /// The same, after the process ended.
     pub(crate) async fn restart(self) -> Self {
+        self.reopened(|_| {}, store).await
+    }
+}
+
+impl<D> Site<D> {
+    /// The same, after it let go of the store, something else had it, and it was opened again.
+    pub(crate) async fn reopened(
+        self,
+        between: impl FnOnce(&Path),
+        open: impl FnOnce(&D) -> Store,
+    ) -> Self {
         let Self {
             disk,
             home,
             clock,
-            store: old,
+            store,
             publisher,
             seen,
         } = self;
         publisher.stop().await;
-        drop((publisher, old));
-        let store = store(&disk);
+        drop((publisher, store));
+        between(home.path());
+        let store = open(&disk);
         let publisher = Publisher::start(parts(&store, home.path())).await.unwrap();
         Self {
             disk,
@@ -78,9 +91,7 @@ impl Site {
             seen,
         }
     }
-}
 
-impl<D> Site<D> {
     pub(crate) fn retention(&self) -> Retention {
         self.retention_under(None)
     }

@@ -22,15 +22,10 @@ use procura_types::{
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
-use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 /// How long a token counts, as it did there.
 const TOKEN_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
-
-/// One token is made at a time: programs that are started together discover together, and
-/// their client gives up on an answer that others were faster.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Who asks for what.
 #[derive(Deserialize, ToSchema)]
@@ -161,7 +156,7 @@ async fn issued(
 ) -> Result<Response, Failure> {
     let now = context.input.now;
     let making = Making::begin(context, permit.op().kind())?;
-    let turn = TURN.lock().await;
+    let turn = context.app.legacy_issuing.lock().await;
     let (token, record) = context
         .change(permit, |batch| -> Result<_, Failure> {
             let record = TokenIssue::run(batch, making.hash(), now)?;
