@@ -106,10 +106,12 @@ fn explained(
     if say == Say::Nothing {
         return told;
     }
-    let Some(Loaded::Ready(set, _)) = decider.loaded(namespace, counts) else {
-        // Of what cannot be used agents are denied everything; operators go on.
+    let loaded = decider.loaded(namespace, counts);
+    let Some(Loaded::Ready(set, _)) = loaded else {
+        // Of what cannot be used agents are denied everything, and operators go on; of what
+        // cannot be read now nobody does.
         return PolicyExplanation {
-            answer: answer(facts.principal.agent.is_none()),
+            answer: answer(loaded.is_some() && facts.principal.agent.is_none()),
             reason: "policies_unusable".to_owned(),
             ..told
         };

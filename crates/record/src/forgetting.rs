@@ -66,14 +66,18 @@ pub enum RetentionError {
 }
 
 impl RetentionError {
-    /// Whether it may be gone in a moment: the store was away. Anything else is found anew
+    /// Whether it may be gone in a moment: the store was away, or another server took away
+    /// what was read. Anything else is found anew
     /// by reading all that is due, and stays until a person does something.
     #[must_use]
     pub const fn may_pass(&self) -> bool {
         match self {
             Self::Broken => true,
             Self::Store(error) | Self::Record(RecordError::Store(error)) => {
-                matches!(error, StoreError::Unavailable(_) | StoreError::Io(_))
+                matches!(
+                    error,
+                    StoreError::Unavailable(_) | StoreError::Io(_) | StoreError::Forgotten { .. }
+                )
             }
             Self::Record(RecordError::Commit(error)) => matches!(
                 error,

@@ -10,7 +10,7 @@ use procura_ledger::{
     Checkpoint, FULL_TILE, Frontier, Hash, HashTiles, LedgerError, Note, TILE_WIDTH, TileFile,
     TileKind, TilePath, TileWriter, leaf_hash, push_entry,
 };
-use procura_store::{Row, Store};
+use procura_store::{Row, Store, StoreError};
 
 /// Entries read from the log at once.
 const PAGE: usize = 4096;
@@ -214,26 +214,29 @@ pub(crate) fn push_log(
     length: u64,
     write: &mut impl FnMut(TileFile) -> Result<(), PublisherError>,
 ) -> Result<(), PublisherError> {
-    let start = store.log_start(LEDGER)?.min(length);
-    while writer.size() < start {
-        for leaf in leaves(store, writer.size() / TILE_WIDTH)? {
-            writer.push_forgotten(leaf);
-        }
-        writer
-            .take_complete()
-            .into_iter()
-            .try_for_each(&mut *write)?;
-    }
     while writer.size() < length {
-        let left = usize::try_from(length - writer.size())
-            .unwrap_or(PAGE)
-            .min(PAGE);
-        let entries = store.log_read(LEDGER, writer.size(), left)?;
-        if entries.is_empty() {
-            return Err(rolled_back(length, "entries are missing"));
-        }
-        for entry in entries {
-            writer.push(entry.bytes.expose())?;
+        let at = writer.size();
+        // Of whole bundles only: what is begun with entries cannot go on with hashes.
+        let is_gone = || -> Result<bool, StoreError> {
+            Ok(at.is_multiple_of(TILE_WIDTH) && at < store.log_start(LEDGER)?)
+        };
+        if is_gone()? {
+            for leaf in leaves(store, at / TILE_WIDTH)? {
+                writer.push_forgotten(leaf);
+            }
+        } else {
+            let left = usize::try_from(length - at).unwrap_or(PAGE).min(PAGE);
+            let entries = match store.log_read(LEDGER, at, left) {
+                // Another server took them away meanwhile.
+                Err(StoreError::Forgotten { .. }) if is_gone()? => continue,
+                entries => entries?,
+            };
+            if entries.is_empty() {
+                return Err(rolled_back(length, "entries are missing"));
+            }
+            for entry in entries {
+                writer.push(entry.bytes.expose())?;
+            }
         }
         writer
             .take_complete()

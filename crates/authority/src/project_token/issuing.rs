@@ -154,7 +154,13 @@ impl TokenIssue {
             });
         }
         let replaced: Vec<TokenId> = replaced.iter().map(|token| token.id).collect();
-        put(batch, record, life, &replaced, now)
+        let record = put(batch, record, life, &replaced, now)?;
+        if let Some(words) = &mut batch.details().with {
+            for id in replaced {
+                words.push_str(&format!(" ended:{id}"));
+            }
+        }
+        Ok(record)
     }
 }
 

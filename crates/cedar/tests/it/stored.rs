@@ -2,9 +2,9 @@
 //! used.
 
 use crate::world::{Read, World, namespace, word};
-use procura_cedar::{PolicyError, PolicyListing, PolicyReading};
+use procura_cedar::{PolicyError, PolicyListing, PolicyReading, explain};
 use procura_store::{Batch, Blob, Kind, Table};
-use procura_types::wire::PolicyState;
+use procura_types::wire::{PolicyAnswer, PolicyQuestion, PolicyState};
 use procura_types::{BatchId, Clock as _, Scope};
 
 const ALL: &str = "@id(\"all\") permit(principal, action, resource);\n";
@@ -22,6 +22,26 @@ fn listed(world: &World, of: Option<&str>) -> Vec<(u32, PolicyState, Option<u32>
     versions
         .map(|version| (version.version, version.state, version.text_of))
         .collect()
+}
+
+/// What is told of an operator who would read a secret of the shop.
+fn told(world: &World) -> PolicyAnswer {
+    let question = PolicyQuestion {
+        principal: "operator/adam".to_owned(),
+        lineage: Vec::new(),
+        action: "secret.read".to_owned(),
+        resource: "secret/a/key".to_owned(),
+        context: Default::default(),
+    };
+    let (snapshot, now) = (world.snapshot(), world.clock.now());
+    let told = explain(
+        &world.decider,
+        &snapshot,
+        Some(&namespace("shop")),
+        &question,
+        now,
+    );
+    told.unwrap().answer
 }
 
 /// Puts another text in the place of the one that was stored.
@@ -120,6 +140,7 @@ async fn a_broken_text_closes_its_namespace_to_agents_and_to_nobody_else() {
             word(world.permit("adam", Read(namespace("shop")))),
             "allowed"
         );
+        assert_eq!(told(&world), PolicyAnswer::Allow);
         let state = PolicyState::Draft;
         world.set("adam", Some("shop"), 1, state).await.unwrap();
         assert_eq!(word(world.key("ci")), "allowed");
@@ -140,6 +161,7 @@ async fn a_text_that_cannot_be_read_now_lets_nobody_pass() {
     ] {
         assert_eq!(asked, "policies_unusable");
     }
+    assert_eq!(told(&world), PolicyAnswer::Deny);
     assert_eq!(word(world.key("robber")), "allowed");
 }
 

@@ -208,6 +208,8 @@ struct State {
     here: Tries<(String, Block)>,
     strangers: Tries<String>,
     any_name: Tries<Block>,
+    /// When the last try was admitted or not.
+    latest: Option<Instant>,
 }
 
 /// What all tries share.
@@ -226,6 +228,7 @@ impl Default for SlowDown {
             here: Tries::new(HERE),
             strangers: Tries::new(STRANGERS),
             any_name: Tries::new(ANY_NAME),
+            latest: None,
         })))
     }
 }
@@ -247,6 +250,10 @@ impl SlowDown {
         let name = folded(name);
         let pair = (name.clone(), place);
         let mut state = locked(&self.0);
+        // Of two at once the one that read the clock first may come here second; it must
+        // not wait for the other.
+        let now = state.latest.map_or(now, |latest| now.max(latest));
+        state.latest = Some(now);
         let strangers = (!is_known_place).then(|| state.strangers.wait(&name, now));
         let waits = [
             state.here.wait(&pair, now),

@@ -1,7 +1,7 @@
 //! The index of the record: it saves reading and changes no answer.
 
 use crate::watched::{Rows, TABLE, Watched};
-use crate::world::{NOW, store_over, tiles, trace};
+use crate::world::{NOW, store_over, tiles, trace, until};
 use procura_crypto::SystemEntropy;
 use procura_ledger::Entry;
 use procura_record::tables::LEDGER;
@@ -409,17 +409,6 @@ async fn the_indexer_makes_what_is_missing_in_a_quiet_moment() {
 fn all_made(store: &Store) -> bool {
     let made = |block| NOTHING.get(store, &block).ok().flatten();
     (0..3).all(|block| made(block).is_some_and(|row| row.value.entries == BLOCK as u64))
-}
-
-async fn until(reached: impl Fn() -> bool) {
-    let waiting = async {
-        while !reached() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(60), waiting)
-        .await
-        .unwrap();
 }
 
 #[tokio::test]

@@ -2,11 +2,12 @@
 //! where, and nothing is forgotten that was changed.
 
 use crate::retention_world::{DAY, Site};
-use crate::world::{entropy, trace};
+use crate::watched::{Rows, Watched};
+use crate::world::{entropy, parts, store_over, trace, until};
 use procura_ledger::{Entry, FORGET, Forgetting, Frontier, TileKind, TilePath, leaf_hash};
 use procura_record::tables::{LEDGER, PUBLISHED, PUBLISHED_KEY};
-use procura_record::{Lease, QueryError, RetentionError, first_kept, forgotten};
-use procura_store::{Blob, FakeFault, KeyPrefix, Kind, StoreError, Table};
+use procura_record::{Lease, Publisher, QueryError, RetentionError, first_kept, forgotten};
+use procura_store::{Blob, Engine, FakeDisk, FakeFault, KeyPrefix, Kind, StoreError, Table};
 use procura_types::wire::EntryQuery;
 use procura_types::{ActorId, Clock};
 use std::path::Path;
@@ -394,6 +395,38 @@ async fn entries_that_do_not_verify_are_kept() {
     );
     assert_eq!(finding.entry, Some(100));
     assert_eq!(first_kept(&site.store).unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_while_another_forgets_makes_every_hash() {
+    let engine = Watched::open(&FakeDisk::default(), Rows::Sound);
+    let store = store_over(Arc::clone(&engine) as Arc<dyn Engine>);
+    let mut site = Site::over((), store.clone()).await;
+    site.write(10_300).await;
+    site.later(DAY * 8);
+    site.write(10).await;
+    site.keep(7).await;
+    site.holds().await;
+    let (retention, due) = (site.retention(), site.now());
+    site.publisher.stop().await;
+    // It is said, and the first of it is gone.
+    for _ in 0..2 {
+        assert!(retention.step(Some(due)).await.unwrap());
+    }
+    let first = store.log_start(LEDGER).unwrap();
+    assert_eq!(first, 16 * 256);
+    engine.hold_one(first);
+    site.home = tempfile::tempdir().unwrap();
+    let joins = parts(&store, site.home.path());
+    let joins = tokio::spawn(async { Publisher::start(joins).await });
+    until(|| engine.holds_one()).await;
+    // The rest goes while it reads the first that it found there.
+    while retention.step(Some(due)).await.unwrap() {}
+    assert_eq!(store.log_start(LEDGER).unwrap(), 10_300 / 256 * 256);
+    engine.release();
+    site.publisher = joins.await.unwrap().unwrap();
+    site.holds().await;
+    assert_eq!(bundles(site.home.path()), 0);
 }
 
 /// A stream of choices that is the same for the same seed.

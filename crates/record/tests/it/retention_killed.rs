@@ -169,7 +169,7 @@ type Real = Site<()>;
 
 impl Real {
     /// One of a process that others kill, whose files are not its own.
-    fn over(publisher: Publisher, store: Store) -> Self {
+    fn of_another(publisher: Publisher, store: Store) -> Self {
         Self {
             disk: (),
             home: tempfile::tempdir().unwrap(),
@@ -182,16 +182,7 @@ impl Real {
 
     /// A new one, with old entries that nobody forgot yet.
     async fn old(store: Store) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let publisher = Publisher::start(parts(&store, home.path())).await.unwrap();
-        let mut site = Self {
-            disk: (),
-            home,
-            clock: Arc::new(Turned(AtomicU64::new(BEGIN))),
-            store,
-            publisher,
-            seen: Vec::new(),
-        };
+        let mut site = Self::over((), store).await;
         for _ in 0..10 {
             site.write(OLD / 10).await;
         }
@@ -223,7 +214,7 @@ impl Real {
 async fn alone(store: &str, home: &str) {
     let store = in_file(Path::new(store));
     let publisher = Publisher::start(parts(&store, Path::new(home)));
-    let site = Real::over(publisher.await.unwrap(), store);
+    let site = Real::of_another(publisher.await.unwrap(), store);
     let (retention, due) = (site.retention(), site.now());
     while let_go() {
         match retention.step(Some(due)).await.unwrap() {
@@ -286,7 +277,7 @@ async fn among_others(url: &str, home: &str) {
     let lease = Lease::start(&store, "own-work", &clock(), &entropy()).unwrap();
     let beside = Arc::clone(&lease);
     let publisher = Publisher::start_beside(parts(&store, Path::new(home)), &others, beside);
-    let site = Real::over(publisher.await.unwrap(), store);
+    let site = Real::of_another(publisher.await.unwrap(), store);
     let (retention, due) = (site.retention_under(Some(Arc::clone(&lease))), site.now());
     let mut may = false;
     for _ in 0..PATIENCE {

@@ -43,8 +43,20 @@ impl Site {
     }
 
     pub(crate) async fn on(disk: FakeDisk) -> Self {
-        let home = tempfile::tempdir().unwrap();
         let store = store(&disk);
+        Self::over(disk, store).await
+    }
+
+    /// The same, after the process ended.
+    pub(crate) async fn restart(self) -> Self {
+        self.reopened(|_| {}, store).await
+    }
+}
+
+impl<D> Site<D> {
+    /// A new one, over this store.
+    pub(crate) async fn over(disk: D, store: Store) -> Self {
+        let home = tempfile::tempdir().unwrap();
         let publisher = Publisher::start(parts(&store, home.path())).await.unwrap();
         Self {
             disk,
@@ -56,13 +68,6 @@ impl Site {
         }
     }
 
-    /// The same, after the process ended.
-    pub(crate) async fn restart(self) -> Self {
-        self.reopened(|_| {}, store).await
-    }
-}
-
-impl<D> Site<D> {
     /// The same, after it let go of the store, something else had it, and it was opened again.
     pub(crate) async fn reopened(
         self,

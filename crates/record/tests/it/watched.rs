@@ -24,6 +24,10 @@ pub(crate) enum Rows {
 #[derive(Default)]
 struct Readers {
     held: bool,
+    /// Whoever reads from there next waits, and nobody else.
+    next: Option<u64>,
+    /// Whether they wait still.
+    one_held: bool,
     inside: usize,
     most: usize,
 }
@@ -57,8 +61,20 @@ impl Watched {
         self.readers.lock().unwrap().held = true;
     }
 
+    /// Whoever reads a log from this entry next waits, and nobody else.
+    pub(crate) fn hold_one(&self, from: u64) {
+        self.readers.lock().unwrap().next = Some(from);
+    }
+
+    /// Whether they do.
+    pub(crate) fn holds_one(&self) -> bool {
+        self.readers.lock().unwrap().one_held
+    }
+
     pub(crate) fn release(&self) {
-        self.readers.lock().unwrap().held = false;
+        let mut readers = self.readers.lock().unwrap();
+        (readers.held, readers.one_held) = (false, false);
+        drop(readers);
         self.moved.notify_all();
     }
 
@@ -109,7 +125,9 @@ impl Engine for Watched {
         let mut readers = self.readers.lock().unwrap();
         readers.inside += 1;
         readers.most = readers.most.max(readers.inside);
-        while readers.held {
+        let alone = readers.next.take_if(|next| *next == from).is_some();
+        readers.one_held |= alone;
+        while readers.held || alone && readers.one_held {
             readers = self.moved.wait(readers).unwrap();
         }
         drop(readers);

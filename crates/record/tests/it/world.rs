@@ -285,3 +285,14 @@ pub(crate) fn parts(store: &Store, home: &Path) -> PublisherParts {
         entropy: entropy(),
     }
 }
+
+pub(crate) async fn until(reached: impl Fn() -> bool) {
+    let waiting = async {
+        while !reached() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), waiting)
+        .await
+        .unwrap();
+}

@@ -90,7 +90,9 @@ impl Done {
                 ("ended", Some(("namespace", name))) => Some(format!("namespace {name} has ended")),
                 ("takes", Some(("approval_rule", rule))) => {
                     let (act, needs) = rule.split_once(':')?;
-                    Some(format!("{act} takes {needs} stewards, as was said last"))
+                    Some(format!(
+                        "{act} takes {needs} stewards, as was said last; procura proposal approvals {act} N is how to change it"
+                    ))
                 }
                 _ => None,
             }

@@ -64,6 +64,17 @@ fn a_try_that_has_to_wait_counts_for_nothing() {
 }
 
 #[test]
+fn of_two_at_once_neither_waits_for_the_other() {
+    let (slow, before) = (SlowDown::default(), Instant::now());
+    let now = before + std::time::Duration::from_micros(1);
+    slow.wrong("bea", HOME, false, now).unwrap();
+    // It read the clock first and came second.
+    for name in ["bea", "ada"] {
+        slow.wrong(name, HOME, false, before).unwrap();
+    }
+}
+
+#[test]
 fn whoever_guesses_from_afar_keeps_nobody_out_who_was_here_before() {
     let (slow, now) = (SlowDown::default(), Instant::now());
     let mut refused = 0;

@@ -5,6 +5,7 @@ use crate::world::{Answer, CANARY};
 use procura_directory::TokenRefusal;
 use procura_types::encoding::b64url;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 const FILE: &str = "# of the old system\nDB=postgres://old\nexport API='x'\n";
 
@@ -193,7 +194,28 @@ async fn who_discovers_again_has_one_token() {
         assert_eq!(scene.gets(&daemon, SECRETS, token).await.status, 200);
     }
     scene.turn(30);
+    let issued = async || {
+        let entries = scene.entries("project_token.issue").await;
+        entries.into_iter().map(|entry| {
+            let (id, words) = (&entry["token"], &entry["resource"]);
+            let ended = words.as_str().unwrap().split(' ');
+            let ended = ended.filter_map(|word| word.strip_prefix("ended:"));
+            (
+                id.as_str().unwrap().to_owned(),
+                ended.map(str::to_owned).collect(),
+            )
+        })
+    };
+    let before: BTreeMap<String, BTreeSet<String>> = issued().await.collect();
     let second = token(scene.discovers(&daemon, "DB=\n").await);
+    // What it took the place of is in its entry, and is the two of this process.
+    let (_, ended) = issued()
+        .await
+        .find(|(id, _)| !before.contains_key(id))
+        .unwrap();
+    assert!(ended.iter().all(|id| before.contains_key(id)), "{ended:?}");
+    assert_eq!((before.len(), ended.len()), (3, 2));
+    assert!(before.values().all(BTreeSet::is_empty), "{before:?}");
     for token in [&first, &beside] {
         let answer = scene.gets(&daemon, SECRETS, token).await;
         answer.is_refused(401, "token_revoked", "of a moment ago");
