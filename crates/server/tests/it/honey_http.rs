@@ -1,6 +1,6 @@
 //! Decoy against what is not there, by the clock of somebody outside: a real server on
-//! loopback, interleaved pairs, and the rank test of `honey_timing`. Few pairs by default,
-//! or as many as `HONEY_PAIRS` says.
+//! loopback, both in an order that a coin says, and the rank test of `honey_timing`. Few
+//! pairs by default, or as many as `HONEY_PAIRS` says.
 //!
 //! What the test can find is looked at beside it: the same requests for nothing but what
 //! is not there, half of them with a delay that is planted where the answer is awaited.
@@ -14,7 +14,7 @@ use procura_crypto::{SigningKey, SystemEntropy};
 use procura_proof::RequestView;
 use procura_proof::sign::{Signer, sign_request};
 use procura_server::Config;
-use procura_types::{LinkCodeText, RateLimit};
+use procura_types::{Entropy as _, LinkCodeText, RateLimit};
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -237,20 +237,20 @@ impl Asker<'_> {
     }
 
     /// By how many standard deviations the times of a decoy differ from those of what is
-    /// not there. What a touch sets off goes on for a moment behind it, so whatever is asked
-    /// next may take longer than what is asked after that: of two pairs, each kind is taken
-    /// once where it is the first behind a touch, and once where it is the second.
+    /// not there, each asked for once behind a touch: what that sets off goes on for a
+    /// moment, and what is asked for again is at hand. A coin says which comes next, so
+    /// nothing that was before tells the two apart.
     fn decoy_against_missing(&mut self, (decoy, missing): (&str, &str), pairs: usize) -> f64 {
+        let mut coins = vec![0; pairs * 2];
+        SystemEntropy.fill(&mut coins).unwrap();
         let (mut decoys, mut others) = (Vec::new(), Vec::new());
-        for _ in 0..pairs.div_ceil(2) {
-            decoys.push(self.timed(decoy, Duration::ZERO));
-            self.reinstate();
-            others.push(self.timed(missing, Duration::ZERO));
-            others.push(self.timed(missing, Duration::ZERO));
-            self.timed(decoy, Duration::ZERO);
-            self.reinstate();
-            self.timed(missing, Duration::ZERO);
-            decoys.push(self.timed(decoy, Duration::ZERO));
+        for coin in coins {
+            if coin % 2 == 0 {
+                decoys.push(self.timed(decoy, Duration::ZERO));
+            } else {
+                others.push(self.timed(missing, Duration::ZERO));
+                self.timed(decoy, Duration::ZERO);
+            }
             self.reinstate();
         }
         difference(&decoys, &others)
