@@ -2,6 +2,7 @@
 
 use procura_crypto::SystemEntropy;
 use procura_tpm::{AttestationKey, Channel, Chip, Credential, EndorsementKey, Quote, TpmError};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,7 +30,8 @@ impl Emulated {
             .spawn()
             .expect("swtpm, of the package swtpm");
         let end = Instant::now() + Duration::from_secs(60);
-        while !socket.exists() {
+        // It is there before anybody listens at it.
+        while UnixStream::connect(&socket).is_err() {
             assert!(Instant::now() < end, "swtpm does not start");
             std::thread::sleep(Duration::from_millis(20));
         }

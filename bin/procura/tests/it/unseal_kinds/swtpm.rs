@@ -37,7 +37,8 @@ impl Chips {
             .expect("swtpm, of the package swtpm");
         self.running = Some(child);
         let end = Instant::now() + Duration::from_secs(60);
-        while !self.socket().exists() {
+        // It is there before anybody listens at it.
+        while UnixStream::connect(self.socket()).is_err() {
             assert!(Instant::now() < end, "swtpm does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
