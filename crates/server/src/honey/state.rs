@@ -24,6 +24,9 @@ use tokio::time::Instant;
 
 /// What was missed and not looked at yet. More is looked at by whoever misses it.
 const QUEUE: usize = 4096;
+/// How long what was missed waits to be looked at, if nobody comes before: its answer is
+/// out by then, and is not held up by what a decoy takes longer.
+const BEHIND: Duration = Duration::from_millis(2);
 /// How long a first touch waits to be committed: from this to twice as long, at random.
 const SOON: Duration = Duration::from_millis(25);
 /// How long the count of further touches waits.
@@ -310,7 +313,7 @@ impl State {
             tokio::select! {
                 biased;
                 () = stopping.told() => break,
-                () = self.wake.notified() => {}
+                () = self.wake.notified() => tokio::time::sleep(BEHIND).await,
                 () = tokio::time::sleep(ABANDONED) => self.take_over(),
             }
             self.sift();
@@ -327,6 +330,7 @@ impl State {
                     () = stopping.told() => break,
                     () = tokio::time::sleep_until(until) => {}
                     () = self.wake.notified() => {
+                        tokio::time::sleep(BEHIND).await;
                         self.sift();
                         if self.urgency() == Some(true) {
                             until = until.min(Instant::now() + self.wait(true));
